@@ -1,0 +1,17 @@
+# ResNet-110-56-32-20-14-8 for 100 classes.
+chain = dict(
+    guidance='dense',
+    networks={
+        f'resnet{depth}':
+        dict(
+            model=dict(
+                type='ImageClassifier',
+                backbone=dict(type='ResNet6n2', depth=depth),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead',
+                    num_classes=100,
+                    in_channels=64,
+                    init_cfg=None)))
+        for depth in (110, 56, 32, 20, 14, 8)
+    })

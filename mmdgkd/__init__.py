@@ -1,0 +1,15 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Densely Guided Knowledge Distillation for MMRazor.
+
+Importing it makes MMRazor work on current PyTorch (:mod:`mmdgkd.compat`) and
+then registers all that is here.
+"""
+from . import compat
+from .version import __version__
+
+compat.apply()
+
+from . import datasets, engine, models  # noqa: E402,F401
+from .errors import ConfigError  # noqa: E402
+
+__all__ = ['ConfigError', '__version__']

@@ -1,0 +1,27 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""``python -m mmdgkd.compat``: which repairs are in force, and why."""
+from importlib import metadata
+
+from mmdgkd.compat import apply
+from mmdgkd.compat.requirements import REQUIREMENTS
+
+
+def main() -> None:
+    """Print the versions and, per repair, the symptom and the cause."""
+    for names, *_ in REQUIREMENTS:
+        for name in names:
+            try:
+                print(f'{name} {metadata.version(name)}', end='  ')
+            except metadata.PackageNotFoundError:
+                continue
+    print()
+    for repair, symptom in apply():
+        state = 'in force' if symptom else 'not needed'
+        print(f'\n{repair.name}: {state}')
+        if symptom:
+            print(f'  symptom: {symptom}')
+        print(f'  cause:   {repair.cause}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,11 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .chain import Chain, Network, guides_of
+from .hooks import ChainProgressHook, LazyRuntimeInfoHook, LedgerHook
+from .ledger import Ledger
+from .optim import CPUAmpOptimWrapper
+from .runner import ChainRunner
+
+__all__ = [
+    'CPUAmpOptimWrapper', 'Chain', 'ChainProgressHook', 'ChainRunner',
+    'LazyRuntimeInfoHook', 'Ledger', 'LedgerHook', 'Network', 'guides_of'
+]

@@ -1,0 +1,234 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What is trained by whom: pure data, nothing is built here."""
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from mmdgkd.errors import ConfigError
+
+GUIDANCES = ('none', 'direct', 'sequential', 'dense')
+_CHAIN_KEYS = ('guidance', 'networks', 'metric')
+_NETWORK_KEYS = ('model', 'ckpt_path', 'stage')
+
+
+@dataclass(frozen=True)
+class Network:
+    """One classifier of the chain.
+
+    Args:
+        name (str): Its name, and the name of its folder.
+        model (dict): Its MMPretrain model config.
+        ckpt_path (str, optional): The file of its weights. Given one, it is
+            not trained. Defaults to None.
+        stage (dict): What its stage has otherwise than the rest of the config,
+            merged into it by MMEngine's rules. Defaults to an empty dict.
+    """
+
+    name: str
+    model: Dict
+    ckpt_path: Optional[str] = None
+    stage: Dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The networks from the largest to the smallest, and who guides whom.
+
+    Args:
+        networks (tuple[Network]): From the teacher to the student.
+        guidance (str | dict): As in the config.
+        guides (dict[str, tuple[str]]): For each network its guides.
+        metric (str, optional): The validation metric that counts.
+            Defaults to None: the first one.
+    """
+
+    networks: Tuple[Network, ...]
+    guidance: Union[str, Dict[str, List[str]]]
+    guides: Dict[str, Tuple[str, ...]]
+    metric: Optional[str] = None
+
+    @classmethod
+    def from_cfg(cls, cfg: Optional[Mapping]) -> 'Chain':
+        """Read and check ``cfg.chain``.
+
+        Args:
+            cfg (Mapping): ``networks``, a dict from names to networks or a
+                list of networks with names, where None leaves one out;
+                ``guidance``, by default ``'dense'``; and ``metric``.
+
+        Raises:
+            ConfigError: For whatever does not make a chain.
+        """
+        if not isinstance(cfg, Mapping):
+            raise ConfigError('chain: the config has none; it needs '
+                              'chain=dict(guidance=..., networks=dict(...))')
+        _refuse_unknown(cfg, _CHAIN_KEYS, 'chain')
+        networks = tuple(
+            _read_network(name, entry)
+            for name, entry in _entries(cfg.get('networks')))
+        if not networks:
+            raise ConfigError('chain.networks: is empty; name at least one '
+                              'network, the teacher first')
+        names = [network.name for network in networks]
+        guidance = cfg.get('guidance', 'dense')
+        guides = guides_of(guidance, names)
+        for network in networks:
+            if network.ckpt_path:
+                guides[network.name] = ()
+        return cls(networks, guidance, guides, cfg.get('metric'))
+
+    @property
+    def names(self) -> List[str]:
+        """Names of the networks, in order."""
+        return [network.name for network in self.networks]
+
+    def __getitem__(self, name: str) -> Network:
+        return self.networks[self.names.index(name)]
+
+    def to_cfg(self) -> Dict[str, Any]:
+        """The chain as a config that keeps its order when it is written.
+
+        MMEngine sorts the keys of a dict that it writes, but not a list.
+        """
+        networks = []
+        for network in self.networks:
+            entry = dict(name=network.name, model=network.model)
+            if network.ckpt_path:
+                entry['ckpt_path'] = network.ckpt_path
+            if network.stage:
+                entry['stage'] = network.stage
+            networks.append(entry)
+        cfg = dict(guidance=self.guidance, networks=networks)
+        if self.metric:
+            cfg['metric'] = self.metric
+        return cfg
+
+    def require(self, name: str, key: str) -> Network:
+        """The network of a name that the user gave.
+
+        Args:
+            name (str): The name.
+            key (str): Where the user gave it, for the message.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        if name not in self.names:
+            raise ConfigError(f'{key}: "{name}" is no network of this chain; '
+                              f'there are: {", ".join(self.names)}')
+        return self[name]
+
+
+def guides_of(guidance: Union[str, Mapping[str, Sequence[str]]],
+              names: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
+    """Who guides whom.
+
+    Args:
+        guidance (str | Mapping): ``'none'`` (plain training), ``'direct'``
+            (KD: the teacher alone), ``'sequential'`` (TAKD: the network
+            before), ``'dense'`` (DGKD: all before), or a mapping from names
+            to lists of guides, in which the others train plainly.
+        names (Sequence[str]): The networks, the largest first.
+
+    Returns:
+        dict[str, tuple[str]]: For each network its guides, in chain order.
+
+    Raises:
+        ConfigError: For an unknown word or name, or for a guide that does not
+            come before the network that it guides.
+    """
+    before = {name: tuple(names[:i]) for i, name in enumerate(names)}
+    if isinstance(guidance, str):
+        if guidance not in GUIDANCES:
+            raise ConfigError(f'chain.guidance: {guidance!r} is none of '
+                              f'{", ".join(GUIDANCES)}, and no mapping '
+                              '{network: [guides]}')
+        chosen = {
+            'none': slice(0, 0),
+            'direct': slice(0, 1),
+            'sequential': slice(-1, None),
+            'dense': slice(None)
+        }[guidance]
+        return {name: guides[chosen] for name, guides in before.items()}
+    if not isinstance(guidance, Mapping):
+        raise ConfigError(f'chain.guidance: {guidance!r} must be one of '
+                          f'{", ".join(GUIDANCES)}, or a mapping')
+    for name, guides in guidance.items():
+        here = f'chain.guidance.{name}'
+        if name not in before:
+            raise ConfigError(f'{here}: is no network of this chain; there '
+                              f'are: {", ".join(names)}')
+        if isinstance(guides, str) or not isinstance(guides, Sequence):
+            raise ConfigError(f'{here}: {guides!r} must be a list of names')
+        for guide in guides:
+            if guide not in before:
+                raise ConfigError(f'{here}: the guide "{guide}" is no network '
+                                  f'of this chain; there are: '
+                                  f'{", ".join(names)}')
+            if guide not in before[name]:
+                raise ConfigError(
+                    f'{here}: the guide "{guide}" does not come before '
+                    f'"{name}"; possible: '
+                    f'{", ".join(before[name]) or "none, it is the first"}')
+    return {
+        name:
+        tuple(guide for guide in before[name]
+              if guide in guidance.get(name, ()))
+        for name in names
+    }
+
+
+def _entries(networks: Any) -> List[Tuple[str, Mapping]]:
+    here = 'chain.networks'
+    if networks is None:
+        return []
+    if isinstance(networks, Mapping):
+        pairs = list(networks.items())
+    elif isinstance(networks, (list, tuple)):
+        pairs = []
+        for i, entry in enumerate(networks):
+            if not isinstance(entry, Mapping) or 'name' not in entry:
+                raise ConfigError(f'{here}[{i}]: has no name; it must be '
+                                  'dict(name=..., model=...)')
+            pairs.append((entry['name'], {
+                k: v
+                for k, v in entry.items() if k != 'name'
+            }))
+    else:
+        raise ConfigError(f'{here}: must be a dict or a list of networks, not '
+                          f'{type(networks).__name__}')
+    pairs = [(name, entry) for name, entry in pairs if entry is not None]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f'{here}: there are {names.count(name)} networks '
+                f'named "{name}"; each needs a name of its own')
+    return pairs
+
+
+def _read_network(name: Any, entry: Any) -> Network:
+    here = f'chain.networks.{name}'
+    if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in str(name):
+        raise ConfigError(
+            f'{here}: a name is made of letters, digits, "_" and "-", without '
+            'the word "loss" (MMEngine adds up all logged values with it)')
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f'{here}: must be dict(model=..., ckpt_path=..., '
+                          f'stage=...), not {type(entry).__name__}')
+    _refuse_unknown(entry, _NETWORK_KEYS, here)
+    if not isinstance(entry.get('model'), Mapping):
+        raise ConfigError(f'{here}.model: is missing; it must be the config '
+                          'of an MMPretrain model')
+    stage = entry.get('stage') or {}
+    if not isinstance(stage, Mapping):
+        raise ConfigError(f'{here}.stage: must be a dict of what this stage '
+                          f'has otherwise, not {type(stage).__name__}')
+    return Network(str(name), entry['model'], entry.get('ckpt_path'), stage)
+
+
+def _refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
+    for key in cfg:
+        if key not in known:
+            raise ConfigError(f'{here}.{key}: is unknown; {here} takes '
+                              f'{", ".join(known)}')

@@ -1,0 +1,66 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import datetime
+import time
+from typing import Any, Dict, Optional, Sequence
+
+from mmengine.hooks import Hook
+
+from .ledger_hook import progress_of
+
+
+class ChainProgressHook(Hook):
+    """Says where the chain stands, after each epoch and each validation.
+
+    Such as ``stage 3/6 resnet32 <- resnet110, resnet56 | epoch 12/160 | chain
+    ETA 1:12:04``. What the later stages will take is estimated from the time
+    of this one and their share of operations.
+
+    Args:
+        index (int): Number of the stage, from 1.
+        total (int): How many stages there are.
+        name (str): The stage.
+        guides (Sequence[str]): Its guides.
+        later_share (float): The operations of all later stages, as a multiple
+            of those of this one. Defaults to 0.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self,
+                 index: int,
+                 total: int,
+                 name: str,
+                 guides: Sequence[str],
+                 later_share: float = 0.0) -> None:
+        self.stage = f'stage {index}/{total} {name}'
+        if guides:
+            self.stage += f' <- {", ".join(guides)}'
+        self.later_share = later_share
+        self._start = time.monotonic()
+        self._first = 0
+
+    def before_train(self, runner: Any) -> None:
+        """Begin to measure."""
+        _, self._first, _ = progress_of(runner)
+        self._start = time.monotonic()
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Say it. In this hook MMEngine has not counted the epoch yet."""
+        unit, step, total = progress_of(runner)
+        if unit == 'epoch':
+            self._say(runner, unit, step + 1, total)
+
+    def after_val_epoch(self,
+                        runner: Any,
+                        metrics: Optional[Dict[str, float]] = None) -> None:
+        """Say it in trainings that are counted by iterations."""
+        unit, step, total = progress_of(runner)
+        if unit == 'iter':
+            self._say(runner, unit, step, total)
+
+    def _say(self, runner: Any, unit: str, step: int, total: int) -> None:
+        done = max(step - self._first, 1)
+        per_step = (time.monotonic() - self._start) / done
+        left = per_step * (total - step + total * self.later_share)
+        runner.logger.info(f'{self.stage} | {unit} {step}/{total} | chain ETA '
+                           f'{datetime.timedelta(seconds=round(left))}')

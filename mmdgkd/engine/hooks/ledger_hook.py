@@ -1,0 +1,88 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import time
+from typing import Any, Dict, Optional
+
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
+
+from ..ledger import Ledger
+
+
+def progress_of(runner: Any) -> tuple:
+    """How far a training is: (unit, steps done, steps in all).
+
+    Args:
+        runner (Runner): The runner of the training process.
+    """
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return 'epoch', runner.epoch, runner.max_epochs
+    return 'iter', runner.iter, runner.max_iters
+
+
+class LedgerHook(Hook):
+    """Keeps the ledger's metric and seconds of a stage up to date.
+
+    The metric that counts is the last validation's, which is that of the
+    weights that the stage leaves behind, beside the best one.
+
+    Args:
+        ledger (Ledger): The ledger of the chain.
+        name (str): The stage.
+        metric (str, optional): The validation metric to record.
+            Defaults to None: the first one.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self,
+                 ledger: Ledger,
+                 name: str,
+                 metric: Optional[str] = None) -> None:
+        self.ledger = ledger
+        self.name = name
+        self.metric = metric
+        self._seconds = ledger[name].get('seconds', 0.0)
+        self._start = time.monotonic()
+
+    def before_train(self, runner: Any) -> None:
+        """Go back to where training resumes.
+
+        MMEngine validates after it has saved. Where a run was killed in
+        between, the checkpoint's validation is made up for here.
+        """
+        self._start = time.monotonic()
+        _, step, _ = progress_of(runner)
+        known = self.ledger.rewind(self.name, step)
+        if step and not known and runner.val_loop is not None:
+            loop = runner.train_loop
+            due = step == loop.max_epochs if isinstance(
+                loop, EpochBasedTrainLoop) else step == loop.max_iters
+            if due or (step >= loop.val_begin
+                       and step % loop.val_interval == 0):
+                runner.val_loop.run()
+
+    def after_val_epoch(self,
+                        runner: Any,
+                        metrics: Optional[Dict[str, float]] = None) -> None:
+        """Record the metric."""
+        if not metrics:
+            return
+        name = self.metric or next(iter(metrics))
+        if name not in metrics:
+            raise KeyError(f'chain.metric: "{name}" is not measured; there '
+                           f'are: {", ".join(metrics)}')
+        _, step, _ = progress_of(runner)
+        self.ledger.record(self.name, name, step, float(metrics[name]))
+        self._note_time()
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Count the seconds."""
+        self._note_time()
+
+    def after_train(self, runner: Any) -> None:
+        """Count the seconds."""
+        self._note_time()
+
+    def _note_time(self) -> None:
+        seconds = self._seconds + time.monotonic() - self._start
+        self.ledger.update(self.name, seconds=round(seconds, 1))

@@ -1,0 +1,121 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The chain as a table: before, with ``--dry-run``, and after training."""
+import io
+from typing import Any, Dict, Mapping, Sequence
+
+from mmengine.config import Config
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .chain import Chain
+from .inspection import NetworkFacts
+from .ledger import Ledger
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Draw a table as text, as wide as it needs to be.
+
+    Args:
+        columns (Sequence[str]): The heads.
+        rows (Sequence[Sequence]): The cells.
+    """
+    drawn = Table(box=box.ASCII_DOUBLE_HEAD)
+    for i, column in enumerate(columns):
+        words = not any(str(row[i])[:1].isdigit() for row in rows) or i == 0
+        drawn.add_column(
+            column, justify='left' if words else 'right', no_wrap=True)
+    for row in rows:
+        drawn.add_row(*map(str, row))
+    file = io.StringIO()
+    Console(file=file, width=500, markup=False).print(drawn)
+    return file.getvalue().rstrip()
+
+
+def length_of(stage: Config) -> str:
+    """How long a stage trains, such as ``160 epochs``.
+
+    Args:
+        stage (Config): Its config.
+    """
+    train_cfg = stage.get('train_cfg') or {}
+    if train_cfg.get('max_epochs'):
+        return f'{train_cfg["max_epochs"]} epochs'
+    return f'{train_cfg.get("max_iters", 0)} iters'
+
+
+def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
+               name: str) -> float:
+    """Operations per image of a stage: forward, twice that backward, guides.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        name (str): The stage.
+    """
+    return 3 * (facts[name].macs or 1) + sum(facts[guide].macs or 1
+                                             for guide in chain.guides[name])
+
+
+def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
+               stages: Mapping[str, Config], ledger: Ledger) -> str:
+    """What is to be trained, and what is done already.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        stages (Mapping[str, Config]): The config of each stage.
+        ledger (Ledger): The record so far.
+    """
+    rows = []
+    for number, name in enumerate(chain.names, 1):
+        entry = ledger[name]
+        length = '-' if entry['state'] == 'given' else length_of(stages[name])
+        state = entry['state']
+        if state == 'running':
+            history = entry.get('metric', {}).get('history') or [[0]]
+            state = f'running, last validated at {history[-1][0]}'
+        rows.append(
+            (f'{number} {name}', _guides(chain,
+                                         name), f'{facts[name].params:,}',
+             _millions(facts[name].macs), length, state))
+    return table(('stage', 'guides', 'parameters', 'MACs', 'length', 'state'),
+                 rows)
+
+
+def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
+                 ledger: Ledger) -> str:
+    """What came out.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        ledger (Ledger): The record.
+    """
+    rows = []
+    metrics = set()
+    for name in chain.names:
+        entry = ledger[name]
+        metric: Dict = entry.get('metric', {})
+        metrics.add(metric.get('name'))
+        seconds = entry.get('seconds')
+        rows.append(
+            (name, f'{facts[name].params:,}', _millions(facts[name].macs),
+             _guides(chain, name), _number(metric.get('best')),
+             _number(metric.get('last')),
+             '-' if seconds is None else f'{seconds:.1f}', entry['state']))
+    what = ' / '.join(sorted(metrics - {None})) or 'metric'
+    return table(('network', 'parameters', 'MACs', 'guides', f'best {what}',
+                  f'last {what}', 'seconds', 'state'), rows)
+
+
+def _guides(chain: Chain, name: str) -> str:
+    return ', '.join(chain.guides[name]) or '-'
+
+
+def _millions(macs: Any) -> str:
+    return '-' if macs is None else f'{macs / 1e6:.1f} M'
+
+
+def _number(value: Any) -> str:
+    return '-' if value is None else f'{value:.2f}'

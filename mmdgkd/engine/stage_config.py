@@ -1,0 +1,182 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A stage of the chain as an ordinary config of MMEngine."""
+import copy
+import hashlib
+import json
+import os.path as osp
+from typing import Any, Dict, List, Mapping
+
+from mmengine.config import Config
+
+from mmdgkd.errors import ConfigError
+from .chain import Chain, Network
+
+# What decides about the weights and the metrics of a stage. The rest (logging,
+# folders, launching, test data) may change from run to run.
+_TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
+                  'param_scheduler', 'auto_scale_lr', 'val_dataloader',
+                  'val_evaluator', 'val_cfg', 'custom_hooks', 'randomness',
+                  'sync_bn', 'compile', 'efficient_conv_bn_eval',
+                  'activation_checkpointing')
+_IRRELEVANT = ('ckpt_path', 'data_root', 'data_prefix', 'num_workers',
+               'persistent_workers', 'pin_memory', 'prefetch_factor')
+
+
+def stage_config(cfg: Config, chain: Chain, name: str,
+                 files: Mapping[str, str], work_dir: str) -> Config:
+    """The config of one stage, which an ordinary Runner can run.
+
+    A network with guides trains as the ``architecture`` of the config's
+    ``model``, the template, with its guides as ``teachers``; one without
+    trains as itself.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        name (str): The network to train.
+        files (Mapping[str, str]): The file of each guide's weights.
+        work_dir (str): The work dir of the chain.
+
+    Returns:
+        Config: With ``filename`` set to where it belongs.
+
+    Raises:
+        ConfigError: If the template is missing or does not fit.
+    """
+    network = chain[name]
+    stage = Config(copy.deepcopy(cfg.to_dict()))
+    for key in ('chain', 'runner_type'):
+        stage.pop(key, None)
+    try:
+        stage.merge_from_dict(copy.deepcopy(dict(network.stage)))
+    except (TypeError, KeyError) as error:
+        raise ConfigError(
+            f'chain.networks.{name}.stage: does not merge into '
+            f'the config ({str(error).splitlines()[0]})') from None
+    template = stage.pop('model', None)
+    # Inside of the model it needs no explicit type.
+    preprocessor = stage.pop('data_preprocessor', None)
+    model = _with_preprocessor(network, preprocessor)
+    if chain.guides[name]:
+        if not isinstance(template, Mapping) or 'distiller' not in template:
+            raise ConfigError(
+                'model: guided stages need their template, '
+                "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
+        model = dict(template, architecture=model)
+        model['teachers'] = {
+            guide:
+            dict(
+                build_cfg=copy.deepcopy(dict(chain[guide].model)),
+                ckpt_path=files.get(guide))
+            for guide in chain.guides[name]
+        }
+    stage.model = model
+    stage.work_dir = osp.join(work_dir, name)
+    stage.experiment_name = name
+    stage.load_from = None
+    stage.resume = False
+    _import_mmdgkd(stage)
+    return named_config(stage, osp.join(work_dir, name, 'config.py'))
+
+
+def named_config(cfg: Config, filename: str) -> Config:
+    """A copy of a config under the name of a file that need not exist yet.
+
+    Args:
+        cfg (Config): The config.
+        filename (str): Where it belongs; a Runner dumps it under that name.
+    """
+    # Without a text MMEngine would read it from the file.
+    return Config(
+        copy.deepcopy(cfg.to_dict()), cfg_text=' ', filename=filename)
+
+
+def network_config(cfg: Config, network: Network) -> Config:
+    """The config of a network alone, to test or to deploy it.
+
+    With it and the trained network's file ``mmpretrain.get_model`` and
+    ``ImageClassificationInferencer`` work.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+    """
+    alone = Config(
+        dict(model=_with_preprocessor(network, cfg.get('data_preprocessor'))))
+    for key in ('default_scope', 'custom_imports', 'env_cfg', 'visualizer',
+                'vis_backends', 'log_level', 'default_hooks',
+                'test_dataloader', 'test_evaluator', 'test_cfg'):
+        if cfg.get(key) is not None:
+            alone[key] = copy.deepcopy(cfg[key])
+    _import_mmdgkd(alone)
+    return Config(alone.to_dict())
+
+
+def training_settings(stage: Config) -> Dict[str, Any]:
+    """What decides about the outcome of a stage, flat.
+
+    Args:
+        stage (Config): The config of a stage.
+
+    Returns:
+        dict[str, Any]: Values by dotted key, as JSON has them.
+    """
+    flat: Dict[str, Any] = {}
+
+    def walk(value: Any, key: str) -> None:
+        if isinstance(value, Mapping) and value:
+            for name, item in value.items():
+                if name not in _IRRELEVANT:
+                    walk(item, f'{key}.{name}')
+        elif isinstance(value, (list, tuple)) and value:
+            for i, item in enumerate(value):
+                walk(item, f'{key}.{i}')
+        else:
+            flat[key] = json.loads(json.dumps(value, default=str))
+
+    for key in _TRAINING_KEYS:
+        if stage.get(key) is not None:
+            walk(stage[key], key)
+    return flat
+
+
+def fingerprint(stage: Config) -> str:
+    """The sha256 of :func:`training_settings`."""
+    text = json.dumps(training_settings(stage), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(old: Config, new: Config) -> List[str]:
+    """What differs between two configs of a stage, a line each.
+
+    Args:
+        old (Config): The config that was run.
+        new (Config): The config that is to be run.
+    """
+    before, after = training_settings(old), training_settings(new)
+    return [
+        f'{key} was {before.get(key, "not set")!r}, '
+        f'is {after.get(key, "not set")!r}' for key in sorted({
+            **before,
+            **after
+        }) if before.get(key, ...) != after.get(key, ...)
+    ]
+
+
+def _with_preprocessor(network: Network, preprocessor: Any) -> Dict:
+    model = copy.deepcopy(dict(network.model))
+    if preprocessor is not None:
+        model.setdefault('data_preprocessor', copy.deepcopy(preprocessor))
+    return model
+
+
+def _import_mmdgkd(cfg: Config) -> None:
+    """Have a config that is run alone import what it names."""
+    imports = dict(cfg.get('custom_imports') or {})
+    names = imports.get('imports', [])
+    names = [names] if isinstance(names, str) else list(names)
+    if 'mmdgkd' not in names:
+        names.append('mmdgkd')
+    cfg.custom_imports = dict(
+        imports=names,
+        allow_failed_imports=imports.get('allow_failed_imports', False))

@@ -1,0 +1,172 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any, Callable, Dict, List, Optional
+
+import torch
+from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
+from mmrazor.models.algorithms import BaseAlgorithm
+from mmrazor.models.utils import add_prefix
+from mmrazor.registry import MODELS
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from ..distillers import MultiTeacherDistiller
+from ..utils import FrozenTeachers, StepClock, load_weights
+
+
+@MODELS.register_module()
+class DGKD(BaseAlgorithm):
+    """Densely Guided Knowledge Distillation: one stage of a chain.
+
+    Trains one network under the guidance of any number of larger, already
+    trained ones. With all the larger networks as teachers it is DGKD
+    (ICCV 2021, arXiv 2009.08825), with the one before TAKD
+    (arXiv 1902.03393), with the largest plain KD.
+
+    The teachers are frozen functions: in eval mode as a whole, without
+    gradients, run in ``tensor`` mode and not through their losses, and no part
+    of the model's state. In each step the distiller is asked first which of
+    them speak; the others do no work.
+
+    Args:
+        architecture (dict | BaseModel): The network in training.
+        teachers (dict[str, dict]): For each guide, by name, its model config
+            ``build_cfg`` and the file of its weights, ``ckpt_path``. Their
+            order makes no difference.
+        distiller (dict): Config of a :class:`MultiTeacherDistiller`.
+        task_loss_weight (float): Weight of the network's own loss, 1-λ in the
+            papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
+            number of guides. With 0 the loss is only logged, as
+            ``student.task``. Defaults to 1.0.
+        teacher_module_inplace (bool): Whether in-place modules of the teachers
+            stay in place. A recorder right before one would then see what it
+            leaves behind. Defaults to False.
+        **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
+            of MMRazor's ``BaseAlgorithm``.
+
+    Raises:
+        ConfigError: If a teacher has no config, or its file is missing, of
+            another architecture or with another number of classes; or if the
+            distiller names a teacher or a module that is not there.
+    """
+
+    def __init__(self,
+                 architecture: Any,
+                 teachers: Dict[str, Dict],
+                 distiller: Dict,
+                 task_loss_weight: float = 1.0,
+                 teacher_module_inplace: bool = False,
+                 **kwargs: Any) -> None:
+        super().__init__(architecture=architecture, **kwargs)
+        if not isinstance(teachers, dict) or not teachers:
+            raise ConfigError('model.teachers: must be a dict of at least one '
+                              'teacher, name -> dict(build_cfg=..., '
+                              'ckpt_path=...)')
+        self.task_loss_weight = task_loss_weight
+        # By name: MMEngine sorts the keys of a config that it writes, and a
+        # stage that is run from there must come to the same bits.
+        self._teachers = FrozenTeachers({
+            name: _build_teacher(name, cfg)
+            for name, cfg in sorted(teachers.items())
+        })
+        if not teacher_module_inplace:
+            for teacher in self.teachers.values():
+                self.set_module_inplace_false(teacher, 'teacher')
+
+        self.distiller = MODELS.build(distiller)
+        if not isinstance(self.distiller, MultiTeacherDistiller):
+            raise ConfigError(
+                "model.distiller: type must be 'mmrazor.MultiTeacherDistiller'"
+                f', not {type(self.distiller).__name__}')
+        self.distiller.prepare_from_student(self.student)
+        self.distiller.prepare_from_teacher(self.teachers)
+        self._clock = StepClock()
+
+    @property
+    def student(self) -> nn.Module:
+        """Alias for ``architecture``."""
+        return self.architecture
+
+    @property
+    def teachers(self) -> Dict[str, nn.Module]:
+        """The guides by name. They are not submodules of this one."""
+        return self._teachers.modules
+
+    def loss(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None
+    ) -> Dict[str, torch.Tensor]:
+        """One training forward: the teachers that speak, then the student.
+
+        Args:
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            data_samples (list[BaseDataElement], optional): Its labels.
+
+        Returns:
+            dict[str, torch.Tensor]: ``student.*``, the network's own losses
+            after weighting, and ``distill.*``, the distiller's losses and
+            their terms by teacher.
+        """
+        distiller = self.distiller
+        speaking = distiller.begin_step(self._clock.tick())
+
+        # A delivery hands the student what it kept of the teachers' forward.
+        distiller.set_deliveries_override(False)
+        with distiller.teacher_recorders, distiller.deliveries:
+            self._teachers.run(speaking, inputs, data_samples)
+
+        distiller.set_deliveries_override(True)
+        with distiller.student_recorders, distiller.deliveries:
+            task_losses = self.student(inputs, data_samples, mode='loss')
+
+        losses = add_prefix(self._weigh(task_losses), 'student')
+        losses.update(
+            add_prefix(distiller.compute_distill_losses(), 'distill'))
+        return losses
+
+    def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
+        weight = self.task_loss_weight * self.distiller.task_weight()
+        if weight == 1:
+            return task_losses
+        weighted = {}
+        for key, value in task_losses.items():
+            if 'loss' not in key:
+                weighted[key] = value
+            elif weight == 0:
+                # Out of the graph: 0 * inf would be NaN.
+                weighted[key.replace('loss', 'task')] = _detach(value)
+            elif isinstance(value, (list, tuple)):
+                weighted[key] = [weight * item for item in value]
+            else:
+                weighted[key] = weight * value
+        return weighted
+
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
+        """Take the teachers along to another device or dtype."""
+        self._teachers.apply_to_tensors(fn)
+        return super()._apply(fn, *args, **kwargs)
+
+
+def _detach(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [item.detach() for item in value]
+    return value.detach()
+
+
+def _build_teacher(name: str, cfg: Dict) -> nn.Module:
+    here = f'model.teachers.{name}'
+    unknown = set(cfg) - {'build_cfg', 'ckpt_path'}
+    if 'build_cfg' not in cfg or unknown:
+        raise ConfigError(
+            f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')
+    teacher = MODELS.build(cfg['build_cfg'])
+    if cfg.get('ckpt_path'):
+        load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path')
+    else:
+        teacher.init_weights()
+        print_log(
+            f'{here} has no ckpt_path: it teaches with random weights',
+            logger='current',
+            level='WARNING')
+    return teacher

@@ -1,0 +1,5 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .plain_cnn import PlainCNN
+from .resnet_6n2 import ResNet6n2
+
+__all__ = ['PlainCNN', 'ResNet6n2']

@@ -1,0 +1,68 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Dict, Sequence
+
+import numpy as np
+
+# Second half of the Philox key: other draws of the project that are made of
+# the same seed and step use another one.
+_STREAM = 0x6B656570
+_WORD = (1 << 64) - 1
+
+
+def keep_mask(
+    seed: int,
+    step: int,
+    guides: Sequence[str],
+    mode: str = 'count',
+    num_drop: int = 1,
+    keep_prob: float = 0.75,
+    min_keep: int = 1,
+    protect: Sequence[str] = ()) -> Dict[str, bool]:
+    """Which guides speak in a step (stochastic teaching).
+
+    "Stochastic DGKD" of arXiv 2009.08825, section 3.3. The answer depends on
+    the arguments alone: it is the same on every rank, in a resumed run, and in
+    whatever order it is asked for. The numbers come from Philox, a counter
+    based generator, with the step as its counter.
+
+    Args:
+        seed (int): The seed of the run.
+        step (int): The iteration, counted from 0.
+        guides (Sequence[str]): Names of all guides of the stage, in order.
+        mode (str): ``'count'`` silences exactly ``num_drop`` guides, each
+            unprotected one equally likely (the released code);
+            ``'bernoulli'`` lets each speak with probability ``keep_prob``,
+            independently (the paper). Defaults to ``'count'``.
+        num_drop (int): See ``mode``. Defaults to 1.
+        keep_prob (float): See ``mode``. Defaults to 0.75, the paper's best.
+        min_keep (int): At least so many speak; what a Bernoulli draw lacks is
+            filled up by those that came nearest. Defaults to 1.
+        protect (Sequence[str]): Guides that always speak. Defaults to ().
+
+    Returns:
+        dict[str, bool]: For each guide, in the given order, whether it speaks.
+
+    Raises:
+        ValueError: If so many cannot be silenced.
+    """
+    bits = np.random.Philox(
+        key=np.array([seed & _WORD, _STREAM], dtype=np.uint64),
+        # The lowest word counts within a step: the step goes into the next.
+        counter=np.array([0, step, 0, 0], dtype=np.uint64))
+    uniform = (bits.random_raw(len(guides)) >> np.uint64(11)) * 2.0**-53
+    draws = dict(zip(guides, uniform))
+    # Those with the smallest number are the likeliest to speak.
+    order = sorted((name for name in guides if name not in protect),
+                   key=draws.__getitem__)
+    fixed = len(guides) - len(order)
+    if mode == 'count':
+        num_keep = len(order) - num_drop
+        if num_drop < 0 or num_keep < 0 or fixed + num_keep < min_keep:
+            raise ValueError(
+                f'{num_drop} of {len(guides)} guides cannot be silent with '
+                f'{fixed} protected and at least {min_keep} to speak')
+    else:
+        num_keep = sum(bool(draws[name] < keep_prob) for name in order)
+        num_keep = max(num_keep, min(min_keep - fixed, len(order)))
+    speak = set(order[:num_keep])
+    return {name: name in speak or name in protect for name in guides}

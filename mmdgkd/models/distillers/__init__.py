@@ -1,0 +1,4 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .multi_teacher_distiller import MultiTeacherDistiller
+
+__all__ = ['MultiTeacherDistiller']

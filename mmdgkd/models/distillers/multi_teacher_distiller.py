@@ -1,0 +1,148 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import torch
+from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.registry import MODELS
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from ..connectors import StochasticDropConnector
+from ..recorders import MultiTeacherOutputsRecorder
+
+
+@MODELS.register_module()
+class MultiTeacherDistiller(ConfigurableDistiller):
+    """A ``ConfigurableDistiller`` with several teachers.
+
+    It adds three things to MMRazor's: a recorder of type
+    ``'MultiTeacherOutputs'`` records a mapping over the teachers (a stock
+    recorder names its teacher in the source, such as ``'resnet56.head.fc'``);
+    a :class:`StochasticDropConnector` among its connectors may silence
+    teachers for a step; and a loss that has ``terms``, such as
+    :class:`DenseKDLoss`, has them logged by teacher.
+
+    Args:
+        **kwargs: As for ``ConfigurableDistiller``.
+
+    Raises:
+        ConfigError: If there are two drop policies.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        drops = [
+            module for module in self.connectors.modules()
+            if isinstance(module, StochasticDropConnector)
+        ]
+        if len(drops) > 1:
+            raise ConfigError(
+                'distiller.connectors: there are '
+                f'{len(drops)} StochasticDropConnectors; a teacher speaks or '
+                'is silent as a whole, so one can decide')
+        # Not as an attribute of its own: it would be registered twice.
+        self._drops: Tuple[StochasticDropConnector, ...] = tuple(drops)
+        self._names: List[str] = []
+        self._speaking: List[str] = []
+
+    def prepare_from_teacher(self, model: Mapping[str, nn.Module]) -> None:
+        """Initialize the teacher recorders.
+
+        Args:
+            model (Mapping[str, nn.Module]): The teachers by name.
+
+        Raises:
+            ConfigError: If a recorder, a drop policy or a loss names a teacher
+                or a module that is not there.
+        """
+        self._names = list(model)
+        for name in self._names:
+            if 'loss' in name:
+                raise ConfigError(
+                    f'teachers: the name "{name}" contains "loss", and MMEngine '
+                    'adds every logged value with such a name to the loss')
+        for part in (*self._drops, *self.distill_losses.values()):
+            if hasattr(part, 'check_teachers'):
+                part.check_teachers(self._names)
+        # A view of them for the recorders to look through; nobody keeps it.
+        teachers = nn.ModuleDict(model)
+        for name, recorder in self.teacher_recorders.recorders.items():
+            try:
+                recorder.initialize(teachers)
+            except AssertionError as error:
+                raise ConfigError(
+                    f'teacher_recorders.{name}: {error} Several teachers need '
+                    "type='mmrazor.MultiTeacherOutputs', or the name of one "
+                    'in front of the source') from None
+
+    def begin_step(self, step: int) -> List[str]:
+        """Decide which teachers run in this step, before any of them does.
+
+        Args:
+            step (int): The iteration, counted from 0.
+
+        Returns:
+            list[str]: Names of those that speak, in order.
+        """
+        self._speaking = self._names
+        for drop in self._drops:
+            mask = drop.begin_step(self._names, step)
+            self._speaking = [name for name in self._names if mask[name]]
+        return self._speaking
+
+    def task_weight(self) -> int:
+        """How often the losses count the student's own loss."""
+        return max((loss.task_weight(len(self._names))
+                    for loss in self.distill_losses.values()
+                    if hasattr(loss, 'task_weight')),
+                   default=1)
+
+    def compute_distill_losses(self) -> Dict[str, torch.Tensor]:
+        """Compute the losses of the teachers that spoke.
+
+        Returns:
+            dict[str, torch.Tensor]: Each loss by its name and, for a loss with
+            terms, each term under a name without "loss" in it, so that it is
+            logged and not summed again.
+        """
+        losses: Dict[str, torch.Tensor] = {}
+        for loss_name, mappings in self.loss_forward_mappings.items():
+            if any(self._is_silent(**record) for record in mappings.values()):
+                tie = self._tie(mappings)
+                if tie is not None:
+                    losses[loss_name] = tie
+                continue
+            loss_module = self.distill_losses[loss_name]
+            losses[loss_name] = loss_module(**{
+                key: self.get_record(**record)
+                for key, record in mappings.items()
+            })
+            for name, term in getattr(loss_module, 'terms', {}).items():
+                losses[_term_name(loss_name, name)] = term
+        return losses
+
+    def _is_silent(self, recorder: str, from_student: bool, **_: Any) -> bool:
+        """Whether a record is missing because its teacher was dropped."""
+        if from_student or len(self._speaking) == len(self._names):
+            return False
+        source = self.teacher_recorders.get_recorder(recorder)
+        return (not isinstance(source, MultiTeacherOutputsRecorder)
+                and not source.data_buffer)
+
+    def _tie(self, mappings: Mapping[str, Dict]) -> Optional[torch.Tensor]:
+        """A zero that depends on the connectors of a loss that was left out.
+
+        DDP waits for a gradient of every parameter in every step.
+        """
+        names = {record.get('connector') for record in mappings.values()}
+        params = [
+            param for name in sorted(names - {None})
+            for param in self.connectors[name].parameters()
+        ]
+        return sum(param.sum() * 0 for param in params) if params else None
+
+
+def _term_name(loss_name: str, teacher: str) -> str:
+    """Such as ``kd.resnet56`` for the loss ``loss_kd``."""
+    stem = loss_name.replace('loss', '').strip('_') or 'term'
+    return f'{stem}.{teacher}'

@@ -1,0 +1,175 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Dict, Mapping, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmrazor.registry import MODELS
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+
+REDUCTIONS = ('batchmean', 'mean')
+FORMS = ('released', 'paper')
+
+
+def dense_kd_loss(
+    preds_S: torch.Tensor,
+    preds_T: Mapping[str, torch.Tensor],
+    tau: float = 1.0,
+    reduction: str = 'batchmean',
+    loss_weight: float = 1.0,
+    teacher_weights: Optional[Mapping[str, float]] = None
+) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+    """Sum of the KL divergences from every teacher to the student.
+
+    The distillation part of eq. (5) in "Densely Guided Knowledge Distillation
+    using Multiple Teacher Assistants" (ICCV 2021, arXiv 2009.08825):
+    ``sum_T tau^2 KL(softmax(preds_T / tau) || softmax(preds_S / tau))``. The
+    terms are summed, not averaged. The student's log-softmax is computed once.
+    Half-precision logits are raised to float32 first.
+
+    Args:
+        preds_S (torch.Tensor): Logits of the student, shape (N, C) or
+            (N, C, H, W), with gradients.
+        preds_T (Mapping[str, torch.Tensor]): Logits of each teacher that
+            speaks, by name, of the student's shape. They are detached.
+        tau (float): Temperature. Defaults to 1.0.
+        reduction (str): ``'batchmean'`` divides each term by N, as the
+            definition has it; ``'mean'`` by the number of elements, N * C, as
+            the released code does. Defaults to ``'batchmean'``.
+        loss_weight (float): Weight of all terms. Defaults to 1.0.
+        teacher_weights (Mapping[str, float], optional): Weight of single
+            terms; a teacher that is not named has weight 1.
+            Defaults to None.
+
+    Returns:
+        tuple[torch.Tensor, dict[str, torch.Tensor]]: The loss, a scalar, and
+        its terms by teacher, weighted and detached. Without any teacher the
+        loss is 0, still connected to ``preds_S``.
+
+    Raises:
+        ValueError: If the logits of a teacher have another shape.
+    """
+    teacher_weights = teacher_weights or {}
+    if preds_S.dtype in (torch.float16, torch.bfloat16):
+        preds_S = preds_S.float()
+    log_probs_S = F.log_softmax(preds_S / tau, dim=1)
+    terms = {}
+    for name, logits in preds_T.items():
+        if logits.shape != preds_S.shape:
+            raise ValueError(
+                f'the logits of teacher "{name}" have shape '
+                f'{tuple(logits.shape)}, those of the student '
+                f'{tuple(preds_S.shape)}: both need the same classes')
+        logits = logits.detach()
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()
+        # The order of operations is that of MMRazor's KLDivergence, so that
+        # one teacher gives the same bits.
+        term = (tau**2) * F.kl_div(
+            log_probs_S, F.softmax(logits / tau, dim=1), reduction=reduction)
+        terms[name] = loss_weight * teacher_weights.get(name, 1.0) * term
+    loss = sum(terms.values()) if terms else preds_S.sum() * 0
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
+@MODELS.register_module()
+class DenseKDLoss(nn.Module):
+    r"""Distillation loss from any number of teachers at once.
+
+    With n guides and the mixing weight λ the two known forms of the whole
+    objective are
+
+    - ``form='released'``: (1-λ) CE + λ Σ KD, the authors' released code;
+    - ``form='paper'``: n (1-λ) CE + λ Σ KD, eq. (5) of the paper, which
+      counts the cross-entropy once per guide (the paper's n TAs and one
+      teacher are n + 1 guides).
+
+    λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; the
+    count n comes from :meth:`task_weight`, which :class:`DGKD` asks for. All
+    guides of the stage count, those that a stochastic step silences included:
+    the paper does not say, and so the weight of the labels stays the same from
+    step to step.
+
+    Args:
+        tau (float): Temperature. Defaults to 1.0.
+        reduction (str): ``'batchmean'`` or ``'mean'``, see
+            :func:`dense_kd_loss`. The released code uses ``'mean'``, which
+            is smaller by the number of classes. Defaults to ``'batchmean'``.
+        loss_weight (float): λ, the weight of all terms. Defaults to 1.0.
+        form (str): ``'released'`` or ``'paper'``. Defaults to
+            ``'released'``.
+        teacher_weights (dict[str, float], optional): Weight of single
+            teachers. Defaults to None: all have weight 1.
+
+    Attributes:
+        terms (dict[str, torch.Tensor]): The terms of the last forward by
+            teacher, detached and still on the device, for logging.
+
+    Raises:
+        ConfigError: For an unknown reduction or form, or tau <= 0.
+    """
+
+    def __init__(self,
+                 tau: float = 1.0,
+                 reduction: str = 'batchmean',
+                 loss_weight: float = 1.0,
+                 form: str = 'released',
+                 teacher_weights: Optional[Dict[str, float]] = None) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise ConfigError(f'DenseKDLoss.reduction: {reduction!r} is none '
+                              f'of {REDUCTIONS}')
+        if form not in FORMS:
+            raise ConfigError(f'DenseKDLoss.form: {form!r} is none of {FORMS}')
+        if not tau > 0:
+            raise ConfigError(f'DenseKDLoss.tau: {tau!r} must be positive')
+        self.tau = tau
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+        self.form = form
+        self.teacher_weights = dict(teacher_weights or {})
+        self.terms: Dict[str, torch.Tensor] = {}
+
+    def check_teachers(self, names: Sequence[str]) -> None:
+        """Refuse a weight for a teacher that is not there.
+
+        Args:
+            names (Sequence[str]): The guides of the stage.
+
+        Raises:
+            ConfigError: If ``teacher_weights`` names another one.
+        """
+        for name in self.teacher_weights:
+            if name not in names:
+                raise ConfigError(
+                    f'DenseKDLoss.teacher_weights: "{name}" is no teacher '
+                    f'here; there are: {", ".join(names)}')
+
+    def task_weight(self, num_teachers: int) -> int:
+        """How often the chosen form counts the student's own loss.
+
+        Args:
+            num_teachers (int): Number of guides of the stage.
+        """
+        return num_teachers if self.form == 'paper' else 1
+
+    def forward(self, preds_S: torch.Tensor,
+                preds_T: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Compute the loss.
+
+        Args:
+            preds_S (torch.Tensor): Logits of the student, shape (N, C).
+            preds_T (Mapping[str, torch.Tensor]): Logits of the teachers that
+                speak, by name, each of shape (N, C).
+
+        Returns:
+            torch.Tensor: The loss, a scalar.
+
+        Raises:
+            ValueError: If the logits of a teacher have another shape.
+        """
+        loss, self.terms = dense_kd_loss(preds_S, preds_T, self.tau,
+                                         self.reduction, self.loss_weight,
+                                         self.teacher_weights)
+        return loss

@@ -1,0 +1,75 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from functools import partial
+from typing import Any, Dict, Optional
+
+from mmrazor.models.task_modules import ModuleOutputsRecorder
+from mmrazor.registry import TASK_UTILS
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+
+
+@TASK_UTILS.register_module()
+class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
+    """Records the outputs of one module of every teacher that ran.
+
+    In a config its type is ``'MultiTeacherOutputs'``. The recorded data is a
+    mapping ``{teacher name: output}``; a teacher that did not run in this step
+    is not in it.
+
+    Args:
+        source (str): The module to record, such as ``'head.fc'``, in each
+            teacher.
+    """
+
+    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+        """Hook the source module of each teacher.
+
+        Args:
+            model (nn.ModuleDict): The teachers by name.
+
+        Raises:
+            ConfigError: If a teacher has no such module.
+        """
+        for name, teacher in model.items():
+            modules = dict(teacher.named_modules())
+            if self.source not in modules:
+                raise ConfigError(
+                    f'teacher_recorders: source="{self.source}" is no module '
+                    f'of teacher "{name}" (its parts: '
+                    f'{", ".join(key for key, _ in teacher.named_children())}'
+                    ')')
+            modules[self.source].register_forward_hook(
+                partial(self._record, name))
+
+    def _record(self, name: str, module: nn.Module, inputs: tuple,
+                outputs: Any) -> None:
+        if not self.recording:
+            return
+        # Call number k of each teacher goes into record number k.
+        for record in self.data_buffer:
+            if name not in record:
+                record[name] = outputs
+                return
+        self.data_buffer.append({name: outputs})
+
+    def get_record_data(self,
+                        record_idx: int = 0,
+                        data_idx: Optional[int] = None) -> Dict[str, Any]:
+        """The outputs by teacher.
+
+        Args:
+            record_idx (int): Which call of the source, if a forward makes
+                several. Defaults to 0.
+            data_idx (int, optional): Which item, if the source returns a tuple
+                or a list. Defaults to None.
+
+        Returns:
+            dict[str, Any]: Empty if no teacher ran.
+        """
+        if not self.data_buffer:
+            return {}
+        record = super().get_record_data(record_idx)
+        if data_idx is None:
+            return record
+        return {name: data[data_idx] for name, data in record.items()}

@@ -1,0 +1,119 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import os.path as osp
+from typing import Dict
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+
+# In the checkpoint of an MMRazor algorithm the network is its architecture.
+_PREFIX = 'architecture.'
+
+
+def network_weights(checkpoint: Dict) -> Dict[str, torch.Tensor]:
+    """The weights of the network alone, out of a checkpoint.
+
+    Args:
+        checkpoint (dict): What a checkpoint file holds: a bare state dict, a
+            checkpoint of MMPretrain or MMEngine, or the checkpoint of an
+            MMRazor algorithm, whose network is its ``architecture``.
+
+    Returns:
+        dict[str, torch.Tensor]: The state dict of the network.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    state = {key.removeprefix('module.'): data for key, data in state.items()}
+    if any(key.startswith(_PREFIX) for key in state):
+        return {
+            key[len(_PREFIX):]: data
+            for key, data in state.items() if key.startswith(_PREFIX)
+        }
+    return state
+
+
+def read_checkpoint(path: str, key: str) -> Dict:
+    """Read a checkpoint file onto the CPU.
+
+    Args:
+        path (str): A file, or whatever else MMEngine loads from.
+        key (str): The config key that names it, for messages.
+
+    Raises:
+        ConfigError: If there is no such file, or it is no checkpoint.
+    """
+    if '://' not in path and not osp.isfile(path):
+        raise ConfigError(f'{key}: there is no file {path!r}')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f'{key}: {path!r} does not load as a checkpoint '
+                          f'({reason})') from None
+    if not isinstance(checkpoint, dict):
+        raise ConfigError(f'{key}: {path!r} holds a '
+                          f'{type(checkpoint).__name__}, not a checkpoint')
+    return checkpoint
+
+
+def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
+                  path: str, key: str) -> None:
+    """See to it that weights fit a network, name by name and shape by shape.
+
+    Args:
+        model (nn.Module): The network; it may be on the meta device.
+        weights (dict[str, torch.Tensor]): What is to be loaded into it.
+        path (str): Where the weights come from, for messages.
+        key (str): The config key that names it, for messages.
+
+    Raises:
+        ConfigError: If they are those of another architecture, or of the same
+            one with another number of classes.
+    """
+    wanted = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    found = {name: tuple(x.shape) for name, x in weights.items()}
+    missing = [name for name in wanted if name not in found]
+    surplus = [name for name in found if name not in wanted]
+    differ = [
+        name for name in wanted
+        if name in found and found[name] != wanted[name]
+    ]
+    if not (missing or surplus or differ):
+        return
+    if differ and not (missing or surplus) and all(
+            name.startswith('head.') for name in differ):
+        name = differ[0]
+        raise ConfigError(
+            f'{key}: {path!r} has {found[name][0]} classes, the network has '
+            f'{wanted[name][0]} ({name} is {found[name]}, not {wanted[name]})')
+    if missing:
+        what = f'{missing[0]} is missing'
+    elif surplus:
+        what = f'{surplus[0]} is unknown'
+    else:
+        what = f'{differ[0]} is {found[differ[0]]}, not {wanted[differ[0]]}'
+    count = len(missing) + len(surplus) + len(differ)
+    raise ConfigError(f'{key}: {path!r} is of another architecture: {what}'
+                      f'{f" ({count} such differences)" if count > 1 else ""}')
+
+
+def load_weights(model: nn.Module, path: str, key: str) -> Dict:
+    """Load the weights of a network strictly.
+
+    Args:
+        model (nn.Module): The network.
+        path (str): The checkpoint, see :func:`network_weights`.
+        key (str): The config key that names it, for messages.
+
+    Returns:
+        dict: The whole checkpoint.
+
+    Raises:
+        ConfigError: If the file is missing, unreadable or does not fit.
+    """
+    checkpoint = read_checkpoint(path, key)
+    weights = network_weights(checkpoint)
+    check_weights(model, weights, path, key)
+    model.load_state_dict(weights, strict=True)
+    return checkpoint

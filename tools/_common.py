@@ -1,0 +1,89 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What the tools have in common."""
+import argparse
+import contextlib
+import os
+import os.path as osp
+import sys
+from typing import Any, Iterator, Optional
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of MMRazor's and MMPretrain's tools.
+
+    Args:
+        parser (argparse.ArgumentParser): It is changed.
+    """
+    from mmengine.config import DictAction
+    parser.add_argument('config', help='the config file')
+    parser.add_argument(
+        '--work-dir',
+        help='where it is kept (default: work_dirs/<name of the config>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, such as '
+        'train_cfg.max_epochs=10')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what has started this process (default: none)')
+    # torch.distributed.launch passes the second form since PyTorch 2.0.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: argparse.Namespace, suffix: Optional[str] = None) -> Any:
+    """Read the config and merge the command line into it.
+
+    Args:
+        args (argparse.Namespace): The command line.
+        suffix (str, optional): What makes this run another one than the
+            config's, for the name of the default work dir.
+
+    Returns:
+        Config: The config.
+    """
+    from mmengine.config import Config
+
+    import mmdgkd  # noqa: F401  (its repairs are needed to read configs)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not osp.isfile(args.config):
+        raise mmdgkd.ConfigError(f'config: there is no file {args.config!r}')
+    try:
+        cfg = Config.fromfile(args.config)
+    except SyntaxError as error:
+        raise mmdgkd.ConfigError(f'config: {error}') from None
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        if suffix:
+            name += f'_{suffix}'
+        cfg.work_dir = osp.join('work_dirs', name)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    return cfg
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print the user's mistakes as one line, without a traceback."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        sys.exit(f'error: {error}; install what mmdgkd needs: pip install -c '
+                 'constraints.txt -e ".[lite]"')
+    except ImportError as error:
+        if 'mmdgkd needs' not in str(error) and 'mmcls' not in str(error):
+            raise
+        sys.exit(f'error: {error}')
+    except ValueError as error:
+        # ConfigError cannot be imported here: the import may be what fails.
+        if type(error).__name__ != 'ConfigError':
+            raise
+        if os.environ.get('RANK', '0') == '0':
+            print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+# Called by dist_train.sh and dist_test.sh: TOOL CONFIG NUM_PROCS [flags]
+set -euo pipefail
+tool=$1 config=$2 processes=$3
+here=$(dirname "$0")
+PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$processes" \
+    "$here/$tool" "$config" "${@:4}" --launcher pytorch

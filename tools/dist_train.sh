@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+# Train with several processes on this machine, or on NNODES machines:
+#   bash tools/dist_train.sh CONFIG NUM_PROCS [flags of tools/train.py]
+# NUM_PROCS is the number of GPUs per machine, or of processes on the CPU.
+# Environment: NNODES, NODE_RANK, PORT, MASTER_ADDR.
+set -euo pipefail
+if [ $# -lt 2 ]; then
+    echo "usage: bash $0 CONFIG NUM_PROCS [flags of tools/train.py]" >&2
+    exit 2
+fi
+exec bash "$(dirname "$0")/_torchrun.sh" train.py "$@"

@@ -1,0 +1,60 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Test one network, or all networks of a chain in a work dir."""
+import argparse
+
+from _common import add_common_arguments, load_config, one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='the file of one network; without it all networks of the chain '
+        'that the work dir holds are tested')
+    parser.add_argument(
+        '--stage',
+        metavar='NAME',
+        help='which network, where the file does '
+        'not say it itself')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Test what the config and the command line say."""
+    args = parse_args()
+    from mmengine.runner import Runner
+
+    from mmdgkd import ConfigError
+    from mmdgkd.engine import Chain, ChainRunner
+    from mmdgkd.models.utils import read_checkpoint
+
+    cfg = load_config(args)
+    if cfg.get('chain') is None:
+        if not args.checkpoint:
+            raise ConfigError(
+                f'checkpoint: {args.config!r} declares no chain; '
+                'name the file to test')
+        cfg.load_from = args.checkpoint
+        Runner.from_cfg(cfg).test()
+        return
+    name = args.stage
+    chain = Chain.from_cfg(cfg.chain)
+    if args.checkpoint and name is None:
+        checkpoint = read_checkpoint(args.checkpoint, 'checkpoint')
+        name = (checkpoint.get('meta') or {}).get('network')
+        if name is None:
+            raise ConfigError(
+                f'checkpoint: {args.checkpoint!r} does not say which network '
+                'it is; add --stage with one of '
+                f'{", ".join(chain.names)}')
+    if name is not None:
+        chain.require(name, '--stage' if args.stage else args.checkpoint)
+    ChainRunner(cfg).test(name, args.checkpoint)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()

@@ -1,0 +1,64 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Train a chain, or anything else that MMEngine's Runner trains."""
+import argparse
+
+from _common import add_common_arguments, load_config, one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='skip what is finished and go on in a half-trained stage')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on GPUs, bfloat16 on the CPU')
+    parser.add_argument(
+        '--stage', metavar='NAME', help='train this network alone')
+    parser.add_argument(
+        '--guidance',
+        choices=['none', 'direct', 'sequential', 'dense'],
+        help='who guides whom: plain training, KD, TAKD or DGKD')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the plan and exit')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train what the config says."""
+    args = parse_args()
+    from mmengine.runner import Runner
+
+    from mmdgkd import ConfigError
+    from mmdgkd.engine import ChainRunner
+
+    cfg = load_config(args, suffix=args.guidance)
+    cfg.resume = args.resume or bool(cfg.get('resume'))
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if cfg.get('chain') is None:
+        for flag in ('stage', 'guidance', 'dry_run'):
+            if getattr(args, flag):
+                raise ConfigError(
+                    f'--{flag.replace("_", "-")}: {args.config!r} declares no '
+                    'chain; give a config that does, such as those in '
+                    'configs/dgkd/')
+        Runner.from_cfg(cfg).train()
+        return
+    if args.guidance:
+        cfg.chain.guidance = args.guidance
+    runner = ChainRunner(cfg, only=args.stage)
+    if args.dry_run:
+        print(runner.plan())
+    else:
+        runner.train()
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
