@@ -33,16 +33,14 @@ def get_installed_path(package: str) -> str:
         importlib.metadata.PackageNotFoundError: If there is none.
     """
     names = [package]
-    try:
-        top_level = metadata.distribution(package).read_text('top_level.txt')
-        names += (top_level or '').split()
-    except metadata.PackageNotFoundError:
-        pass
+    if importlib.util.find_spec(package) is None:
+        names = [
+            module for module, distributions in
+            metadata.packages_distributions().items()
+            if package in distributions
+        ]
     for name in names:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            continue
+        spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
             return osp.dirname(spec.origin)
     raise metadata.PackageNotFoundError(package)

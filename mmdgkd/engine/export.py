@@ -7,7 +7,6 @@ from typing import Any, Dict, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
@@ -27,9 +26,10 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
     Returns:
         str, optional: None if there is none.
     """
-    noted = find_latest_checkpoint(stage_dir) if osp.isdir(stage_dir) else None
-    if noted:
-        path = osp.join(stage_dir, osp.basename(noted.strip()))
+    note = osp.join(stage_dir, 'last_checkpoint')
+    if osp.exists(note):
+        with open(note) as file:
+            path = osp.join(stage_dir, osp.basename(file.read().strip()))
         if osp.isfile(path):
             return path
     names = os.listdir(stage_dir) if osp.isdir(stage_dir) else []

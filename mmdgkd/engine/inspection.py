@@ -1,21 +1,25 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Looking at the networks, files and data of a chain before any training."""
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
-from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.distillers import build_distiller
 from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
 from .chain import Chain, Network
 from .stage_config import stage_config
+
+# What a wrong config raises inside of MMEngine and its family.
+_MISTAKES = (AssertionError, FileNotFoundError, ImportError, KeyError, OSError,
+             RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def build_network(network: Network, scope: str) -> nn.Module:
     try:
         with DefaultScope.overwrite_default_scope(scope):
             model = MMPRETRAIN_MODELS.build(dict(network.model))
-    except Exception as error:
+    except _MISTAKES as error:
         raise ConfigError(f'chain.networks.{network.name}.model: cannot be '
                           f'built ({_reason(error)})') from None
     # MMPretrain's backbones compute with real numbers as they are built, so
@@ -79,7 +83,7 @@ def network_facts(model: nn.Module, name: str,
     try:
         with torch.no_grad(), counter:
             logits = model(images, mode='tensor')
-    except Exception as error:
+    except _MISTAKES as error:
         raise ConfigError(
             f'chain.networks.{name}.model: does not run on an image of shape '
             f'{tuple(input_shape)} ({_reason(error)})') from None
@@ -107,7 +111,7 @@ def image_shape(cfg: Config) -> Optional[Tuple[int, ...]]:
             with DefaultScope.overwrite_default_scope(
                     cfg.get('default_scope', 'mmpretrain')):
                 sample = DATASETS.build(dataset_cfg)[0]
-        except Exception as error:
+        except _MISTAKES as error:
             raise ConfigError(f'{key}.dataset: {_reason(error)}'
                               f'{_where_to_put(dataset_cfg)}') from None
         return tuple(sample['inputs'].shape)
@@ -175,12 +179,10 @@ def _check_distiller(stage: Config, name: str, guides: Tuple[str, ...],
                      models: Dict[str, nn.Module], scope: str) -> None:
     try:
         with DefaultScope.overwrite_default_scope(scope):
-            distiller: Any = MODELS.build(stage.model['distiller'])
-        distiller.prepare_from_student(models[name])
-        distiller.prepare_from_teacher(
-            {guide: models[guide]
-             for guide in guides})
-    except Exception as error:
+            build_distiller(stage.model['distiller'], models[name],
+                            {guide: models[guide]
+                             for guide in guides})
+    except _MISTAKES as error:
         raise ConfigError(
             f'model.distiller: for the stage "{name}": {_reason(error)}'
         ) from None

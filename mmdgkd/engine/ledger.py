@@ -84,14 +84,6 @@ class Ledger:
         """Where the ledger is."""
         return osp.join(self.work_dir, 'chain.json')
 
-    @property
-    def started(self) -> List[str]:
-        """Names of the stages that are done or under way."""
-        return [
-            name for name, entry in self.data['stages'].items()
-            if entry['state'] in ('running', 'done')
-        ]
-
     def update(self, name: Optional[str] = None, **entries: Any) -> None:
         """Set entries of a stage, or of the chain, and write the file.
 

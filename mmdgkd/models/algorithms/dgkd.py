@@ -10,7 +10,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from ..distillers import MultiTeacherDistiller
+from ..distillers import build_distiller
 from ..utils import FrozenTeachers, StepClock, load_weights
 
 
@@ -73,13 +73,8 @@ class DGKD(BaseAlgorithm):
             for teacher in self.teachers.values():
                 self.set_module_inplace_false(teacher, 'teacher')
 
-        self.distiller = MODELS.build(distiller)
-        if not isinstance(self.distiller, MultiTeacherDistiller):
-            raise ConfigError(
-                "model.distiller: type must be 'mmrazor.MultiTeacherDistiller'"
-                f', not {type(self.distiller).__name__}')
-        self.distiller.prepare_from_student(self.student)
-        self.distiller.prepare_from_teacher(self.teachers)
+        self.distiller = build_distiller(distiller, self.student,
+                                         self.teachers)
         self._clock = StepClock()
 
     @property

@@ -20,8 +20,8 @@ def keep_mask(
     protect: Sequence[str] = ()) -> Dict[str, bool]:
     """Which guides speak in a step (stochastic teaching).
 
-    "Stochastic DGKD" of arXiv 2009.08825, section 3.3. The answer depends on
-    the arguments alone: it is the same on every rank, in a resumed run, and in
+    The stochastic DGKD of arXiv 2009.08825. The answer depends on the
+    arguments alone: it is the same on every rank, in a resumed run, and in
     whatever order it is asked for. The numbers come from Philox, a counter
     based generator, with the step as its counter.
 

@@ -1,4 +1,4 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .multi_teacher_distiller import MultiTeacherDistiller
+from .multi_teacher_distiller import MultiTeacherDistiller, build_distiller
 
-__all__ = ['MultiTeacherDistiller']
+__all__ = ['MultiTeacherDistiller', 'build_distiller']

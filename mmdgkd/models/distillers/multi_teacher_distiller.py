@@ -59,8 +59,8 @@ class MultiTeacherDistiller(ConfigurableDistiller):
         for name in self._names:
             if 'loss' in name:
                 raise ConfigError(
-                    f'teachers: the name "{name}" contains "loss", and MMEngine '
-                    'adds every logged value with such a name to the loss')
+                    f'teachers: the name "{name}" contains "loss", and '
+                    'MMEngine adds up all logged values with such names')
         for part in (*self._drops, *self.distill_losses.values()):
             if hasattr(part, 'check_teachers'):
                 part.check_teachers(self._names)
@@ -140,6 +140,30 @@ class MultiTeacherDistiller(ConfigurableDistiller):
             for param in self.connectors[name].parameters()
         ]
         return sum(param.sum() * 0 for param in params) if params else None
+
+
+def build_distiller(
+        cfg: Dict, student: nn.Module,
+        teachers: Mapping[str, nn.Module]) -> 'MultiTeacherDistiller':
+    """Build a distiller for a student and its teachers.
+
+    Args:
+        cfg (dict): Its config.
+        student (nn.Module): The network in training.
+        teachers (Mapping[str, nn.Module]): The teachers by name.
+
+    Raises:
+        ConfigError: If it is none for several teachers, or names what is not
+            there.
+    """
+    distiller = MODELS.build(cfg)
+    if not isinstance(distiller, MultiTeacherDistiller):
+        raise ConfigError(
+            "model.distiller: type must be 'mmrazor.MultiTeacherDistiller', "
+            f'not {type(distiller).__name__}')
+    distiller.prepare_from_student(student)
+    distiller.prepare_from_teacher(teachers)
+    return distiller
 
 
 def _term_name(loss_name: str, teacher: str) -> str:

@@ -22,8 +22,9 @@ def dense_kd_loss(
 ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
     """Sum of the KL divergences from every teacher to the student.
 
-    The distillation part of eq. (5) in "Densely Guided Knowledge Distillation
-    using Multiple Teacher Assistants" (ICCV 2021, arXiv 2009.08825):
+    The distillation part of the student's loss in "Densely Guided Knowledge
+    Distillation using Multiple Teacher Assistants" (ICCV 2021,
+    arXiv 2009.08825):
     ``sum_T tau^2 KL(softmax(preds_T / tau) || softmax(preds_S / tau))``. The
     terms are summed, not averaged. The student's log-softmax is computed once.
     Half-precision logits are raised to float32 first.
@@ -64,10 +65,16 @@ def dense_kd_loss(
         logits = logits.detach()
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
+        probs_T = F.softmax(logits / tau, dim=1)
         # The order of operations is that of MMRazor's KLDivergence, so that
         # one teacher gives the same bits.
-        term = (tau**2) * F.kl_div(
-            log_probs_S, F.softmax(logits / tau, dim=1), reduction=reduction)
+        if reduction == 'mean':
+            # PyTorch announces that its 'mean' will become 'batchmean'.
+            divergence = F.kl_div(log_probs_S, probs_T, reduction='none')
+            term = (tau**2) * divergence.mean()
+        else:
+            term = (tau**2) * F.kl_div(
+                log_probs_S, probs_T, reduction=reduction)
         terms[name] = loss_weight * teacher_weights.get(name, 1.0) * term
     loss = sum(terms.values()) if terms else preds_S.sum() * 0
     return loss, {name: term.detach() for name, term in terms.items()}
@@ -81,9 +88,9 @@ class DenseKDLoss(nn.Module):
     objective are
 
     - ``form='released'``: (1-λ) CE + λ Σ KD, the authors' released code;
-    - ``form='paper'``: n (1-λ) CE + λ Σ KD, eq. (5) of the paper, which
-      counts the cross-entropy once per guide (the paper's n TAs and one
-      teacher are n + 1 guides).
+    - ``form='paper'``: n (1-λ) CE + λ Σ KD, the loss of the paper, which
+      counts the cross-entropy once per guide (its n TAs and one teacher, n + 1
+      in its formula, are n guides here).
 
     λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; the
     count n comes from :meth:`task_weight`, which :class:`DGKD` asks for. All

@@ -1,0 +1,80 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Small real chains for all tests."""
+import os
+import os.path as osp
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+import mmdgkd  # noqa: F401
+from mmdgkd.engine import ChainRunner
+
+ROOT = Path(__file__).resolve().parent.parent
+DIGITS = ROOT / 'configs/dgkd/resnet20_to_resnet8_digits.py'
+
+
+def shrink(cfg, epochs=1, images=64, batch_size=32):
+    """Leave of a config a training of seconds, on some of its images."""
+    cfg.train_dataloader.dataset.indices = images
+    cfg.train_dataloader.batch_size = batch_size
+    cfg.val_dataloader.dataset.indices = images
+    cfg.test_dataloader.dataset.indices = images
+    cfg.train_cfg.max_epochs = epochs
+    cfg.visualizer = None
+    return cfg
+
+
+@pytest.fixture
+def root():
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def tiny_cfg(tmp_path):
+    """A function that gives the chain of the digits, small and fresh."""
+
+    def make(epochs=1, config=DIGITS, work_dir='work', **kwargs):
+        cfg = shrink(Config.fromfile(str(config)), epochs, **kwargs)
+        cfg.work_dir = str(tmp_path / work_dir)
+        return cfg
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+    """A trained chain of three networks, two epochs each: (cfg, runner)."""
+    cfg = shrink(Config.fromfile(str(DIGITS)), epochs=2)
+    cfg.work_dir = str(tmp_path_factory.mktemp('trained'))
+    runner = ChainRunner(cfg)
+    runner.train()
+    return cfg, runner
+
+
+@pytest.fixture
+def run_tool():
+    """A function that runs a tool in a process of its own."""
+
+    def run(*words, check=True, **env):
+        words = [str(word) for word in words]
+        if words[0].endswith('.py'):
+            words.insert(0, sys.executable)
+        path = os.pathsep.join(
+            [osp.dirname(sys.executable),
+             os.environ.get('PATH', '')])
+        done = subprocess.run(
+            words,
+            cwd=ROOT,
+            env=dict(os.environ, PATH=path, **env),
+            capture_output=True,
+            text=True)
+        if check and done.returncode:
+            raise AssertionError(f'{words} exited with {done.returncode}:\n'
+                                 f'{done.stdout}\n{done.stderr}')
+        return done
+
+    return run

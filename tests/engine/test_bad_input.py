@@ -1,0 +1,161 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Each mistake gets one line, before anything is written or trained."""
+import os
+
+import pytest
+import torch
+
+from mmdgkd import ConfigError
+from mmdgkd.engine import ChainRunner
+
+
+def refuse(cfg, message, **kwargs):
+    with pytest.raises(ConfigError, match=message) as error:
+        ChainRunner(cfg, **kwargs).train()
+    assert '\n' not in str(error.value)
+    assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('guidance, message', [
+    (dict(resnet8=['resnet99']),
+     'chain.guidance.resnet8: the guide "resnet99" is no network'),
+    (dict(resnet20=['resnet8']), '"resnet8" does not come before "resnet20"'),
+    ('densely', "chain.guidance: 'densely' is none of"),
+])
+def test_guidance(tiny_cfg, guidance, message):
+    cfg = tiny_cfg()
+    cfg.chain.guidance = guidance
+    refuse(cfg, message)
+
+
+def test_an_empty_chain(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks = {}
+    refuse(cfg, 'chain.networks: is empty')
+
+
+def test_two_networks_of_one_name(tiny_cfg):
+    cfg = tiny_cfg()
+    networks = [
+        dict(entry, name=name) for name, entry in cfg.chain.networks.items()
+    ]
+    cfg.chain = dict(networks=networks + networks[:1])
+    refuse(cfg, 'there are 2 networks named "resnet20"')
+
+
+def test_an_unknown_stage(tiny_cfg):
+    refuse(tiny_cfg(), '--stage: "resnet9" is no network', only='resnet9')
+
+
+def test_a_missing_checkpoint(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = 'nowhere.pth'
+    refuse(
+        cfg, "chain.networks.resnet20.ckpt_path: there is no file 'nowhere"
+        ".pth'")
+
+
+def test_a_checkpoint_of_another_architecture(tiny_cfg, trained):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = os.path.join(
+        trained[0].work_dir, 'resnet14', 'resnet14.pth')
+    refuse(
+        cfg, 'resnet20.ckpt_path: .* is of another architecture: '
+        'backbone.layer1.2.conv1.weight is missing')
+
+
+def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
+    path = os.path.join(trained[0].work_dir, 'resnet20', 'resnet20.pth')
+    checkpoint = torch.load(path, weights_only=True)
+    state = checkpoint['state_dict']
+    state['head.fc.weight'] = torch.zeros(100, 64)
+    state['head.fc.bias'] = torch.zeros(100)
+    torch.save(checkpoint, tmp_path / 'other.pth')
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = str(tmp_path / 'other.pth')
+    refuse(cfg, 'has 100 classes, the network has 10')
+
+
+def test_networks_with_different_classes(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.model.head.num_classes = 100
+    refuse(
+        cfg, 'chain.networks.resnet20.model: has 100 classes, "resnet14", '
+        'which it guides, has 10')
+
+
+def stochastic(tiny_cfg, **policy):
+    cfg = tiny_cfg(
+        config='configs/dgkd/resnet20_to_resnet8_digits_stochastic.py')
+    drop = cfg.chain.networks.resnet8.stage.model.distiller.connectors.drop
+    drop.update(policy)
+    return cfg
+
+
+def test_as_many_dropped_as_there_are_guides(tiny_cfg):
+    refuse(
+        stochastic(tiny_cfg, num_drop=2),
+        'for the stage "resnet8": StochasticDropConnector.num_drop: 2 cannot '
+        'be silent of 2 guides')
+
+
+def test_an_unknown_protected_teacher(tiny_cfg):
+    refuse(
+        stochastic(tiny_cfg, protect=['resnet32']),
+        'protect: "resnet32" is no teacher here; there are: ')
+
+
+def test_an_unknown_weighted_teacher(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.model.distiller.distill_losses.loss_kd.teacher_weights = dict(x=2.0)
+    refuse(cfg, 'teacher_weights: "x" is no teacher here')
+
+
+def test_a_recorder_source_that_is_no_module(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.model.distiller.teacher_recorders.logits.source = 'head.gc'
+    refuse(cfg, 'source="head.gc" is no module of teacher "resnet20"')
+    cfg = tiny_cfg()
+    cfg.model.distiller.student_recorders.logits.source = 'head.gc'
+    refuse(cfg, '"resnet14": "head.gc" is not in the model')
+
+
+def test_a_model_that_cannot_be_built(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14.model.backbone.type = 'ResNet6n3'
+    refuse(cfg, 'chain.networks.resnet14.model: cannot be built .*ResNet6n3')
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14.model.head.in_channels = 65
+    refuse(cfg, 'resnet14.model: does not run on an image of shape')
+
+
+def test_an_unknown_distiller(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.model.distiller.type = 'mmrazor.ConfigurableDistiller'
+    refuse(cfg, 'model.distiller')
+
+
+def test_missing_data(tiny_cfg, tmp_path):
+    cfg = tiny_cfg()
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[key].dataset = dict(
+            type='CIFAR100',
+            data_root=str(tmp_path / 'cifar'),
+            download=False,
+            pipeline=[dict(type='PackInputs')])
+    refuse(
+        cfg, r'val_dataloader.dataset: .*; put the official files \(train, '
+        r'test, meta\) into .*cifar/cifar-100-python/')
+
+
+def test_a_work_dir_that_cannot_be_made(tiny_cfg, tmp_path):
+    (tmp_path / 'file').write_text('')
+    cfg = tiny_cfg(work_dir='file/work')
+    refuse(cfg, 'work_dir: .* cannot be made')
+
+
+def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = os.path.join(
+        trained[0].work_dir, 'resnet20', 'resnet20.pth')
+    refuse(cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')

@@ -1,0 +1,59 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import pytest
+import torch
+from mmrazor.registry import MODELS
+
+from mmdgkd import ConfigError
+from mmdgkd.models import StochasticDropConnector, keep_mask
+
+NAMES = ['a', 'b', 'c']
+
+
+def record():
+    return {name: torch.full((2, ), float(i)) for i, name in enumerate(NAMES)}
+
+
+def test_it_is_in_mmrazors_registry():
+    built = MODELS.build(dict(type='mmrazor.StochasticDropConnector'))
+    assert isinstance(built, StochasticDropConnector)
+
+
+def test_alone_it_filters_as_the_algorithm_would_drop():
+    alone, asked = (StochasticDropConnector(seed=5) for _ in range(2))
+    for step in range(20):
+        mask = asked.begin_step(NAMES, step)
+        assert mask == keep_mask(5, step, NAMES)
+        # The algorithm has not run the silent ones: they are not recorded.
+        ran = {name: data for name, data in record().items() if mask[name]}
+        assert list(asked(ran)) == list(ran)
+        # Outside of a Runner it counts the steps itself.
+        assert list(alone(record())) == list(ran)
+
+
+def test_it_changes_no_data():
+    connector = StochasticDropConnector(num_drop=0)
+    data = record()
+    assert all(out is data[name] for name, out in connector(data).items())
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(num_drop=3), 'num_drop: 3 cannot be silent of 3 guides'),
+    (dict(num_drop=2, min_keep=2), 'num_drop: 2 .* at most 1 can'),
+    (dict(num_drop=2, protect=('a', 'b')), 'of which 2 must speak'),
+    (dict(protect='z'), 'protect: "z" is no teacher here; there are: a, b, c'),
+    (dict(mode='bernoulli', min_keep=4), 'min_keep: 4 is more than the 3'),
+])
+def test_a_policy_that_these_guides_cannot_meet(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        StochasticDropConnector(**settings).check_teachers(NAMES)
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(mode='often'), "mode: 'often' is none of"),
+    (dict(num_drop=0.5), 'num_drop: 0.5 must be a whole number'),
+    (dict(min_keep=-1), 'min_keep: -1 must be a whole number'),
+    (dict(keep_prob=75), 'keep_prob: 75 must be between 0 and 1'),
+])
+def test_bad_settings(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        StochasticDropConnector(**settings)

@@ -1,0 +1,117 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import pytest
+import torch
+from mmrazor.models.losses import KLDivergence
+from torch.overrides import TorchFunctionMode
+
+from mmdgkd import ConfigError
+from mmdgkd.models import DenseKDLoss, dense_kd_loss
+
+
+def logits(n=6, classes=10, seed=0):
+    return 3 * torch.randn(
+        n, classes, generator=torch.Generator().manual_seed(seed))
+
+
+def by_hand(preds_S, preds_T, tau):
+    """The sum over samples, not yet divided by anything."""
+    p = (preds_T / tau).softmax(1)
+    q = (preds_S / tau).softmax(1)
+    return tau**2 * (p * (p.log() - q.log())).sum()
+
+
+@pytest.mark.parametrize('tau', [1.0, 5.0])
+@pytest.mark.parametrize('reduction, divisor', [('batchmean', 6),
+                                                ('mean', 60)])
+def test_it_is_the_formula(tau, reduction, divisor):
+    preds_S, preds_T = logits(), {'a': logits(seed=1), 'b': logits(seed=2)}
+    loss, terms = dense_kd_loss(preds_S, preds_T, tau, reduction)
+    for name, term in terms.items():
+        torch.testing.assert_close(
+            term,
+            by_hand(preds_S, preds_T[name], tau) / divisor)
+    torch.testing.assert_close(loss, terms['a'] + terms['b'])
+
+
+@pytest.mark.parametrize('reduction', ['batchmean', 'mean'])
+def test_one_teacher_gives_the_bits_of_mmrazors_kl(reduction):
+    mine, theirs = logits().requires_grad_(), logits().requires_grad_()
+    preds_T = logits(seed=1)
+    settings = dict(tau=4.0, reduction=reduction, loss_weight=0.7)
+    loss = DenseKDLoss(**settings)(mine, {'t': preds_T})
+    expected = KLDivergence(**settings)(theirs, preds_T)
+    loss.backward()
+    expected.backward()
+    assert torch.equal(loss, expected)
+    assert torch.equal(mine.grad, theirs.grad)
+
+
+class CountLogSoftmax(TorchFunctionMode):
+    calls = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.calls += func is torch.nn.functional.log_softmax
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('teachers', [1, 4])
+def test_one_log_softmax_however_many_teachers(teachers):
+    preds_T = {str(i): logits(seed=i) for i in range(teachers)}
+    with CountLogSoftmax() as count:
+        DenseKDLoss()(logits(seed=9), preds_T)
+    assert count.calls == 1
+
+
+def test_weights_of_single_teachers():
+    preds_T = {'a': logits(seed=1), 'b': logits(seed=2)}
+    plain, weighed = DenseKDLoss(), DenseKDLoss(teacher_weights=dict(b=0.5))
+    plain(logits(), preds_T)
+    loss = weighed(logits(), preds_T)
+    assert torch.equal(weighed.terms['a'], plain.terms['a'])
+    torch.testing.assert_close(weighed.terms['b'], plain.terms['b'] / 2)
+    torch.testing.assert_close(loss, sum(weighed.terms.values()))
+    with pytest.raises(ConfigError, match='"b" is no teacher here; there are'):
+        weighed.check_teachers(['a'])
+
+
+def test_teachers_get_no_gradient_and_terms_no_graph():
+    preds_S = logits().requires_grad_()
+    preds_T = logits(seed=1).requires_grad_()
+    module = DenseKDLoss()
+    module(preds_S, {'t': preds_T}).backward()
+    assert preds_T.grad is None and preds_S.grad is not None
+    assert not module.terms['t'].requires_grad
+
+
+def test_half_precision_is_raised():
+    preds_S, preds_T = logits().bfloat16(), logits(seed=1).bfloat16()
+    loss, _ = dense_kd_loss(preds_S, {'t': preds_T})
+    expected, _ = dense_kd_loss(preds_S.float(), {'t': preds_T.float()})
+    assert loss.dtype == torch.float32 and torch.equal(loss, expected)
+
+
+def test_no_teacher_is_a_zero_with_a_graph():
+    preds_S = logits().requires_grad_()
+    loss = DenseKDLoss()(preds_S, {})
+    loss.backward()
+    assert loss == 0 and not preds_S.grad.any()
+
+
+def test_other_classes_are_refused():
+    with pytest.raises(ValueError, match=r'teacher "t" have shape \(6, 7\)'):
+        DenseKDLoss()(logits(), {'t': logits(classes=7)})
+
+
+@pytest.mark.parametrize('form, count', [('released', 1), ('paper', 4)])
+def test_both_forms_count_the_cross_entropy(form, count):
+    assert DenseKDLoss(form=form).task_weight(4) == count
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(reduction='sum'), "reduction: 'sum' is none of"),
+    (dict(form='mine'), "form: 'mine' is none of"),
+    (dict(tau=0), 'tau: 0 must be positive'),
+])  # yapf: disable
+def test_bad_settings(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        DenseKDLoss(**settings)

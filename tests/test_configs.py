@@ -1,0 +1,89 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Every config that is shipped, on images at hand."""
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdgkd.engine import ChainRunner
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+NAMES = sorted(
+    str(path.relative_to(CONFIGS)) for path in CONFIGS.glob('*/*.py')
+    if path.parent.name != '_base_')
+
+
+def on_digits(cfg, size):
+    """Replace the data by digits of the same size, one batch of it."""
+    for key, split in (('train_dataloader', 'train'),
+                       ('val_dataloader', 'test'), ('test_dataloader',
+                                                    'test')):
+        loader = cfg[key]
+        loader.batch_size = 8
+        loader.num_workers = 0
+        loader.persistent_workers = False
+        loader.dataset = dict(
+            type='Digits',
+            split=split,
+            size=size,
+            indices=8,
+            pipeline=loader.dataset.pipeline)
+    cfg.train_cfg.max_epochs = 1
+    cfg.visualizer = None
+
+
+def test_all_that_the_issue_names_are_there():
+    assert len(NAMES) == 16
+    for method in ('dgkd', 'takd', 'kd'):
+        for chain in ('resnet110_to_resnet8_cifar100',
+                      'plain10_to_plain2_cifar100',
+                      'resnet26_to_resnet8_cifar10',
+                      'resnet20_to_resnet8_digits'):
+            assert f'{method}/{chain}.py' in NAMES
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_trains_an_iteration_per_stage(name, tmp_path):
+    cfg = Config.fromfile(str(CONFIGS / name))
+    on_digits(cfg, 8 if 'digits' in name else 32)
+    cfg.work_dir = str(tmp_path)
+    runner = ChainRunner(cfg)
+    ledger = runner.train()
+    names = runner.chain.names
+    assert names[0] in Path(name).name and names[-1] in Path(name).name
+    assert all(ledger[network]['state'] == 'done' for network in names)
+    guides = [len(ledger[network]['guides']) for network in names]
+    if name.startswith('dgkd'):
+        assert guides == list(range(len(names)))
+        assert len(names) > 2
+    elif name.startswith('takd'):
+        assert guides == [0] + [1] * (len(names) - 1)
+    else:
+        assert guides == [0, 1]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_is_short_and_names_its_objective(name):
+    text = (CONFIGS / name).read_text()
+    assert len(text.splitlines()) <= 40
+    cfg = Config.fromfile(str(CONFIGS / name))
+    loss = cfg.model.distiller.distill_losses.loss_kd
+    assert loss.form in ('released', 'paper')
+    if name.startswith('dgkd'):
+        assert '# Objective: ' in text or 'Objective: as in' in text
+    if 'stochastic' in name:
+        student = list(cfg.chain.networks)[-1]
+        assert list(n for n, entry in cfg.chain.networks.items()
+                    if 'stage' in entry) == [student]
+
+
+def test_the_data_is_normalized_as_the_papers_say():
+    for data, mean, std in (('cifar100_bs128', (.507, .487, .441), (.267, .256,
+                                                                    .276)),
+                            ('cifar10_bs128', (.507, .487, .441), (.267, .256,
+                                                                   .276))):
+        cfg = Config.fromfile(str(CONFIGS / '_base_/datasets' / f'{data}.py'))
+        scaled = [x / 255 for x in cfg.data_preprocessor.mean]
+        assert scaled == pytest.approx(mean, abs=1e-6)
+        scaled = [x / 255 for x in cfg.data_preprocessor.std]
+        assert scaled == pytest.approx(std, abs=1e-6)

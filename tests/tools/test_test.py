@@ -1,0 +1,70 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import os.path as osp
+
+import torch
+
+CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
+SMALL = ['--cfg-options', 'test_dataloader.dataset.indices=64']
+
+
+def test_the_whole_chain(run_tool, trained):
+    done = run_tool('tools/test.py', CONFIG, '--work-dir', trained[0].work_dir,
+                    *SMALL)
+    rows = [
+        line.split('|') for line in done.stdout.splitlines()
+        if line.startswith('| resnet')
+    ]
+    assert [row[1].strip()
+            for row in rows] == ['resnet20', 'resnet14', 'resnet8']
+    assert all(row[2].strip() == row[3].strip() for row in rows)
+
+
+def test_one_file_says_itself_which_network_it_is(run_tool, trained, tmp_path):
+    path = osp.join(trained[0].work_dir, 'resnet14', 'resnet14.pth')
+    done = run_tool('tools/test.py', CONFIG, path, '--work-dir', tmp_path,
+                    *SMALL)
+    rows = [
+        line for line in done.stdout.splitlines()
+        if line.startswith('| resnet')
+    ]
+    assert len(rows) == 1 and 'resnet14' in rows[0]
+
+
+def test_a_file_that_does_not_say_it(run_tool, trained, tmp_path):
+    path = osp.join(trained[0].work_dir, 'resnet8', 'epoch_2.pth')
+    words = ('tools/test.py', CONFIG, path, '--work-dir', tmp_path, *SMALL)
+    done = run_tool(*words, check=False)
+    assert done.returncode == 2
+    assert 'add --stage with one of resnet20, resnet14, resnet8' in done.stderr
+    done = run_tool(*words[:3], '--stage', 'resnet8', *words[3:])
+    assert '| resnet8 ' in done.stdout
+    done = run_tool(*words[:3], '--stage', 'resnet14', *words[3:], check=False)
+    assert 'error: checkpoint: ' in done.stderr
+    assert 'is of another architecture' in done.stderr
+
+
+def test_an_empty_work_dir(run_tool, tmp_path):
+    done = run_tool(
+        'tools/test.py', CONFIG, '--work-dir', tmp_path, check=False)
+    assert done.returncode == 2
+    assert 'holds no trained network yet' in done.stderr
+
+
+def test_a_malicious_checkpoint_is_refused(run_tool, tmp_path):
+    import os
+
+    class Malicious:
+
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'pwned'), )
+
+    torch.save(dict(state_dict=Malicious()), tmp_path / 'bad.pth')
+    done = run_tool(
+        'tools/test.py',
+        CONFIG,
+        tmp_path / 'bad.pth',
+        '--work-dir',
+        tmp_path,
+        check=False)
+    assert done.returncode == 2 and 'does not load' in done.stderr
+    assert not (tmp_path / 'pwned').exists()

@@ -1,0 +1,239 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The command line, as a user types it."""
+import json
+import os
+import os.path as osp
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
+SMALL = [
+    '--cfg-options', 'train_cfg.max_epochs=2',
+    'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64'
+]
+
+
+def states(work_dir):
+    try:
+        with open(osp.join(work_dir, 'chain.json')) as file:
+            stages = json.load(file)['stages']
+    except FileNotFoundError:
+        return {}
+    return {name: entry['state'] for name, entry in stages.items()}
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
+    done = run_tool('tools/train.py', CONFIG, '--dry-run', '--work-dir',
+                    tmp_path / 'w')
+    for word in ('1 resnet20', 'resnet20, resnet14', '78,042', '0.8 M',
+                 '20 epochs', 'pending'):
+        assert word in done.stdout
+    assert not (tmp_path / 'w').exists()
+
+
+def test_dry_run_says_what_is_done(run_tool, trained):
+    done = run_tool('tools/train.py', CONFIG, '--dry-run', '--work-dir',
+                    trained[0].work_dir)
+    assert done.stdout.count('done') == 3
+
+
+@pytest.mark.parametrize('words, message', [
+    (['configs/none.py'], "config: there is no file 'configs/none.py'"),
+    ([CONFIG, '--stage', 'x'], '--stage: "x" is no network of this chain'),
+    ([CONFIG, '--guidance', 'direct', '--stage', 'resnet8'
+      ], 'needs its guide "resnet20"'),
+    ([CONFIG, '--cfg-options', 'chain.networks.resnet14.ckpt_path=no.pth'
+      ], "ckpt_path: there is no file 'no.pth'"),
+    ([CONFIG, '--cfg-options', 'chain.guidance=densely'
+      ], "chain.guidance: 'densely' is none of"),
+])
+def test_mistakes_get_one_line(run_tool, tmp_path, words, message):
+    done = run_tool(
+        'tools/train.py', *words, '--work-dir', tmp_path / 'w', check=False)
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith('error: ')
+    assert message in lines[0]
+    assert not (tmp_path / 'w').exists()
+
+
+def test_a_syntax_error_is_one_line_too(run_tool, tmp_path):
+    """Such as two networks of one name in one dict()."""
+    config = tmp_path / 'twice.py'
+    config.write_text('chain = dict(networks=dict(a=1, a=2))')
+    done = run_tool('tools/train.py', config, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith('error: config: ')
+    assert 'keyword argument repeated: a' in done.stderr
+
+
+def test_a_missing_package_is_one_line(run_tool, tmp_path):
+    blocked = tmp_path / 'mmrazor'
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import importlib.metadata as m\n'
+        'real = m.version\n'
+        'def version(name):\n'
+        '    if name == "mmrazor": raise m.PackageNotFoundError(name)\n'
+        '    return real(name)\n'
+        'm.version = version\n')
+    done = run_tool(
+        'tools/train.py', CONFIG, check=False, PYTHONPATH=str(tmp_path))
+    assert not blocked.exists() and done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        'error: mmdgkd needs mmrazor>=1.0.0,<1.1, none is installed: '
+        "pip install 'mmrazor==1.0.0'"
+    ]
+
+
+def test_guidance_names_the_default_work_dir(run_tool, tmp_path):
+    script = ('import sys, runpy; sys.path.insert(0, "tools"); '
+              'from argparse import Namespace; import _common; '
+              f'args = Namespace(config={CONFIG!r}, work_dir=None, '
+              'cfg_options=None, launcher="none", local_rank=0); '
+              'print(_common.load_config(args, "direct").work_dir, '
+              '_common.load_config(args).work_dir)')
+    done = run_tool(sys.executable, '-c', script)
+    assert done.stdout.split() == [
+        'work_dirs/resnet20_to_resnet8_digits_direct',
+        'work_dirs/resnet20_to_resnet8_digits'
+    ]
+
+
+def test_a_stage_config_runs_as_in_mmengine(run_tool, trained, tmp_path):
+    stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
+    run_tool('tools/train.py', stage, '--work-dir', tmp_path)
+    assert (tmp_path / 'epoch_2.pth').exists()
+    done = run_tool('tools/train.py', stage, '--dry-run', check=False)
+    assert 'error: --dry-run: ' in done.stderr
+
+
+def test_amp(run_tool, tmp_path):
+    run_tool('tools/train.py', CONFIG, '--amp', '--work-dir', tmp_path, *SMALL)
+    assert set(states(tmp_path).values()) == {'done'}
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_to_the_end(run_tool, tmp_path):
+    """SIGKILL in the middle of the second stage."""
+    words = [
+        sys.executable, 'tools/train.py', CONFIG, '--work-dir',
+        str(tmp_path), '--cfg-options', 'train_cfg.max_epochs=6'
+    ]
+    env = dict(os.environ)
+    process = subprocess.Popen(
+        words, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    folder = tmp_path / 'resnet14'
+    deadline = time.monotonic() + 300
+    while not (folder / 'epoch_2.pth').exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert states(tmp_path) == dict(
+        resnet20='done', resnet14='running', resnet8='pending')
+    first = (tmp_path / 'resnet20' / 'resnet20.pth').stat().st_mtime_ns
+    done = subprocess.run(
+        words[:1] + words[1:5] + ['--resume'] + words[5:],
+        capture_output=True,
+        text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'resumed epoch: ' in done.stdout
+    assert set(states(tmp_path).values()) == {'done'}
+    assert (tmp_path / 'resnet20' / 'resnet20.pth').stat().st_mtime_ns == first
+    with open(tmp_path / 'chain.json') as file:
+        stages = json.load(file)['stages']
+    for entry in stages.values():
+        assert [s for s, _ in entry['metric']['history']] == list(range(1, 7))
+
+
+SAVE_RANKS = """
+import os
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SaveRanks(Hook):
+    priority = 'LOWEST'
+
+    def after_train(self, runner):
+        path = f'{runner.work_dir}/rank{runner.rank}.pt'
+        model = runner.model.module
+        model = getattr(model, 'architecture', model)
+        torch.save(model.state_dict(), path)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_on_the_cpu_end_with_the_same_weights(
+        run_tool, tmp_path, root):
+    (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
+    config = tmp_path / 'chain.py'
+    parent = root / 'configs/dgkd/resnet20_to_resnet8_digits_stochastic.py'
+    config.write_text(f'_base_ = {str(parent)!r}\n'
+                      "custom_imports = dict(imports=['mmdgkd', 'save_ranks'])"
+                      "\ncustom_hooks = [dict(type='SyncBuffersHook'), "
+                      "dict(type='SaveRanks')]\n")
+    work_dir = tmp_path / 'work'
+    done = run_tool(
+        'bash',
+        'tools/dist_train.sh',
+        config,
+        '2',
+        '--work-dir',
+        work_dir,
+        *SMALL,
+        PORT='29611',
+        PYTHONPATH=str(tmp_path))
+    assert set(states(work_dir).values()) == {'done'}, done.stderr
+    for name in ('resnet20', 'resnet14', 'resnet8'):
+        ranks = [
+            torch.load(work_dir / name / f'rank{rank}.pt') for rank in (0, 1)
+        ]
+        final = torch.load(work_dir / name / f'{name}.pth')['state_dict']
+        for key, value in ranks[0].items():
+            assert torch.equal(value, ranks[1][key]), (name, key)
+            assert torch.equal(value, final[key]), (name, key)
+    done = run_tool(
+        'bash',
+        'tools/dist_test.sh',
+        config,
+        '2',
+        '--work-dir',
+        work_dir,
+        PORT='29612',
+        PYTHONPATH=str(tmp_path))
+    assert 'in the ledger' in done.stdout
+
+
+@pytest.mark.parametrize('tool, words', [
+    ('dist_train.sh', ['config.py']),
+    ('dist_test.sh', ['config.py']),
+    ('slurm_train.sh', ['partition', 'job', 'config.py']),
+])
+def test_scripts_say_how_they_are_used(run_tool, tool, words):
+    done = run_tool('bash', f'tools/{tool}', *words, check=False)
+    assert done.returncode == 2 and 'usage: bash' in done.stderr
+
+
+def test_slurm_gets_the_right_command(run_tool, tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    done = run_tool(
+        'bash', '-c',
+        f'PATH={tmp_path}:$PATH GPUS=4 CPUS_PER_TASK=3 SRUN_ARGS="--mem 8G" '
+        'bash tools/slurm_train.sh part job c.py w --resume')
+    words = done.stdout.split()
+    for word in ('-p part --job-name=job --gres=gpu:4 --ntasks=4 '
+                 '--ntasks-per-node=4 --cpus-per-task=3 --mem 8G').split():
+        assert word in words
+    assert words[-7:] == [
+        'tools/train.py', 'c.py', '--work-dir', 'w', '--launcher', 'slurm',
+        '--resume'
+    ]
