@@ -36,6 +36,8 @@ def apply() -> List[Tuple[Repair, Optional[str]]]:
         with warnings.catch_warnings():
             # mmcv-lite says at import what it lacks; nothing here needs it.
             warnings.filterwarnings('ignore', 'Fail to import ``MultiScale')
+            # PyTorch 2.4 and 2.5 warn of what one of the symptoms is on 2.6.
+            warnings.filterwarnings('ignore', 'You are using `torch.load`')
             for repair in REPAIRS:
                 symptom = repair.diagnose()
                 if symptom is not None:

@@ -23,12 +23,17 @@ def set_module_inplace_false(self: Any, architecture: Any,
 def _diagnose() -> Optional[str]:
     from mmrazor.models.algorithms.base import BaseAlgorithm
     from torch import nn
+    relu, inner = nn.ReLU(inplace=True), nn.ReLU(inplace=True)
+    outer = nn.Sequential(inner)
+    outer.inplace = True
     probe = BaseAlgorithm.__new__(BaseAlgorithm)
     nn.Module.__init__(probe)
-    probe.architecture = nn.Sequential(nn.ReLU(inplace=True))
+    probe.architecture = nn.Sequential(relu, outer)
     probe.set_module_inplace_false(probe.architecture, 'self.architecture')
-    if probe.architecture[0].inplace:
+    if relu.inplace:
         return 'set_module_inplace_false leaves ReLU(inplace=True) as it is'
+    if inner.inplace:
+        return 'set_module_inplace_false leaves the ReLU of a ConvModule'
     return None
 
 
@@ -40,7 +45,8 @@ def _mend() -> None:
 REPAIR = Repair(
     name='in-place modules',
     cause='nn.Module keeps its children in a plain dict since torch 2.5, '
-    'where MMRazor looks for an OrderedDict: in-place ReLUs stay in place and '
-    'overwrite what a recorder before them has recorded',
+    'where MMRazor looks for an OrderedDict, and it never looks inside of a '
+    'module like ConvModule: in-place ReLUs stay in place and overwrite what a '
+    'recorder before them has recorded',
     diagnose=_diagnose,
     mend=_mend)

@@ -158,6 +158,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                           key)
     for name, guides in chain.guides.items():
         stage = stage_config(cfg, chain, name, {}, '')
+        for guide in guides:
+            _check_same_inputs(cfg, chain[name], chain[guide])
         if guides:
             _check_distiller(stage, name, guides, models, scope)
     shape = image_shape(cfg)
@@ -173,6 +175,22 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                     f'{facts[guide].classes} classes, "{name}", which it '
                     f'guides, has {facts[name].classes}')
     return facts
+
+
+def _check_same_inputs(cfg: Config, network: Network, guide: Network) -> None:
+    """A guide sees what the data preprocessor of its student makes."""
+    settings = [
+        dict(
+            model.get('data_preprocessor') or cfg.get('data_preprocessor')
+            or {}) for model in (network.model, guide.model)
+    ]
+    for key in ('mean', 'std', 'to_rgb'):
+        mine, theirs = (setting.get(key) for setting in settings)
+        if mine != theirs:
+            raise ConfigError(
+                f'chain.networks.{guide.name}.model.data_preprocessor.{key}: '
+                f'is {theirs}, but "{network.name}", whose inputs it gets as '
+                f'its guide, has {mine}; both must be normalized alike')
 
 
 def _check_distiller(stage: Config, name: str, guides: Tuple[str, ...],

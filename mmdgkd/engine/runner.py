@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import gc
 import os.path as osp
 from typing import Dict, Optional
 
@@ -203,6 +204,9 @@ class ChainRunner:
             self._finish_stage(name)
         barrier()
         work.reload()
+        # Its data loaders' processes go with it; it is full of cycles.
+        del runner
+        gc.collect()
 
     def _finish_stage(self, name: str) -> None:
         """Write the trained network, and only then say that it is done."""

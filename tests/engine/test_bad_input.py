@@ -159,3 +159,12 @@ def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
     cfg.chain.networks.resnet20.ckpt_path = os.path.join(
         trained[0].work_dir, 'resnet20', 'resnet20.pth')
     refuse(cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
+
+
+def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.model.data_preprocessor = dict(
+        type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
+    refuse(
+        cfg, 'chain.networks.resnet20.model.data_preprocessor.mean: is '
+        r'\[0.5, 0.5, 0.5\], but "resnet14", whose inputs it gets')

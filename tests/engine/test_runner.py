@@ -197,16 +197,14 @@ def test_only_the_changed_stage_is_named(copied):
         ChainRunner(copied).train()
 
 
-def flip_a_byte(path):
-    with open(path, 'r+b') as file:
-        file.seek(-1000, os.SEEK_END)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 1]))
+def change_a_weight(path):
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['state_dict']['head.fc.bias'][0] += 1e-3
+    torch.save(checkpoint, path)
 
 
 def test_a_changed_file_is_refused(copied):
-    flip_a_byte(osp.join(copied.work_dir, 'resnet8', 'resnet8.pth'))
+    change_a_weight(osp.join(copied.work_dir, 'resnet8', 'resnet8.pth'))
     with pytest.raises(ConfigError, match='is not the file that was trained'):
         ChainRunner(copied).train()
 
@@ -221,8 +219,7 @@ def test_a_changed_guide_of_a_half_trained_stage_is_refused(copied):
         json.dump(ledger, file)
     copied.chain.networks.resnet20.ckpt_path = given
     assert ChainRunner(copied).work.todo(True, None) == ['resnet8']
-    flip_a_byte(given)
-    # The check of the file comes first if the flip made it unreadable.
+    change_a_weight(given)
     with pytest.raises(ConfigError, match='has changed since it guided'):
         ChainRunner(copied).work.todo(True, None)
 
@@ -348,3 +345,20 @@ def test_the_mask_follows_the_iterations_of_the_runner(tiny_cfg):
     for name, kept in mask.items():
         assert (f'kd.{name}:' in lines[0]) == kept
     np.testing.assert_equal(sum(mask.values()), 1)
+
+
+def test_with_ema_the_network_is_the_averaged_one(tiny_cfg):
+    """What was validated is what is written."""
+    cfg = tiny_cfg(epochs=2)
+    cfg.chain.networks.resnet14 = None
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
+    ledger = ChainRunner(cfg).train()
+    saved = torch.load(osp.join(cfg.work_dir, 'resnet8', 'epoch_2.pth'))
+    key = 'backbone.conv1.weight'
+    written = weights_of(cfg.work_dir, 'resnet8')[key]
+    assert torch.equal(written, saved['state_dict'][f'architecture.{key}'])
+    assert not torch.equal(
+        written, saved['ema_state_dict'][f'module.architecture.{key}'])
+    results = ChainRunner(cfg).test('resnet8')
+    assert abs(results['resnet8']['accuracy/top1'] -
+               ledger['resnet8']['metric']['last']) < 1e-3

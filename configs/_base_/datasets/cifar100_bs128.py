@@ -24,7 +24,8 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'))
 val_dataloader = dict(
     batch_size=500,
     num_workers=1,
@@ -34,7 +35,8 @@ val_dataloader = dict(
         data_root=data_root,
         split='test',
         pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'))
 val_evaluator = dict(type='Accuracy', topk=(1, ))
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

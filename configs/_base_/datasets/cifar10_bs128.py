@@ -1,40 +1,9 @@
-# CIFAR-10 with 4-pixel pad-and-crop and horizontal flip.
+# CIFAR-10, as CIFAR-100: the released DGKD code normalizes both alike.
+_base_ = './cifar100_bs128.py'
 dataset_type = 'CIFAR10'
 data_root = 'data/cifar10'
-# The mean and standard deviation of the released DGKD code, times 255.
-data_preprocessor = dict(
-    num_classes=10,
-    mean=[129.285, 124.185, 112.455],
-    std=[68.085, 65.28, 70.38],
-    to_rgb=False)
-
-train_pipeline = [
-    dict(type='RandomCrop', crop_size=32, padding=4),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='PackInputs')
-]
-test_pipeline = [dict(type='PackInputs')]
-
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
-val_dataloader = dict(
-    batch_size=500,
-    num_workers=1,
-    persistent_workers=True,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='test',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
-val_evaluator = dict(type='Accuracy', topk=(1, ))
-test_dataloader = val_dataloader
-test_evaluator = val_evaluator
+dataset = dict(type=dataset_type, data_root=data_root)
+data_preprocessor = dict(num_classes=10)
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

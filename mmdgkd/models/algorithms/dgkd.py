@@ -70,9 +70,10 @@ class DGKD(BaseAlgorithm):
             for name, cfg in sorted(teachers.items())
         })
         if not teacher_module_inplace:
-            for teacher in self.teachers.values():
-                self.set_module_inplace_false(teacher, 'teacher')
-
+            for name, teacher in self.teachers.items():
+                # MMRazor's own evaluates the second argument.
+                self.set_module_inplace_false(teacher,
+                                              f'self.teachers["{name}"]')
         self.distiller = build_distiller(distiller, self.student,
                                          self.teachers)
         self._clock = StepClock()

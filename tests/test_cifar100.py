@@ -1,0 +1,69 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The real chains on real CIFAR-100 images, a few iterations a stage."""
+import json
+import os.path as osp
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from mmpretrain import get_model
+
+ARCHIVE = (
+    Path(__file__).resolve().parents[2] / 'shared' / 'data' /
+    'cifar-100-python.tar.xz')
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not ARCHIVE.exists(),
+        reason=f'the official CIFAR-100 files are not in {ARCHIVE.parent}')
+]
+
+
+@pytest.fixture(scope='module')
+def cifar100(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('cifar100')
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter='data')
+    return folder
+
+
+def options(cifar100, images=256):
+    return [
+        '--cfg-options', 'train_cfg.max_epochs=1',
+        f'train_dataloader.dataset.indices={images}',
+        'val_dataloader.dataset.indices=500',
+        'test_dataloader.dataset.indices=500'
+    ] + [
+        f'{loader}_dataloader.dataset.data_root={cifar100}'
+        for loader in ('train', 'val', 'test')
+    ]
+
+
+@pytest.mark.parametrize('chain, stages', [
+    ('resnet110_to_resnet8_cifar100', 6),
+    ('plain10_to_plain2_cifar100_stochastic', 5),
+])
+def test_all_stages_train_and_load_and_give_their_accuracy(
+        run_tool, cifar100, tmp_path, chain, stages):
+    config = f'configs/dgkd/{chain}.py'
+    words = ['--work-dir', tmp_path, *options(cifar100)]
+    run_tool('tools/train.py', config, *words)
+    with open(tmp_path / 'chain.json') as file:
+        ledger = json.load(file)['stages']
+    assert len(ledger) == stages
+    for name, entry in ledger.items():
+        assert entry['state'] == 'done'
+        stem = osp.join(tmp_path, name, name)
+        weights = torch.load(f'{stem}.pth', weights_only=True)['state_dict']
+        get_model(f'{stem}.py').load_state_dict(weights, strict=True)
+    done = run_tool('tools/test.py', config, *words)
+    rows = [
+        line.split('|') for line in done.stdout.splitlines()
+        if line.startswith('| ')
+    ]
+    tested = {row[1].strip(): row[2:4] for row in rows}
+    for name in ledger:
+        now, then = tested[name]
+        assert now.strip() == then.strip()
