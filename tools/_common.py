@@ -5,7 +5,7 @@ import contextlib
 import os
 import os.path as osp
 import sys
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +26,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config, such as '
         'train_cfg.max_epochs=10')
     parser.add_argument(
+        '--guidance',
+        choices=['none', 'direct', 'sequential', 'dense'],
+        help='who guides whom: plain training, KD, TAKD or DGKD')
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
@@ -34,13 +38,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def load_config(args: argparse.Namespace, suffix: Optional[str] = None) -> Any:
+def load_config(args: argparse.Namespace) -> Any:
     """Read the config and merge the command line into it.
 
     Args:
         args (argparse.Namespace): The command line.
-        suffix (str, optional): What makes this run another one than the
-            config's, for the name of the default work dir.
 
     Returns:
         Config: The config.
@@ -53,18 +55,23 @@ def load_config(args: argparse.Namespace, suffix: Optional[str] = None) -> Any:
         raise mmdgkd.ConfigError(f'config: there is no file {args.config!r}')
     try:
         cfg = Config.fromfile(args.config)
-    except SyntaxError as error:
-        raise mmdgkd.ConfigError(f'config: {error}') from None
+        if args.cfg_options is not None:
+            cfg.merge_from_dict(args.cfg_options)
+    except (AttributeError, ImportError, LookupError, NameError, OSError,
+            SyntaxError, TypeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise mmdgkd.ConfigError(
+            f'config: {args.config!r}: {reason}') from None
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         name = osp.splitext(osp.basename(args.config))[0]
-        if suffix:
-            name += f'_{suffix}'
+        if args.guidance:
+            name += f'_{args.guidance}'
         cfg.work_dir = osp.join('work_dirs', name)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    if args.guidance and cfg.get('chain') is not None:
+        cfg.chain.guidance = args.guidance
     return cfg
 
 

@@ -25,11 +25,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Test what the config and the command line say."""
     args = parse_args()
+    from mmengine.model import is_model_wrapper
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
-    from mmdgkd.engine import Chain, ChainRunner
-    from mmdgkd.models.utils import read_checkpoint
+    from mmdgkd.engine import (Chain, ChainRunner, fit_to_device,
+                               start_processes)
+    from mmdgkd.models.utils import load_weights, read_checkpoint
 
     cfg = load_config(args)
     if cfg.get('chain') is None:
@@ -37,8 +39,16 @@ def main() -> None:
             raise ConfigError(
                 f'checkpoint: {args.config!r} declares no chain; '
                 'name the file to test')
-        cfg.load_from = args.checkpoint
-        Runner.from_cfg(cfg).test()
+        start_processes(cfg.launcher, cfg.get('env_cfg', {}))
+        fit_to_device(cfg)
+        runner = Runner.from_cfg(cfg)
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        # The files of a work dir hold a network, or an algorithm around one.
+        load_weights(
+            getattr(model, 'architecture', model), args.checkpoint,
+            'checkpoint')
+        runner.test()
         return
     name = args.stage
     chain = Chain.from_cfg(cfg.chain)

@@ -20,10 +20,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--stage', metavar='NAME', help='train this network alone')
     parser.add_argument(
-        '--guidance',
-        choices=['none', 'direct', 'sequential', 'dense'],
-        help='who guides whom: plain training, KD, TAKD or DGKD')
-    parser.add_argument(
         '--dry-run', action='store_true', help='print the plan and exit')
     return parser.parse_args()
 
@@ -34,9 +30,9 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
-    from mmdgkd.engine import ChainRunner
+    from mmdgkd.engine import ChainRunner, fit_to_device, start_processes
 
-    cfg = load_config(args, suffix=args.guidance)
+    cfg = load_config(args)
     cfg.resume = args.resume or bool(cfg.get('resume'))
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -48,10 +44,10 @@ def main() -> None:
                     f'--{flag.replace("_", "-")}: {args.config!r} declares no '
                     'chain; give a config that does, such as those in '
                     'configs/dgkd/')
+        start_processes(cfg.launcher, cfg.get('env_cfg', {}))
+        fit_to_device(cfg)
         Runner.from_cfg(cfg).train()
         return
-    if args.guidance:
-        cfg.chain.guidance = args.guidance
     runner = ChainRunner(cfg, only=args.stage)
     if args.dry_run:
         print(runner.plan())

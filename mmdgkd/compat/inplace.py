@@ -45,8 +45,8 @@ def _mend() -> None:
 REPAIR = Repair(
     name='in-place modules',
     cause='nn.Module keeps its children in a plain dict since torch 2.5, '
-    'where MMRazor looks for an OrderedDict, and it never looks inside of a '
-    'module like ConvModule: in-place ReLUs stay in place and overwrite what a '
+    'where MMRazor looks for an OrderedDict, and MMRazor never looks inside '
+    'of a ConvModule: in-place ReLUs stay in place and overwrite what a '
     'recorder before them has recorded',
     diagnose=_diagnose,
     mend=_mend)

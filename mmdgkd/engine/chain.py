@@ -216,7 +216,13 @@ def _read_network(name: Any, entry: Any) -> Network:
     if not isinstance(entry, Mapping):
         raise ConfigError(f'{here}: must be dict(model=..., ckpt_path=..., '
                           f'stage=...), not {type(entry).__name__}')
+    if name == 'config':
+        raise ConfigError(f'{here}: is the name of a file in its own folder, '
+                          'config.py; choose another')
     _refuse_unknown(entry, _NETWORK_KEYS, here)
+    if not isinstance(entry.get('ckpt_path') or '', str):
+        raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
+                          'the name of a file')
     if not isinstance(entry.get('model'), Mapping):
         raise ConfigError(f'{here}.model: is missing; it must be the config '
                           'of an MMPretrain model')

@@ -3,12 +3,14 @@
 import os
 import os.path as osp
 import re
+import zipfile
 from typing import Any, Dict, Optional
 
 import torch
 from mmengine.config import Config
 from torch import nn
 
+from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
 from mmdgkd.version import __version__
 from .files import whole_file
@@ -17,8 +19,9 @@ from .files import whole_file
 def latest_checkpoint(stage_dir: str) -> Optional[str]:
     """The checkpoint from which a stage goes on.
 
-    MMEngine notes its absolute path; the folder may have moved since, and a
-    kill may have left the note empty. Then it is the one of the latest step.
+    MMEngine notes its absolute path, but the folder may have moved since, and
+    it writes in place, so that a kill leaves half a file behind: the note is
+    not needed, and what is not whole does not count.
 
     Args:
         stage_dir (str): The folder of the stage.
@@ -26,21 +29,21 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
     Returns:
         str, optional: None if there is none.
     """
-    note = osp.join(stage_dir, 'last_checkpoint')
-    if osp.exists(note):
-        with open(note) as file:
-            path = osp.join(stage_dir, osp.basename(file.read().strip()))
-        if osp.isfile(path):
-            return path
     names = os.listdir(stage_dir) if osp.isdir(stage_dir) else []
-    steps = [(int(found[1]), osp.join(stage_dir, found[0]))
+    steps = [(int(found[1]), found[0])
              for found in (re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', name)
                            for name in names) if found]
-    return max(steps)[1] if steps else None
+    for _, name in sorted(steps, reverse=True):
+        path = osp.join(stage_dir, name)
+        # The table of contents of a zip file is at its end.
+        if zipfile.is_zipfile(path):
+            return path
+    return None
 
 
 def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
-                   path: str, meta: Dict[str, Any]) -> None:
+                   path: str, meta: Dict[str,
+                                         Any], unit: str, step: int) -> None:
     """Write the trained network alone: a state dict and plain facts.
 
     Args:
@@ -49,14 +52,22 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
         alone (Config): The config of the network alone, written beside.
         path (str): The file to write, ``<network>.pth``.
         meta (dict): Facts for its ``meta``, of plain types.
+        unit (str): What the training is counted by, ``'epoch'`` or ``'iter'``.
+        step (int): The last one of the training.
 
     Raises:
-        ConfigError: If the checkpoint does not hold this network.
+        ConfigError: If the checkpoint does not hold this network, or not as
+            it was at the end of the training.
     """
     checkpoint = read_checkpoint(checkpoint_file, 'work_dir')
-    weights = network_weights(checkpoint)
+    weights = network_weights(checkpoint, checkpoint_file, 'work_dir')
     check_weights(model, weights, checkpoint_file, 'work_dir')
     saved = checkpoint.get('meta', {})
+    if saved.get(unit) != step:
+        raise ConfigError(
+            f'default_hooks.checkpoint: the last checkpoint, '
+            f'{checkpoint_file!r}, is of {unit} {saved.get(unit)} and not of '
+            f'the last one, {step}; leave save_last on')
     dataset_meta = {
         key: list(value)
         for key, value in (saved.get('dataset_meta') or {}).items()

@@ -1,25 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Looking at the networks, files and data of a chain before any training."""
+import copy
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmpretrain.registry import DATASETS
-from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.distillers import build_distiller
 from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
 from .chain import Chain, Network
+from .stage_check import MISTAKES, check_data, check_stage, reason_of
 from .stage_config import stage_config
-
-# What a wrong config raises inside of MMEngine and its family.
-_MISTAKES = (AssertionError, FileNotFoundError, ImportError, KeyError, OSError,
-             RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -38,10 +33,6 @@ class NetworkFacts:
     classes: Optional[int] = None
 
 
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def build_network(network: Network, scope: str) -> nn.Module:
     """Build a network on the meta device, where it costs no memory.
 
@@ -54,10 +45,10 @@ def build_network(network: Network, scope: str) -> nn.Module:
     """
     try:
         with DefaultScope.overwrite_default_scope(scope):
-            model = MMPRETRAIN_MODELS.build(dict(network.model))
-    except _MISTAKES as error:
+            model = MODELS.build(copy.deepcopy(dict(network.model)))
+    except MISTAKES as error:
         raise ConfigError(f'chain.networks.{network.name}.model: cannot be '
-                          f'built ({_reason(error)})') from None
+                          f'built ({reason_of(error)})') from None
     # MMPretrain's backbones compute with real numbers as they are built, so
     # they cannot be built on the meta device in the first place.
     return model.to('meta').eval()
@@ -83,51 +74,12 @@ def network_facts(model: nn.Module, name: str,
     try:
         with torch.no_grad(), counter:
             logits = model(images, mode='tensor')
-    except _MISTAKES as error:
+    except MISTAKES as error:
         raise ConfigError(
             f'chain.networks.{name}.model: does not run on an image of shape '
-            f'{tuple(input_shape)} ({_reason(error)})') from None
+            f'{tuple(input_shape)} ({reason_of(error)})') from None
     classes = logits.shape[1] if isinstance(logits, torch.Tensor) else None
     return NetworkFacts(params, counter.get_total_flops() // 2, classes)
-
-
-def image_shape(cfg: Config) -> Optional[Tuple[int, ...]]:
-    """Shape (C, H, W) of the images that the pipeline of the config makes.
-
-    Args:
-        cfg (Config): The whole config.
-
-    Returns:
-        tuple[int], optional: None if the config has no data for validation.
-
-    Raises:
-        ConfigError: If the data is not there or cannot be read.
-    """
-    for key in ('val_dataloader', 'test_dataloader', 'train_dataloader'):
-        if cfg.get(key) is None:
-            continue
-        dataset_cfg = cfg[key]['dataset']
-        try:
-            with DefaultScope.overwrite_default_scope(
-                    cfg.get('default_scope', 'mmpretrain')):
-                sample = DATASETS.build(dataset_cfg)[0]
-        except _MISTAKES as error:
-            raise ConfigError(f'{key}.dataset: {_reason(error)}'
-                              f'{_where_to_put(dataset_cfg)}') from None
-        return tuple(sample['inputs'].shape)
-    return None
-
-
-def _where_to_put(dataset_cfg: Dict) -> str:
-    dataset = DATASETS.get(str(dataset_cfg.get('type')))
-    folder = getattr(dataset, 'base_folder', None)
-    if folder is None or dataset_cfg.get('data_root') is None:
-        return ''
-    files = [name for name, _ in dataset.train_list + dataset.test_list]
-    return (f'; put the official files ({", ".join(files)}, '
-            f'{dataset.meta["filename"]}) into '
-            f"'{dataset_cfg['data_root'].rstrip('/')}/{folder}/', or set "
-            'data_root to where they are')
 
 
 def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
@@ -142,8 +94,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
 
     Raises:
         ConfigError: If a network cannot be built or run, a given file does not
-            fit, classes differ, the distiller names what is not there, or the
-            data is missing.
+            fit, classes differ, the data is missing, or a stage's algorithm,
+            optimizer, schedule or data cannot be built.
     """
     scope = cfg.get('default_scope', 'mmpretrain')
     models = {
@@ -153,20 +105,28 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     for network in chain.networks:
         if network.ckpt_path:
             key = f'chain.networks.{network.name}.ckpt_path'
-            weights = network_weights(read_checkpoint(network.ckpt_path, key))
+            weights = network_weights(
+                read_checkpoint(network.ckpt_path, key), network.ckpt_path,
+                key)
             check_weights(models[network.name], weights, network.ckpt_path,
                           key)
-    for name, guides in chain.guides.items():
-        stage = stage_config(cfg, chain, name, {}, '')
-        for guide in guides:
-            _check_same_inputs(cfg, chain[name], chain[guide])
-        if guides:
-            _check_distiller(stage, name, guides, models, scope)
-    shape = image_shape(cfg)
-    facts = {
-        name: network_facts(model, name, shape)
-        for name, model in models.items()
+    stages = {
+        name: stage_config(cfg, chain, name, {}, '')
+        for name in chain.names
     }
+    _check_same_inputs(chain, stages)
+    data: Dict[str, Tuple] = {}
+    facts = {}
+    with DefaultScope.overwrite_default_scope(scope):
+        for name in chain.names:
+            if not chain[name].ckpt_path:
+                check_stage(name, stages[name], chain, models)
+            shape, classes = check_data(stages[name], data)
+            facts[name] = network_facts(models[name], name, shape)
+            if classes and (facts[name].classes or classes) < classes:
+                raise ConfigError(
+                    f'chain.networks.{name}.model: has {facts[name].classes} '
+                    f'classes, the data has {classes}')
     for name, guides in chain.guides.items():
         for guide in guides:
             if facts[guide].classes != facts[name].classes:
@@ -177,30 +137,22 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     return facts
 
 
-def _check_same_inputs(cfg: Config, network: Network, guide: Network) -> None:
+def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
     """A guide sees what the data preprocessor of its student makes."""
-    settings = [
-        dict(
-            model.get('data_preprocessor') or cfg.get('data_preprocessor')
-            or {}) for model in (network.model, guide.model)
-    ]
-    for key in ('mean', 'std', 'to_rgb'):
-        mine, theirs = (setting.get(key) for setting in settings)
-        if mine != theirs:
-            raise ConfigError(
-                f'chain.networks.{guide.name}.model.data_preprocessor.{key}: '
-                f'is {theirs}, but "{network.name}", whose inputs it gets as '
-                f'its guide, has {mine}; both must be normalized alike')
 
+    def preprocessor(name: str) -> Dict:
+        model = stages[name].model
+        model = model.get('architecture', model)
+        return dict(model.get('data_preprocessor') or {})
 
-def _check_distiller(stage: Config, name: str, guides: Tuple[str, ...],
-                     models: Dict[str, nn.Module], scope: str) -> None:
-    try:
-        with DefaultScope.overwrite_default_scope(scope):
-            build_distiller(stage.model['distiller'], models[name],
-                            {guide: models[guide]
-                             for guide in guides})
-    except _MISTAKES as error:
-        raise ConfigError(
-            f'model.distiller: for the stage "{name}": {_reason(error)}'
-        ) from None
+    for name, guides in chain.guides.items():
+        mine = preprocessor(name)
+        for guide in guides:
+            theirs = preprocessor(guide)
+            for key in ('mean', 'std', 'to_rgb'):
+                if mine.get(key) != theirs.get(key):
+                    raise ConfigError(
+                        f'chain.networks.{guide}: its data_preprocessor.{key} '
+                        f'is {theirs.get(key)}, but "{name}", whose inputs it '
+                        f'gets as its guide, has {mine.get(key)}; both must '
+                        'be normalized alike')

@@ -2,7 +2,7 @@
 """``chain.json``: what a work dir holds and how it came about."""
 import json
 import os.path as osp
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from mmengine.dist import is_main_process
 
@@ -40,7 +40,7 @@ class Ledger:
             chain (Chain): The chain that it must hold.
 
         Raises:
-            ConfigError: If it holds another chain, or cannot be read.
+            ConfigError: If it holds other networks, or cannot be read.
         """
         path = osp.join(work_dir, 'chain.json')
         if not osp.exists(path):
@@ -55,10 +55,10 @@ class Ledger:
         try:
             with open(path) as file:
                 data = json.load(file)
-            held = {
-                name: entry['guides']
-                for name, entry in data['stages'].items()
-            }
+            held = [
+                name for name in data['stages']
+                if data['stages'][name]['guides'] is not None
+            ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f'{path}: is not readable as a ledger '
@@ -68,13 +68,33 @@ class Ledger:
             raise ConfigError(f'{path}: is of version {data.get("version")}, '
                               f'this mmdgkd writes {VERSION}; choose another '
                               '--work-dir')
-        wanted = {name: list(chain.guides[name]) for name in chain.names}
-        if list(held) != list(wanted) or held != wanted:
-            raise ConfigError(
-                f'work_dir: {work_dir!r} holds another chain '
-                f'({_in_words(held)}) than this config '
-                f'({_in_words(wanted)}); choose another --work-dir')
-        return cls(work_dir, data)
+        ledger = cls(work_dir, data)
+        if held != chain.names:
+            ledger._refuse(chain)
+        return ledger
+
+    def check_guides(self, chain: Chain) -> None:
+        """See to it that the networks are guided as the chain says.
+
+        Args:
+            chain (Chain): The chain.
+
+        Raises:
+            ConfigError: If they were guided otherwise.
+        """
+        for name in chain.names:
+            if self[name]['guides'] != list(chain.guides[name]):
+                self._refuse(chain)
+
+    def _refuse(self, chain: Chain) -> None:
+        held = {
+            name: entry['guides']
+            for name, entry in self.data['stages'].items()
+        }
+        raise ConfigError(
+            f'work_dir: {self.work_dir!r} holds another chain '
+            f'({_in_words(held)}) than this config '
+            f'({_in_words(chain.guides)}); choose another --work-dir')
 
     def __getitem__(self, name: str) -> Dict[str, Any]:
         return self.data['stages'][name]
@@ -158,6 +178,6 @@ def file_entry(path: str, work_dir: str) -> Dict[str, Optional[str]]:
         sha256=sha256_of(path))
 
 
-def _in_words(guides: Dict[str, List[str]]) -> str:
+def _in_words(guides: Mapping[str, Sequence[str]]) -> str:
     return '; '.join(f'{name} <- {", ".join(by)}' if by else name
                      for name, by in guides.items())

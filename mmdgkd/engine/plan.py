@@ -13,7 +13,7 @@ from .inspection import NetworkFacts
 from .ledger import Ledger
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def draw_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Draw a table as text, as wide as it needs to be.
 
     Args:
@@ -79,8 +79,8 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
             (f'{number} {name}', _guides(chain,
                                          name), f'{facts[name].params:,}',
              _millions(facts[name].macs), length, state))
-    return table(('stage', 'guides', 'parameters', 'MACs', 'length', 'state'),
-                 rows)
+    return draw_table(
+        ('stage', 'guides', 'parameters', 'MACs', 'length', 'state'), rows)
 
 
 def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
@@ -105,8 +105,9 @@ def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
              _number(metric.get('last')),
              '-' if seconds is None else f'{seconds:.1f}', entry['state']))
     what = ' / '.join(sorted(metrics - {None})) or 'metric'
-    return table(('network', 'parameters', 'MACs', 'guides', f'best {what}',
-                  f'last {what}', 'seconds', 'state'), rows)
+    return draw_table(('network', 'parameters', 'MACs', 'guides',
+                       f'best {what}', f'last {what}', 'seconds', 'state'),
+                      rows)
 
 
 def _guides(chain: Chain, name: str) -> str:

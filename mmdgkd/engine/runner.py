@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import gc
 import os.path as osp
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -16,10 +16,10 @@ from .chain import Chain
 from .distributed import fit_to_device, start_processes
 from .export import export_network, latest_checkpoint
 from .files import whole_file
-from .hooks import ChainProgressHook, LedgerHook
-from .inspection import build_network, inspect_chain
+from .hooks import ChainProgressHook, LedgerHook, progress_of
+from .inspection import NetworkFacts, build_network, inspect_chain
 from .ledger import Ledger, file_entry
-from .plan import plan_table, result_table, stage_cost, table
+from .plan import draw_table, plan_table, result_table, stage_cost
 from .stage_config import fingerprint, named_config, network_config
 from .work_dir import WorkDir
 
@@ -55,7 +55,7 @@ class ChainRunner:
                     f'--stage: "{only}" has a ckpt_path, so that '
                     'there is nothing to train')
         self.work = WorkDir(self.cfg, self.chain)
-        self.facts = inspect_chain(self.cfg, self.chain)
+        self._facts: Dict[str, NetworkFacts] = {}
         self._logger: Optional[MMLogger] = None
 
     @classmethod
@@ -67,8 +67,20 @@ class ChainRunner:
         """
         return cls(cfg)
 
+    @property
+    def facts(self) -> Dict[str, NetworkFacts]:
+        """What is known of the networks, after checking all there is."""
+        if not self._facts:
+            self._facts = inspect_chain(self.cfg, self.chain)
+        return self._facts
+
     def plan(self) -> str:
-        """The table of what is to be trained and what is done already."""
+        """The table of what is to be trained and what is done already.
+
+        Raises:
+            ConfigError: As :meth:`train`, but for a work dir that is in use.
+        """
+        self.work.todo(True, self.only)
         stages = {
             name: self.work.stage_config(name)
             for name in self.chain.names
@@ -86,19 +98,21 @@ class ChainRunner:
                 finished stage or one of its files has changed, or if a guide
                 is not trained yet.
         """
+        plan = self.plan()
         todo = self.work.todo(bool(self.cfg.get('resume')), self.only)
         # All ranks have seen the same work dir before the first one writes.
         barrier()
         self.work.make()
-        if is_main_process():
-            with whole_file(osp.join(self.work.path, 'config.py')) as file:
-                file.write(self.work.config_as_run().pretty_text)
-        self.work.begin()
-        self.log(f'The chain in {self.work.path}:\n{self.plan()}')
-        for name in todo:
-            self._train_stage(name)
-        self.log(f'The chain in {self.work.path}:\n'
-                 f'{result_table(self.chain, self.facts, self.work.ledger)}')
+        with self.work.lock():
+            if is_main_process():
+                with whole_file(osp.join(self.work.path, 'config.py')) as file:
+                    file.write(self.work.config_as_run().pretty_text)
+            self.work.begin()
+            self.log(f'The chain in {self.work.path}:\n{plan}')
+            for name in todo:
+                self._train_stage(name)
+        table = result_table(self.chain, self.facts, self.work.ledger)
+        self.log(f'The chain in {self.work.path}:\n{table}')
         return self.work.ledger
 
     def test(self,
@@ -148,15 +162,14 @@ class ChainRunner:
             rows.append((name, *(f'{value:.2f}' for value in metrics.values()),
                          '-' if last is None else f'{last:.2f}'))
         columns = ('network', *next(iter(results.values())), 'in the ledger')
-        self.log(f'Tested:\n{table(columns, rows)}')
+        self.log(f'Tested:\n{draw_table(columns, rows)}')
         return results
 
-    def log(self, message: str, level: str = 'info') -> None:
+    def log(self, message: str) -> None:
         """Write to the chain's own log, beside those of the stages.
 
         Args:
             message (str): What to say.
-            level (str): Name of the logger's method. Defaults to ``'info'``.
         """
         if self._logger is None:
             self._logger = MMLogger.get_instance(
@@ -164,7 +177,7 @@ class ChainRunner:
                 logger_name='mmdgkd',
                 log_file=osp.join(self.work.path, 'chain.log'),
                 file_mode='a')
-        getattr(self._logger, level)(message)
+        self._logger.info(message)
 
     def _train_stage(self, name: str) -> None:
         work, ledger = self.work, self.work.ledger
@@ -173,10 +186,6 @@ class ChainRunner:
         if checkpoint is None:
             for key in ('metric', 'seconds', 'wrote'):
                 ledger[name].pop(key, None)
-        elif ledger[name]['config_sha256'] != fingerprint(stage):
-            self.log(
-                f'{name}: goes on with another config than it began with: '
-                f'{work.what_changed(name, stage)}', 'warning')
         ledger.update(
             name,
             state='running',
@@ -201,16 +210,17 @@ class ChainRunner:
         runner.train()
         barrier()
         if is_main_process():
-            self._finish_stage(name)
+            self._finish_stage(name, progress_of(runner))
         barrier()
         work.reload()
         # Its data loaders' processes go with it; it is full of cycles.
         del runner
         gc.collect()
 
-    def _finish_stage(self, name: str) -> None:
+    def _finish_stage(self, name: str, progress: Tuple) -> None:
         """Write the trained network, and only then say that it is done."""
         work = self.work
+        unit, _, total = progress
         checkpoint = latest_checkpoint(work.folder(name))
         if checkpoint is None:
             raise ConfigError(
@@ -227,7 +237,7 @@ class ChainRunner:
                 guides=list(self.chain.guides[name]),
                 metric=metric.get('name'),
                 last=metric.get('last'),
-                best=metric.get('best')))
+                best=metric.get('best')), unit, total)
         work.ledger.update(
             name,
             state='done',

@@ -4,9 +4,11 @@ import copy
 import hashlib
 import json
 import os.path as osp
+from inspect import signature
 from typing import Any, Dict, List, Mapping
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
 from .chain import Chain, Network
@@ -18,6 +20,10 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
                   'val_evaluator', 'val_cfg', 'custom_hooks', 'randomness',
                   'sync_bn', 'compile', 'efficient_conv_bn_eval',
                   'activation_checkpointing')
+# Keys that a Runner takes from the config but not as arguments.
+_OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
+                      'activation_checkpointing', 'find_unused_parameters',
+                      'model_wrapper_cfg')
 _IRRELEVANT = ('ckpt_path', 'data_root', 'data_prefix', 'num_workers',
                'persistent_workers', 'pin_memory', 'prefetch_factor')
 
@@ -43,20 +49,15 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     Raises:
         ConfigError: If the template is missing or does not fit.
     """
-    network = chain[name]
-    stage = Config(copy.deepcopy(cfg.to_dict()))
-    for key in ('chain', 'runner_type'):
-        stage.pop(key, None)
-    try:
-        stage.merge_from_dict(copy.deepcopy(dict(network.stage)))
-    except (TypeError, KeyError) as error:
-        raise ConfigError(
-            f'chain.networks.{name}.stage: does not merge into '
-            f'the config ({str(error).splitlines()[0]})') from None
+    stage = _merged(cfg, chain[name])
     template = stage.pop('model', None)
-    # Inside of the model it needs no explicit type.
-    preprocessor = stage.pop('data_preprocessor', None)
-    model = _with_preprocessor(network, preprocessor)
+    model = _with_preprocessor(chain[name], stage)
+    if 'model' in chain[name].stage and not (chain.guides[name]
+                                             or chain.guidance == 'none'):
+        raise ConfigError(
+            f'chain.networks.{name}.stage.model: changes the template of '
+            f'guided stages, but "{name}" has no guides; change '
+            f'chain.networks.{name}.model')
     if chain.guides[name]:
         if not isinstance(template, Mapping) or 'distiller' not in template:
             raise ConfigError(
@@ -101,13 +102,13 @@ def network_config(cfg: Config, network: Network) -> Config:
         cfg (Config): The whole config.
         network (Network): The network.
     """
-    alone = Config(
-        dict(model=_with_preprocessor(network, cfg.get('data_preprocessor'))))
+    stage = _merged(cfg, network)
+    alone = Config(dict(model=_with_preprocessor(network, stage)))
     for key in ('default_scope', 'custom_imports', 'env_cfg', 'visualizer',
                 'vis_backends', 'log_level', 'default_hooks',
                 'test_dataloader', 'test_evaluator', 'test_cfg'):
-        if cfg.get(key) is not None:
-            alone[key] = copy.deepcopy(cfg[key])
+        if stage.get(key) is not None:
+            alone[key] = stage[key]
     _import_mmdgkd(alone)
     return Config(alone.to_dict())
 
@@ -163,10 +164,31 @@ def differences(old: Config, new: Config) -> List[str]:
     ]
 
 
-def _with_preprocessor(network: Network, preprocessor: Any) -> Dict:
+def _merged(cfg: Config, network: Network) -> Config:
+    """The config with what the stage of a network has otherwise."""
+    here = f'chain.networks.{network.name}.stage'
+    known = {*cfg.keys(), *signature(Runner).parameters, *_OTHER_RUNNER_KEYS}
+    for key in network.stage:
+        if key not in known:
+            raise ConfigError(f'{here}.{key}: is neither in the config nor '
+                              'known to a Runner')
+    stage = Config(copy.deepcopy(cfg.to_dict()))
+    for key in ('chain', 'runner_type'):
+        stage.pop(key, None)
+    try:
+        stage.merge_from_dict(copy.deepcopy(dict(network.stage)))
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f'{here}: does not merge into the config '
+                          f'({str(error).splitlines()[0]})') from None
+    return stage
+
+
+def _with_preprocessor(network: Network, stage: Config) -> Dict:
+    """Inside of the model a data preprocessor needs no explicit type."""
     model = copy.deepcopy(dict(network.model))
+    preprocessor = stage.pop('data_preprocessor', None)
     if preprocessor is not None:
-        model.setdefault('data_preprocessor', copy.deepcopy(preprocessor))
+        model.setdefault('data_preprocessor', preprocessor)
     return model
 
 

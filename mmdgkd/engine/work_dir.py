@@ -1,12 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What a work dir holds, and whether it still is what the config asks for."""
+import contextlib
+import fcntl
 import os
 import os.path as osp
-from typing import List, Optional
+from typing import Iterator, List, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
@@ -111,24 +114,30 @@ class WorkDir:
         stage.randomness = dict(stage.get('randomness') or {}, seed=self.seed)
         return stage
 
-    def what_changed(self, name: str, stage: Config) -> str:
-        """How the config of a stage differs from the one that it ran with.
-
-        Args:
-            name (str): The stage.
-            stage (Config): Its config of now.
-        """
-        old = osp.join(self.folder(name), 'config.py')
-        if not osp.exists(old):
-            return 'config.py is gone, so that it cannot be said what differs'
-        lines = differences(Config.fromfile(old), stage)
-        more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
-        return (lines[0] if lines else 'config.py was edited') + more
-
     # State -----------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run out of the folder. A killed one leaves no lock.
+
+        Raises:
+            ConfigError: If there is one already.
+        """
+        if not is_main_process():
+            yield
+            return
+        with open(osp.join(self.path, '.lock'), 'w') as file:
+            try:
+                # Of the process, not of the file: workers do not inherit it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f'work_dir: another run is training in {self.path!r}; '
+                    'wait for it, or choose another --work-dir') from None
+            yield
+
     def todo(self, resume: bool, only: Optional[str]) -> List[str]:
-        """The stages to train.
+        """The stages to train, after all checks of what is there.
 
         Args:
             resume (bool): Whether to go on with what is there.
@@ -136,24 +145,29 @@ class WorkDir:
 
         Raises:
             ConfigError: If the folder is in use and ``resume`` is off, if a
-                finished stage or a file has changed, or if a guide is missing.
+                stage or a file has changed, or if a guide is missing.
         """
+        self.ledger.check_guides(self.chain)
         names = self.chain.names
-        in_use = [
-            name for name in names if self.ledger[name]['state'] == 'done' or (
-                self.ledger[name]['state'] == 'running'
-                and latest_checkpoint(self.folder(name)))
-        ]
+        in_use = [name for name in names if self._has_files(name)]
         if in_use and not resume and (only is None or only in in_use):
-            done = sum(self.ledger[name]['state'] == 'done' for name in names)
+            done = sum(self.ledger[name]['state'] == 'done' for name in in_use)
             raise ConfigError(
                 f'work_dir: {self.path!r} already holds this chain, {done} of '
                 f'{len(names)} stages done; add --resume to go on, or choose '
                 'another --work-dir')
-        finished = [
-            network.name for network in self.chain.networks
-            if network.ckpt_path or self.is_finished(network.name)
-        ]
+        finished: List[str] = []
+        fresh: List[str] = []
+        for name in names:
+            if self.chain[name].ckpt_path:
+                finished.append(name)
+            elif name not in in_use:
+                fresh.append(name)
+            else:
+                self._check_config(name)
+                self._check_guides(name, fresh)
+                if self._is_whole(name):
+                    finished.append(name)
         todo = [name for name in names if name not in finished]
         if only is not None:
             for guide in self.chain.guides[only]:
@@ -163,53 +177,66 @@ class WorkDir:
                         f'is not trained in {self.path!r}; train it first, or '
                         f'give chain.networks.{guide}.ckpt_path')
             todo = [name for name in todo if name == only]
-        for name in todo:
-            if name not in in_use and latest_checkpoint(self.folder(name)):
-                raise ConfigError(
-                    f'{self.folder(name)!r}: holds checkpoints of which '
-                    'chain.json knows nothing; remove it, or choose another '
-                    '--work-dir')
         return todo
 
-    def is_finished(self, name: str) -> bool:
-        """Whether a stage is done, and done as it would be done now.
-
-        Args:
-            name (str): The stage.
-
-        Raises:
-            ConfigError: If its config, its file or a guide's has changed.
-        """
-        entry = self.ledger[name]
-        if entry['state'] in ('running', 'done'):
-            self._check_guides(name)
-        if entry['state'] != 'done':
+    def _has_files(self, name: str) -> bool:
+        if self.chain[name].ckpt_path:
             return False
-        path = self.own_file(name)
-        if not osp.exists(path):
-            # The checkpoints beside it may still hold what it held.
-            entry['state'] = 'running'
-            return False
-        again = f'remove {self.folder(name)!r} to train it again'
-        stage = self.stage_config(name)
-        if entry['config_sha256'] != fingerprint(stage):
+        return osp.exists(self.own_file(name)) or bool(
+            latest_checkpoint(self.folder(name)))
+
+    def _check_config(self, name: str) -> None:
+        """Refuse to go on with another config than the stage began with."""
+        folder, entry = self.folder(name), self.ledger[name]
+        if entry['state'] not in ('running', 'done'):
             raise ConfigError(
-                f'{path!r}: was trained with another config: '
-                f'{self.what_changed(name, stage)}; take that back, choose '
-                f'another --work-dir, or {again}')
+                f'{folder!r}: holds a training of which chain.json knows '
+                'nothing; remove it, or choose another --work-dir')
+        stage = self.stage_config(name)
+        if entry['config_sha256'] == fingerprint(stage):
+            return
+        old = osp.join(folder, 'config.py')
+        if osp.exists(old):
+            lines = differences(Config.fromfile(old), stage)
+            lines = lines or ['config.py was edited']
+        else:
+            lines = ['config.py is gone, so that it cannot be said what']
+        if entry['state'] == 'running':
+            # Such as a longer training: the checkpoint does not fix that.
+            lines = [line for line in lines if line[:10] != 'train_cfg.']
+        if lines:
+            more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
+            raise ConfigError(
+                f'{folder!r}: was trained with another config: '
+                f'{lines[0]}{more}; take that back, choose another --work-dir,'
+                ' or remove this folder to train the stage again')
+
+    def _check_guides(self, name: str, fresh: List[str]) -> None:
+        """Refuse to keep a stage whose guides are not what they were."""
+        rest = (f'choose another --work-dir, or remove {self.folder(name)!r} '
+                'to train that stage again')
+        for guide, read in self.ledger[name].get('read', {}).items():
+            if guide in fresh:
+                raise ConfigError(
+                    f'{self.folder(guide)!r}: is gone, but "{guide}" has '
+                    f'guided "{name}"; put it back, {rest}')
+            path = self.file_of(guide)
+            if path is None:
+                continue  # it is written again from its checkpoint
+            now = file_entry(path, self.path)
+            if now['sha256'] != read['sha256'] or (
+                    now['sha256'] is None and now['file'] != read['file']):
+                raise ConfigError(
+                    f'{path!r}: has changed since it guided the stage '
+                    f'"{name}"; put it back, {rest}')
+
+    def _is_whole(self, name: str) -> bool:
+        entry, path = self.ledger[name], self.own_file(name)
+        if entry['state'] != 'done' or not osp.exists(path):
+            return False
         if sha256_of(path) != entry['wrote']['sha256']:
             raise ConfigError(
                 f'{path!r}: is not the file that was trained (its sha256 '
-                f'differs from chain.json); put it back, or {again}')
+                'differs from chain.json); put it back, or remove '
+                f'{self.folder(name)!r} to train it again')
         return True
-
-    def _check_guides(self, name: str) -> None:
-        for guide, read in self.ledger[name].get('read', {}).items():
-            path = self.file_of(guide)
-            if path is None or '://' in path or not osp.exists(path):
-                continue
-            if sha256_of(path) != read['sha256']:
-                raise ConfigError(
-                    f'{path!r}: has changed since it guided the stage '
-                    f'"{name}"; put it back, choose another --work-dir, or '
-                    f'remove {self.folder(name)!r} to train that stage again')

@@ -117,7 +117,7 @@ def test_a_recorder_source_that_is_no_module(tiny_cfg):
     refuse(cfg, 'source="head.gc" is no module of teacher "resnet20"')
     cfg = tiny_cfg()
     cfg.model.distiller.student_recorders.logits.source = 'head.gc'
-    refuse(cfg, '"resnet14": "head.gc" is not in the model')
+    refuse(cfg, 'for the stage "resnet14": "head.gc" is not in the model')
 
 
 def test_a_model_that_cannot_be_built(tiny_cfg):
@@ -144,7 +144,7 @@ def test_missing_data(tiny_cfg, tmp_path):
             download=False,
             pipeline=[dict(type='PackInputs')])
     refuse(
-        cfg, r'val_dataloader.dataset: .*; put the official files \(train, '
+        cfg, r'train_dataloader.dataset: .*; put the official files \(train, '
         r'test, meta\) into .*cifar/cifar-100-python/')
 
 
@@ -166,5 +166,75 @@ def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
     cfg.chain.networks.resnet20.model.data_preprocessor = dict(
         type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
     refuse(
-        cfg, 'chain.networks.resnet20.model.data_preprocessor.mean: is '
+        cfg, r'chain.networks.resnet20: its data_preprocessor.mean is '
         r'\[0.5, 0.5, 0.5\], but "resnet14", whose inputs it gets')
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.stage = dict(
+        data_preprocessor=dict(mean=[1.0] * 3))
+    refuse(cfg, 'chain.networks.resnet20: its data_preprocessor.mean is ')
+
+
+@pytest.mark.parametrize('options, message', [
+    ({
+        'model.type': 'mmrazor.DGKDD'
+    }, 'model: for the stage "resnet14": .*DGKDD'),
+    ({
+        'model.task_loss_wieght': 0.3
+    }, 'model: for the stage "resnet14": .*task_loss_wieght'),
+    ({
+        'chain.networks.resnet8.stage':
+        dict(optim_wrapper=dict(optimizer=dict(type='SGDD')))
+    }, 'optim_wrapper: for the stage "resnet8": .*SGDD'),
+    ({
+        'chain.networks.resnet8.stage': dict(train_cg=dict(max_epochs=7))
+    }, 'chain.networks.resnet8.stage.train_cg: is neither in the config nor'),
+    ({
+        'chain.networks.resnet20.stage': dict(model=dict(task_loss_weight=1))
+    }, 'resnet20.stage.model: changes the template .* has no guides'),
+    ({
+        'train_cfg.max_epoch': 7
+    }, 'train_cfg.max_epoch: for the stage "resnet20": is unknown; it takes'),
+    ({
+        'train_cfg.max_epochs': 0
+    }, 'train_cfg.max_epochs: .*: 0 must be a whole number, 1 or more'),
+    ({
+        'train_dataloader.dataset.split': 'trian'
+    }, "train_dataloader.dataset: .*'trian' is neither"),
+    ({
+        'train_dataloader.dataset.pipeline': []
+    }, 'train_dataloader.dataset: '),
+    ({
+        'val_evaluator.type': 'Acuracy'
+    }, 'val_evaluator: .*Acuracy'),
+    ({
+        'param_scheduler.0.type': 'StepLr'
+    }, 'param_scheduler: .*StepLr'),
+    ({
+        'default_hooks.checkpoint.save_last': False
+    }, 'default_hooks.checkpoint: .* with save_last on'),
+    ({
+        'default_hooks.checkpoint.out_dir': '/tmp'
+    }, 'default_hooks.checkpoint: .* without out_dir'),
+])
+def test_what_is_wrong_with_a_stage(tiny_cfg, options, message):
+    cfg = tiny_cfg()
+    cfg.merge_from_dict(options)
+    refuse(cfg, message)
+
+
+def test_too_few_classes_for_the_data(tiny_cfg):
+    cfg = tiny_cfg()
+    for network in cfg.chain.networks.values():
+        network.model.head.num_classes = 5
+    refuse(cfg, 'resnet20.model: has 5 classes, the data has 10')
+
+
+def test_a_metric_that_is_not_measured(tiny_cfg):
+    """Known only after the first validation; then one line."""
+    cfg = tiny_cfg()
+    cfg.chain.metric = 'accuracy/top5'
+    with pytest.raises(
+            ConfigError,
+            match='"accuracy/top5" is not measured; '
+            'there are: accuracy/top1'):
+        ChainRunner(cfg).train()

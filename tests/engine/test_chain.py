@@ -70,6 +70,9 @@ def test_a_written_chain_is_the_same_chain():
      'there are 2 networks named "t"'),
     (dict(networks=[dict(model=MODEL)]), r'chain.networks\[0\]: has no name'),
     (dict(networks=3), 'must be a dict or a list'),
+    (dict(networks=dict(config=dict(model=MODEL))), 'choose another'),
+    (dict(networks=dict(t=dict(model=MODEL, ckpt_path=5))),
+     'chain.networks.t.ckpt_path: 5 must be the name of a file'),
 ])
 def test_what_makes_no_chain(cfg, message):
     with pytest.raises(ConfigError, match=message) as error:

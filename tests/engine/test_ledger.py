@@ -50,15 +50,21 @@ def test_of_a_loss_the_least_is_the_best(tmp_path):
 
 
 @pytest.mark.parametrize('other', [
-    chain('none'),
     chain(names='tas'),
     chain(names='tx'),
     chain(names='st'),
 ])
-def test_another_chain_is_refused(tmp_path, other):
+def test_other_networks_are_refused(tmp_path, other):
     Ledger.open(str(tmp_path), chain()).update(seed=0)
     with pytest.raises(ConfigError, match=r'holds another chain \(t; s <- t'):
         Ledger.open(str(tmp_path), other)
+
+
+def test_another_guidance_is_refused_where_it_matters(tmp_path):
+    Ledger.open(str(tmp_path), chain()).update(seed=0)
+    ledger = Ledger.open(str(tmp_path), chain('none'))
+    with pytest.raises(ConfigError, match=r'\(t; s <- t\) than .* \(t; s\)'):
+        ledger.check_guides(chain('none'))
 
 
 @pytest.mark.parametrize('text', ['', '{"stages": 3}', '[]', '{"version": 1}'])

@@ -193,7 +193,7 @@ def test_a_changed_config_of_a_finished_stage_is_refused(copied):
 
 def test_only_the_changed_stage_is_named(copied):
     copied.model.distiller.distill_losses.loss_kd.tau = 2.0
-    with pytest.raises(ConfigError, match='resnet14.pth.*loss_kd.tau was 5.0'):
+    with pytest.raises(ConfigError, match='resnet14.*loss_kd.tau was 5.0'):
         ChainRunner(copied).train()
 
 
@@ -253,27 +253,132 @@ def test_a_single_stage(copied):
     assert not osp.exists(osp.join(copied.work_dir, 'resnet8'))
 
 
+def test_a_stage_is_not_kept_when_its_guide_is_trained_again(copied):
+    shutil.rmtree(osp.join(copied.work_dir, 'resnet20'))
+    with pytest.raises(
+            ConfigError,
+            match='resnet20\': is gone, but "resnet20" has guided "resnet14"'
+            '; put it back, .* or remove .*resnet14'):
+        ChainRunner(copied).train()
+
+
+def set_state(work_dir, name, state, history=None):
+    ledger = ledger_of(work_dir)
+    ledger['stages'][name]['state'] = state
+    if history is not None:
+        ledger['stages'][name]['metric']['history'] = history
+    with open(osp.join(work_dir, 'chain.json'), 'w') as file:
+        json.dump(ledger, file)
+
+
+def test_a_half_trained_stage_keeps_its_config(copied):
+    set_state(copied.work_dir, 'resnet8', 'running')
+    os.remove(osp.join(copied.work_dir, 'resnet8', 'resnet8.pth'))
+    copied.chain.networks.resnet8.stage = dict(
+        optim_wrapper=dict(optimizer=dict(lr=0.5)))
+    with pytest.raises(ConfigError, match='optimizer.lr was 0.1, is 0.5'):
+        ChainRunner(copied).train()
+    # But it may become longer.
+    copied.chain.networks.resnet8.stage = dict(train_cfg=dict(max_epochs=3))
+    ledger = ChainRunner(copied).train()
+    steps = [step for step, _ in ledger['resnet8']['metric']['history']]
+    assert steps == [1, 2, 3]
+
+
+def test_a_lost_network_is_not_written_under_another_config(copied):
+    os.remove(osp.join(copied.work_dir, 'resnet8', 'resnet8.pth'))
+    copied.chain.networks.resnet8.stage = dict(
+        optim_wrapper=dict(optimizer=dict(lr=0.5)))
+    with pytest.raises(ConfigError, match='optimizer.lr was 0.1, is 0.5'):
+        ChainRunner(copied).train()
+
+
+def test_half_a_checkpoint_does_not_count(copied):
+    set_state(copied.work_dir, 'resnet8', 'running')
+    folder = osp.join(copied.work_dir, 'resnet8')
+    os.remove(osp.join(folder, 'resnet8.pth'))
+    before = weights_of(copied.work_dir, 'resnet14')
+    for epoch in (1, 2):
+        path = osp.join(folder, f'epoch_{epoch}.pth')
+        with open(path, 'r+b') as file:
+            file.truncate(os.path.getsize(path) // 2)
+        if epoch == 1:
+            continue
+        # Both are torn: the stage begins anew.
+        ledger = ChainRunner(copied).train()
+    assert ledger['resnet8']['state'] == 'done'
+    assert all(
+        torch.equal(value, before[key])
+        for key, value in weights_of(copied.work_dir, 'resnet14').items())
+
+
+def test_a_config_in_a_checkpoint_is_not_executed(copied, tmp_path):
+    set_state(copied.work_dir, 'resnet8', 'running')
+    folder = osp.join(copied.work_dir, 'resnet8')
+    os.remove(osp.join(folder, 'resnet8.pth'))
+    path = osp.join(folder, 'epoch_2.pth')
+    checkpoint = torch.load(path)
+    checkpoint['meta']['config'] = (
+        f'import os\nos.mkdir({str(tmp_path / "pwned")!r})')
+    torch.save(checkpoint, path)
+    ChainRunner(copied).train()
+    assert not (tmp_path / 'pwned').exists()
+
+
+def test_a_second_run_is_kept_out(copied):
+    import subprocess
+    import sys
+    holder = subprocess.Popen([
+        sys.executable, '-c', 'import fcntl, sys, time\n'
+        f'file = open({osp.join(copied.work_dir, ".lock")!r}, "w")\n'
+        'fcntl.lockf(file, fcntl.LOCK_EX)\n'
+        'print("held", flush=True)\n'
+        'time.sleep(60)'
+    ],
+                              stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b'held\n'
+    with pytest.raises(ConfigError, match='another run is training in'):
+        ChainRunner(copied).train()
+    holder.kill()
+    holder.wait()
+    ChainRunner(copied).train()
+
+
+def test_a_stages_own_normalization_goes_with_the_network(tiny_cfg):
+    """The exported config and the test have it too."""
+    cfg = tiny_cfg()
+    cfg.chain.networks = dict(resnet8=cfg.chain.networks.resnet8)
+    cfg.chain.networks.resnet8.stage = dict(
+        data_preprocessor=dict(mean=[10.0] * 3))
+    ledger = ChainRunner(cfg).train()
+    alone = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'resnet8.py'))
+    assert alone.model.data_preprocessor.mean == [10.0] * 3
+    results = ChainRunner(cfg).test()
+    assert abs(results['resnet8']['accuracy/top1'] -
+               ledger['resnet8']['metric']['last']) < 1e-3
+
+
+def test_networks_are_tested_whatever_guided_them(copied):
+    copied.chain.guidance = 'none'
+    assert set(ChainRunner(copied).test()) == set(NAMES)
+
+
 def test_checkpoints_of_unknown_origin_are_not_trained_over(copied):
     os.remove(osp.join(copied.work_dir, 'chain.json'))
     with pytest.raises(ConfigError, match='of which chain.json knows nothing'):
         ChainRunner(copied).train()
 
 
-def test_a_resumed_stage_makes_up_for_the_validation(copied, monkeypatch):
+def test_a_resumed_stage_makes_up_for_the_validation(copied):
     """As after a kill between the checkpoint of epoch 1 and its validation."""
-    ledger = ledger_of(copied.work_dir)
-    entry = ledger['stages']['resnet8']
-    expected = entry['metric']['history']
-    entry.update(state='running')
-    entry['metric']['history'] = []
-    with open(osp.join(copied.work_dir, 'chain.json'), 'w') as file:
-        json.dump(ledger, file)
+    expected = ledger_of(
+        copied.work_dir)['stages']['resnet8']['metric']['history']
+    set_state(copied.work_dir, 'resnet8', 'running', history=[])
     folder = osp.join(copied.work_dir, 'resnet8')
     for name in ('resnet8.pth', 'epoch_2.pth', 'last_checkpoint'):
         os.remove(osp.join(folder, name))
-    ChainRunner(copied).train()
-    history = ledger_of(
-        copied.work_dir)['stages']['resnet8']['metric']['history']
+    ledger = ChainRunner(copied).train()
+    history = ledger['resnet8']['metric']['history']
     assert [step for step, _ in history] == [1, 2]
     assert history[0] == expected[0]
 

@@ -68,3 +68,22 @@ def test_a_malicious_checkpoint_is_refused(run_tool, tmp_path):
         check=False)
     assert done.returncode == 2 and 'does not load' in done.stderr
     assert not (tmp_path / 'pwned').exists()
+
+
+def test_configs_of_a_work_dir_with_either_file(run_tool, trained, tmp_path):
+    """Without a chain; the weights are loaded strictly all the same."""
+    folder = osp.join(trained[0].work_dir, 'resnet8')
+    last = trained[1].work.ledger['resnet8']['metric']['last']
+    for config in ('config.py', 'resnet8.py'):
+        for file in ('resnet8.pth', 'epoch_2.pth'):
+            done = run_tool('tools/test.py', osp.join(folder, config),
+                            osp.join(folder, file), '--work-dir', tmp_path)
+            assert f'accuracy/top1: {last:.4f}' in done.stdout, (config, file)
+    done = run_tool(
+        'tools/test.py',
+        osp.join(folder, 'config.py'),
+        osp.join(trained[0].work_dir, 'resnet14', 'resnet14.pth'),
+        '--work-dir',
+        tmp_path,
+        check=False)
+    assert done.returncode == 2 and 'another architecture' in done.stderr

@@ -37,13 +37,23 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
 
 
 def test_dry_run_says_what_is_done(run_tool, trained):
-    done = run_tool('tools/train.py', CONFIG, '--dry-run', '--work-dir',
-                    trained[0].work_dir)
+    as_run = osp.join(trained[0].work_dir, 'config.py')
+    done = run_tool('tools/train.py', as_run, '--dry-run')
     assert done.stdout.count('done') == 3
+    done = run_tool(
+        'tools/train.py',
+        as_run,
+        '--dry-run',
+        '--cfg-options',
+        'train_dataloader.batch_size=8',
+        check=False)
+    assert 'train_dataloader.batch_size was 32, is 8' in done.stderr
 
 
 @pytest.mark.parametrize('words, message', [
     (['configs/none.py'], "config: there is no file 'configs/none.py'"),
+    ([CONFIG, '--cfg-options', 'chain.guidance.resnet8=resnet20'
+      ], 'error: config: '),
     ([CONFIG, '--stage', 'x'], '--stage: "x" is no network of this chain'),
     ([CONFIG, '--guidance', 'direct', '--stage', 'resnet8'
       ], 'needs its guide "resnet20"'),
@@ -91,16 +101,18 @@ def test_a_missing_package_is_one_line(run_tool, tmp_path):
 
 
 def test_guidance_names_the_default_work_dir(run_tool, tmp_path):
-    script = ('import sys, runpy; sys.path.insert(0, "tools"); '
-              'from argparse import Namespace; import _common; '
-              f'args = Namespace(config={CONFIG!r}, work_dir=None, '
-              'cfg_options=None, launcher="none", local_rank=0); '
-              'print(_common.load_config(args, "direct").work_dir, '
-              '_common.load_config(args).work_dir)')
+    script = (
+        'import sys; sys.path.insert(0, "tools"); '
+        'from argparse import Namespace; import _common; '
+        f'args = Namespace(config={CONFIG!r}, work_dir=None, '
+        'cfg_options=None, launcher="none", local_rank=0, guidance=None); '
+        'plain = _common.load_config(args); args.guidance = "direct"; '
+        'cfg = _common.load_config(args); '
+        'print(cfg.work_dir, plain.work_dir, cfg.chain.guidance)')
     done = run_tool(sys.executable, '-c', script)
     assert done.stdout.split() == [
         'work_dirs/resnet20_to_resnet8_digits_direct',
-        'work_dirs/resnet20_to_resnet8_digits'
+        'work_dirs/resnet20_to_resnet8_digits', 'direct'
     ]
 
 
@@ -110,6 +122,22 @@ def test_a_stage_config_runs_as_in_mmengine(run_tool, trained, tmp_path):
     assert (tmp_path / 'epoch_2.pth').exists()
     done = run_tool('tools/train.py', stage, '--dry-run', check=False)
     assert 'error: --dry-run: ' in done.stderr
+
+
+def test_a_stage_config_runs_with_amp_and_several_processes(
+        run_tool, trained, tmp_path):
+    stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
+    run_tool('tools/train.py', stage, '--amp', '--work-dir', tmp_path / 'amp')
+    run_tool(
+        'bash',
+        'tools/dist_train.sh',
+        stage,
+        '2',
+        '--work-dir',
+        tmp_path / 'two',
+        PORT='29613')
+    for name in ('amp', 'two'):
+        assert (tmp_path / name / 'epoch_2.pth').exists()
 
 
 def test_amp(run_tool, tmp_path):

@@ -29,7 +29,12 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
                          outputs: Optional[Dict] = None) -> None:
         """Keep the values, or hand them on if this iteration is logged."""
         if outputs:
-            self._pending.append(outputs)
+            # Detached, or the graphs of all these steps would stay.
+            self._pending.append({
+                key:
+                value.detach() if isinstance(value, torch.Tensor) else value
+                for key, value in outputs.items()
+            })
         interval = next(
             (hook.interval
              for hook in runner.hooks if isinstance(hook, LoggerHook)), 1)
@@ -58,7 +63,7 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
         """
         pending, self._pending = self._pending, []
         tensors = [
-            value.detach().float().reshape(()) for outputs in pending
+            value.float().reshape(()) for outputs in pending
             for value in outputs.values() if isinstance(value, torch.Tensor)
         ]
         numbers = iter(torch.stack(tensors).tolist() if tensors else ())

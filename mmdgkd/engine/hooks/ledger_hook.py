@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmdgkd.errors import ConfigError
 from ..ledger import Ledger
 
 
@@ -61,6 +62,11 @@ class LedgerHook(Hook):
                        and step % loop.val_interval == 0):
                 runner.val_loop.run()
 
+    def after_load_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
+        """Take out what MMEngine would execute: a config in the meta."""
+        if isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
+
     def after_val_epoch(self,
                         runner: Any,
                         metrics: Optional[Dict[str, float]] = None) -> None:
@@ -69,8 +75,8 @@ class LedgerHook(Hook):
             return
         name = self.metric or next(iter(metrics))
         if name not in metrics:
-            raise KeyError(f'chain.metric: "{name}" is not measured; there '
-                           f'are: {", ".join(metrics)}')
+            raise ConfigError(f'chain.metric: "{name}" is not measured; there '
+                              f'are: {", ".join(metrics)}')
         _, step, _ = progress_of(runner)
         self.ledger.record(self.name, name, step, float(metrics[name]))
         self._note_time()

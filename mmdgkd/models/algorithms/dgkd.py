@@ -31,8 +31,8 @@ class DGKD(BaseAlgorithm):
     Args:
         architecture (dict | BaseModel): The network in training.
         teachers (dict[str, dict]): For each guide, by name, its model config
-            ``build_cfg`` and the file of its weights, ``ckpt_path``. Their
-            order makes no difference.
+            ``build_cfg`` (or the built network, with its weights) and the file
+            of its weights, ``ckpt_path``. Their order makes no difference.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
@@ -156,7 +156,10 @@ def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     if 'build_cfg' not in cfg or unknown:
         raise ConfigError(
             f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')
-    teacher = MODELS.build(cfg['build_cfg'])
+    teacher = cfg['build_cfg']
+    if isinstance(teacher, nn.Module):
+        return teacher
+    teacher = MODELS.build(teacher)
     if cfg.get('ckpt_path'):
         load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path')
     else:

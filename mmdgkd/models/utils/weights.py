@@ -12,18 +12,30 @@ from mmdgkd.errors import ConfigError
 _PREFIX = 'architecture.'
 
 
-def network_weights(checkpoint: Dict) -> Dict[str, torch.Tensor]:
+def network_weights(checkpoint: Dict, path: str,
+                    key: str) -> Dict[str, torch.Tensor]:
     """The weights of the network alone, out of a checkpoint.
 
     Args:
         checkpoint (dict): What a checkpoint file holds: a bare state dict, a
             checkpoint of MMPretrain or MMEngine, or the checkpoint of an
             MMRazor algorithm, whose network is its ``architecture``.
+        path (str): Where it comes from, for messages.
+        key (str): The config key that names it, for messages.
 
     Returns:
         dict[str, torch.Tensor]: The state dict of the network.
+
+    Raises:
+        ConfigError: If it is none of these.
     """
     state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, dict) or not state or not all(
+            isinstance(data, torch.Tensor) for data in state.values()):
+        raise ConfigError(
+            f'{key}: {path!r} holds no state dict, neither by itself nor '
+            'under "state_dict"; it has: '
+            f'{", ".join(map(str, checkpoint)) or "nothing"}')
     state = {key.removeprefix('module.'): data for key, data in state.items()}
     if any(key.startswith(_PREFIX) for key in state):
         return {
@@ -113,7 +125,7 @@ def load_weights(model: nn.Module, path: str, key: str) -> Dict:
         ConfigError: If the file is missing, unreadable or does not fit.
     """
     checkpoint = read_checkpoint(path, key)
-    weights = network_weights(checkpoint)
+    weights = network_weights(checkpoint, path, key)
     check_weights(model, weights, path, key)
     model.load_state_dict(weights, strict=True)
     return checkpoint

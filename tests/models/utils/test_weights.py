@@ -31,7 +31,7 @@ def test_all_kinds_of_checkpoints_load(tmp_path, prefix):
 
 def test_a_bare_state_dict_loads():
     state = Net().state_dict()
-    assert set(network_weights(state)) == set(state)
+    assert set(network_weights(state, 'a.pth', 'key')) == set(state)
 
 
 @pytest.mark.parametrize('other, message', [
@@ -58,3 +58,16 @@ def test_a_file_that_is_missing_or_no_checkpoint(tmp_path):
     torch.save([1], path)
     with pytest.raises(ConfigError, match='holds a list, not a checkpoint'):
         read_checkpoint(str(path), 'key')
+
+
+@pytest.mark.parametrize('held', [
+    dict(model=dict(a=1), epoch=3),
+    dict(a=1),
+    dict(),
+    dict(state_dict=[1]),
+])
+def test_a_file_of_another_kind(tmp_path, held):
+    path = str(tmp_path / 'a.pth')
+    torch.save(held, path)
+    with pytest.raises(ConfigError, match='key: .* holds no state dict'):
+        load_weights(Net(), path, 'key')
