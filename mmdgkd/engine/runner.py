@@ -1,5 +1,4 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-import gc
 import os.path as osp
 from typing import Dict, Optional, Tuple
 
@@ -22,6 +21,7 @@ from .ledger import Ledger, file_entry
 from .plan import draw_table, plan_table, result_table, stage_cost
 from .stage_config import fingerprint, named_config, network_config
 from .work_dir import WorkDir
+from .workers import release
 
 
 @RUNNERS.register_module()
@@ -156,6 +156,7 @@ class ChainRunner:
                 model.module if is_model_wrapper(model) else model, path,
                 'checkpoint')
             results[name] = runner.test()
+            release(runner)
         rows = []
         for name, metrics in results.items():
             last = self.work.ledger[name].get('metric', {}).get('last')
@@ -213,9 +214,7 @@ class ChainRunner:
             self._finish_stage(name, progress_of(runner))
         barrier()
         work.reload()
-        # Its data loaders' processes go with it; it is full of cycles.
-        del runner
-        gc.collect()
+        release(runner)
 
     def _finish_stage(self, name: str, progress: Tuple) -> None:
         """Write the trained network, and only then say that it is done."""

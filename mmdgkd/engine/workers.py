@@ -1,0 +1,23 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import gc
+
+from mmengine.runner import Runner
+
+
+def release(runner: Runner) -> None:
+    """End the data loaders' processes of a Runner that has done its work.
+
+    Persistent workers live as long as the iterator of their data loader. If
+    that goes only with the Runner, which is full of cycles, its queues may be
+    collected first: then no worker hears that it is to end, and each is waited
+    for in vain for five seconds.
+
+    Args:
+        runner (Runner): It must not be used any more.
+    """
+    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+        for holder, name in ((loop, 'dataloader_iterator'),
+                             (getattr(loop, 'dataloader', None), '_iterator')):
+            if getattr(holder, name, None) is not None:
+                setattr(holder, name, None)
+    gc.collect()
