@@ -9,7 +9,7 @@ from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
 
 
-def refuse(cfg, message, **kwargs):
+def assert_refused(cfg, message, **kwargs):
     with pytest.raises(ConfigError, match=message) as error:
         ChainRunner(cfg, **kwargs).train()
     assert '\n' not in str(error.value)
@@ -25,13 +25,13 @@ def refuse(cfg, message, **kwargs):
 def test_guidance(tiny_cfg, guidance, message):
     cfg = tiny_cfg()
     cfg.chain.guidance = guidance
-    refuse(cfg, message)
+    assert_refused(cfg, message)
 
 
 def test_an_empty_chain(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks = {}
-    refuse(cfg, 'chain.networks: is empty')
+    assert_refused(cfg, 'chain.networks: is empty')
 
 
 def test_two_networks_of_one_name(tiny_cfg):
@@ -40,17 +40,18 @@ def test_two_networks_of_one_name(tiny_cfg):
         dict(entry, name=name) for name, entry in cfg.chain.networks.items()
     ]
     cfg.chain = dict(networks=networks + networks[:1])
-    refuse(cfg, 'there are 2 networks named "resnet20"')
+    assert_refused(cfg, 'there are 2 networks named "resnet20"')
 
 
 def test_an_unknown_stage(tiny_cfg):
-    refuse(tiny_cfg(), '--stage: "resnet9" is no network', only='resnet9')
+    assert_refused(
+        tiny_cfg(), '--stage: "resnet9" is no network', only='resnet9')
 
 
 def test_a_missing_checkpoint(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = 'nowhere.pth'
-    refuse(
+    assert_refused(
         cfg, "chain.networks.resnet20.ckpt_path: there is no file 'nowhere"
         ".pth'")
 
@@ -59,7 +60,7 @@ def test_a_checkpoint_of_another_architecture(tiny_cfg, trained):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = os.path.join(
         trained[0].work_dir, 'resnet14', 'resnet14.pth')
-    refuse(
+    assert_refused(
         cfg, 'resnet20.ckpt_path: .* is of another architecture: '
         'backbone.layer1.2.conv1.weight is missing')
 
@@ -73,13 +74,13 @@ def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
     torch.save(checkpoint, tmp_path / 'other.pth')
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = str(tmp_path / 'other.pth')
-    refuse(cfg, 'has 100 classes, the network has 10')
+    assert_refused(cfg, 'has 100 classes, the network has 10')
 
 
 def test_networks_with_different_classes(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.model.head.num_classes = 100
-    refuse(
+    assert_refused(
         cfg, 'chain.networks.resnet20.model: has 100 classes, "resnet14", '
         'which it guides, has 10')
 
@@ -93,14 +94,14 @@ def stochastic(tiny_cfg, **policy):
 
 
 def test_as_many_dropped_as_there_are_guides(tiny_cfg):
-    refuse(
+    assert_refused(
         stochastic(tiny_cfg, num_drop=2),
         'for the stage "resnet8": StochasticDropConnector.num_drop: 2 cannot '
         'be silent of 2 guides')
 
 
 def test_an_unknown_protected_teacher(tiny_cfg):
-    refuse(
+    assert_refused(
         stochastic(tiny_cfg, protect=['resnet32']),
         'protect: "resnet32" is no teacher here; there are: ')
 
@@ -108,31 +109,33 @@ def test_an_unknown_protected_teacher(tiny_cfg):
 def test_an_unknown_weighted_teacher(tiny_cfg):
     cfg = tiny_cfg()
     cfg.model.distiller.distill_losses.loss_kd.teacher_weights = dict(x=2.0)
-    refuse(cfg, 'teacher_weights: "x" is no teacher here')
+    assert_refused(cfg, 'teacher_weights: "x" is no teacher here')
 
 
 def test_a_recorder_source_that_is_no_module(tiny_cfg):
     cfg = tiny_cfg()
     cfg.model.distiller.teacher_recorders.logits.source = 'head.gc'
-    refuse(cfg, 'source="head.gc" is no module of teacher "resnet20"')
+    assert_refused(cfg, 'source="head.gc" is no module of teacher "resnet20"')
     cfg = tiny_cfg()
     cfg.model.distiller.student_recorders.logits.source = 'head.gc'
-    refuse(cfg, 'for the stage "resnet14": "head.gc" is not in the model')
+    assert_refused(cfg,
+                   'for the stage "resnet14": "head.gc" is not in the model')
 
 
 def test_a_model_that_cannot_be_built(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet14.model.backbone.type = 'ResNet6n3'
-    refuse(cfg, 'chain.networks.resnet14.model: cannot be built .*ResNet6n3')
+    assert_refused(
+        cfg, 'chain.networks.resnet14.model: cannot be built .*ResNet6n3')
     cfg = tiny_cfg()
     cfg.chain.networks.resnet14.model.head.in_channels = 65
-    refuse(cfg, 'resnet14.model: does not run on an image of shape')
+    assert_refused(cfg, 'resnet14.model: does not run on an image of shape')
 
 
 def test_an_unknown_distiller(tiny_cfg):
     cfg = tiny_cfg()
     cfg.model.distiller.type = 'mmrazor.ConfigurableDistiller'
-    refuse(cfg, 'model.distiller')
+    assert_refused(cfg, 'model.distiller')
 
 
 def test_missing_data(tiny_cfg, tmp_path):
@@ -143,7 +146,7 @@ def test_missing_data(tiny_cfg, tmp_path):
             data_root=str(tmp_path / 'cifar'),
             download=False,
             pipeline=[dict(type='PackInputs')])
-    refuse(
+    assert_refused(
         cfg, r'train_dataloader.dataset: .*; put the official files \(train, '
         r'test, meta\) into .*cifar/cifar-100-python/')
 
@@ -151,27 +154,29 @@ def test_missing_data(tiny_cfg, tmp_path):
 def test_a_work_dir_that_cannot_be_made(tiny_cfg, tmp_path):
     (tmp_path / 'file').write_text('')
     cfg = tiny_cfg(work_dir='file/work')
-    refuse(cfg, 'work_dir: .* cannot be made')
+    assert_refused(cfg, 'work_dir: .* cannot be made')
 
 
 def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = os.path.join(
         trained[0].work_dir, 'resnet20', 'resnet20.pth')
-    refuse(cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
+    assert_refused(
+        cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
 
 
 def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.model.data_preprocessor = dict(
         type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
-    refuse(
+    assert_refused(
         cfg, r'chain.networks.resnet20: its data_preprocessor.mean is '
         r'\[0.5, 0.5, 0.5\], but "resnet14", whose inputs it gets')
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.stage = dict(
         data_preprocessor=dict(mean=[1.0] * 3))
-    refuse(cfg, 'chain.networks.resnet20: its data_preprocessor.mean is ')
+    assert_refused(cfg,
+                   'chain.networks.resnet20: its data_preprocessor.mean is ')
 
 
 @pytest.mark.parametrize('options, message', [
@@ -219,14 +224,14 @@ def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
 def test_what_is_wrong_with_a_stage(tiny_cfg, options, message):
     cfg = tiny_cfg()
     cfg.merge_from_dict(options)
-    refuse(cfg, message)
+    assert_refused(cfg, message)
 
 
 def test_too_few_classes_for_the_data(tiny_cfg):
     cfg = tiny_cfg()
     for network in cfg.chain.networks.values():
         network.model.head.num_classes = 5
-    refuse(cfg, 'resnet20.model: has 5 classes, the data has 10')
+    assert_refused(cfg, 'resnet20.model: has 5 classes, the data has 10')
 
 
 def test_a_metric_that_is_not_measured(tiny_cfg):
