@@ -98,12 +98,16 @@ class ChainRunner:
                 finished stage or one of its files has changed, or if a guide
                 is not trained yet.
         """
+        resume = bool(self.cfg.get('resume'))
         plan = self.plan()
-        todo = self.work.todo(bool(self.cfg.get('resume')), self.only)
-        # All ranks have seen the same work dir before the first one writes.
-        barrier()
+        self.work.todo(resume, self.only)  # before anything is written
         self.work.make()
         with self.work.lock():
+            # A run that has ended since may have left another ledger.
+            self.work.reload()
+            todo = self.work.todo(resume, self.only)
+            # All ranks have seen the same before the first one writes.
+            barrier()
             if is_main_process():
                 with whole_file(osp.join(self.work.path, 'config.py')) as file:
                     file.write(self.work.config_as_run().pretty_text)
