@@ -77,9 +77,14 @@ def load_config(args: argparse.Namespace) -> Any:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print the user's mistakes as one line, without a traceback."""
+    """Print the user's mistakes as one line, without a traceback.
+
+    At the end of what has succeeded the processes, if several, part in order.
+    """
     try:
         yield
+        from mmdgkd.engine import end_processes
+        end_processes()
     except ModuleNotFoundError as error:
         sys.exit(f'error: {error}; install what mmdgkd needs: pip install -c '
                  'constraints.txt -e ".[lite]"')

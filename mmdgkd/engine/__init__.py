@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .chain import Chain, Network, guides_of
-from .distributed import fit_to_device, start_processes
+from .distributed import end_processes, fit_to_device, start_processes
 from .hooks import ChainProgressHook, LazyRuntimeInfoHook, LedgerHook
 from .ledger import Ledger
 from .optim import CPUAmpOptimWrapper
@@ -8,6 +8,6 @@ from .runner import ChainRunner
 
 __all__ = [
     'CPUAmpOptimWrapper', 'Chain', 'ChainProgressHook', 'ChainRunner',
-    'LazyRuntimeInfoHook', 'Ledger', 'LedgerHook', 'Network', 'fit_to_device',
-    'guides_of', 'start_processes'
+    'LazyRuntimeInfoHook', 'Ledger', 'LedgerHook', 'Network', 'end_processes',
+    'fit_to_device', 'guides_of', 'start_processes'
 ]

@@ -5,7 +5,7 @@ from typing import Any, Mapping
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import barrier, init_dist, is_distributed
 
 from mmdgkd.errors import ConfigError
 
@@ -30,6 +30,17 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
     else:
         raise ConfigError(f'--launcher {launcher}: needs GPUs; on the CPU use '
                           'tools/dist_train.sh, whose launcher is pytorch')
+
+
+def end_processes() -> None:
+    """Wait for the other processes and take the group down.
+
+    One that exits with its group's threads still running may be aborted by
+    the C++ runtime, after all its work is done.
+    """
+    if is_distributed():
+        barrier()
+        torch.distributed.destroy_process_group()
 
 
 def fit_to_device(cfg: Config) -> None:
