@@ -74,13 +74,17 @@ class ChainRunner:
             self._facts = inspect_chain(self.cfg, self.chain)
         return self._facts
 
-    def plan(self) -> str:
+    def plan(self, resume: bool = True) -> str:
         """The table of what is to be trained and what is done already.
 
+        Args:
+            resume (bool): Whether the work dir may be in use.
+                Defaults to True.
+
         Raises:
-            ConfigError: As :meth:`train`, but for a work dir that is in use.
+            ConfigError: As :meth:`train`.
         """
-        self.work.todo(True, self.only)
+        self.work.todo(resume, self.only)
         stages = {
             name: self.work.stage_config(name)
             for name in self.chain.names
@@ -99,8 +103,7 @@ class ChainRunner:
                 is not trained yet.
         """
         resume = bool(self.cfg.get('resume'))
-        plan = self.plan()
-        self.work.todo(resume, self.only)  # before anything is written
+        plan = self.plan(resume)  # checks all, before anything is written
         self.work.make()
         with self.work.lock():
             # A run that has ended since may have left another ledger.
