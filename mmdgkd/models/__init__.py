@@ -2,12 +2,13 @@
 from .algorithms import DGKD
 from .backbones import PlainCNN, ResNet6n2
 from .connectors import StochasticDropConnector, keep_mask
+from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
 from .losses import DenseKDLoss, dense_kd_loss
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
-    'DGKD', 'DenseKDLoss', 'MultiTeacherDistiller',
+    'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'MultiTeacherDistiller',
     'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2',
     'StochasticDropConnector', 'dense_kd_loss', 'keep_mask'
 ]

@@ -1,6 +1,6 @@
 # CIFAR-10, as CIFAR-100: the released DGKD code normalizes both alike.
 _base_ = './cifar100_bs128.py'
-dataset_type = 'CIFAR10'
+dataset_type = 'BatchedCIFAR10'
 data_root = 'data/cifar10'
 dataset = dict(type=dataset_type, data_root=data_root)
 data_preprocessor = dict(num_classes=10)

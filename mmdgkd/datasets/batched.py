@@ -1,0 +1,157 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Data sets that stay in memory and give out whole batches."""
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmcv.transforms import RandomFlip
+from mmpretrain.datasets import CIFAR10, CIFAR100
+from mmpretrain.datasets.transforms import PackInputs, RandomCrop
+from mmpretrain.registry import DATASETS
+
+from mmdgkd.errors import ConfigError
+from ..structures import ImageBatch
+from .digits import Digits
+
+_KNOWN = ('RandomCrop (padding_mode constant), RandomFlip (horizontal) and '
+          'PackInputs, in this order')
+
+
+class BatchedImages:
+    """Mixed into a data set of small images: whole batches at once.
+
+    A Python pipeline makes some 10,000 images a second, a small student wants
+    more. Here the pipeline is read, not run: its draws are made as its
+    transforms make them, and a :class:`BatchedDataPreprocessor` crops, mirrors
+    and normalizes the whole batch on the device of the training. The views
+    are the same to the bit as those of the pipeline.
+
+    The data loader needs ``collate_fn=dict(type='pseudo_collate')``. Without a
+    :class:`ViewDataset` around it (a chain puts one there for training) the
+    draws come from NumPy's global generator.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._images: Optional[torch.Tensor] = None
+        self._labels: Optional[torch.Tensor] = None
+        super().__init__(*args, **kwargs)
+        self._crop, self._flip = self._read_pipeline()
+
+    def __getitems__(self, indices: Sequence[int]) -> List[Dict]:
+        """A whole batch, as PyTorch's data loader asks for it.
+
+        Args:
+            indices (Sequence[int]): Indices of the samples.
+
+        Returns:
+            list[dict]: A single one, which holds them all.
+        """
+        seeds = []
+        if self._crop is not None or self._flip is not None:
+            seeds = np.random.randint(0, 2**32, len(indices), np.uint32)
+        batch = self.get_batch(np.array(indices), list(map(int, seeds)))
+        return [dict(inputs=batch.images, data_samples=batch)]
+
+    def get_batch(self, indices: np.ndarray,
+                  seeds: Sequence[int]) -> ImageBatch:
+        """The images of a batch and how they are to be cropped and mirrored.
+
+        Args:
+            indices (np.ndarray): Indices of the samples, int64 of shape (N, ).
+            seeds (Sequence[int]): For each the seed of its view; empty if the
+                pipeline draws nothing.
+        """
+        self._load()
+        chosen = torch.from_numpy(indices)
+        images = self._images[chosen]
+        height, width = images.shape[1:3]
+        offsets, flips, size = None, None, (height, width)
+        pad_val = (0, 0, 0)
+        if self._crop is not None:
+            size, pads, pad_val = _crop_of(self._crop, height, width)
+            high = (height + pads[1] + pads[3] - size[0],
+                    width + pads[0] + pads[2] - size[1])
+            if high != (0, 0) or any(pads):
+                offsets = np.full((len(indices), 2), (-pads[1], -pads[0]))
+        if offsets is not None or self._flip is not None:
+            draws = np.random.RandomState(0)
+            flips = np.zeros(len(indices), bool)
+            for i, seed in enumerate(seeds):
+                draws.seed(seed)
+                if offsets is not None and high != (0, 0):
+                    # As RandomCrop draws them, one after the other.
+                    offsets[i, 0] += draws.randint(0, high[0] + 1)
+                    offsets[i, 1] += draws.randint(0, high[1] + 1)
+                if self._flip is not None:
+                    # As np.random.choice does in RandomFlip.
+                    flips[i] = draws.random_sample() < self._flip
+        return ImageBatch(
+            images, self._labels[chosen], chosen, size,
+            None if offsets is None else torch.from_numpy(offsets),
+            None if self._flip is None else torch.from_numpy(flips), pad_val)
+
+    def _load(self) -> None:
+        if self._images is None:
+            infos = [self.get_data_info(i) for i in range(len(self))]
+            self._images = torch.from_numpy(
+                np.stack([info['img'] for info in infos]))
+            self._labels = torch.tensor([info['gt_label'] for info in infos])
+
+    def _read_pipeline(self) -> Tuple[Optional[RandomCrop], Optional[float]]:
+        """The crop and the probability of a flip.
+
+        Raises:
+            ConfigError: For any other transform.
+        """
+        left: List[Any] = list(self.pipeline.transforms)
+        crop, flip = None, None
+        if left and type(
+                left[0]) is RandomCrop and not left[0].pad_if_needed and left[
+                    0].padding_mode == 'constant':
+            crop = left.pop(0)
+        if left and type(left[0]) is RandomFlip and isinstance(
+                left[0].prob, float) and left[0].direction == 'horizontal':
+            chance = left.pop(0).prob
+            # In this way np.random.choice sums them up.
+            total = np.cumsum([chance, 1. - chance])
+            flip = float((total / total[-1])[0])
+        if len(left) != 1 or type(left[0]) is not PackInputs:
+            other = left[0] if left else 'nothing'
+            name = other if isinstance(other, str) else type(other).__name__
+            raise ConfigError(
+                f'train_dataloader.dataset.pipeline: {type(self).__name__} '
+                f'knows {_KNOWN}; "{name}" is not one of them there: use '
+                f'{type(self).__name__.removeprefix("Batched")} for it')
+        return crop, flip
+
+
+def _crop_of(crop: RandomCrop, height: int,
+             width: int) -> Tuple[Tuple, Tuple, Tuple]:
+    """Size of a crop, (left, top, right, bottom) padding, and its values."""
+    padding = 0 if crop.padding is None else crop.padding
+    if isinstance(padding, int):
+        padding = (padding, ) * 4
+    elif len(padding) == 2:
+        padding = (padding[0], padding[1]) * 2
+    pad_val = crop.pad_val
+    if not isinstance(pad_val, (tuple, list)):
+        # So OpenCV, by which mmcv.impad pads, takes a single number.
+        pad_val = (pad_val, 0, 0)
+    size = (min(crop.crop_size[0], height + padding[1] + padding[3]),
+            min(crop.crop_size[1], width + padding[0] + padding[2]))
+    return size, tuple(padding), tuple(pad_val)
+
+
+@DATASETS.register_module()
+class BatchedCIFAR10(BatchedImages, CIFAR10):
+    """CIFAR-10 in whole batches, see :class:`BatchedImages`."""
+
+
+@DATASETS.register_module()
+class BatchedCIFAR100(BatchedImages, CIFAR100):
+    """CIFAR-100 in whole batches, see :class:`BatchedImages`."""
+
+
+@DATASETS.register_module()
+class BatchedDigits(BatchedImages, Digits):
+    """The digits in whole batches, see :class:`BatchedImages`."""

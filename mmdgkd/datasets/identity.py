@@ -1,0 +1,96 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a data set gives out, as a hash: its content and its pipeline."""
+import functools
+import hashlib
+import inspect
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+
+
+def content_key(dataset: Any) -> str:
+    """Hash what a data set holds.
+
+    Of data sets of MMEngine it is the list of samples: images that are kept
+    in memory by their pixels, files by their names. Wrappers are looked
+    through.
+
+    Args:
+        dataset (Any): The data set, fully initialized.
+
+    Returns:
+        str: A sha256, in hex.
+    """
+    digest = hashlib.sha256()
+    if getattr(dataset, 'serialize_data', False) and hasattr(
+            dataset, 'data_bytes'):
+        digest.update(np.ascontiguousarray(dataset.data_bytes))
+        digest.update(np.ascontiguousarray(dataset.data_address))
+    elif getattr(dataset, 'data_list', None):
+        for info in dataset.data_list:
+            digest.update(pickle.dumps(info, protocol=4))
+    else:
+        digest.update(f'{type(dataset).__name__} {len(dataset)}'.encode())
+    inner = [getattr(dataset, 'dataset', None)]
+    inner += getattr(dataset, 'datasets', None) or []
+    for part in inner:
+        if part is not None:
+            digest.update(content_key(part).encode())
+    # Wrappers such as ClassBalancedDataset say here what they make of it.
+    for key in ('repeat_indices', 'times', '_indices', 'indices'):
+        digest.update(repr(getattr(dataset, key, None)).encode())
+    return digest.hexdigest()
+
+
+def pipeline_of(dataset: Any) -> Any:
+    """The transforms of a data set as plain data, through all wrappers.
+
+    Args:
+        dataset (Any): The data set.
+    """
+    found = []
+    if getattr(dataset, 'pipeline', None) is not None:
+        found.append(_plain(dataset.pipeline))
+    inner = [getattr(dataset, 'dataset', None)]
+    inner += getattr(dataset, 'datasets', None) or []
+    return found + [pipeline_of(part) for part in inner if part is not None]
+
+
+def hash_of(facts: Any) -> str:
+    """The sha256 of plain data.
+
+    Args:
+        facts (Any): Whatever JSON takes.
+    """
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Such that it reads the same in every process."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {
+            str(key): _plain(item, depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), value.shape, value.tobytes().hex()]
+    if isinstance(value, functools.partial):
+        return [
+            _plain(part, depth + 1)
+            for part in (value.func, value.args, value.keywords)
+        ]
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return f'{value.__module__}.{value.__qualname__}'
+    name = f'{type(value).__module__}.{type(value).__qualname__}'
+    if hasattr(value, '__dict__') and depth < 8:
+        return [name, _plain(vars(value), depth + 1)]
+    text = repr(value)
+    # An address would differ from process to process.
+    return name if ' at 0x' in text else f'{name} {text}'

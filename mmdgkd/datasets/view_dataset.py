@@ -1,0 +1,227 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmpretrain.registry import DATASETS
+from torch.utils.data import Dataset
+
+from mmdgkd.errors import ConfigError
+from ..structures import BatchViews, ViewSource
+from .identity import content_key, hash_of, pipeline_of
+from .randomness import aside, seed_all, states, view_seed
+
+# An index alone means epoch 0.
+Item = Union[int, Tuple[int, int]]
+_PROBED = 4
+
+
+@DATASETS.register_module()
+class ViewDataset(Dataset):
+    """Makes the augmentation of any data set a function of its arguments.
+
+    The view of sample i in epoch e depends on (seed, e, i) alone: it is the
+    same in a resumed run, in another stage of a chain, in whichever worker
+    process, on whichever rank. The epoch comes from a :class:`ViewSampler`,
+    which hands out pairs. Before each sample the generators of Python, NumPy
+    and PyTorch are seeded from the three numbers, so that transforms work as
+    they are.
+
+    Each sample says what it is in its meta: ``view``, ``sample_idx`` and
+    ``view_source`` (:class:`ViewSource`). A pipeline that draws nothing has
+    one view.
+
+    Args:
+        dataset (dict | Dataset): The data set, or its config.
+        seed (int): Seed of the views; it need not be that of the training.
+            Defaults to 0.
+        num_views (int, optional): So many views there are of a sample, after
+            which they come again. Defaults to None: a new one in each epoch.
+        lazy_init (bool): Whether to leave loading for later.
+            Defaults to False.
+
+    Raises:
+        ConfigError: If ``num_views`` is no positive number, or a transform
+            draws from a generator of its own, which cannot be repeated.
+    """
+
+    def __init__(self,
+                 dataset: Any,
+                 seed: int = 0,
+                 num_views: Optional[int] = None,
+                 lazy_init: bool = False) -> None:
+        if num_views is not None and not (isinstance(num_views, int)
+                                          and num_views > 0):
+            raise ConfigError(f'ViewDataset.num_views: {num_views!r} must be '
+                              'a whole number, 1 or more, or None')
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dataset)
+        self.dataset = dataset
+        self.seed = seed
+        self.max_views = num_views
+        self._facts: Dict[str, Any] = {}
+        self._metainfo = dataset.metainfo
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Load the data set and look at what its pipeline does."""
+        if hasattr(self.dataset, 'full_init'):
+            self.dataset.full_init()
+            self._metainfo = self.dataset.metainfo
+        if 'content' not in self._facts:
+            self._facts['content'] = content_key(self.dataset)
+        self._look_at_pipeline()
+
+    @property
+    def metainfo(self) -> Dict:
+        """That of the data set."""
+        return copy.deepcopy(self._metainfo)
+
+    @property
+    def num_views(self) -> Optional[int]:
+        """How many views there are of a sample; None: one an epoch."""
+        self._look_at_pipeline()
+        return self.max_views if self._facts['random'] else 1
+
+    @property
+    def source(self) -> ViewSource:
+        """What the views are taken of."""
+        self._look_at_pipeline()
+        return self._facts['source']
+
+    def view_of(self, epoch: int) -> int:
+        """Number of the view that is seen in an epoch.
+
+        Args:
+            epoch (int): The epoch, counted from 0.
+        """
+        return epoch % self.num_views if self.num_views else epoch
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def get_data_info(self, idx: int) -> Dict:
+        """What the data set knows of a sample, before its pipeline.
+
+        Args:
+            idx (int): The index.
+        """
+        return self.dataset.get_data_info(idx)
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The classes of a sample.
+
+        Args:
+            idx (int): The index.
+        """
+        return self.dataset.get_cat_ids(idx)
+
+    def __getitem__(self, item: Item) -> Dict:
+        """One view.
+
+        Args:
+            item (int | tuple[int, int]): (epoch, index); an index alone is
+                in epoch 0.
+        """
+        epoch, index = item if isinstance(item, tuple) else (0, item)
+        with aside():
+            return self._view(self.view_of(epoch), int(index))
+
+    def __getitems__(self, items: Sequence[Item]) -> List[Dict]:
+        """All views of a batch, as PyTorch's data loader asks for them.
+
+        Args:
+            items (Sequence[int | tuple[int, int]]): See :meth:`__getitem__`.
+
+        Returns:
+            list[dict]: The samples; of a data set that makes whole batches a
+            single one that holds them all.
+        """
+        num_views = self.num_views
+        pairs = [
+            item if isinstance(item, tuple) else (0, item) for item in items
+        ]
+        pairs = [(epoch % num_views if num_views else epoch, int(index))
+                 for epoch, index in pairs]
+        if not hasattr(self.dataset, 'get_batch'):
+            with aside():
+                return [self._view(*pair) for pair in pairs]
+        views, indices = torch.tensor(pairs).T.contiguous().numpy()
+        seeds = [view_seed(self.seed, *pair)
+                 for pair in pairs] if self._facts['random'] else []
+        batch = self.dataset.get_batch(indices, seeds)
+        batch.views = BatchViews(self.source, views, indices)
+        return [dict(inputs=batch.images, data_samples=batch)]
+
+    def _view(self, view: int, index: int) -> Dict:
+        seed_all(view_seed(self.seed, view, index))
+        sample = self.dataset[index]
+        if not (isinstance(sample, dict) and 'data_samples' in sample):
+            raise ConfigError(
+                'train_dataloader.dataset.pipeline: gives no data sample to '
+                "say its view to the model; end it with type='PackInputs'")
+        sample['data_samples'].set_metainfo(
+            dict(view=view, sample_idx=index, view_source=self.source))
+        return sample
+
+    def _look_at_pipeline(self) -> None:
+        """Find out whether it draws; again if a hook has exchanged it."""
+        now = _pipelines(self.dataset)
+        if [id(part) for part in now
+            ] == [id(part) for part in self._facts.get('pipelines', ())]:
+            return
+        if 'content' not in self._facts:
+            self.full_init()
+            return
+        described = pipeline_of(self.dataset)
+        # Already here: the samples that are looked at say it, too.
+        self._facts.update(pipelines=now, random=True, source=None)
+        self._facts['random'] = self._draws()
+        facts = dict(
+            content=self._facts['content'],
+            pipeline=described,
+            seed=self.seed if self._facts['random'] else None)
+        name = type(self.dataset).__name__
+        self._facts['source'] = ViewSource(
+            hash_of(facts), len(self),
+            f'{name}, {len(self):,} samples, view seed {self.seed}'
+            if self._facts['random'] else f'{name}, {len(self):,} samples, '
+            'no randomness')
+
+    def _draws(self) -> bool:
+        """Whether the pipeline draws anything, seen on some samples."""
+        num = min(_PROBED, len(self))
+        draws = False
+        with aside():
+            for index in sorted({i * len(self) // num for i in range(num)}):
+                first, second = None, None
+                for _ in range(2):
+                    seed_all(view_seed(self.seed, 0, index))
+                    before = states()
+                    first, second = second, self.dataset[index]
+                    draws = draws or states() != before
+                if not _same(first, second):
+                    raise ConfigError(
+                        'train_dataloader.dataset.pipeline: gives another '
+                        f'image of sample {index} each time, from the same '
+                        'seed of Python, NumPy and PyTorch; a transform that '
+                        'draws from a generator of its own cannot be repeated')
+        return draws
+
+
+def _pipelines(dataset: Any) -> List[Any]:
+    found = [getattr(dataset, 'pipeline', None)]
+    for part in [getattr(dataset, 'dataset', None)] + list(
+            getattr(dataset, 'datasets', None) or []):
+        if part is not None:
+            found += _pipelines(part)
+    return found
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        first, second = first.get('inputs'), second.get('inputs')
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.equal(first, second)
+    return True

@@ -1,0 +1,47 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Dict
+
+from mmpretrain.models.utils import ClsDataPreprocessor
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+from ...structures import ImageBatch, SampleList
+
+
+@MODELS.register_module()
+class BatchedDataPreprocessor(ClsDataPreprocessor):
+    """MMPretrain's, which also takes whole batches of a batched data set.
+
+    It crops and mirrors the images of an :class:`ImageBatch` on the device of
+    the training; the rest, and all other data, is its base class's.
+
+    Args:
+        **kwargs: As for ``ClsDataPreprocessor``.
+    """
+
+    def forward(self, data: Dict, training: bool = False) -> Dict:
+        """Make the inputs of the model.
+
+        Args:
+            data (dict): ``inputs`` and ``data_samples``, as collated.
+            training (bool): Whether to mix images, if so configured.
+                Defaults to False.
+
+        Returns:
+            dict: ``inputs``, normalized, of shape (N, C, H, W), and
+            ``data_samples``.
+        """
+        samples = data.get('data_samples')
+        if samples and isinstance(samples[0], ImageBatch):
+            batch = samples[0].to(self.device)
+            samples = [
+                DataSample().set_gt_label(label)
+                for label in batch.labels.split(1)
+            ]
+            if batch.views is None:
+                for sample, index in zip(samples, batch.indices.tolist()):
+                    sample.set_metainfo(dict(sample_idx=index))
+            else:
+                samples = SampleList(samples, batch.views)
+            data = dict(inputs=batch.cut(), data_samples=samples)
+        return super().forward(data, training)

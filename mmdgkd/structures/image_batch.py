@@ -1,0 +1,90 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import torch
+
+from .views import BatchViews
+
+
+@dataclass
+class ImageBatch:
+    """A batch as it was drawn, to be made into views on the device.
+
+    Attributes:
+        images (torch.Tensor): The whole images, uint8 of shape (N, H, W, 3).
+        labels (torch.Tensor): Their classes, int64 of shape (N, ).
+        indices (torch.Tensor): Their places in the data set, likewise; they
+            stay on the CPU.
+        size (tuple[int, int]): Height and width of a view, in pixels.
+        offsets (torch.Tensor, optional): Row and column of each view's upper
+            left corner in its image, int64 of shape (N, 2); negative ones are
+            outside of it. Defaults to None: the whole image.
+        flips (torch.Tensor, optional): Which are mirrored left to right, bool
+            of shape (N, ). Defaults to None: none.
+        pad_val (tuple[int, int, int]): What is outside of an image.
+            Defaults to (0, 0, 0).
+        views (BatchViews, optional): Which views they are. Defaults to None.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    size: Tuple[int, int]
+    offsets: Optional[torch.Tensor] = None
+    flips: Optional[torch.Tensor] = None
+    pad_val: Tuple[int, int, int] = (0, 0, 0)
+    views: Optional[BatchViews] = None
+
+    def _each(self, change) -> 'ImageBatch':
+        for key in ('images', 'labels', 'offsets', 'flips'):
+            value = getattr(self, key)
+            if value is not None:
+                setattr(self, key, change(value))
+        return self
+
+    def pin_memory(self) -> 'ImageBatch':
+        """Move it to page-locked memory; called by the data loader."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> 'ImageBatch':
+        """Move it to a device.
+
+        Args:
+            device (torch.device): Where to.
+        """
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def cut(self) -> torch.Tensor:
+        """Crop and mirror all images at once.
+
+        Returns:
+            torch.Tensor: uint8 of shape (N, 3, h, w), in channels_last.
+        """
+        images = self.images
+        num, height, width, _ = images.shape
+        if self.offsets is None and self.flips is None:
+            return images.permute(0, 3, 1, 2)
+        device = images.device
+        rows = torch.arange(self.size[0], device=device).expand(num, -1)
+        columns = torch.arange(self.size[1], device=device).expand(num, -1)
+        if self.flips is not None:
+            # Mirrored after it was cropped: the crop's last column is first.
+            columns = torch.where(self.flips[:, None], columns.flip(1),
+                                  columns)
+        if self.offsets is not None:
+            rows = rows + self.offsets[:, :1]
+            columns = columns + self.offsets[:, 1:]
+        outside = ((rows < 0) | (rows >= height))[:, :, None] | (
+            (columns < 0) | (columns >= width))[:, None]
+        rows = rows.clamp(0, height - 1)[:, :, None]
+        columns = columns.clamp(0, width - 1)[:, None]
+        first = torch.arange(num, device=device)[:, None, None] * height
+        pixels = ((first + rows) * width + columns).flatten()
+        cut = images.reshape(-1, 3).index_select(0, pixels)
+        if any(self.pad_val):
+            filling = cut.new_tensor(self.pad_val)
+            cut = torch.where(outside.flatten()[:, None], filling, cut)
+        else:
+            cut = cut.masked_fill_(outside.flatten()[:, None], 0)
+        return cut.view(num, *self.size, 3).permute(0, 3, 1, 2)

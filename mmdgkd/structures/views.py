@@ -1,0 +1,73 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a sample says of itself: which view of which sample of what it is."""
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ViewSource:
+    """What views are taken of: all that an image depends on but its number.
+
+    Attributes:
+        key (str): A hash of the data set's content, the pipeline and the seed
+            of the views. Equal keys, equal images.
+        num_samples (int): Length of the data set.
+        summary (str): The same for people.
+    """
+
+    key: str
+    num_samples: int
+    summary: str
+
+
+class BatchViews(NamedTuple):
+    """The views of a batch.
+
+    Attributes:
+        source (ViewSource): What they are views of.
+        views (np.ndarray): Number of the view of each sample, int64 of shape
+            (N, ).
+        indices (np.ndarray): Index of each sample, int64 of shape (N, ).
+    """
+
+    source: ViewSource
+    views: np.ndarray
+    indices: np.ndarray
+
+
+class SampleList(list):
+    """The data samples of a batch, with their views at hand.
+
+    Args:
+        samples (Sequence): The data samples.
+        views (BatchViews): Their views.
+    """
+
+    def __init__(self, samples: Sequence, views: BatchViews) -> None:
+        super().__init__(samples)
+        self.views = views
+
+
+def views_of(data_samples: Any) -> Optional[BatchViews]:
+    """The views that the data samples of a batch say they are of.
+
+    Args:
+        data_samples (Sequence[DataSample]): As they come to the model.
+
+    Returns:
+        BatchViews, optional: None if any does not say it, or if they are of
+        several sources.
+    """
+    if isinstance(data_samples, SampleList):
+        return data_samples.views
+    try:
+        source = data_samples[0].view_source
+        views = np.array([sample.view for sample in data_samples])
+        indices = np.array([sample.sample_idx for sample in data_samples])
+        if any(sample.view_source != source for sample in data_samples):
+            return None
+    except (AttributeError, IndexError, TypeError):
+        return None
+    return BatchViews(source, views, indices)

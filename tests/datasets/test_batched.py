@@ -1,0 +1,121 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Whole batches are, to the bit, what the pipeline makes one by one."""
+import pytest
+import torch
+from mmengine.dataset import default_collate, pseudo_collate
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS, MODELS
+
+from mmdgkd import ConfigError
+from mmdgkd.structures import views_of
+
+PACK = dict(type='PackInputs')
+FLIP = dict(type='RandomFlip', prob=0.3, direction='horizontal')
+CROPS = [
+    dict(type='RandomCrop', crop_size=8, padding=2),
+    dict(type='RandomCrop', crop_size=6),
+    dict(type='RandomCrop', crop_size=(7, 5), padding=(1, 0, 2, 3)),
+    dict(type='RandomCrop', crop_size=9, padding=(2, 1), pad_val=(7, 8, 9)),
+    dict(type='RandomCrop', crop_size=20, padding=1, pad_val=3),
+    dict(type='RandomCrop', crop_size=8),
+]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+def build(kind, pipeline, **kwargs):
+    return DATASETS.build(
+        dict(
+            type='ViewDataset',
+            seed=5,
+            dataset=dict(type=kind, indices=40, pipeline=pipeline, **kwargs)))
+
+
+def preprocess(data, training=True, **kwargs):
+    """The model's inputs and labels of a collated batch."""
+    made = MODELS.build(
+        dict(
+            type='BatchedDataPreprocessor',
+            num_classes=10,
+            mean=[10, 20, 30.5],
+            std=[90, 80, 70],
+            to_rgb=True,
+            **kwargs))(data, training)
+    return made['inputs'], made['data_samples']
+
+
+@pytest.mark.parametrize('pipeline',
+                         [[PACK], [FLIP, PACK]] + [[crop, PACK]
+                                                   for crop in CROPS] +
+                         [[crop, FLIP, PACK] for crop in CROPS])
+def test_the_views_are_those_of_the_pipeline(pipeline):
+    one, whole = build('Digits', pipeline), build('BatchedDigits', pipeline)
+    assert one.source.key == whole.source.key
+    assert one.num_views == whole.num_views
+    seen = []
+    for epoch in (0, 4):
+        items = [(epoch, index) for index in range(37, 1, -1)]
+        theirs, samples = preprocess(default_collate(one.__getitems__(items)))
+        mine, others = preprocess(pseudo_collate(whole.__getitems__(items)))
+        assert torch.equal(mine, theirs)
+        for a, b in zip(samples, others):
+            assert torch.equal(a.gt_label, b.gt_label)
+        a, b = views_of(samples), views_of(others)
+        assert a.source.key == b.source.key
+        assert a.views.tolist() == b.views.tolist()
+        assert a.indices.tolist() == b.indices.tolist() == list(
+            range(37, 1, -1))
+        seen.append(mine)
+    assert torch.equal(*seen) == (one.num_views == 1)
+
+
+def test_batches_can_be_mixed_as_in_mmpretrain():
+    whole = build('BatchedDigits', [PACK])
+    data = pseudo_collate(whole.__getitems__([(0, i) for i in range(6)]))
+    inputs, samples = preprocess(
+        data, batch_augments=dict(augments=dict(type='Mixup', alpha=1.0)))
+    assert inputs.shape == (6, 3, 8, 8)
+    assert samples[0].gt_score.shape == (10, )
+
+
+def test_without_views_it_says_the_index_and_draws_by_itself():
+    dataset = build('BatchedDigits', [CROPS[0], PACK]).dataset
+    first, samples = preprocess(pseudo_collate(dataset.__getitems__([3, 9])))
+    assert [sample.sample_idx for sample in samples] == [3, 9]
+    others = [
+        preprocess(pseudo_collate(dataset.__getitems__([3, 9])))[0]
+        for _ in range(4)
+    ]
+    assert any(not torch.equal(first, other) for other in others)
+
+
+def test_ordinary_data_passes_through():
+    data = build('Digits', [PACK]).__getitems__([1, 2, 3])
+    stock = MODELS.build(
+        dict(type='ClsDataPreprocessor', mean=[1] * 3, std=[2] * 3))
+    mine = MODELS.build(
+        dict(type='BatchedDataPreprocessor', mean=[1] * 3, std=[2] * 3))
+    for collate in (default_collate, pseudo_collate):
+        assert torch.equal(
+            mine(collate(data))['inputs'],
+            stock(collate(data))['inputs'])
+
+
+@pytest.mark.parametrize('pipeline, name', [
+    ([dict(type='ColorJitter', brightness=.4), PACK], 'ColorJitter'),
+    ([FLIP, CROPS[0], PACK], 'RandomCrop'),
+    ([dict(FLIP, direction='vertical'), PACK], 'RandomFlip'),
+    ([dict(CROPS[0], padding_mode='reflect'), PACK], 'RandomCrop'),
+    ([FLIP], 'nothing'),
+])
+def test_other_transforms_are_refused(pipeline, name):
+    with pytest.raises(
+            ConfigError,
+            match=f'BatchedDigits knows RandomCrop .* "{name}" is not one of '
+            'them there: use Digits for it') as error:
+        build('BatchedDigits', pipeline)
+    assert '\n' not in str(error.value)

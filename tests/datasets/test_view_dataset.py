@@ -1,0 +1,231 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The view of (seed, epoch, index), wherever and whenever it is asked for."""
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS, TRANSFORMS
+from torch.utils.data import DataLoader
+
+from mmdgkd import ConfigError
+from mmdgkd.datasets import ViewDataset, ViewSampler
+from mmdgkd.datasets.randomness import states
+
+# Transforms that draw from Python's, from NumPy's and from PyTorch's
+# generator, and one that seldom does anything.
+PIPELINE = [
+    dict(type='RandomResizedCrop', scale=8),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(type='AutoAugment', policies='imagenet'),
+    dict(type='RandomErasing', erase_prob=0.3, mode='rand'),
+    dict(type='TensorImage'),
+    dict(type='torchvision/RandomErasing', p=0.5, value='random'),
+    dict(type='NumpyImage'),
+    dict(type='PythonShift'),
+    dict(type='PackInputs'),
+]
+
+
+@TRANSFORMS.register_module(force=True)
+class TensorImage:
+    """What torchvision's transforms take."""
+
+    def __call__(self, results):
+        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
+        results['img'] = torch.from_numpy(image) / 255
+        return results
+
+
+@TRANSFORMS.register_module(force=True)
+class NumpyImage:
+    """Back from torchvision's tensors."""
+
+    def __call__(self, results):
+        image = results['img']
+        results['img'] = (image.permute(1, 2, 0).numpy() * 255)
+        return results
+
+
+@TRANSFORMS.register_module(force=True)
+class PythonShift:
+    """Draws from Python's generator."""
+
+    def __call__(self, results):
+        results['img'] = results['img'] + random.random()
+        return results
+
+
+@TRANSFORMS.register_module(force=True)
+class OwnGenerator:
+    """Draws from a generator that nobody can seed."""
+
+    def __init__(self):
+        self.draws = np.random.default_rng()
+
+    def __call__(self, results):
+        results['img'] = results['img'] * self.draws.random()
+        return results
+
+
+def build(pipeline=PIPELINE, images=24, split='train', **kwargs):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return DATASETS.build(
+            dict(
+                type='ViewDataset',
+                dataset=dict(
+                    type='Digits',
+                    split=split,
+                    indices=images,
+                    pipeline=pipeline),
+                **kwargs))
+
+
+def all_views(dataset, epochs=2, num_workers=0, seed=0, persistent=False):
+    """By (epoch, index), as a data loader in training gives them out."""
+    sampler = ViewSampler(dataset, seed=seed)
+    loader = DataLoader(
+        dataset,
+        batch_size=5,
+        sampler=sampler,
+        num_workers=num_workers,
+        persistent_workers=persistent,
+        collate_fn=lambda batch: batch)
+    views = {}
+    for epoch in epochs if isinstance(epochs, tuple) else range(epochs):
+        sampler.set_epoch(epoch)
+        for batch in loader:
+            for sample in batch:
+                said = sample['data_samples']
+                views[epoch, said.sample_idx] = sample['inputs']
+                assert said.view == epoch
+                assert said.view_source == dataset.source
+    return views
+
+
+def same(first, second):
+    assert first.keys() == second.keys()
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope='module')
+def expected():
+    return all_views(build())
+
+
+@pytest.mark.parametrize('num_workers, persistent', [(1, False), (2, True),
+                                                     (3, False)])
+def test_equal_in_whichever_worker(expected, num_workers, persistent):
+    views = all_views(build(), num_workers=num_workers, persistent=persistent)
+    assert same(views, expected)
+
+
+def test_equal_in_whatever_order(expected):
+    """Such as on other ranks, or under another seed of the training."""
+    assert same(all_views(build(), seed=7), expected)
+
+
+def test_equal_after_a_resume(expected):
+    later = all_views(build(), epochs=(1, ))
+    assert same(later, {key: expected[key] for key in later})
+
+
+def test_equal_whatever_has_been_drawn_before(expected):
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    dataset = build()
+    assert torch.equal(dataset[1, 3]['inputs'], expected[1, 3])
+    assert torch.equal(dataset[(0, 3)]['inputs'], dataset[3]['inputs'])
+
+
+def test_different_across_epochs_samples_and_seeds(expected):
+    other = all_views(build(seed=1))
+    for index in range(24):
+        assert not torch.equal(expected[0, index], expected[1, index])
+        assert not torch.equal(expected[0, index], other[0, index])
+
+
+def test_the_generators_of_the_process_are_left_alone():
+    dataset = build()
+    before = states()
+    dataset[0, 1], dataset.__getitems__([(1, 2), (1, 3)])
+    assert states() == before
+
+
+def test_a_limited_number_of_views(expected):
+    dataset = build(num_views=2)
+    assert dataset.num_views == 2
+    for epoch in range(5):
+        sample = dataset[epoch, 7]
+        assert sample['data_samples'].view == epoch % 2
+        assert torch.equal(sample['inputs'], expected[epoch % 2, 7])
+
+
+def test_without_randomness_there_is_one_view():
+    dataset = build([dict(type='PackInputs')])
+    assert dataset.num_views == 1 and build().num_views is None
+    assert dataset[4, 0]['data_samples'].view == 0
+    # Nor does the seed make a difference then.
+    assert dataset.source.key == build([dict(type='PackInputs')],
+                                       seed=9).source.key
+
+
+def test_the_key_says_what_an_image_depends_on():
+    base = build()
+    keys = [base.source.key]
+    assert build().source.key == keys[0]
+    assert build(num_views=3).source.key == keys[0]
+    for kwargs in (dict(seed=1), dict(images=23), dict(split='test'),
+                   dict(pipeline=PIPELINE[1:]),
+                   dict(pipeline=[dict(PIPELINE[0], scale=7)] + PIPELINE[1:])):
+        keys.append(build(**kwargs).source.key)
+    pixels = base.dataset.get_data_info(5)['img'].tobytes()
+    place = base.dataset.data_bytes.tobytes().find(pixels)
+    base.dataset.data_bytes[place + 100] ^= 1
+    keys.append(ViewDataset(base.dataset).source.key)
+    assert len(set(keys)) == len(keys)
+
+
+def test_an_exchanged_pipeline_is_another_source():
+    """As MMPretrain's SwitchRecipeHook does it."""
+    dataset = build()
+    before = dataset.source
+    dataset.dataset.pipeline = build([dict(type='PackInputs')
+                                      ]).dataset.pipeline
+    assert dataset.source != before and dataset.num_views == 1
+    assert dataset[3, 0]['data_samples'].view_source == dataset.source
+
+
+def test_wrapped_data_sets():
+    inner = dict(type='Digits', pipeline=PIPELINE, indices=6)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(
+            dict(
+                type='ViewDataset',
+                dataset=dict(
+                    type='ConcatDataset',
+                    datasets=[inner, dict(inner, split='test')])))
+    assert len(dataset) == 12
+    views = all_views(dataset)
+    assert same(views, all_views(dataset, num_workers=2))
+    assert not torch.equal(views[0, 0], views[0, 6])
+    assert dataset.metainfo['classes'] == [str(digit) for digit in range(10)]
+
+
+def test_lazy_loading():
+    dataset = build(lazy_init=True)
+    assert dataset.source.num_samples == 24
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(num_views=0), 'ViewDataset.num_views: 0 must be a whole number'),
+    (dict(pipeline=[dict(type='OwnGenerator'),
+                    dict(type='PackInputs')]),
+     'train_dataloader.dataset.pipeline: gives another image of sample 0'),
+    (dict(pipeline=[]), "end it with type='PackInputs'"),
+])
+def test_bad_input(kwargs, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        build(**kwargs)[0]
+    assert '\n' not in str(error.value)

@@ -1,0 +1,29 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from mmpretrain.structures import DataSample
+
+from mmdgkd.structures import SampleList, ViewSource, views_of
+
+SOURCE = ViewSource('key', 10, 'ten')
+
+
+def sample(view, index, source=SOURCE):
+    data = DataSample()
+    data.set_metainfo(dict(view=view, sample_idx=index, view_source=source))
+    return data
+
+
+def test_samples_say_their_views():
+    views = views_of([sample(1, 4), sample(2, 3)])
+    assert views.source == SOURCE
+    assert views.views.tolist() == [1, 2]
+    assert views.indices.tolist() == [4, 3]
+    assert views_of(SampleList([None], views)) is views
+
+
+def test_samples_that_do_not_say_it():
+    other = ViewSource('other', 10, 'ten')
+    assert views_of([DataSample()]) is None
+    assert views_of([sample(0, 0), DataSample()]) is None
+    assert views_of([sample(0, 0), sample(0, 1, other)]) is None
+    assert views_of([]) is None
+    assert views_of(None) is None
