@@ -51,33 +51,42 @@ def dense_kd_loss(
     Raises:
         ValueError: If the logits of a teacher have another shape.
     """
-    teacher_weights = teacher_weights or {}
-    if preds_S.dtype in (torch.float16, torch.bfloat16):
-        preds_S = preds_S.float()
-    log_probs_S = F.log_softmax(preds_S / tau, dim=1)
-    terms = {}
     for name, logits in preds_T.items():
         if logits.shape != preds_S.shape:
             raise ValueError(
                 f'the logits of teacher "{name}" have shape '
                 f'{tuple(logits.shape)}, those of the student '
                 f'{tuple(preds_S.shape)}: both need the same classes')
-        logits = logits.detach()
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
-        probs_T = F.softmax(logits / tau, dim=1)
-        # The order of operations is that of MMRazor's KLDivergence, so that
-        # one teacher gives the same bits.
-        if reduction == 'mean':
-            # PyTorch announces that its 'mean' will become 'batchmean'.
-            divergence = F.kl_div(log_probs_S, probs_T, reduction='none')
-            term = (tau**2) * divergence.mean()
-        else:
-            term = (tau**2) * F.kl_div(
-                log_probs_S, probs_T, reduction=reduction)
-        terms[name] = loss_weight * teacher_weights.get(name, 1.0) * term
-    loss = sum(terms.values()) if terms else preds_S.sum() * 0
-    return loss, {name: term.detach() for name, term in terms.items()}
+    preds_S = _raised(preds_S)
+    if not preds_T:
+        return preds_S.sum() * 0, {}
+    log_probs_S = F.log_softmax(preds_S / tau, dim=1)
+    # All teachers at once: for a small student the launches of one operation
+    # per teacher cost more than the operations.
+    logits_T = torch.stack(
+        [_raised(logits.detach()) for logits in preds_T.values()])
+    probs_T = F.softmax(logits_T / tau, dim=2)
+    divergence = F.kl_div(
+        log_probs_S.expand_as(probs_T), probs_T, reduction='none').flatten(1)
+    # The order of operations is that of MMRazor's KLDivergence, so that one
+    # teacher gives the same bits.
+    if reduction == 'mean':
+        divergence = (tau**2) * divergence.mean(1)
+    else:
+        divergence = (tau**2) * (divergence.sum(1) / len(preds_S))
+    weights = [(teacher_weights or {}).get(name, 1.0) for name in preds_T]
+    terms = loss_weight * divergence
+    if any(weight != 1 for weight in weights):
+        # Numbers, not a tensor: that would have to be sent to the device.
+        terms = torch.stack(
+            [weight * term for weight, term in zip(weights, terms)])
+    return terms.sum(), dict(zip(preds_T, terms.detach()))
+
+
+def _raised(logits: torch.Tensor) -> torch.Tensor:
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        return logits.float()
+    return logits
 
 
 @MODELS.register_module()

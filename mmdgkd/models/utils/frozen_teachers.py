@@ -1,8 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Callable, Dict, Iterable
+import copy
+from typing import Any, Callable, Dict, Iterable, Optional
 
 import torch
+from mmcv.cnn import fuse_conv_bn
 from torch import nn
+
+from mmdgkd.errors import ConfigError
+from .fast_network import compile_network
+from .teacher_options import TeacherOptions
 
 
 class FrozenTeachers:
@@ -14,12 +20,32 @@ class FrozenTeachers:
 
     Args:
         teachers (dict[str, nn.Module]): The trained networks by name.
+        options (TeacherOptions, optional): How they are run.
+            Defaults to None: as by default.
+
+    Attributes:
+        modules (dict[str, nn.Module]): The networks that run, by name; copies
+            if batch normalization is folded.
     """
 
-    def __init__(self, teachers: Dict[str, nn.Module]) -> None:
-        self.modules = teachers
-        for teacher in teachers.values():
+    def __init__(self,
+                 teachers: Dict[str, nn.Module],
+                 options: Optional[TeacherOptions] = None) -> None:
+        self.options = options or TeacherOptions()
+        self.modules: Dict[str, nn.Module] = {}
+        # Until the first batch has shown that the folded one is the same.
+        self._unfolded: Dict[str, nn.Module] = {}
+        for name, teacher in teachers.items():
             teacher.requires_grad_(False).eval()
+            if self.options.fold_bn:
+                self._unfolded[name] = teacher
+                teacher = fuse_conv_bn(copy.deepcopy(teacher))
+                teacher.requires_grad_(False).eval()
+            if self.options.channels_last:
+                teacher.to(memory_format=torch.channels_last)
+            if self.options.compile:
+                compile_network(teacher, f'model.teachers.{name}')
+            self.modules[name] = teacher
 
     def __deepcopy__(self, memo: Dict) -> 'FrozenTeachers':
         # A copy of the algorithm, such as EMAHook makes, shares them: nothing
@@ -28,19 +54,46 @@ class FrozenTeachers:
 
     def apply_to_tensors(self, fn: Callable, *args: Any) -> None:
         """Pass ``nn.Module._apply`` on: ``to``, ``cuda``, ``half``, ..."""
-        for teacher in self.modules.values():
+        for teacher in (*self.modules.values(), *self._unfolded.values()):
             teacher._apply(fn, *args)
 
     @torch.no_grad()
-    def run(self, names: Iterable[str], *inputs: Any) -> None:
+    def run(self, names: Iterable[str], inputs: torch.Tensor, *others:
+            Any) -> None:
         """Forward some of them; what is needed of it is in the recorders.
 
         Args:
             names (Iterable[str]): Those that speak in this step.
-            *inputs (Any): Arguments of their forwards, the inputs first.
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            *others (Any): Further arguments of their forwards.
+
+        Raises:
+            ConfigError: If a teacher is another function with its batch
+                normalization folded.
         """
-        for name in names:
-            teacher = self.modules[name]
-            if teacher.training:  # somebody got hold of it
-                teacher.eval()
-            teacher(*inputs, mode='tensor')
+        with self.options.autocast(inputs.device.type):
+            for name in names:
+                teacher = self.modules[name]
+                if teacher.training:  # somebody got hold of it
+                    teacher.eval()
+                logits = teacher(inputs, *others, mode='tensor')
+                if name in self._unfolded:
+                    with torch.autocast(inputs.device.type, enabled=False):
+                        self._check_folded(name, logits, inputs, *others)
+
+    def _check_folded(self, name: str, logits: Any, inputs: torch.Tensor,
+                      *others: Any) -> None:
+        """Folding goes by the order of the modules, not by that of the calls.
+        """
+        unfolded = self._unfolded.pop(name)
+        if inputs.is_meta or not isinstance(logits, torch.Tensor):
+            return
+        wanted = unfolded(inputs, *others, mode='tensor').float()
+        error = (logits.float() - wanted).abs().max()
+        # Autocast alone accounts for a hundredth.
+        if not error <= 0.05 * wanted.abs().max() + 1e-3:
+            raise ConfigError(
+                'model.teacher_options.fold_bn: teacher '
+                f'"{name}" gives other logits when it is folded (by up to '
+                f'{float(error):.3g}): its modules are not called in the order'
+                ' in which they are listed; set fold_bn=False')

@@ -1,0 +1,41 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmrazor.registry import HOOKS
+
+from mmdgkd.models.utils import compile_network
+
+
+@HOOKS.register_module()
+class FastNetworkHook(Hook):
+    """Makes the network in training fast; what it computes stays.
+
+    Args:
+        channels_last (bool): Keep its weights in PyTorch's channels_last
+            format: the same numbers, summed in another order.
+            Defaults to True.
+        compile (bool): Run its backbone and neck through ``torch.compile``.
+            Defaults to False.
+    """
+
+    # Before whatever looks at the weights.
+    priority = 'VERY_HIGH'
+
+    def __init__(self,
+                 channels_last: bool = True,
+                 compile: bool = False) -> None:
+        self.channels_last = channels_last
+        self.compile = compile
+
+    def before_run(self, runner: Any) -> None:
+        """Change the network in place; parameters stay the same objects."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        network = getattr(model, 'architecture', model)
+        if self.channels_last:
+            network.to(memory_format=torch.channels_last)
+        if self.compile:
+            compile_network(network, 'custom_hooks.FastNetworkHook')
