@@ -27,6 +27,19 @@ def shrink(cfg, epochs=1, images=64, batch_size=32):
     return cfg
 
 
+@pytest.fixture(scope='session', autouse=True)
+def unformatted_configs():
+    """Leave out the formatting of the configs that Runners write.
+
+    It is half of the time of a tiny chain. What runs in a process of its own
+    still has it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_:
+                      (text, True))
+        yield
+
+
 @pytest.fixture
 def root():
     """The checkout."""

@@ -19,11 +19,12 @@ def on_digits(cfg, size):
                        ('val_dataloader', 'test'), ('test_dataloader',
                                                     'test')):
         loader = cfg[key]
+        kind = loader.dataset.type
         loader.batch_size = 8
         loader.num_workers = 0
         loader.persistent_workers = False
         loader.dataset = dict(
-            type='Digits',
+            type='BatchedDigits' if 'Batched' in kind else 'Digits',
             split=split,
             size=size,
             indices=8,

@@ -13,7 +13,10 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False))
 # With several processes: the same BN statistics on all of them.
-custom_hooks = [dict(type='SyncBuffersHook')]
+custom_hooks = [
+    dict(type='SyncBuffersHook'),
+    dict(type='mmrazor.FastNetworkHook', channels_last=True)
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
+from .logit_store import check_form
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
-_CHAIN_KEYS = ('guidance', 'networks', 'metric')
+_CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store')
+_VIEW_KEYS = ('seed', 'num_views')
+_STORE_KEYS = ('store_dir', 'dtype', 'top_k')
 _NETWORK_KEYS = ('model', 'ckpt_path', 'stage')
 
 
@@ -40,12 +43,21 @@ class Chain:
         guides (dict[str, tuple[str]]): For each network its guides.
         metric (str, optional): The validation metric that counts.
             Defaults to None: the first one.
+        views (dict, optional): ``seed`` and ``num_views`` of the views of the
+            training images, see ``ViewDataset``. The seed is by default that
+            of the run. None: the data set is used as it is, and its
+            augmentation depends on the order of events. Defaults to {}.
+        logit_store (dict, optional): ``store_dir``, by default ``logits`` in
+            the work dir, ``dtype`` and ``top_k``, see ``LogitStore``.
+            Defaults to None: guides are run each time.
     """
 
     networks: Tuple[Network, ...]
     guidance: Union[str, Dict[str, List[str]]]
     guides: Dict[str, Tuple[str, ...]]
     metric: Optional[str] = None
+    views: Optional[Dict] = field(default_factory=dict)
+    logit_store: Optional[Dict] = None
 
     @classmethod
     def from_cfg(cls, cfg: Optional[Mapping]) -> 'Chain':
@@ -54,7 +66,8 @@ class Chain:
         Args:
             cfg (Mapping): ``networks``, a dict from names to networks or a
                 list of networks with names, where None leaves one out;
-                ``guidance``, by default ``'dense'``; and ``metric``.
+                ``guidance``, by default ``'dense'``; ``metric``; ``views``;
+                and ``logit_store``.
 
         Raises:
             ConfigError: For whatever does not make a chain.
@@ -75,7 +88,17 @@ class Chain:
         for network in networks:
             if network.ckpt_path:
                 guides[network.name] = ()
-        return cls(networks, guidance, guides, cfg.get('metric'))
+        views, store = _read_views(cfg.get('views',
+                                           {})), cfg.get('logit_store')
+        if store is False:
+            store = None
+        if store is not None:
+            store = _read_store(store)
+            if views is None:
+                raise ConfigError('chain.logit_store: remembers the logits of '
+                                  'views, but chain.views is None; leave that '
+                                  'out')
+        return cls(networks, guidance, guides, cfg.get('metric'), views, store)
 
     @property
     def names(self) -> List[str]:
@@ -98,7 +121,11 @@ class Chain:
             if network.stage:
                 entry['stage'] = network.stage
             networks.append(entry)
-        cfg = dict(guidance=self.guidance, networks=networks)
+        cfg = dict(
+            guidance=self.guidance,
+            networks=networks,
+            views=self.views,
+            logit_store=self.logit_store)
         if self.metric:
             cfg['metric'] = self.metric
         return cfg
@@ -231,6 +258,37 @@ def _read_network(name: Any, entry: Any) -> Network:
         raise ConfigError(f'{here}.stage: must be a dict of what this stage '
                           f'has otherwise, not {type(stage).__name__}')
     return Network(str(name), entry['model'], entry.get('ckpt_path'), stage)
+
+
+def _read_views(cfg: Any) -> Optional[Dict]:
+    here = 'chain.views'
+    if cfg is None:
+        return None
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f'{here}: must be dict(seed=..., num_views=...) or '
+                          f'None, not {type(cfg).__name__}')
+    _refuse_unknown(cfg, _VIEW_KEYS, here)
+    for key, least in (('seed', 0), ('num_views', 1)):
+        value = cfg.get(key)
+        if value is not None and not (type(value) is int and value >= least):
+            raise ConfigError(f'{here}.{key}: {value!r} must be a whole '
+                              f'number, {least} or more, or None')
+    return dict(cfg)
+
+
+def _read_store(cfg: Any) -> Dict:
+    here = 'chain.logit_store'
+    cfg = {} if cfg is True else cfg
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f'{here}: must be dict(store_dir=..., dtype=..., '
+                          f'top_k=...), True or None, not {cfg!r}')
+    _refuse_unknown(cfg, _STORE_KEYS, here)
+    if not isinstance(cfg.get('store_dir') or '', str):
+        raise ConfigError(f'{here}.store_dir: {cfg["store_dir"]!r} must be the'
+                          ' name of a folder')
+    cfg = dict(cfg)
+    check_form(cfg.get('dtype', 'float16'), cfg.get('top_k'))
+    return cfg
 
 
 def _refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:

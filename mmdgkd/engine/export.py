@@ -80,6 +80,8 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
         seed=saved.get('seed'),
         mmdgkd_version=__version__,
         dataset_meta=dataset_meta)
+    # The memory format of the training is nobody else's business.
+    weights = {key: data.contiguous() for key, data in weights.items()}
     with whole_file(path, 'wb') as file:
         torch.save(dict(state_dict=weights, meta=facts), file)
     with whole_file(osp.splitext(path)[0] + '.py') as file:

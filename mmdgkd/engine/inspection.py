@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Looking at the networks, files and data of a chain before any training."""
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Optional, Tuple
 
 import torch
@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
 from .chain import Chain, Network
-from .stage_check import MISTAKES, check_data, check_stage, reason_of
+from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
+                          check_stage, reason_of)
 from .stage_config import stage_config
 
 
@@ -26,11 +27,16 @@ class NetworkFacts:
         macs (int, optional): Multiply-accumulate operations per image of the
             convolutions and matrix products; None without an input shape.
         classes (int, optional): Length of the logits; None likewise.
+        samples (int, optional): Length of its training data.
+        views (int, optional): How many views there are of a sample in its
+            training; None: one an epoch.
     """
 
     params: int
     macs: Optional[int] = None
     classes: Optional[int] = None
+    samples: Optional[int] = None
+    views: Optional[int] = None
 
 
 def build_network(network: Network, scope: str) -> nn.Module:
@@ -115,18 +121,25 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
         for name in chain.names
     }
     _check_same_inputs(chain, stages)
-    data: Dict[str, Tuple] = {}
+    data: Dict[str, DataFacts] = {}
     facts = {}
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
+            algorithm = None
             if not chain[name].ckpt_path:
-                check_stage(name, stages[name], chain, models)
-            shape, classes = check_data(stages[name], data)
-            facts[name] = network_facts(models[name], name, shape)
-            if classes and (facts[name].classes or classes) < classes:
+                algorithm = check_stage(name, stages[name], chain, models)
+            seen = check_data(stages[name], data)
+            facts[name] = replace(
+                network_facts(models[name], name, seen.shape),
+                samples=seen.samples,
+                views=seen.views)
+            if seen.classes and (facts[name].classes
+                                 or seen.classes) < seen.classes:
                 raise ConfigError(
                     f'chain.networks.{name}.model: has {facts[name].classes} '
-                    f'classes, the data has {classes}')
+                    f'classes, the data has {seen.classes}')
+            if chain.logit_store is not None and chain.guides[name]:
+                check_remembering(stages[name], algorithm, seen.shape)
     for name, guides in chain.guides.items():
         for guide in guides:
             if facts[guide].classes != facts[name].classes:

@@ -4,6 +4,7 @@ import io
 from typing import Any, Dict, Mapping, Sequence
 
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,8 @@ from rich.table import Table
 from .chain import Chain
 from .inspection import NetworkFacts
 from .ledger import Ledger
+from .logit_store import RowForm, file_bytes
+from .stage_config import store_dir
 
 
 def draw_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -55,6 +58,60 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
     """
     return 3 * (facts[name].macs or 1) + sum(facts[guide].macs or 1
                                              for guide in chain.guides[name])
+
+
+def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
+                stages: Mapping[str, Config], work_dir: str) -> str:
+    """Where the logit store of a chain is and how large it will get.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        stages (Mapping[str, Config]): The config of each stage.
+        work_dir (str): The work dir.
+
+    Returns:
+        str: Empty if there is none, or nobody is guided.
+    """
+    sizes: Dict[str, int] = {}
+    notes = set()
+    store = chain.logit_store
+    for name in chain.names if store is not None else ():
+        fact, views = facts[name], facts[name].views
+        if not chain.guides[name] or None in (fact.samples, fact.classes):
+            continue
+        epochs = _epochs(stages[name], fact.samples)
+        views = min(views or epochs, epochs)
+        form = RowForm(fact.classes, store.get('dtype', 'float16'),
+                       store.get('top_k'))
+        size = file_bytes(form, views, fact.samples)
+        for guide in chain.guides[name]:
+            sizes[guide] = max(size, sizes.get(guide, 0))
+        notes.add(f'{fact.samples:,} images x {views} '
+                  f'{"views" if views > 1 else "view"}')
+    if not sizes:
+        return ''
+    most = max(sizes.values())
+    top = f', top {store["top_k"]}' if store.get('top_k') else ''
+    return (f'logit store: {store_dir(chain, work_dir)}, '
+            f'{store.get("dtype", "float16")}'
+            f'{top}, '
+            f'{", ".join(sorted(notes))}: {_megabytes(most)} a teacher, '
+            f'{len(sizes)} of them, {_megabytes(sum(sizes.values()))} in all')
+
+
+def _epochs(stage: Config, samples: int) -> int:
+    train_cfg = stage.get('train_cfg') or {}
+    if train_cfg.get('max_epochs'):
+        return train_cfg['max_epochs']
+    batch = stage.train_dataloader.get('batch_size', 1) * get_world_size()
+    return max(1, -(-train_cfg.get('max_iters', 1) * batch // samples))
+
+
+def _megabytes(size: int) -> str:
+    if size >= 10**9:
+        return f'{size / 1e9:.1f} GB'
+    return f'{size / 1e6:.1f} MB'
 
 
 def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],

@@ -18,7 +18,7 @@ from .files import whole_file
 from .hooks import ChainProgressHook, LedgerHook, progress_of
 from .inspection import NetworkFacts, build_network, inspect_chain
 from .ledger import Ledger, file_entry
-from .plan import draw_table, plan_table, result_table, stage_cost
+from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
 from .stage_config import fingerprint, named_config, network_config
 from .work_dir import WorkDir
 from .workers import release
@@ -89,7 +89,9 @@ class ChainRunner:
             name: self.work.stage_config(name)
             for name in self.chain.names
         }
-        return plan_table(self.chain, self.facts, stages, self.work.ledger)
+        table = plan_table(self.chain, self.facts, stages, self.work.ledger)
+        store = store_lines(self.chain, self.facts, stages, self.work.path)
+        return f'{table}\n{store}'.rstrip()
 
     def train(self) -> Ledger:
         """Train what is not done yet.

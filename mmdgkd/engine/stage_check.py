@@ -2,17 +2,20 @@
 """Building the parts of a stage before any training, to see that they do."""
 import copy
 import json
+from dataclasses import dataclass, replace
 from inspect import Parameter, signature
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
+import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import (DATASETS, LOOPS, METRICS, MODELS, OPTIMIZERS,
-                               PARAM_SCHEDULERS, Registry)
+from mmengine.registry import (DATA_SAMPLERS, DATASETS, LOOPS, METRICS, MODELS,
+                               OPTIMIZERS, PARAM_SCHEDULERS, Registry)
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.teacher_memory import check_logits, mixed_batches
 from .chain import Chain
 from .distributed import fit_to_device
 
@@ -27,7 +30,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def check_stage(name: str, stage: Config, chain: Chain,
-                models: Dict[str, nn.Module]) -> None:
+                models: Dict[str, nn.Module]) -> nn.Module:
     """Build all of a stage but its data.
 
     Args:
@@ -35,6 +38,9 @@ def check_stage(name: str, stage: Config, chain: Chain,
         stage (Config): Its config.
         chain (Chain): The chain.
         models (dict[str, nn.Module]): The networks, on the meta device.
+
+    Returns:
+        nn.Module: The algorithm, or the network if it has no guides.
 
     Raises:
         ConfigError: If the algorithm, the optimizer, the schedule, the metric
@@ -79,6 +85,7 @@ def check_stage(name: str, stage: Config, chain: Chain,
         raise ConfigError(
             f'default_hooks.checkpoint: {here}: must be there, with save_last '
             'on and without out_dir: the trained network is taken from it')
+    return algorithm
 
 
 def _find(registry: Registry, kind: Any) -> Any:
@@ -137,7 +144,25 @@ def _check_loop(train_cfg: Any, here: str) -> None:
                               'a whole number, 1 or more')
 
 
-def check_data(stage: Config, known: Dict[str, Tuple]) -> Tuple:
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data of a stage.
+
+    Attributes:
+        shape (tuple[int], optional): Shape (C, H, W) of an image.
+        classes (int, optional): Number of classes; 0 if it does not say.
+        samples (int, optional): Length of the training data.
+        views (int, optional): How many views there are of a sample in
+            training; None: one an epoch.
+    """
+
+    shape: Optional[Tuple[int, ...]] = None
+    classes: Optional[int] = None
+    samples: Optional[int] = None
+    views: Optional[int] = None
+
+
+def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
     """Build the data sets of a stage and take a sample of each.
 
     Args:
@@ -145,34 +170,89 @@ def check_data(stage: Config, known: Dict[str, Tuple]) -> Tuple:
         known (dict): What has been built already; it is added to.
 
     Returns:
-        tuple: Shape (C, H, W) of an image and number of classes, of the data
-        for validation if there is any; (None, None) without data.
+        DataFacts: Shape and classes are of the data for validation if there
+        is any; without data all is None.
 
     Raises:
-        ConfigError: If the data is not there or cannot be read.
+        ConfigError: If the data is not there or cannot be read, or its
+            sampler cannot be built.
     """
-    found: Tuple = (None, None)
+    found = {}
     for key in ('train_dataloader', 'val_dataloader'):
         if stage.get(key) is None:
             continue
-        dataset_cfg = stage[key].get('dataset')
-        text = json.dumps(dataset_cfg, default=str, sort_keys=True)
+        dataset_cfg, sampler = stage[key].get('dataset'), stage[key].sampler
+        text = json.dumps([dataset_cfg, sampler], default=str, sort_keys=True)
         if text not in known:
             try:
+                part = f'{key}.dataset'
                 dataset = DATASETS.build(dataset_cfg)
-                shape = tuple(dataset[0]['inputs'].shape)
-                classes = len(dataset.metainfo.get('classes') or ())
+                if hasattr(getattr(dataset, 'dataset', None), 'get_batch'):
+                    _check_batched(stage)
+                known[text] = DataFacts(
+                    tuple(dataset[0]['inputs'].shape),
+                    len(dataset.metainfo.get('classes') or ()), len(dataset),
+                    getattr(dataset, 'num_views', None))
+                part = f'{key}.sampler'
+                DATA_SAMPLERS.build(
+                    sampler, default_args=dict(dataset=dataset, seed=0))
+            except ConfigError:
+                raise
             except MISTAKES as error:
-                raise ConfigError(f'{key}.dataset: {reason_of(error)}'
+                raise ConfigError(f'{part}: {reason_of(error)}'
                                   f'{_where_to_put(dataset_cfg)}') from None
-            known[text] = shape, classes
-        found = known[text]
-    return found
+        found[key] = known[text]
+    train = found.get('train_dataloader', DataFacts())
+    other = found.get('val_dataloader', train)
+    return replace(other, samples=train.samples, views=train.views)
+
+
+def _check_batched(stage: Config) -> None:
+    """A data set that gives out whole batches needs what can take them."""
+    collate = (stage.train_dataloader.get('collate_fn') or {}).get('type')
+    if str(collate).split('.')[-1] not in ('pseudo_collate', 'None'):
+        raise ConfigError(
+            f'train_dataloader.collate_fn: {collate!r} cannot take the whole '
+            "batches of a batched data set; use dict(type='pseudo_collate')")
+    model = stage.model.get('architecture', stage.model)
+    kind = (model.get('data_preprocessor') or {}).get('type')
+    if str(kind).split('.')[-1] != 'BatchedDataPreprocessor':
+        raise ConfigError(
+            f'data_preprocessor.type: {kind!r} cannot take the whole batches '
+            "of a batched data set; use type='BatchedDataPreprocessor'")
+
+
+def check_remembering(stage: Config, algorithm: nn.Module,
+                      shape: Optional[Tuple[int, ...]]) -> None:
+    """See whether the guides of a stage can be remembered.
+
+    Args:
+        stage (Config): Its config.
+        algorithm (nn.Module): It, on the meta device.
+        shape (tuple[int], optional): Shape (C, H, W) of an image.
+
+    Raises:
+        ConfigError: If images are mixed in the batch, or if the losses need
+            more of the guides than a vector per image.
+    """
+    model = stage.model.get('architecture', stage.model)
+    if (model.get('data_preprocessor') or {}).get('batch_augments'):
+        raise mixed_batches()
+    distiller = algorithm.distiller
+    distiller.logits_source()
+    if shape is None:
+        return
+    with distiller.teacher_recorders:
+        for name, teacher in algorithm.teachers.items():
+            teacher(torch.empty(1, *shape, device='meta'), mode='tensor')
+        for name, output in distiller.recorded_logits().items():
+            check_logits(name, output)
 
 
 def _where_to_put(dataset_cfg: Any) -> str:
     """For a data set of the CIFAR family the files that it looks for."""
     cfg = dataset_cfg if isinstance(dataset_cfg, dict) else {}
+    cfg = cfg.get('dataset') or cfg
     if not cfg.get('data_root'):
         return ''
     dataset = _find(DATASETS, cfg.get('type'))

@@ -25,7 +25,8 @@ _OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
                       'activation_checkpointing', 'find_unused_parameters',
                       'model_wrapper_cfg')
 _IRRELEVANT = ('ckpt_path', 'data_root', 'data_prefix', 'num_workers',
-               'persistent_workers', 'pin_memory', 'prefetch_factor')
+               'persistent_workers', 'pin_memory', 'prefetch_factor',
+               'store_dir')
 
 
 def stage_config(cfg: Config, chain: Chain, name: str,
@@ -71,6 +72,16 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 ckpt_path=files.get(guide))
             for guide in chain.guides[name]
         }
+        if chain.logit_store is not None:
+            stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
+                dict(
+                    type='mmrazor.LogitStoreHook',
+                    **dict(
+                        chain.logit_store,
+                        store_dir=store_dir(chain, work_dir)))
+            ]
+    if chain.views is not None:
+        _say_views(stage, chain.views, seed_of(cfg))
     stage.model = model
     stage.work_dir = osp.join(work_dir, name)
     stage.experiment_name = name
@@ -78,6 +89,21 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     stage.resume = False
     _import_mmdgkd(stage)
     return named_config(stage, osp.join(work_dir, name, 'config.py'))
+
+
+def store_dir(chain: Chain, work_dir: str) -> str:
+    """The folder of the logit store of a chain that has one.
+
+    Args:
+        chain (Chain): The chain.
+        work_dir (str): Its work dir.
+    """
+    return chain.logit_store.get('store_dir') or osp.join(work_dir, 'logits')
+
+
+def seed_of(cfg: Config) -> int:
+    """The seed of a config; 0 where it has none."""
+    return (cfg.get('randomness') or {}).get('seed') or 0
 
 
 def named_config(cfg: Config, filename: str) -> Config:
@@ -181,6 +207,24 @@ def _merged(cfg: Config, network: Network) -> Config:
         raise ConfigError(f'{here}: does not merge into the config '
                           f'({str(error).splitlines()[0]})') from None
     return stage
+
+
+def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
+    """Make the training data say its views, unless it does already."""
+    loader = stage.get('train_dataloader') or {}
+    dataset = loader.get('dataset')
+    if not isinstance(dataset, Mapping) or str(
+            dataset.get('type')).split('.')[-1] == 'ViewDataset':
+        return
+    # Of the chain, not of the stage: all its stages see the same.
+    chosen = views.get('seed')
+    loader['dataset'] = dict(
+        type='mmpretrain.ViewDataset',
+        seed=seed if chosen is None else chosen,
+        num_views=views.get('num_views'),
+        dataset=dict(dataset))
+    sampler = dict(loader.get('sampler') or {})
+    loader['sampler'] = dict(type='mmpretrain.ViewSampler', sampler=sampler)
 
 
 def _with_preprocessor(network: Network, stage: Config) -> Dict:

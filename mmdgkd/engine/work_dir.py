@@ -44,6 +44,7 @@ class WorkDir:
         if seed is None:
             seed = self.ledger.data.get('seed')
         self.seed = sync_random_seed() if seed is None else seed
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=self.seed)
 
     def make(self) -> None:
         """Make the folder.
@@ -100,7 +101,6 @@ class WorkDir:
         """The whole config, such that it can be run again."""
         cfg = named_config(self.cfg, self.cfg.filename)
         cfg.chain = self.chain.to_cfg()
-        cfg.randomness = dict(cfg.get('randomness') or {}, seed=self.seed)
         cfg.launcher, cfg.resume = 'none', False
         return cfg
 

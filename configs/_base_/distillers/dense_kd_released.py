@@ -4,6 +4,7 @@
 model = dict(
     type='mmrazor.DGKD',
     task_loss_weight=0.0,
+    teacher_options=dict(channels_last=True),
     distiller=dict(
         type='mmrazor.MultiTeacherDistiller',
         student_recorders=dict(

@@ -1,8 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .chain_progress_hook import ChainProgressHook
+from .fast_network_hook import FastNetworkHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
+from .logit_store_hook import LogitStoreHook
 
 __all__ = [
-    'ChainProgressHook', 'LazyRuntimeInfoHook', 'LedgerHook', 'progress_of'
+    'ChainProgressHook', 'FastNetworkHook', 'LazyRuntimeInfoHook',
+    'LedgerHook', 'LogitStoreHook', 'progress_of'
 ]

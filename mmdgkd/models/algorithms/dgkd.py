@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import logging
 from typing import Any, Callable, Dict, List, Optional
 
 import torch
@@ -11,7 +12,8 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from ..distillers import build_distiller
-from ..utils import FrozenTeachers, StepClock, load_weights
+from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
+                     load_weights, teacher_facts)
 
 
 @MODELS.register_module()
@@ -38,6 +40,9 @@ class DGKD(BaseAlgorithm):
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
             number of guides. With 0 the loss is only logged, as
             ``student.task``. Defaults to 1.0.
+        teacher_options (dict, optional): How the teachers are run, see
+            :class:`TeacherOptions`: ``channels_last``, ``precision``,
+            ``fold_bn``, ``compile``. Defaults to None: as by default.
         teacher_module_inplace (bool): Whether in-place modules of the teachers
             stay in place. A recorder right before one would then see what it
             leaves behind. Defaults to False.
@@ -47,7 +52,8 @@ class DGKD(BaseAlgorithm):
     Raises:
         ConfigError: If a teacher has no config, or its file is missing, of
             another architecture or with another number of classes; or if the
-            distiller names a teacher or a module that is not there.
+            distiller names a teacher or a module that is not there; or for an
+            unknown teacher option.
     """
 
     def __init__(self,
@@ -55,6 +61,7 @@ class DGKD(BaseAlgorithm):
                  teachers: Dict[str, Dict],
                  distiller: Dict,
                  task_loss_weight: float = 1.0,
+                 teacher_options: Optional[Dict] = None,
                  teacher_module_inplace: bool = False,
                  **kwargs: Any) -> None:
         super().__init__(architecture=architecture, **kwargs)
@@ -65,10 +72,17 @@ class DGKD(BaseAlgorithm):
         self.task_loss_weight = task_loss_weight
         # By name: MMEngine sorts the keys of a config that it writes, and a
         # stage that is run from there must come to the same bits.
-        self._teachers = FrozenTeachers({
+        networks = {
             name: _build_teacher(name, cfg)
             for name, cfg in sorted(teachers.items())
-        })
+        }
+        self._memory: Optional[TeacherMemory] = None
+        self._teacher_facts = {
+            name: teacher_facts(network, **teachers[name])
+            for name, network in networks.items()
+        }
+        self._teachers = FrozenTeachers(
+            networks, TeacherOptions.from_cfg(teacher_options))
         if not teacher_module_inplace:
             for name, teacher in self.teachers.items():
                 # MMRazor's own evaluates the second argument.
@@ -110,7 +124,10 @@ class DGKD(BaseAlgorithm):
         # A delivery hands the student what it kept of the teachers' forward.
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
-            self._teachers.run(speaking, inputs, data_samples)
+            if self._memory is None:
+                self._teachers.run(speaking, inputs, data_samples)
+            else:
+                self._memory.run(speaking, inputs, data_samples)
 
         distiller.set_deliveries_override(True)
         with distiller.student_recorders, distiller.deliveries:
@@ -120,6 +137,20 @@ class DGKD(BaseAlgorithm):
         losses.update(
             add_prefix(distiller.compute_distill_losses(), 'distill'))
         return losses
+
+    def remember(self, store: Any) -> None:
+        """Take what teachers have said before from a store, and keep the rest.
+
+        Args:
+            store (LogitStore): It.
+
+        Raises:
+            ConfigError: If the losses need more of the teachers than their
+                logits.
+        """
+        self._memory = TeacherMemory(store, self._teachers, self.distiller,
+                                     self._teacher_facts,
+                                     self.data_preprocessor)
 
     def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
         weight = self.task_loss_weight * self.distiller.task_weight()
@@ -167,5 +198,5 @@ def _build_teacher(name: str, cfg: Dict) -> nn.Module:
         print_log(
             f'{here} has no ckpt_path: it teaches with random weights',
             logger='current',
-            level='WARNING')
+            level=logging.WARNING)
     return teacher

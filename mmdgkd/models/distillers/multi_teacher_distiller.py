@@ -90,6 +90,51 @@ class MultiTeacherDistiller(ConfigurableDistiller):
             self._speaking = [name for name in self._names if mask[name]]
         return self._speaking
 
+    def logits_source(self) -> str:
+        """The one module of each teacher whose output the losses need.
+
+        Returns:
+            str: Such as ``'head.fc'``.
+
+        Raises:
+            ConfigError: If they need more of the teachers than that, so that
+                remembered logits would not do.
+        """
+        recorders = self.teacher_recorders.recorders
+        for name, recorder in recorders.items():
+            if not isinstance(recorder, MultiTeacherOutputsRecorder):
+                raise ConfigError(
+                    f'distiller.teacher_recorders.{name}: a logit store can '
+                    "take the place of type='mmrazor.MultiTeacherOutputs' "
+                    'alone; use that, or set chain.logit_store=None')
+        sources = sorted({recorder.source for recorder in recorders.values()})
+        if len(sources) != 1:
+            raise ConfigError(
+                'distiller.teacher_recorders: a logit store keeps one output '
+                f'of each teacher, not {len(sources)} '
+                f'({", ".join(sources) or "none"}); set '
+                'chain.logit_store=None')
+        if self.deliveries.deliveries:
+            raise ConfigError(
+                'distiller.distill_deliveries: a teacher whose logits are '
+                'remembered does not run and delivers nothing; set '
+                'chain.logit_store=None')
+        return sources[0]
+
+    def recorded_logits(self) -> Dict[str, torch.Tensor]:
+        """What the teachers that ran have put out, by name."""
+        recorder = next(iter(self.teacher_recorders.recorders.values()))
+        return recorder.get_record_data()
+
+    def supply(self, logits: Dict[str, torch.Tensor]) -> None:
+        """Have recorders hold these outputs of the teachers.
+
+        Args:
+            logits (dict[str, torch.Tensor]): By teacher.
+        """
+        for recorder in self.teacher_recorders.recorders.values():
+            recorder.supply(logits)
+
     def task_weight(self) -> int:
         """How often the losses count the student's own loss."""
         return max((loss.task_weight(len(self._names))

@@ -2,6 +2,7 @@
 from functools import partial
 from typing import Any, Dict, Optional
 
+import torch
 from mmrazor.models.task_modules import ModuleOutputsRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import nn
@@ -52,6 +53,17 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
                 record[name] = outputs
                 return
         self.data_buffer.append({name: outputs})
+
+    def supply(self, outputs: Dict[str, torch.Tensor]) -> None:
+        """Record what teachers would have put out, or put it right.
+
+        Args:
+            outputs (dict[str, torch.Tensor]): Outputs of the source's first
+                call, by teacher.
+        """
+        if not self.data_buffer:
+            self.data_buffer.append({})
+        self.data_buffer[0].update(outputs)
 
     def get_record_data(self,
                         record_idx: int = 0,

@@ -1,10 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .fast_network import compile_network
 from .frozen_teachers import FrozenTeachers
 from .step_clock import StepClock
+from .teacher_memory import TeacherMemory, teacher_facts
+from .teacher_options import TeacherOptions
 from .weights import (check_weights, load_weights, network_weights,
-                      read_checkpoint)
+                      read_checkpoint, weights_sha256)
 
 __all__ = [
-    'FrozenTeachers', 'StepClock', 'check_weights', 'load_weights',
-    'network_weights', 'read_checkpoint'
+    'FrozenTeachers', 'StepClock', 'TeacherMemory', 'TeacherOptions',
+    'check_weights', 'compile_network', 'load_weights', 'network_weights',
+    'read_checkpoint', 'teacher_facts', 'weights_sha256'
 ]

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import hashlib
 import os.path as osp
-from typing import Dict
+from typing import Dict, Mapping
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -129,3 +130,25 @@ def load_weights(model: nn.Module, path: str, key: str) -> Dict:
     check_weights(model, weights, path, key)
     model.load_state_dict(weights, strict=True)
     return checkpoint
+
+
+def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """The sha256 of weights by name, shape, type and value.
+
+    Unlike that of their file it says nothing of what else is in there.
+
+    Args:
+        weights (Mapping[str, torch.Tensor]): A state dict.
+
+    Returns:
+        str: In hex; empty if they are on the meta device.
+    """
+    digest = hashlib.sha256()
+    for name, data in sorted(weights.items()):
+        if data.is_meta:
+            return ''
+        digest.update(f'{name} {data.dtype} {tuple(data.shape)}'.encode())
+        # NumPy knows no bfloat16, but its bytes.
+        data = data.detach().cpu().contiguous().reshape(-1)
+        digest.update(data.view(torch.uint8).numpy())
+    return digest.hexdigest()

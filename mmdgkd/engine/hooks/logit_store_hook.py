@@ -1,0 +1,56 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any, Optional
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmrazor.registry import HOOKS
+
+from mmdgkd.errors import ConfigError
+from ..logit_store import LogitStore
+
+
+@HOOKS.register_module()
+class LogitStoreHook(Hook):
+    """Lets the guides of a stage be remembered, see :class:`LogitStore`.
+
+    Args:
+        store_dir (str): The folder of the store.
+        dtype (str): ``'float16'`` or ``'float32'``. Defaults to
+            ``'float16'``.
+        top_k (int, optional): Keep only the largest so many logits.
+            Defaults to None: all.
+
+    Raises:
+        ConfigError: For another dtype, or a ``top_k`` out of its range.
+    """
+
+    def __init__(self,
+                 store_dir: str,
+                 dtype: str = 'float16',
+                 top_k: Optional[int] = None) -> None:
+        self.store = LogitStore(store_dir, dtype, top_k)
+
+    def before_train(self, runner: Any) -> None:
+        """Hand the store to the algorithm."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        if not hasattr(model, 'remember'):
+            raise ConfigError(
+                'custom_hooks: LogitStoreHook is for an algorithm with '
+                f'teachers, such as mmrazor.DGKD, not {type(model).__name__}')
+        model.remember(self.store)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: Any) -> None:
+        """Write what waits to be written."""
+        self.store.flush()
+
+    def after_train(self, runner: Any) -> None:
+        """Say what it was good for, and let go of the files."""
+        self.store.close()
+        for name, count in self.store.counts.items():
+            total = sum(count.values())
+            if total:
+                runner.logger.info(
+                    f'{name} was asked {total:,} times; {count["recalled"]:,} '
+                    f'answers ({count["recalled"] / total:.0%}) came from '
+                    f'{self.store.path}')

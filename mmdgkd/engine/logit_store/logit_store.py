@@ -1,0 +1,208 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import glob
+import logging
+import os.path as osp
+from collections import deque
+from typing import Any, Deque, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+
+from mmdgkd.datasets.identity import hash_of
+from mmdgkd.structures import BatchViews
+from .logit_file import LogitFile
+from .row_form import RowForm, check_form
+
+
+class LogitStore:
+    """Remembers what teachers say to each view, in a folder.
+
+    A file for each teacher and whatever else its logits depend on: its
+    weights, its config and how it is run, the data set, the pipeline and the
+    seed of the views, the normalization, the form of the rows. What depends on
+    something else is in another file, and so is never served.
+
+    What :meth:`keep` gives back is what :meth:`recall` will: a training comes
+    to the same bits whether the rows were there or not.
+
+    Args:
+        store_dir (str): The folder; it is made when the first row is written.
+        dtype (str): ``'float16'`` or ``'float32'``. Defaults to
+            ``'float16'``.
+        top_k (int, optional): Keep only the largest so many logits, see
+            :class:`RowForm`. Defaults to None: all.
+
+    Raises:
+        ConfigError: For another dtype, or a ``top_k`` out of its range.
+    """
+
+    def __init__(self,
+                 store_dir: str,
+                 dtype: str = 'float16',
+                 top_k: Optional[int] = None) -> None:
+        check_form(dtype, top_k)
+        self.path = osp.abspath(store_dir)
+        self.dtype = dtype
+        self.top_k = top_k
+        self.counts: Dict[str, Dict[str, int]] = {}
+        self._files: Dict[Tuple, Optional[LogitFile]] = {}
+        self._found: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
+        self._unwritten: Deque[Tuple] = deque()
+        self._writes = True
+
+    def recall(self, teacher: Mapping[str, Any], views: BatchViews,
+               device: torch.device) -> Optional[torch.Tensor]:
+        """What a teacher has said to a batch.
+
+        Args:
+            teacher (Mapping): ``name``, ``path`` of its file if it has one,
+                and all that the logits depend on, plain data.
+            views (BatchViews): The views of the batch.
+            device (torch.device): Where the logits are needed.
+
+        Returns:
+            torch.Tensor, optional: float32 of shape (N, C); None unless all
+            rows are there.
+        """
+        self.flush()
+        name = teacher['name']
+        counts = self.counts.setdefault(name, dict(recalled=0, computed=0))
+        self._found.pop(name, None)
+        file = self._file(teacher, views)
+        if file is not None:
+            rows, whole = file.read(views.views, views.indices)
+            if whole.all():
+                counts['recalled'] += len(rows)
+                return file.form.decode(rows, device)
+            self._found[name] = rows, whole
+        counts['computed'] += len(views.indices)
+        return None
+
+    def keep(self, teacher: Mapping[str, Any], views: BatchViews,
+             logits: torch.Tensor) -> torch.Tensor:
+        """Remember what a teacher says to a batch, after :meth:`recall`.
+
+        Args:
+            teacher (Mapping): See :meth:`recall`.
+            views (BatchViews): The views of the batch.
+            logits (torch.Tensor): Shape (N, C).
+
+        Returns:
+            torch.Tensor: float32 of shape (N, C), the logits to train with:
+            those that were there already, the others as they are kept.
+        """
+        form = RowForm(logits.shape[1], self.dtype, self.top_k)
+        kept = form.rounded(logits)
+        missing = np.ones(len(kept), bool)
+        found = self._found.pop(teacher['name'], None)
+        if found is not None and found[1].any():
+            rows, whole = found
+            missing = ~whole
+            there = torch.from_numpy(whole).to(kept.device)
+            kept = torch.where(there[:, None], form.decode(rows, kept.device),
+                               kept)
+        if self._writes:
+            # From a GPU it is fetched while the student computes.
+            event, copy = None, kept
+            if kept.is_cuda:
+                copy = torch.empty(kept.shape, pin_memory=True)
+                copy.copy_(kept, non_blocking=True)
+                event = torch.cuda.Event()
+                event.record()
+            self._unwritten.append(
+                (teacher, views, form, copy, missing, event))
+            if event is None:
+                self.flush()
+        return kept
+
+    def flush(self) -> None:
+        """Write what is not written yet.
+
+        A row that cannot be written is computed again where it is needed: the
+        training goes on.
+        """
+        while self._unwritten:
+            teacher, views, form, logits, missing, event = (
+                self._unwritten.popleft())
+            if event is not None:
+                event.synchronize()
+            try:
+                file = self._file(teacher, views) or self._make(
+                    teacher, views, form)
+                file.write(views.views[missing], views.indices[missing],
+                           form.encode(logits)[missing])
+            except OSError as error:
+                self._writes = False
+                self._unwritten.clear()
+                print_log(
+                    f'chain.logit_store: {self.path!r}: {error.strerror}; the '
+                    'run goes on without storing more logits',
+                    logger='current',
+                    level=logging.WARNING)
+
+    def close(self) -> None:
+        """Write the rest and let go of all files."""
+        self.flush()
+        for file in self._files.values():
+            if file is not None:
+                file.close()
+        self._files.clear()
+
+    def _facts(self, teacher: Mapping[str, Any],
+               views: BatchViews) -> Dict[str, Any]:
+        facts = {
+            key: item
+            for key, item in teacher.items() if key not in ('name', 'path')
+        }
+        return dict(
+            teacher=facts,
+            views=views.source.key,
+            dtype=self.dtype,
+            top_k=self.top_k)
+
+    def _file(self, teacher: Mapping[str, Any],
+              views: BatchViews) -> Optional[LogitFile]:
+        """The file, if there is one; it is looked for but once."""
+        place = self._place(teacher, views)
+        if place not in self._files:
+            facts = self._facts(teacher, views)
+            key = hash_of(facts)[:16]
+            found = None
+            # Another chain may call the same teacher otherwise.
+            for path in sorted(
+                    glob.glob(
+                        osp.join(glob.escape(self.path), f'*-{key}.logits'))):
+                found = found or LogitFile.open(path, facts)
+            self._files[place] = found
+        return self._files[place]
+
+    def _make(self, teacher: Mapping[str, Any], views: BatchViews,
+              form: RowForm) -> LogitFile:
+        facts = self._facts(teacher, views)
+        path = osp.join(self.path,
+                        f'{teacher["name"]}-{hash_of(facts)[:16]}.logits')
+        if osp.exists(path):
+            print_log(
+                f'chain.logit_store: {path!r} is damaged; its logits are '
+                'computed again',
+                logger='current',
+                level=logging.WARNING)
+        file = LogitFile.make(path, facts, form, views.source.num_samples,
+                              self._info(teacher, views))
+        self._files[self._place(teacher, views)] = file
+        return file
+
+    def _info(self, teacher: Mapping[str, Any],
+              views: BatchViews) -> Dict[str, Any]:
+        """For people, and to see later whether the teacher is still there."""
+        info = dict(teacher=teacher['name'], views=views.source.summary)
+        if teacher.get('path'):
+            path = osp.abspath(teacher['path'])
+            info.update(path=path, beside=osp.relpath(path, self.path))
+        return info
+
+    @staticmethod
+    def _place(teacher: Mapping[str, Any], views: BatchViews) -> Tuple:
+        return (views.source.key, *((key, str(item))
+                                    for key, item in teacher.items()))

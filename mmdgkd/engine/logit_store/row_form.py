@@ -1,0 +1,144 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+import torch
+
+from mmdgkd.errors import ConfigError
+
+DTYPES = {'float16': torch.float16, 'float32': torch.float32}
+_WORD = 8  # bytes; a row is a whole number of them
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """How the logits of one view are written down.
+
+    Either all of them, or the largest ``top_k``, their classes, and one number
+    for all the others: such that at temperature 1 these keep their probability
+    together, in equal parts (as FKD, arXiv 2112.01528, smooths its labels).
+
+    Args:
+        classes (int): Length of the logits.
+        dtype (str): ``'float16'`` or ``'float32'``.
+        top_k (int, optional): Defaults to None: all of them.
+
+    Raises:
+        ConfigError: For another dtype, or a ``top_k`` out of its range.
+    """
+
+    classes: int
+    dtype: str = 'float16'
+    top_k: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        check_form(self.dtype, self.top_k)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all logits are kept."""
+        return self.top_k is None or self.top_k >= self.classes
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of a row, a multiple of 8."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        used = self.classes * size
+        if not self.is_full:
+            used = (self.top_k + 1) * size + self.top_k * 4
+        return -(-used // _WORD) * _WORD
+
+    def rounded(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits as they come back from a row, on their own device.
+
+        Args:
+            logits (torch.Tensor): Shape (N, C).
+
+        Returns:
+            torch.Tensor: float32 of shape (N, C).
+        """
+        return self._spread(*self._parts(logits))
+
+    def encode(self, logits: torch.Tensor) -> np.ndarray:
+        """Write logits down.
+
+        Args:
+            logits (torch.Tensor): Shape (N, C), on the CPU.
+
+        Returns:
+            np.ndarray: uint8 of shape (N, num_bytes).
+        """
+        values, classes = self._parts(logits)
+        rows = np.zeros((len(logits), self.num_bytes), np.uint8)
+        data = values.contiguous().numpy().view(np.uint8)
+        rows[:, :data.shape[1]] = data
+        if classes is not None:
+            start, data = data.shape[1], classes.numpy().view(np.uint8)
+            rows[:, start:start + data.shape[1]] = data
+        return rows
+
+    def decode(self, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Read logits.
+
+        Args:
+            rows (np.ndarray): uint8 of shape (N, num_bytes).
+            device (torch.device): Where to.
+
+        Returns:
+            torch.Tensor: float32 of shape (N, C).
+        """
+        dtype = DTYPES[self.dtype]
+        size = torch.finfo(dtype).bits // 8
+        num = self.classes if self.is_full else self.top_k + 1
+        used = torch.from_numpy(np.ascontiguousarray(rows[:, :num * size]))
+        values = used.view(dtype).to(device, non_blocking=True)
+        classes = None
+        if not self.is_full:
+            tail = rows[:, num * size:num * size + self.top_k * 4]
+            classes = torch.from_numpy(np.ascontiguousarray(tail)).view(
+                torch.int32).to(
+                    device, non_blocking=True)
+        return self._spread(values, classes)
+
+    def _parts(self, logits: torch.Tensor) -> tuple:
+        dtype = DTYPES[self.dtype]
+        logits = logits.detach().float()
+        if self.dtype == 'float16':
+            # What is beyond its range would come back as infinity.
+            top = torch.finfo(dtype).max
+            logits = logits.clamp(-top, top)
+        if self.is_full:
+            return logits.to(dtype), None
+        order = logits.argsort(dim=1, descending=True, stable=True)
+        kept, others = order.split([self.top_k, self.classes - self.top_k], 1)
+        rest = logits.gather(1, others).logsumexp(1, keepdim=True)
+        rest = rest - float(np.log(self.classes - self.top_k))
+        values = torch.cat([logits.gather(1, kept), rest], 1)
+        return values.to(dtype), kept.int()
+
+    def _spread(self, values: torch.Tensor,
+                classes: Optional[torch.Tensor]) -> torch.Tensor:
+        values = values.float()
+        if classes is None:
+            return values
+        logits = values[:, -1:].repeat(1, self.classes)
+        return logits.scatter_(1, classes.long(), values[:, :-1])
+
+
+def check_form(dtype: str, top_k: Optional[int]) -> None:
+    """Refuse what no row can be.
+
+    Args:
+        dtype (str): See :class:`RowForm`.
+        top_k (int, optional): Likewise.
+
+    Raises:
+        ConfigError: For another dtype, or a ``top_k`` out of its range.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f'chain.logit_store.dtype: {dtype!r} is none of '
+                          f'{", ".join(DTYPES)}')
+    if top_k is not None and not (isinstance(top_k, int) and top_k > 0):
+        raise ConfigError(f'chain.logit_store.top_k: {top_k!r} must be a whole'
+                          ' number, 1 or more, or None for all classes')

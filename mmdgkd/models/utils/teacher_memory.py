@@ -1,0 +1,152 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import hashlib
+import json
+from typing import Any, Dict, List, Mapping, Optional
+
+import torch
+from mmpretrain.models.utils import ClsDataPreprocessor
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from ...structures import views_of
+from .frozen_teachers import FrozenTeachers
+from .weights import weights_sha256
+
+
+class TeacherMemory:
+    """Runs teachers only on what they have not been asked before.
+
+    Args:
+        store (LogitStore): Where the logits are kept.
+        teachers (FrozenTeachers): The teachers.
+        distiller (MultiTeacherDistiller): Whose recorders hold their outputs.
+        facts (Mapping[str, dict]): See :func:`teacher_facts`, by teacher.
+        data_preprocessor (nn.Module): What makes the teachers' inputs.
+
+    Raises:
+        ConfigError: If the losses need more of the teachers than logits.
+    """
+
+    def __init__(self, store: Any, teachers: FrozenTeachers, distiller: Any,
+                 facts: Mapping[str,
+                                Dict], data_preprocessor: nn.Module) -> None:
+        self._store = store
+        self._teachers = teachers
+        self._distiller = distiller
+        self._data_preprocessor = data_preprocessor
+        common = dict(
+            source=distiller.logits_source(),
+            options=teachers.options.facts(),
+            inputs=_inputs_facts(data_preprocessor))
+        self._facts = {
+            name: dict(common, name=name, **facts[name])
+            for name in teachers.modules
+        }
+
+    def run(self, names: List[str], inputs: torch.Tensor,
+            data_samples: Any) -> None:
+        """Have the recorders hold the logits of some teachers.
+
+        Args:
+            names (list[str]): Those that speak in this step.
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            data_samples (list[DataSample]): Which say what views they are.
+
+        Raises:
+            ConfigError: If they do not, or if the batch is mixed of several
+                images, or if what is recorded is no vector per image.
+        """
+        if getattr(self._data_preprocessor, 'batch_augments', None):
+            raise mixed_batches()
+        views = views_of(data_samples)
+        if views is None:
+            raise ConfigError(
+                'train_dataloader.dataset: its samples do not say which views '
+                "they are; with a logit store it must be dict(type="
+                "'mmpretrain.ViewDataset', dataset=...)")
+        device = inputs.device
+        precision = self._teachers.options.running_precision(device.type)
+        facts = {
+            name: dict(self._facts[name], precision=precision)
+            for name in names
+        }
+        logits: Dict[str, torch.Tensor] = {}
+        for name in names:
+            recalled = self._store.recall(facts[name], views, device)
+            if recalled is not None:
+                logits[name] = recalled
+        missing = [name for name in names if name not in logits]
+        if missing:
+            self._teachers.run(missing, inputs, data_samples)
+            computed = self._distiller.recorded_logits()
+            for name in missing:
+                check_logits(name, computed[name])
+                logits[name] = self._store.keep(facts[name], views,
+                                                computed[name])
+        self._distiller.supply(logits)
+
+
+def check_logits(name: str, output: Any) -> None:
+    """Refuse to remember anything but a vector per image.
+
+    Args:
+        name (str): The teacher.
+        output (Any): What was recorded of it.
+
+    Raises:
+        ConfigError: If it is something else.
+    """
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        what = (f'a tensor of shape {tuple(output.shape)}' if isinstance(
+            output, torch.Tensor) else type(output).__name__)
+        raise ConfigError(
+            'distiller.teacher_recorders: a logit store keeps logits of shape '
+            f'(N, C), but what is recorded of "{name}" is {what}; set '
+            'chain.logit_store=None')
+
+
+def mixed_batches() -> ConfigError:
+    """The refusal of MixUp, CutMix and the like."""
+    return ConfigError(
+        'data_preprocessor.batch_augments: mixes the images of a batch anew '
+        'in each step, so that no logits can be remembered; leave it out, or '
+        'set chain.logit_store=None')
+
+
+def teacher_facts(teacher: nn.Module,
+                  build_cfg: Any,
+                  ckpt_path: Optional[str] = None) -> Dict[str, Any]:
+    """What a teacher's logits depend on in the teacher itself.
+
+    Args:
+        teacher (nn.Module): With its weights.
+        build_cfg (dict | nn.Module): What it was built from.
+        ckpt_path (str, optional): The file of its weights. Defaults to None.
+
+    Returns:
+        dict[str, Any]: ``weights``, the sha256 of the weights, ``model``, that
+        of the config, and ``path``, which nothing depends on.
+    """
+    if isinstance(build_cfg, nn.Module):
+        text = str(build_cfg)
+    else:
+        text = json.dumps(build_cfg, sort_keys=True, default=str)
+    return dict(
+        weights=weights_sha256(teacher.state_dict()),
+        model=hashlib.sha256(text.encode()).hexdigest(),
+        path=ckpt_path)
+
+
+def _inputs_facts(data_preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
+    """How images become inputs."""
+    kind = type(data_preprocessor).__name__
+    if isinstance(data_preprocessor, ClsDataPreprocessor):
+        # Its batched form makes the same inputs.
+        kind = ClsDataPreprocessor.__name__
+    facts: Dict[str, Any] = dict(type=kind)
+    if data_preprocessor is not None:
+        for name, buffer in data_preprocessor.named_buffers():
+            facts[name] = buffer.flatten().tolist()
+        for key in ('pad_size_divisor', 'pad_value', 'to_rgb'):
+            facts[key] = getattr(data_preprocessor, key, None)
+    return facts
