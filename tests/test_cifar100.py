@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate, pseudo_collate
+from mmengine.registry import DefaultScope
 from mmpretrain import get_model
+from mmpretrain.registry import DATASETS, MODELS
 
-ARCHIVE = (
-    Path(__file__).resolve().parents[2] / 'shared' / 'data' /
-    'cifar-100-python.tar.xz')
+ROOT = Path(__file__).resolve().parents[1]
+ARCHIVE = (ROOT.parent / 'shared' / 'data' / 'cifar-100-python.tar.xz')
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,6 +42,27 @@ def options(cifar100, images=256):
         f'{loader}_dataloader.dataset.data_root={cifar100}'
         for loader in ('train', 'val', 'test')
     ]
+
+
+def test_whole_batches_are_the_views_of_the_pipeline(cifar100):
+    """To the bit, in the recipe of the shipped config."""
+    cfg = Config.fromfile(
+        str(ROOT / 'configs/dgkd/resnet110_to_resnet8_cifar100.py'))
+    inner = cfg.train_dataloader.dataset
+    inner.data_root = str(cifar100)
+    items = [(epoch, index * 97) for epoch in (0, 9) for index in range(256)]
+    made = []
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        preprocessor = MODELS.build(cfg.data_preprocessor)
+        for kind, collate in (('CIFAR100', default_collate),
+                              ('BatchedCIFAR100', pseudo_collate)):
+            dataset = DATASETS.build(
+                dict(type='ViewDataset', dataset=dict(inner, type=kind)))
+            data = preprocessor(collate(dataset.__getitems__(items)), True)
+            made.append((dataset.source.key, data['inputs']))
+    assert made[0][0] == made[1][0]
+    assert torch.equal(made[0][1], made[1][1])
+    assert made[0][1].shape == (512, 3, 32, 32)
 
 
 @pytest.mark.parametrize('chain, stages', [

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mmdgkd.engine import fit_to_device
@@ -155,8 +155,7 @@ class Case:
         self.peaks: List[float] = []
         self.answers: Dict[str, int] = {}
         self._count = 0
-        with quiet(osp.join(folder, 'log.txt')), \
-                DefaultScope.overwrite_default_scope('mmpretrain'):
+        with quiet(osp.join(folder, 'log.txt')):
             self.model = MODELS.build(copy.deepcopy(cfg.model))
 
     def run(self, counts: bool = True) -> float:

@@ -15,7 +15,9 @@ default_hooks = dict(
 # With several processes: the same BN statistics on all of them.
 custom_hooks = [
     dict(type='SyncBuffersHook'),
-    dict(type='mmrazor.FastNetworkHook', channels_last=True)
+    dict(type='mmrazor.FastNetworkHook', channels_last=True),
+    # Dropout and the like as a function of (seed, step, rank).
+    dict(type='mmrazor.StepSeedHook')
 ]
 
 env_cfg = dict(

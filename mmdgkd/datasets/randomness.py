@@ -23,21 +23,43 @@ def view_seed(seed: int, view: int, index: int) -> int:
     Returns:
         int: 32 bits, what NumPy's legacy generator takes.
     """
-    counter = struct.pack('<3Q', seed & _WORD, view, index)
-    return int.from_bytes(
-        hashlib.blake2b(counter, digest_size=4).digest(), 'little')
+    return _hashed(b'view', seed, view, index)
 
 
-def seed_all(seed: int) -> None:
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed from which the model draws in one step, such as its Dropout.
+
+    Args:
+        seed (int): The seed of the run.
+        step (int): The iteration, counted from 0.
+        rank (int): The rank.
+
+    Returns:
+        int: 32 bits.
+    """
+    return _hashed(b'step', seed, step, rank)
+
+
+def _hashed(stream: bytes, seed: int, *counters: int) -> int:
+    data = struct.pack('<3Q', seed & _WORD, *counters)
+    digest = hashlib.blake2b(data, digest_size=4, person=stream).digest()
+    return int.from_bytes(digest, 'little')
+
+
+def seed_all(seed: int, device: bool = False) -> None:
     """Seed the generators that transforms draw from.
 
     Args:
         seed (int): 32 bits.
+        device (bool): Whether to seed those of the accelerators, too.
+            Defaults to False: no transform draws there.
     """
     random.seed(seed)
     np.random.seed(seed)
-    # Not torch.manual_seed: no transform draws on a GPU.
-    torch.default_generator.manual_seed(seed)
+    if device:
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def states() -> Tuple[Any, ...]:

@@ -246,6 +246,9 @@ def _read_network(name: Any, entry: Any) -> Network:
     if name == 'config':
         raise ConfigError(f'{here}: is the name of a file in its own folder, '
                           'config.py; choose another')
+    if name == 'logits':
+        raise ConfigError(f'{here}: is the name of the folder of the logit '
+                          'store; choose another')
     _refuse_unknown(entry, _NETWORK_KEYS, here)
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '

@@ -51,13 +51,21 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
                name: str) -> float:
     """Operations per image of a stage: forward, twice that backward, guides.
 
+    With a logit store a guide is only run in the first stage that it guides.
+
     Args:
         chain (Chain): The chain.
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
         name (str): The stage.
     """
+    before = chain.names[:chain.names.index(name)]
+    remembered = {guide
+                  for other in before
+                  for guide in chain.guides[other]
+                  } if chain.logit_store is not None else ()
     return 3 * (facts[name].macs or 1) + sum(facts[guide].macs or 1
-                                             for guide in chain.guides[name])
+                                             for guide in chain.guides[name]
+                                             if guide not in remembered)
 
 
 def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],

@@ -127,6 +127,17 @@ def test_equal_in_whatever_order(expected):
     assert same(all_views(build(), seed=7), expected)
 
 
+def test_equal_on_whichever_rank(expected, monkeypatch):
+    views = {}
+    for rank in (0, 1, 2):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda:
+                            (rank, 3))
+        part = all_views(build(), seed=2)
+        assert len(part) == 16
+        views.update(part)
+    assert same(views, expected)
+
+
 def test_equal_after_a_resume(expected):
     later = all_views(build(), epochs=(1, ))
     assert same(later, {key: expected[key] for key in later})

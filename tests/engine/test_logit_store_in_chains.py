@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
+from mmdgkd.engine.plan import stage_cost
 from mmdgkd.models.utils import FrozenTeachers
 
 NETWORKS = ('resnet20', 'resnet14', 'resnet8')
@@ -140,7 +141,7 @@ def test_other_seeds_guidances_and_drops_share_a_store(make, forwards):
         'data_preprocessor.mean': [70.0] * 3
     }, dict(resnet20=4, resnet14=4)),
     ({
-        'model.teacher_options': dict(fold_bn=True)
+        'model.teacher_options': dict(fold_bn=False)
     }, dict(resnet20=4, resnet14=4)),
     ({
         'train_dataloader.dataset.indices': 32
@@ -207,10 +208,16 @@ class StopAt(Hook):
 
 
 def test_a_resumed_stage_ends_with_the_same_bits(make, forwards):
-    """Rows were stored beyond the checkpoint from which it goes on."""
-    whole = make('whole', epochs=3)
+    """Rows were stored beyond the checkpoint from which it goes on.
+
+    Also where the network itself is random.
+    """
+    whole, torn = make('whole', epochs=3), make('torn', epochs=3)
+    for cfg in (whole, torn):
+        for name in NETWORKS[1:]:
+            network = cfg.chain.networks[name]
+            network.model.backbone.drop_path_rate = 0.5
     ChainRunner(whole).train()
-    torn = make('torn', epochs=3)
     torn.custom_hooks.append(
         dict(type='StopAt', iteration=3, once=f'{torn.work_dir}.once'))
     with pytest.raises(KeyboardInterrupt):
@@ -260,6 +267,20 @@ def test_the_size_is_in_the_plan(make):
     cfg.train_dataloader.dataset.pipeline = [dict(type='PackInputs')]
     assert 'float32, top 3, 64 images x 1 view' in ChainRunner(cfg).plan()
     assert 'logit store' not in ChainRunner(make(store=None)).plan()
+
+
+def test_the_estimate_knows_what_is_remembered(make):
+    """Each guide counts in the first stage that it guides."""
+    costs = {}
+    for store in (None, True):
+        runner = ChainRunner(make(store=store))
+        costs[store] = [
+            stage_cost(runner.chain, runner.facts, name) for name in NETWORKS
+        ]
+    macs = {name: runner.facts[name].macs for name in NETWORKS}
+    assert costs[None][:2] == costs[True][:2]
+    assert costs[None][2] - costs[True][2] == macs['resnet20']
+    assert costs[True][2] == 3 * macs['resnet8'] + macs['resnet14']
 
 
 def test_top_k(make, forwards):

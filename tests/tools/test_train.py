@@ -177,6 +177,60 @@ def test_a_killed_run_is_resumed_to_the_end(run_tool, tmp_path):
         stages = json.load(file)['stages']
     for entry in stages.values():
         assert [s for s, _ in entry['metric']['history']] == list(range(1, 7))
+    # Never killed, it comes to the same bits, and so do the stored logits.
+    whole = tmp_path / 'whole'
+    subprocess.run(
+        words[:3] + ['--work-dir', whole] + words[5:],
+        stdout=subprocess.DEVNULL,
+        check=True)
+    for name in stages:
+        assert_equal_weights(tmp_path, whole, name)
+    stores = [
+        sorted((path / 'logits').glob('*.logits'))
+        for path in (tmp_path, whole)
+    ]
+    assert len(stores[0]) == 2
+    for mine, theirs in zip(*stores):
+        assert mine.name == theirs.name
+        rows = [path.read_bytes()[4096:] for path in (mine, theirs)]
+        assert rows[0] == rows[1]
+
+
+def assert_equal_weights(first, second, name):
+    files = [
+        torch.load(path / name / f'{name}.pth')['state_dict']
+        for path in (first, second)
+    ]
+    for key, value in files[0].items():
+        assert torch.equal(value, files[1][key]), (name, key)
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_logit_store_and_without(run_tool, tmp_path):
+    """Each rank writes its own samples; all come to the same weights."""
+    runs = dict(
+        live='chain.logit_store=None',
+        stored='chain.logit_store.dtype=float32')
+    for number, (name, option) in enumerate(runs.items()):
+        done = run_tool(
+            'bash',
+            'tools/dist_train.sh',
+            CONFIG,
+            '2',
+            '--work-dir',
+            tmp_path / name,
+            *SMALL,
+            option,
+            PORT=str(29614 + number))
+    for name in ('resnet20', 'resnet14', 'resnet8'):
+        assert_equal_weights(tmp_path / 'live', tmp_path / 'stored', name)
+    assert 'resnet20 was asked 64 times; 64 answers (100%)' in done.stdout
+    assert 'resnet14 was asked 64 times; 0 answers (0%)' in done.stdout
+    # All rows of both ranks are there: one process finds them.
+    show = run_tool(sys.executable, '-m', 'mmdgkd.engine.logit_store',
+                    tmp_path / 'stored')
+    assert show.stdout.count('2: 128') == 2
+    assert not (tmp_path / 'live' / 'logits').exists()
 
 
 SAVE_RANKS = """

@@ -4,7 +4,7 @@
 model = dict(
     type='mmrazor.DGKD',
     task_loss_weight=0.0,
-    teacher_options=dict(channels_last=True),
+    teacher_options=dict(channels_last=True, fold_bn=True),
     distiller=dict(
         type='mmrazor.MultiTeacherDistiller',
         student_recorders=dict(

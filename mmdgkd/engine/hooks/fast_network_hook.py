@@ -30,8 +30,12 @@ class FastNetworkHook(Hook):
         self.channels_last = channels_last
         self.compile = compile
 
-    def before_run(self, runner: Any) -> None:
-        """Change the network in place; parameters stay the same objects."""
+    def before_train(self, runner: Any) -> None:
+        """Change the network in place; parameters stay the same objects.
+
+        Only now: PyTorch fills tensors of another format in another order, so
+        that the same seed would give other initial weights.
+        """
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         network = getattr(model, 'architecture', model)

@@ -116,7 +116,7 @@ def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
         file = LogitFile.open(path, facts)
         counts = [file.count(view) for view in range(file.num_views)]
         file.close()
-        entry['views'] = info['views']
+        entry['views'] = info.get('views', '-')
         entry['form'] = facts['dtype'] + (f' top {facts["top_k"]}'
                                           if facts['top_k'] else '')
         entry['rows'] = f'{len(counts)}: {sum(counts):,}'

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import errno
 import fcntl
 import hashlib
 import json
@@ -152,6 +153,9 @@ class LogitFile:
         Raises:
             OSError: If the disk is full, or the file is read-only.
         """
+        mode = fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_ACCMODE
+        if mode == os.O_RDONLY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         places = views * self.num_samples + indices
         for view in np.unique(views).tolist():
             self._allocate(view)
@@ -241,11 +245,15 @@ def read_header(path: str) -> Optional[Dict[str, Any]]:
 
 
 def _page(header: Dict[str, Any]) -> bytes:
-    text = json.dumps(header, sort_keys=True, indent=1)
-    page = f'{MAGIC}\n{_digest(text)}\n{text}'.encode()
-    if len(page) > HEADER:
-        raise ValueError(f'the header has {len(page)} bytes, more than a page')
-    return page.ljust(HEADER, b'\0')
+    # What is said for people is left out if it is too long.
+    for said in (header['info'], {}):
+        text = json.dumps(dict(header, info=said), sort_keys=True, indent=1)
+        page = f'{MAGIC}\n{_digest(text)}\n{text}'.encode()
+        if len(page) <= HEADER:
+            return page.ljust(HEADER, b'\0')
+    raise OSError(
+        errno.EFBIG, f'its header would have {len(page):,} bytes, '
+        f'more than {HEADER:,}')
 
 
 def _digest(text: str) -> str:

@@ -135,9 +135,10 @@ class LogitStore:
             except OSError as error:
                 self._writes = False
                 self._unwritten.clear()
+                reason = error.strerror or error
                 print_log(
-                    f'chain.logit_store: {self.path!r}: {error.strerror}; the '
-                    'run goes on without storing more logits',
+                    f'chain.logit_store: {self.path!r}: {reason}; the run '
+                    'goes on without storing more logits',
                     logger='current',
                     level=logging.WARNING)
 

@@ -164,6 +164,16 @@ def test_other_facts_are_another_file(path, file):
     assert LogitFile.open(str(path), changed) is None
 
 
+def test_a_header_that_is_too_long_for_a_page(path):
+    info = dict(views='x' * HEADER)
+    file = LogitFile.make(str(path), FACTS, FORM, SAMPLES, info)
+    write(file, 0, [1])
+    assert whole(file) == [1] and file.header['info'] == {}
+    with pytest.raises(OSError, match='more than 4,096'):
+        LogitFile.make(
+            str(path), dict(FACTS, x='y' * HEADER), FORM, SAMPLES, info)
+
+
 def test_a_read_only_file_is_read(file, path):
     write(file, 0, [1])
     path.chmod(0o444)

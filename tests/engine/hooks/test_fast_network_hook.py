@@ -1,0 +1,60 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import os
+
+import pytest
+import torch
+
+from mmdgkd.engine import ChainRunner
+
+
+def weights(cfg, name):
+    path = os.path.join(cfg.work_dir, name, f'{name}.pth')
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def train(cfg, **options):
+    cfg.custom_hooks = [
+        hook for hook in cfg.custom_hooks if 'FastNetwork' not in hook.type
+    ]
+    if options:
+        cfg.custom_hooks.append(
+            dict(type='mmrazor.FastNetworkHook', **options))
+    cfg.chain.networks = {
+        name: cfg.chain.networks[name]
+        for name in ('resnet14', 'resnet8')
+    }
+    ChainRunner(cfg).train()
+    return cfg
+
+
+def check(first, second):
+    """Plainly trained, and guided, networks; weights to be loaded anywhere."""
+    for name in ('resnet14', 'resnet8'):
+        a, b = weights(first, name), weights(second, name)
+        assert list(a) == list(b)
+        for key, value in a.items():
+            assert b[key].is_contiguous()
+            if value.is_floating_point():
+                share = (value - b[key]).abs().max() / max(
+                    value.abs().max(), 1)
+                assert share <= 1e-5, (name, key)
+
+
+def test_channels_last(tiny_cfg):
+    """The same training but for the order of summation."""
+    usual = train(tiny_cfg(work_dir='usual'))
+    fast = train(tiny_cfg(work_dir='fast'), channels_last=True)
+    check(usual, fast)
+    checkpoint = torch.load(
+        os.path.join(fast.work_dir, 'resnet8', 'epoch_1.pth'),
+        weights_only=False)
+    kernel = checkpoint['state_dict']['architecture.backbone.conv1.weight']
+    assert kernel.is_contiguous(memory_format=torch.channels_last)
+    assert not kernel.is_contiguous()
+
+
+@pytest.mark.slow
+def test_compiled(tiny_cfg):
+    usual = train(tiny_cfg(work_dir='usual'))
+    fast = train(tiny_cfg(work_dir='fast'), channels_last=True, compile=True)
+    check(usual, fast)
