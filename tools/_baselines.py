@@ -16,8 +16,8 @@ class ReleasedWay(DGKD):
 
     Its teachers run without ``no_grad``, and so the backward pass goes through
     each of them; its loss is λ τ² Σ KLDivLoss(), averaged over batch and
-    classes, one teacher after the other. In float32, in PyTorch's usual
-    memory format.
+    classes, one teacher after the other. In float32, with weights in PyTorch's
+    usual memory format.
     """
 
     def __init__(self, **kwargs: Any) -> None:

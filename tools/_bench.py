@@ -72,7 +72,7 @@ class Memory:
         """Give back what is free, and begin."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-            self.before = 0.0
+            self.before = torch.cuda.memory_allocated() / 2**20
             return
         try:
             ctypes.CDLL('libc.so.6').malloc_trim(0)
@@ -85,7 +85,7 @@ class Memory:
     def peak(self) -> Optional[float]:
         """The peak since :meth:`start`; None where it cannot be known."""
         if torch.cuda.is_available():
-            return torch.cuda.max_memory_allocated() / 2**20
+            return torch.cuda.max_memory_allocated() / 2**20 - self.before
         return _status('VmHWM') - self.before if self.possible else None
 
 

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmdgkd.engine.chain import Chain
 from mmdgkd.engine.plan import draw_table
+from mmdgkd.errors import ConfigError
 
 
 def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
@@ -27,6 +28,9 @@ def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     chain = Chain.from_cfg(cfg.chain)
     name = args.stage or chain.names[-1]
     chain.require(name, '--stage')
+    if name == chain.names[0]:
+        raise ConfigError(f'--stage: "{name}" is the first of the chain and '
+                          'has no guides')
     guided = stage_of(cfg, args, name, 'dense', folder)
     alone = stage_of(cfg, args, name, 'none', folder)
     loader_cfg = guided.train_dataloader

@@ -8,6 +8,7 @@ weights, which take the same time.
 import argparse
 import datetime
 import json
+import os.path as osp
 import tempfile
 
 from _common import add_common_arguments, load_config, one_line_errors
@@ -61,6 +62,8 @@ def main() -> None:
         if case not in CASES:
             raise ConfigError(f'--cases: {case!r} is none of '
                               f'{", ".join(CASES)}')
+    if args.json and not osp.isdir(osp.dirname(osp.abspath(args.json))):
+        raise ConfigError(f'--json: there is no folder for {args.json!r}')
     DefaultScope.get_instance('benchmark', scope_name='mmpretrain')
     if cfg.get('chain') is None:
         raise ConfigError(f'config: {args.config!r} declares no chain')
@@ -72,10 +75,11 @@ def main() -> None:
             device=device_name(),
             date=datetime.date.today().isoformat(),
             versions=versions(),
-            precision='float32' if args.no_amp else 'mixed',
+            precision='float32'
+            if args.no_amp else 'mixed (released and mmrazor: float32)',
             rounds=args.rounds)
         figures.update(measure(cfg, args, folder))
-    print(f'{figures["device"]}, {figures["precision"]} precision, '
+    print(f'{figures["device"]}, precision: {figures["precision"]}, '
           f'{figures["date"]}\n{draw(figures)}')
     if args.json:
         with open(args.json, 'w') as file:

@@ -34,8 +34,9 @@ class BatchedImages:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._images: Optional[torch.Tensor] = None
         self._labels: Optional[torch.Tensor] = None
+        self._read: Tuple = (None, None, None)
         super().__init__(*args, **kwargs)
-        self._crop, self._flip = self._read_pipeline()
+        self._draws()
 
     def __getitems__(self, indices: Sequence[int]) -> List[Dict]:
         """A whole batch, as PyTorch's data loader asks for it.
@@ -47,7 +48,7 @@ class BatchedImages:
             list[dict]: A single one, which holds them all.
         """
         seeds = []
-        if self._crop is not None or self._flip is not None:
+        if self._draws() != (None, None):
             seeds = np.random.randint(0, 2**32, len(indices), np.uint32)
         batch = self.get_batch(np.array(indices), list(map(int, seeds)))
         return [dict(inputs=batch.images, data_samples=batch)]
@@ -61,19 +62,21 @@ class BatchedImages:
             seeds (Sequence[int]): For each the seed of its view; empty if the
                 pipeline draws nothing.
         """
-        self._load()
+        crop, flip = self._draws()
+        if self._images is None:
+            self.full_init()
         chosen = torch.from_numpy(indices)
         images = self._images[chosen]
         height, width = images.shape[1:3]
         offsets, flips, size = None, None, (height, width)
         pad_val = (0, 0, 0)
-        if self._crop is not None:
-            size, pads, pad_val = _crop_of(self._crop, height, width)
+        if crop is not None:
+            size, pads, pad_val = _crop_of(crop, height, width)
             high = (height + pads[1] + pads[3] - size[0],
                     width + pads[0] + pads[2] - size[1])
             if high != (0, 0) or any(pads):
                 offsets = np.full((len(indices), 2), (-pads[1], -pads[0]))
-        if offsets is not None or self._flip is not None:
+        if offsets is not None or flip is not None:
             draws = np.random.RandomState(0)
             flips = np.zeros(len(indices), bool)
             for i, seed in enumerate(seeds):
@@ -82,20 +85,31 @@ class BatchedImages:
                     # As RandomCrop draws them, one after the other.
                     offsets[i, 0] += draws.randint(0, high[0] + 1)
                     offsets[i, 1] += draws.randint(0, high[1] + 1)
-                if self._flip is not None:
+                if flip is not None:
                     # As np.random.choice does in RandomFlip.
-                    flips[i] = draws.random_sample() < self._flip
+                    flips[i] = draws.random_sample() < flip
         return ImageBatch(
             images, self._labels[chosen], chosen, size,
             None if offsets is None else torch.from_numpy(offsets),
-            None if self._flip is None else torch.from_numpy(flips), pad_val)
+            None if flip is None else torch.from_numpy(flips), pad_val)
 
-    def _load(self) -> None:
+    def full_init(self) -> None:
+        """Load the data set, and its images as one tensor.
+
+        At once: worker processes share what is there when they start.
+        """
+        super().full_init()
         if self._images is None:
             infos = [self.get_data_info(i) for i in range(len(self))]
             self._images = torch.from_numpy(
                 np.stack([info['img'] for info in infos]))
             self._labels = torch.tensor([info['gt_label'] for info in infos])
+
+    def _draws(self) -> Tuple[Optional[RandomCrop], Optional[float]]:
+        """What is drawn; read anew if a hook has exchanged the pipeline."""
+        if self._read[0] is not self.pipeline:
+            self._read = (self.pipeline, *self._read_pipeline())
+        return self._read[1:]
 
     def _read_pipeline(self) -> Tuple[Optional[RandomCrop], Optional[float]]:
         """The crop and the probability of a flip.

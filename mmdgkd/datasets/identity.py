@@ -5,9 +5,10 @@ import hashlib
 import inspect
 import json
 import pickle
-from typing import Any
+from typing import Any, Tuple
 
 import numpy as np
+import torch
 
 
 def content_key(dataset: Any) -> str:
@@ -31,8 +32,15 @@ def content_key(dataset: Any) -> str:
     elif getattr(dataset, 'data_list', None):
         for info in dataset.data_list:
             digest.update(pickle.dumps(info, protocol=4))
-    else:
+    elif hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
         digest.update(f'{type(dataset).__name__} {len(dataset)}'.encode())
+    else:
+        rest = {
+            key: value
+            for key, value in vars(dataset).items() if key != 'pipeline'
+        }
+        digest.update(type(dataset).__name__.encode())
+        digest.update(hash_of(_plain(rest)).encode())
     inner = [getattr(dataset, 'dataset', None)]
     inner += getattr(dataset, 'datasets', None) or []
     for part in inner:
@@ -68,29 +76,42 @@ def hash_of(facts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Such that it reads the same in every process."""
+def _plain(value: Any, above: Tuple[int, ...] = ()) -> Any:
+    """Such that it reads the same in every process.
+
+    Args:
+        value (Any): Whatever a transform has as an attribute.
+        above (tuple[int]): What it is inside of, to end where it comes again.
+            Defaults to ().
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if id(value) in above:
+        return 'again'
+    above = (*above, id(value))
     if isinstance(value, dict):
-        return {
-            str(key): _plain(item, depth + 1)
-            for key, item in value.items()
-        }
+        return {str(key): _plain(item, above) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1) for item in value]
+        return [_plain(item, above) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(json.dumps(_plain(item, above)) for item in value)
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().float().numpy()
     if isinstance(value, np.ndarray):
-        return [str(value.dtype), value.shape, value.tobytes().hex()]
+        if value.dtype == object:
+            return _plain(value.tolist(), above)
+        data = hashlib.sha256(np.ascontiguousarray(value))
+        return [str(value.dtype), value.shape, data.hexdigest()]
     if isinstance(value, functools.partial):
         return [
-            _plain(part, depth + 1)
+            _plain(part, above)
             for part in (value.func, value.args, value.keywords)
         ]
     if inspect.isroutine(value) or inspect.isclass(value):
         return f'{value.__module__}.{value.__qualname__}'
     name = f'{type(value).__module__}.{type(value).__qualname__}'
-    if hasattr(value, '__dict__') and depth < 8:
-        return [name, _plain(vars(value), depth + 1)]
+    if hasattr(value, '__dict__'):
+        return [name, _plain(vars(value), above)]
     text = repr(value)
     # An address would differ from process to process.
     return name if ' at 0x' in text else f'{name} {text}'

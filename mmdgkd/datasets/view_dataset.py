@@ -1,7 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import contextlib
 import copy
+import random
+from importlib import metadata
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
@@ -14,6 +18,11 @@ from .randomness import aside, seed_all, states, view_seed
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
 _PROBED = 4
+# To be counted up when the same seed gives other views.
+_VERSION = 1
+# Whose transforms make the images.
+_MAKERS = ('mmcv', 'mmpretrain', 'torchvision', 'opencv-python', 'pillow',
+           'numpy')
 
 
 @DATASETS.register_module()
@@ -56,6 +65,10 @@ class ViewDataset(Dataset):
                               'a whole number, 1 or more, or None')
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
+        if _has_views(dataset):
+            raise ConfigError(
+                'train_dataloader.dataset: there is a ViewDataset inside of a '
+                'ViewDataset; leave the inner one out')
         self.dataset = dataset
         self.seed = seed
         self.max_views = num_views
@@ -155,8 +168,14 @@ class ViewDataset(Dataset):
         return [dict(inputs=batch.images, data_samples=batch)]
 
     def _view(self, view: int, index: int) -> Dict:
-        seed_all(view_seed(self.seed, view, index))
+        draws = self._facts['random']
+        seed_all(view_seed(self.seed, view, index) if draws else 0)
         sample = self.dataset[index]
+        if not draws and _next_draws() != _FIRST_DRAWS:
+            raise ConfigError(
+                'train_dataloader.dataset.pipeline: seemed to draw nothing, '
+                f'but does for sample {index}; say how many views there are, '
+                'chain.views=dict(num_views=...)')
         if not (isinstance(sample, dict) and 'data_samples' in sample):
             raise ConfigError(
                 'train_dataloader.dataset.pipeline: gives no data sample to '
@@ -179,6 +198,9 @@ class ViewDataset(Dataset):
         self._facts.update(pipelines=now, random=True, source=None)
         self._facts['random'] = self._draws()
         facts = dict(
+            version=_VERSION,
+            made_by={name: _version_of(name)
+                     for name in _MAKERS},
             content=self._facts['content'],
             pipeline=described,
             seed=self.seed if self._facts['random'] else None)
@@ -206,8 +228,36 @@ class ViewDataset(Dataset):
                         'train_dataloader.dataset.pipeline: gives another '
                         f'image of sample {index} each time, from the same '
                         'seed of Python, NumPy and PyTorch; a transform that '
-                        'draws from a generator of its own cannot be repeated')
-        return draws
+                        'draws from a generator of its own cannot be repeated;'
+                        ' leave it out, or set chain.views=None and '
+                        'chain.logit_store=None')
+        # Who says how many there are need not be believed to draw nothing.
+        return draws or (self.max_views or 0) > 1
+
+
+def _next_draws() -> Tuple[float, ...]:
+    return random.random(), np.random.random_sample(), float(torch.rand(()))
+
+
+with aside():
+    seed_all(0)
+    _FIRST_DRAWS = _next_draws()
+
+
+def _has_views(dataset: Any) -> bool:
+    inner = [getattr(dataset, 'dataset', None)]
+    inner += getattr(dataset, 'datasets', None) or []
+    return isinstance(dataset, ViewDataset) or any(
+        _has_views(part) for part in inner if part is not None)
+
+
+def _version_of(name: str) -> str:
+    names = [name, 'mmcv-lite'
+             ] if name == 'mmcv' else [name, f'{name}-headless']
+    for each in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(each)
+    return ''
 
 
 def _pipelines(dataset: Any) -> List[Any]:

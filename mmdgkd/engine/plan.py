@@ -1,6 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The chain as a table: before, with ``--dry-run``, and after training."""
 import io
+import os.path as osp
+import shutil
 from typing import Any, Dict, Mapping, Sequence
 
 from mmengine.config import Config
@@ -99,13 +101,24 @@ def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
                   f'{"views" if views > 1 else "view"}')
     if not sizes:
         return ''
-    most = max(sizes.values())
+    most, total = max(sizes.values()), sum(sizes.values())
+    folder = store_dir(chain, work_dir)
     top = f', top {store["top_k"]}' if store.get('top_k') else ''
-    return (f'logit store: {store_dir(chain, work_dir)}, '
-            f'{store.get("dtype", "float16")}'
-            f'{top}, '
+    line = (f'logit store: {folder}, {store.get("dtype", "float16")}{top}, '
             f'{", ".join(sorted(notes))}: {_megabytes(most)} a teacher, '
-            f'{len(sizes)} of them, {_megabytes(sum(sizes.values()))} in all')
+            f'{len(sizes)} of them, {_megabytes(total)} in all')
+    free = _free_bytes(folder)
+    if total > free:
+        line += (f'; only {_megabytes(free)} are free there, the rest will '
+                 'be computed each time')
+    return line
+
+
+def _free_bytes(folder: str) -> int:
+    """What is free where a folder is, or will be."""
+    while not osp.exists(folder):
+        folder = osp.dirname(folder)
+    return shutil.disk_usage(folder).free
 
 
 def _epochs(stage: Config, samples: int) -> int:

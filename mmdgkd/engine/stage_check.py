@@ -154,12 +154,14 @@ class DataFacts:
         samples (int, optional): Length of the training data.
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
+        batched (bool): Whether the data set gives out whole batches.
     """
 
     shape: Optional[Tuple[int, ...]] = None
     classes: Optional[int] = None
     samples: Optional[int] = None
     views: Optional[int] = None
+    batched: bool = False
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
@@ -187,12 +189,11 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
             try:
                 part = f'{key}.dataset'
                 dataset = DATASETS.build(dataset_cfg)
-                if hasattr(getattr(dataset, 'dataset', None), 'get_batch'):
-                    _check_batched(stage)
                 known[text] = DataFacts(
                     tuple(dataset[0]['inputs'].shape),
                     len(dataset.metainfo.get('classes') or ()), len(dataset),
-                    getattr(dataset, 'num_views', None))
+                    getattr(dataset, 'num_views', None),
+                    hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
                 part = f'{key}.sampler'
                 DATA_SAMPLERS.build(
                     sampler, default_args=dict(dataset=dataset, seed=0))
@@ -202,24 +203,26 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
                 raise ConfigError(f'{part}: {reason_of(error)}'
                                   f'{_where_to_put(dataset_cfg)}') from None
         found[key] = known[text]
+        if found[key].batched:
+            _check_batched(stage, key)
     train = found.get('train_dataloader', DataFacts())
     other = found.get('val_dataloader', train)
     return replace(other, samples=train.samples, views=train.views)
 
 
-def _check_batched(stage: Config) -> None:
+def _check_batched(stage: Config, key: str) -> None:
     """A data set that gives out whole batches needs what can take them."""
-    collate = (stage.train_dataloader.get('collate_fn') or {}).get('type')
+    collate = (stage[key].get('collate_fn') or {}).get('type')
     if str(collate).split('.')[-1] not in ('pseudo_collate', 'None'):
         raise ConfigError(
-            f'train_dataloader.collate_fn: {collate!r} cannot take the whole '
-            "batches of a batched data set; use dict(type='pseudo_collate')")
+            f'{key}.collate_fn: {collate!r} cannot take the whole batches of '
+            "a batched data set; use dict(type='pseudo_collate')")
     model = stage.model.get('architecture', stage.model)
     kind = (model.get('data_preprocessor') or {}).get('type')
     if str(kind).split('.')[-1] != 'BatchedDataPreprocessor':
         raise ConfigError(
             f'data_preprocessor.type: {kind!r} cannot take the whole batches '
-            "of a batched data set; use type='BatchedDataPreprocessor'")
+            f"of {key}'s batched data set; use type='BatchedDataPreprocessor'")
 
 
 def check_remembering(stage: Config, algorithm: nn.Module,

@@ -213,18 +213,24 @@ def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
     """Make the training data say its views, unless it does already."""
     loader = stage.get('train_dataloader') or {}
     dataset = loader.get('dataset')
-    if not isinstance(dataset, Mapping) or str(
-            dataset.get('type')).split('.')[-1] == 'ViewDataset':
+    if not isinstance(dataset, Mapping):
         return
-    # Of the chain, not of the stage: all its stages see the same.
-    chosen = views.get('seed')
-    loader['dataset'] = dict(
-        type='mmpretrain.ViewDataset',
-        seed=seed if chosen is None else chosen,
-        num_views=views.get('num_views'),
-        dataset=dict(dataset))
+    if _type_of(dataset) != 'ViewDataset':
+        # Of the chain, not of the stage: all its stages see the same.
+        chosen = views.get('seed')
+        loader['dataset'] = dict(
+            type='mmpretrain.ViewDataset',
+            seed=seed if chosen is None else chosen,
+            num_views=views.get('num_views'),
+            dataset=dict(dataset))
     sampler = dict(loader.get('sampler') or {})
-    loader['sampler'] = dict(type='mmpretrain.ViewSampler', sampler=sampler)
+    if _type_of(sampler) != 'ViewSampler':
+        loader['sampler'] = dict(
+            type='mmpretrain.ViewSampler', sampler=sampler)
+
+
+def _type_of(cfg: Mapping[str, Any]) -> str:
+    return str(cfg.get('type')).split('.')[-1]
 
 
 def _with_preprocessor(network: Network, stage: Config) -> Dict:

@@ -63,6 +63,10 @@ def views_of(data_samples: Any) -> Optional[BatchViews]:
     if isinstance(data_samples, SampleList):
         return data_samples.views
     try:
+        # DDP of older PyTorch makes a plain list of it.
+        views = data_samples[0].get('batch_views')
+        if views is not None and len(views.indices) == len(data_samples):
+            return views
         source = data_samples[0].view_source
         views = np.array([sample.view for sample in data_samples])
         indices = np.array([sample.sample_idx for sample in data_samples])

@@ -93,6 +93,25 @@ def test_without_views_it_says_the_index_and_draws_by_itself():
     assert any(not torch.equal(first, other) for other in others)
 
 
+def test_an_exchanged_pipeline_is_drawn_from(scope):
+    """As MMPretrain's SwitchRecipeHook does it."""
+    whole = build('BatchedDigits', [PACK])
+    batch = whole.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
+    assert batch.offsets is None and batch.flips is None
+    whole.dataset.pipeline = build('Digits',
+                                   [CROPS[0], FLIP, PACK]).dataset.pipeline
+    batch = whole.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
+    assert batch.offsets is not None and batch.flips is not None
+    one = build('Digits', [CROPS[0], FLIP, PACK])
+    assert batch.views.source.key == one.source.key
+    assert torch.equal(batch.cut()[1], one[0, 2]['inputs'])
+    with pytest.raises(ConfigError, match='"ColorJitter" is not one'):
+        whole.dataset.pipeline = build(
+            'Digits',
+            [dict(type='ColorJitter', brightness=.4), PACK]).dataset.pipeline
+        whole.__getitems__([(0, 1)])
+
+
 def test_ordinary_data_passes_through():
     data = build('Digits', [PACK]).__getitems__([1, 2, 3])
     stock = MODELS.build(

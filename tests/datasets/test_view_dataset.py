@@ -7,10 +7,11 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, TRANSFORMS
+from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets import ViewDataset, ViewSampler
+from mmdgkd.datasets import ViewDataset, ViewSampler, view_seed
 from mmdgkd.datasets.randomness import states
 
 # Transforms that draw from Python's, from NumPy's and from PyTorch's
@@ -67,6 +68,16 @@ class OwnGenerator:
 
     def __call__(self, results):
         results['img'] = results['img'] * self.draws.random()
+        return results
+
+
+@TRANSFORMS.register_module(force=True)
+class Seldom:
+    """Draws for one image alone."""
+
+    def __call__(self, results):
+        if results['sample_idx'] == 5:
+            results['img'] = results['img'] * np.random.rand()
         return results
 
 
@@ -208,6 +219,68 @@ def test_an_exchanged_pipeline_is_another_source():
     assert dataset[3, 0]['data_samples'].view_source == dataset.source
 
 
+class Holder:
+    """A transform that holds another."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __call__(self, results):
+        return results
+
+
+class Plain(torch.utils.data.Dataset):
+    """A data set that is none of MMEngine's."""
+    metainfo = {}
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return dict(inputs=self.images[index], data_samples=DataSample())
+
+
+def key_with(transform):
+    dataset = build([dict(type='PackInputs')]).dataset
+    for _ in range(12):  # however deep inside
+        transform = Holder(transform)
+    dataset.pipeline.transforms.insert(0, transform)
+    return ViewDataset(dataset).source.key
+
+
+def test_the_key_looks_into_everything():
+    for one, other in ((1, 2), (torch.zeros(3), torch.ones(3)), (np.zeros(3),
+                                                                 np.ones(3)),
+                       ({'a', 'b'}, {'a', 'c'}), (np.array([1, 'a'], object),
+                                                  np.array([2, 'a'], object))):
+        assert key_with(one) == key_with(one) != key_with(other)
+    sets = [Plain(torch.zeros(4, 3, 2, 2)), Plain(torch.ones(4, 3, 2, 2))]
+    keys = [ViewDataset(dataset).source.key for dataset in sets]
+    assert keys[0] != keys[1]
+
+
+def test_the_seed_of_a_view_is_for_ever():
+    """Stores hold what was drawn of it: a change needs another version."""
+    assert [view_seed(*numbers)
+            for numbers in ((0, 0, 0), (1, 2, 3))] == [2370376738, 1835561257]
+
+
+def test_draws_for_some_images_only_are_noticed():
+    dataset = build([dict(type='Seldom'), dict(type='PackInputs')])
+    assert dataset.num_views == 1
+    dataset[3, 2]
+    with pytest.raises(
+            ConfigError,
+            match='draw nothing, but does for sample '
+            r'5; .* chain.views=dict\(num_views'):
+        dataset[3, 5]
+    said = build([dict(type='Seldom'), dict(type='PackInputs')], num_views=4)
+    assert not torch.equal(said[0, 5]['inputs'], said[1, 5]['inputs'])
+
+
 def test_wrapped_data_sets():
     inner = dict(type='Digits', pipeline=PIPELINE, indices=6)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -222,6 +295,11 @@ def test_wrapped_data_sets():
     assert same(views, all_views(dataset, num_workers=2))
     assert not torch.equal(views[0, 0], views[0, 6])
     assert dataset.metainfo['classes'] == [str(digit) for digit in range(10)]
+
+
+def test_a_view_of_a_view_is_refused():
+    with pytest.raises(ConfigError, match='a ViewDataset inside of a View'):
+        ViewDataset(build())
 
 
 def test_lazy_loading():

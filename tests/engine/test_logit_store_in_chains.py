@@ -249,6 +249,20 @@ def test_stages_counted_by_iterations(make, forwards):
     assert forwards == dict(resnet20=10 + 5, resnet14=5 + 5)
 
 
+def test_data_that_says_its_views_already(make, forwards):
+    """Its sampler must tell it the epoch all the same."""
+    cfg = make()
+    cfg.train_dataloader.dataset = dict(
+        type='ViewDataset', seed=9, dataset=cfg.train_dataloader.dataset)
+    runner = ChainRunner(cfg)
+    stage = runner.work.stage_config('resnet8').train_dataloader
+    assert stage.sampler.type == 'mmpretrain.ViewSampler'
+    assert stage.dataset.type == 'ViewDataset' and stage.dataset.seed == 9
+    assert '64 images x 2 views' in runner.plan()
+    runner.train()
+    assert forwards == dict(resnet20=4, resnet14=4)
+
+
 def test_views_can_be_limited(make, forwards):
     cfg = make(epochs=4)
     cfg.chain.views = dict(num_views=2)

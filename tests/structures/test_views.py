@@ -18,6 +18,10 @@ def test_samples_say_their_views():
     assert views.views.tolist() == [1, 2]
     assert views.indices.tolist() == [4, 3]
     assert views_of(SampleList([None], views)) is views
+    # What DDP of older PyTorch makes of a SampleList.
+    first = DataSample()
+    first.set_metainfo(dict(batch_views=views))
+    assert views_of([first, DataSample()]).indices.tolist() == [4, 3]
 
 
 def test_samples_that_do_not_say_it():

@@ -15,8 +15,9 @@ class FastNetworkHook(Hook):
 
     Args:
         channels_last (bool): Keep its weights in PyTorch's channels_last
-            format: the same numbers, summed in another order.
-            Defaults to True.
+            format: the same numbers, summed in another order. Off for the
+            few backbones that ``view`` a feature map, such as VGG with its
+            classifier. Defaults to True.
         compile (bool): Run its backbone and neck through ``torch.compile``.
             Defaults to False.
     """

@@ -4,10 +4,13 @@
     python -m mmdgkd.engine.logit_store DIR [--drop] [--keep FILE [FILE ...]]
 """
 import argparse
+import contextlib
+import fcntl
 import os
 import os.path as osp
+import re
 import sys
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import (network_weights, read_checkpoint,
@@ -38,9 +41,20 @@ def main(arguments: Optional[List[str]] = None) -> None:
     args = parser.parse_args(arguments)
     try:
         folder = find_store(args.dir)
-        entries = look(folder, args.keep)
+        with _lock(folder) if args.drop else contextlib.nullcontext():
+            report(folder, look(folder, args.keep), args.drop)
     except ConfigError as error:
         parser.exit(2, f'error: {error}\n')
+
+
+def report(folder: str, entries: List[Dict], drop: bool) -> None:
+    """Print what there is, and drop what is stale if that is wanted.
+
+    Args:
+        folder (str): The store.
+        entries (list[dict]): See :func:`look`.
+        drop (bool): Whether to.
+    """
     rows = [(entry['file'], entry['views'], entry['form'], entry['rows'],
              f'{entry["bytes"] / 1e6:,.1f} MB', entry['state'])
             for entry in entries]
@@ -51,13 +65,21 @@ def main(arguments: Optional[List[str]] = None) -> None:
     else:
         print(f'{folder} holds no logits')
     stale = [entry for entry in entries if entry['state'] != 'in use']
-    for entry in stale if args.drop else ():
+    for entry in stale if drop else ():
         os.remove(osp.join(folder, entry['file']))
     if stale:
         size = sum(entry['bytes'] for entry in stale) / 1e6
-        print(f'dropped {len(stale)} files, {size:,.1f} MB' if args.drop else
+        print(f'dropped {len(stale)} files, {size:,.1f} MB' if drop else
               f'{len(stale)} files, {size:,.1f} MB, are stale; --drop removes '
               'them')
+
+
+@contextlib.contextmanager
+def _lock(folder: str) -> Iterator[None]:
+    """While a run makes a file, nothing is dropped."""
+    with open(osp.join(folder, '.lock'), 'a') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def find_store(path: str) -> str:
@@ -99,9 +121,10 @@ def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
     entries = []
     for name in sorted(os.listdir(folder)):
         path = osp.join(folder, name)
+        if not re.fullmatch(r'.+-[0-9a-f]{16}\.logits(\.part)?', name):
+            continue  # none of ours
         if name.endswith('.part'):
             entries.append(_entry(name, path, 'half a file, of a kill'))
-        if not name.endswith('.logits'):
             continue
         header = read_header(path)
         if header is None:
@@ -128,6 +151,8 @@ def _state_of_teacher(info: Dict, folder: str, weights: str) -> str:
     """Whether the file that it was loaded from still has these weights."""
     if not info.get('path'):
         return 'its teacher had no file'
+    if '://' in info['path']:
+        return 'in use'  # as far as can be known
     # The folder may have moved along with the work dir.
     places = [info['path'], osp.normpath(osp.join(folder, info['beside']))]
     found = [path for path in places if osp.isfile(path)]

@@ -14,6 +14,7 @@ from .row_form import RowForm
 
 MAGIC = 'mmdgkd logits 1'
 HEADER = 4096  # bytes; the rows begin at a page
+RESERVE = 10**9  # bytes that a disk keeps, or a twentieth of it
 _TAG = 8  # bytes
 
 
@@ -174,8 +175,13 @@ class LogitFile:
         Args:
             view (int): Number of the view.
         """
-        indices = np.arange(self.num_samples)
-        return int(self.read(np.full_like(indices, view), indices)[1].sum())
+        total = 0
+        for first in range(0, self.num_samples, 1 << 16):
+            indices = np.arange(first, min(first + (1 << 16),
+                                           self.num_samples))
+            whole = self.read(np.full_like(indices, view), indices)[1]
+            total += int(whole.sum())
+        return total
 
     @property
     def num_views(self) -> int:
@@ -209,7 +215,16 @@ class LogitFile:
         if view in self._allocated:
             return
         length = self.num_samples * self._row
-        os.posix_fallocate(self._fd, HEADER + view * length, length)
+        start = HEADER + view * length
+        # What is left of the disk is for the checkpoints, without which there
+        # is no run.
+        disk = os.fstatvfs(self._fd)
+        reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // 20)
+        new = max(0, start + length - os.fstat(self._fd).st_size)
+        if disk.f_bavail * disk.f_frsize < new + reserve:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if hasattr(os, 'posix_fallocate'):
+            os.posix_fallocate(self._fd, start, length)
         self._allocated.add(view)
 
 

@@ -69,9 +69,14 @@ class LogitStore:
         name = teacher['name']
         counts = self.counts.setdefault(name, dict(recalled=0, computed=0))
         self._found.pop(name, None)
-        file = self._file(teacher, views)
+        try:
+            file = self._file(teacher, views)
+            found = file and file.read(views.views, views.indices)
+        except OSError as error:
+            self._files[self._place(teacher, views)] = file = None
+            self._give_up(error)
         if file is not None:
-            rows, whole = file.read(views.views, views.indices)
+            rows, whole = found
             if whole.all():
                 counts['recalled'] += len(rows)
                 return file.form.decode(rows, device)
@@ -104,12 +109,11 @@ class LogitStore:
                                kept)
         if self._writes:
             # From a GPU it is fetched while the student computes.
-            event, copy = None, kept
+            event, copy = None, kept if kept.is_cuda else kept.cpu()
             if kept.is_cuda:
                 copy = torch.empty(kept.shape, pin_memory=True)
                 copy.copy_(kept, non_blocking=True)
-                event = torch.cuda.Event()
-                event.record()
+                event = torch.cuda.current_stream(kept.device).record_event()
             self._unwritten.append(
                 (teacher, views, form, copy, missing, event))
             if event is None:
@@ -133,14 +137,19 @@ class LogitStore:
                 file.write(views.views[missing], views.indices[missing],
                            form.encode(logits)[missing])
             except OSError as error:
-                self._writes = False
-                self._unwritten.clear()
-                reason = error.strerror or error
-                print_log(
-                    f'chain.logit_store: {self.path!r}: {reason}; the run '
-                    'goes on without storing more logits',
-                    logger='current',
-                    level=logging.WARNING)
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Say once why nothing more is stored; the run goes on."""
+        self._unwritten.clear()
+        if self._writes:
+            self._writes = False
+            print_log(
+                f'chain.logit_store: {self.path!r}: '
+                f'{error.strerror or error}; the run goes on without storing '
+                'more logits',
+                logger='current',
+                level=logging.WARNING)
 
     def close(self) -> None:
         """Write the rest and let go of all files."""
@@ -199,8 +208,11 @@ class LogitStore:
         """For people, and to see later whether the teacher is still there."""
         info = dict(teacher=teacher['name'], views=views.source.summary)
         if teacher.get('path'):
-            path = osp.abspath(teacher['path'])
-            info.update(path=path, beside=osp.relpath(path, self.path))
+            path = teacher['path']
+            if '://' not in path:
+                path = osp.abspath(path)
+                info['beside'] = osp.relpath(path, self.path)
+            info['path'] = path
         return info
 
     @staticmethod

@@ -121,13 +121,17 @@ class DGKD(BaseAlgorithm):
         distiller = self.distiller
         speaking = distiller.begin_step(self._clock.tick())
 
+        missing = speaking
+        if self._memory is not None:
+            missing = self._memory.recall(speaking, inputs, data_samples)
+        self._teachers.check(missing, inputs)
+
         # A delivery hands the student what it kept of the teachers' forward.
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
-            if self._memory is None:
-                self._teachers.run(speaking, inputs, data_samples)
-            else:
-                self._memory.run(speaking, inputs, data_samples)
+            self._teachers.run(missing, inputs, data_samples)
+            if self._memory is not None:
+                self._memory.complete()
 
         distiller.set_deliveries_override(True)
         with distiller.student_recorders, distiller.deliveries:

@@ -43,5 +43,6 @@ class BatchedDataPreprocessor(ClsDataPreprocessor):
                     sample.set_metainfo(dict(sample_idx=index))
             else:
                 samples = SampleList(samples, batch.views)
+                samples[0].set_metainfo(dict(batch_views=batch.views))
             data = dict(inputs=batch.cut(), data_samples=samples)
         return super().forward(data, training)

@@ -55,15 +55,13 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
         self.data_buffer.append({name: outputs})
 
     def supply(self, outputs: Dict[str, torch.Tensor]) -> None:
-        """Record what teachers would have put out, or put it right.
+        """Put this in place of what has been recorded.
 
         Args:
-            outputs (dict[str, torch.Tensor]): Outputs of the source's first
-                call, by teacher.
+            outputs (dict[str, torch.Tensor]): Outputs of the source's only
+                call, by teacher. Their order is that of the sums in the loss.
         """
-        if not self.data_buffer:
-            self.data_buffer.append({})
-        self.data_buffer[0].update(outputs)
+        self.data_buffer[:] = [dict(outputs)]
 
     def get_record_data(self,
                         record_idx: int = 0,

@@ -68,33 +68,45 @@ class FrozenTeachers:
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
             *others (Any): Further arguments of their forwards.
 
-        Raises:
-            ConfigError: If a teacher is another function with its batch
-                normalization folded.
         """
         with self.options.autocast(inputs.device.type):
             for name in names:
                 teacher = self.modules[name]
                 if teacher.training:  # somebody got hold of it
                     teacher.eval()
-                logits = teacher(inputs, *others, mode='tensor')
-                if name in self._unfolded:
-                    with torch.autocast(inputs.device.type, enabled=False):
-                        self._check_folded(name, logits, inputs, *others)
+                teacher(inputs, *others, mode='tensor')
 
-    def _check_folded(self, name: str, logits: Any, inputs: torch.Tensor,
-                      *others: Any) -> None:
-        """Folding goes by the order of the modules, not by that of the calls.
+    @torch.no_grad()
+    def check(self, names: Iterable[str], inputs: torch.Tensor) -> None:
+        """See, before their first run, whether folding was right for them.
+
+        Folding goes by the order of the modules, not by that of the calls.
+        While this runs no recorder must listen.
+
+        Args:
+            names (Iterable[str]): Those that are about to run.
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+
+        Raises:
+            ConfigError: If a teacher is another function with its batch
+                normalization folded.
         """
+        for name in names if self._unfolded else ():
+            if name in self._unfolded:
+                self._check_folded(name, inputs)
+
+    def _check_folded(self, name: str, inputs: torch.Tensor) -> None:
         unfolded = self._unfolded.pop(name)
-        if inputs.is_meta or not isinstance(logits, torch.Tensor):
-            return
-        wanted = unfolded(inputs, *others, mode='tensor').float()
-        error = (logits.float() - wanted).abs().max()
-        # Autocast alone accounts for a hundredth.
-        if not error <= 0.05 * wanted.abs().max() + 1e-3:
+        one = inputs[:1].float()  # of a batch, in float32
+        with torch.autocast(inputs.device.type, enabled=False):
+            found = self.modules[name](one, mode='tensor')
+            wanted = unfolded(one, mode='tensor')
+        if isinstance(found, (list, tuple)):
+            found, wanted = found[-1], wanted[-1]
+        error = (found - wanted).abs().max()
+        if error > 1e-3 * wanted.abs().max() + 1e-5:
             raise ConfigError(
                 'model.teacher_options.fold_bn: teacher '
-                f'"{name}" gives other logits when it is folded (by up to '
+                f'"{name}" gives other outputs when it is folded (by up to '
                 f'{float(error):.3g}): its modules are not called in the order'
                 ' in which they are listed; set fold_bn=False')

@@ -8,7 +8,8 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from ...structures import views_of
+from ...structures import BatchViews, views_of
+from ..data_preprocessors import BatchedDataPreprocessor
 from .frozen_teachers import FrozenTeachers
 from .weights import weights_sha256
 
@@ -42,19 +43,26 @@ class TeacherMemory:
             name: dict(common, name=name, **facts[name])
             for name in teachers.modules
         }
+        # Of the step.
+        self._views: Optional[BatchViews] = None
+        self._asked: Dict[str, Dict] = {}
+        self._logits: Dict[str, Optional[torch.Tensor]] = {}
 
-    def run(self, names: List[str], inputs: torch.Tensor,
-            data_samples: Any) -> None:
-        """Have the recorders hold the logits of some teachers.
+    def recall(self, names: List[str], inputs: torch.Tensor,
+               data_samples: Any) -> List[str]:
+        """Look up what teachers have said to a batch.
 
         Args:
             names (list[str]): Those that speak in this step.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
             data_samples (list[DataSample]): Which say what views they are.
 
+        Returns:
+            list[str]: Those that have to be run.
+
         Raises:
-            ConfigError: If they do not, or if the batch is mixed of several
-                images, or if what is recorded is no vector per image.
+            ConfigError: If the samples do not say it, or if the batch is mixed
+                of several images.
         """
         if getattr(self._data_preprocessor, 'batch_augments', None):
             raise mixed_batches()
@@ -62,28 +70,36 @@ class TeacherMemory:
         if views is None:
             raise ConfigError(
                 'train_dataloader.dataset: its samples do not say which views '
-                "they are; with a logit store it must be dict(type="
+                'they are; with a logit store it must be dict(type='
                 "'mmpretrain.ViewDataset', dataset=...)")
+        self._views = views
         device = inputs.device
         precision = self._teachers.options.running_precision(device.type)
-        facts = {
+        self._asked = {
             name: dict(self._facts[name], precision=precision)
             for name in names
         }
-        logits: Dict[str, torch.Tensor] = {}
-        for name in names:
-            recalled = self._store.recall(facts[name], views, device)
-            if recalled is not None:
-                logits[name] = recalled
-        missing = [name for name in names if name not in logits]
-        if missing:
-            self._teachers.run(missing, inputs, data_samples)
-            computed = self._distiller.recorded_logits()
-            for name in missing:
+        self._logits = {
+            name: self._store.recall(facts, views, device)
+            for name, facts in self._asked.items()
+        }
+        return [name for name in names if self._logits[name] is None]
+
+    def complete(self) -> None:
+        """Have the recorders hold the logits of all, and keep the new ones.
+
+        Raises:
+            ConfigError: If what is recorded is no vector per image.
+        """
+        computed = self._distiller.recorded_logits()
+        for name, facts in self._asked.items():
+            if self._logits[name] is None:
                 check_logits(name, computed[name])
-                logits[name] = self._store.keep(facts[name], views,
-                                                computed[name])
-        self._distiller.supply(logits)
+                self._logits[name] = self._store.keep(facts, self._views,
+                                                      computed[name])
+        # In one order, whichever of them had to be run.
+        self._distiller.supply(self._logits)
+        self._logits = {}
 
 
 def check_logits(name: str, output: Any) -> None:
@@ -139,11 +155,10 @@ def teacher_facts(teacher: nn.Module,
 
 def _inputs_facts(data_preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
     """How images become inputs."""
-    kind = type(data_preprocessor).__name__
-    if isinstance(data_preprocessor, ClsDataPreprocessor):
-        # Its batched form makes the same inputs.
-        kind = ClsDataPreprocessor.__name__
-    facts: Dict[str, Any] = dict(type=kind)
+    kind = type(data_preprocessor)
+    # Its batched form makes the same inputs.
+    kind = ClsDataPreprocessor if kind is BatchedDataPreprocessor else kind
+    facts: Dict[str, Any] = dict(type=f'{kind.__module__}.{kind.__name__}')
     if data_preprocessor is not None:
         for name, buffer in data_preprocessor.named_buffers():
             facts[name] = buffer.flatten().tolist()

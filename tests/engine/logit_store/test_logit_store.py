@@ -1,9 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import errno
 import os
-import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,6 +135,40 @@ def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
     assert store.recall(TEACHER, views(), CPU) is not None
 
 
+def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mmdgkd.engine.logit_store.logit_store.print_log',
+                        lambda message, **_: warnings.append(message))
+    disk = SimpleNamespace(f_blocks=10**6, f_frsize=1000, f_bavail=50 * 10**3)
+    monkeypatch.setattr(logit_file.os, 'fstatvfs', lambda fd: disk)
+    store.recall(TEACHER, views(), CPU)
+    store.keep(TEACHER, views(), logits())
+    assert len(warnings) == 1 and 'No space left' in warnings[0]
+    disk.f_bavail += 10
+    other = LogitStore(store.path)
+    other.recall(TEACHER, views(), CPU)
+    other.keep(TEACHER, views(), logits())
+    assert other.recall(TEACHER, views(), CPU) is not None
+
+
+def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch):
+    store.recall(TEACHER, views(), CPU)
+    kept = store.keep(TEACHER, views(), logits())
+    warnings = []
+    monkeypatch.setattr('mmdgkd.engine.logit_store.logit_store.print_log',
+                        lambda message, **_: warnings.append(message))
+
+    def denied(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(logit_file.LogitFile, 'open', denied)
+    other = LogitStore(store.path)
+    for _ in range(2):
+        assert other.recall(TEACHER, views(), CPU) is None
+        assert torch.equal(other.keep(TEACHER, views(), logits()), kept)
+    assert len(warnings) == 1 and 'Permission denied' in warnings[0]
+
+
 LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[2])
@@ -155,7 +189,6 @@ print(store.recall(t.TEACHER, t.views(), t.CPU) is not None,
 
 def test_a_limit_that_the_system_enforces(tmp_path):
     """Neither a signal nor an error, as at the end of a quota."""
-    assert resource.RLIMIT_FSIZE is not None
     done = subprocess.run([
         sys.executable, '-c', LIMITED,
         str(tmp_path / 'logits'),

@@ -74,10 +74,17 @@ def test_damaged_and_half_written_files_are_stale(copied):
     with open(first, 'r+b') as file:
         file.seek(30)
         file.write(b'\0\0')
-    (folder / 'net-2.logits.part').write_bytes(b'half')
+    half = folder / f'net-{"2" * 16}.logits.part'
+    half.write_bytes(b'half')
+    for foreign in ('film.part', 'my.logits'):
+        (folder / foreign).write_text('not ours')
     states = states_of(copied)
     assert states.pop('net') == 'half a file, of a kill'
     assert sorted(states.values()) == ['in use', 'its header is damaged']
+    main([str(copied), '--drop'])
+    assert sorted(path.name for path in folder.iterdir()
+                  if path.name[0] != '.')[:2] == ['film.part', 'my.logits']
+    assert list(states_of(copied).values()) == ['in use']
 
 
 def test_a_mistake_is_one_line(tmp_path, capsys):

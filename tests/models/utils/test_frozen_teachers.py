@@ -54,6 +54,8 @@ def logits_of(model, context=None, **options):
     frozen.modules['net'].register_forward_hook(
         lambda module, inputs, output: seen.append(output))
     with context or torch.enable_grad():
+        frozen.check(['net'], INPUTS)
+        del seen[:]
         frozen.run(['net'], INPUTS)
         frozen.run(['net'], INPUTS)
     assert torch.equal(*seen) and not seen[0].requires_grad
@@ -115,6 +117,7 @@ def test_folding_is_done_in_a_copy(teacher):
     assert not any(
         isinstance(module, nn.BatchNorm2d)
         for module in frozen.modules['net'].modules())
+    frozen.check(['net'], INPUTS)
     frozen.run(['net'], INPUTS)
     assert state.keys() == teacher.state_dict().keys()
     for key, value in teacher.state_dict().items():
@@ -128,7 +131,7 @@ def test_a_teacher_that_cannot_be_folded_is_noticed():
     with pytest.raises(
             ConfigError,
             match='fold_bn: teacher "net" gives other '
-            'logits when it is folded'):
+            'outputs when it is folded'):
         logits_of(model, fold_bn=True)
 
 

@@ -24,7 +24,7 @@ def network(depth):
         head=dict(type='LinearClsHead', num_classes=5, in_channels=64))
 
 
-def make(**kwargs):
+def make(names=('a', 'b'), num_drop=1, **kwargs):
     torch.manual_seed(0)
     recorder = dict(type='mmrazor.MultiTeacherOutputs', source='head.fc')
     preds_T = dict(recorder='logits', from_student=False, connector='drop')
@@ -33,9 +33,10 @@ def make(**kwargs):
             dict(
                 type='mmrazor.DGKD',
                 architecture=network(8),
-                teachers=dict(
-                    a=dict(build_cfg=network(14)),
-                    b=dict(build_cfg=network(8))),
+                teachers={
+                    name: dict(build_cfg=network(14 if name == 'a' else 8))
+                    for name in names
+                },
                 distiller=dict(
                     type='mmrazor.MultiTeacherDistiller',
                     student_recorders=dict(
@@ -45,7 +46,7 @@ def make(**kwargs):
                     connectors=dict(
                         drop=dict(
                             type='mmrazor.StochasticDropConnector',
-                            num_drop=1)),
+                            num_drop=num_drop)),
                     distill_losses=dict(
                         loss_kd=dict(type='mmrazor.DenseKDLoss')),
                     loss_forward_mappings=dict(
@@ -88,6 +89,31 @@ def test_losses_are_the_same_and_silent_teachers_stay_silent(store):
     counts = store.counts
     assert sum(count['computed'] for count in counts.values()) == 4 * 4
     assert sum(sum(count.values()) for count in counts.values()) == 12 * 4
+
+
+def test_the_order_of_the_sum_is_that_of_the_teachers(store, tmp_path):
+    """Whichever of them were remembered: sums depend on the order."""
+    names = ('a', 'b', 'c', 'd')
+    model = make(names, num_drop=0)
+    model.remember(store)
+
+    def gradients():
+        model.zero_grad()
+        total, _ = model.parse_losses(model(*batch(), mode='loss'))
+        total.backward()
+        order = [key for key in model.distiller.recorded_logits()]
+        return order, [param.grad.clone() for param in model.parameters()]
+
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    wanted = gradients()
+    for gone in (*names, 'bd', ''):
+        store.close()
+        for name in gone:
+            next((tmp_path / 'logits').glob(f'{name}-*')).unlink()
+        model.load_state_dict(state)
+        order, found = gradients()
+        assert order == list(names) == wanted[0]
+        assert all(map(torch.equal, wanted[1], found))
 
 
 def test_nothing_waits_for_the_device(store, monkeypatch):
