@@ -38,7 +38,7 @@ class ViewDataset(Dataset):
 
     Each sample says what it is in its meta: ``view``, ``sample_idx`` and
     ``view_source`` (:class:`ViewSource`). A pipeline that draws nothing has
-    one view.
+    one view, unless ``num_views`` is given.
 
     Args:
         dataset (dict | Dataset): The data set, or its config.
@@ -231,8 +231,8 @@ class ViewDataset(Dataset):
                         'draws from a generator of its own cannot be repeated;'
                         ' leave it out, or set chain.views=None and '
                         'chain.logit_store=None')
-        # Who says how many there are need not be believed to draw nothing.
-        return draws or (self.max_views or 0) > 1
+        # Who says how many there are is believed.
+        return draws or self.max_views is not None
 
 
 def _next_draws() -> Tuple[float, ...]:

@@ -277,6 +277,8 @@ def test_draws_for_some_images_only_are_noticed():
             match='draw nothing, but does for sample '
             r'5; .* chain.views=dict\(num_views'):
         dataset[3, 5]
+    one = build([dict(type='Seldom'), dict(type='PackInputs')], num_views=1)
+    assert torch.equal(one[0, 5]['inputs'], one[1, 5]['inputs'])
     said = build([dict(type='Seldom'), dict(type='PackInputs')], num_views=4)
     assert not torch.equal(said[0, 5]['inputs'], said[1, 5]['inputs'])
 
