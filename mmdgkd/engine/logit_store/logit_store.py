@@ -108,12 +108,15 @@ class LogitStore:
             kept = torch.where(there[:, None], form.decode(rows, kept.device),
                                kept)
         if self._writes:
-            # From a GPU it is fetched while the student computes.
-            event, copy = None, kept if kept.is_cuda else kept.cpu()
-            if kept.is_cuda:
-                copy = torch.empty(kept.shape, pin_memory=True)
-                copy.copy_(kept, non_blocking=True)
-                event = torch.cuda.current_stream(kept.device).record_event()
+            # Not what is kept: rounded twice it might be something else.
+            fresh, event = logits.detach().float(), None
+            if fresh.is_cuda:
+                # It is fetched while the student computes.
+                copy = torch.empty(fresh.shape, pin_memory=True)
+                copy.copy_(fresh, non_blocking=True)
+                event = torch.cuda.current_stream(fresh.device).record_event()
+            else:
+                copy = fresh.cpu()
             self._unwritten.append(
                 (teacher, views, form, copy, missing, event))
             if event is None:

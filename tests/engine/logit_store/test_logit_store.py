@@ -82,12 +82,13 @@ def test_other_views_and_forms_are_never_served_old_rows(store):
     store.keep(TEACHER, views(), logits())
     other = views(source=ViewSource('j' * 64, 60, 'sixty'))
     assert store.recall(TEACHER, other, CPU) is None
-    for form in (dict(dtype='float32'), dict(top_k=3)):
+    for form in (dict(dtype='float32'), dict(top_k=3),
+                 dict(dtype='float32', top_k=3)):
         fresh = LogitStore(store.path, **form)
         assert fresh.recall(TEACHER, views(), CPU) is None
         kept = fresh.keep(TEACHER, views(), logits())
         assert torch.equal(fresh.recall(TEACHER, views(), CPU), kept)
-    assert len(files(store)) == 3
+    assert len(files(store)) == 4
 
 
 def test_a_teacher_is_known_under_any_name(store):

@@ -130,6 +130,8 @@ def test_nothing_waits_for_the_device(store, monkeypatch):
     for view in (1, 1, 2, 1):
         total, _ = model.parse_losses(model(*batch(view), mode='loss'))
         total.backward()
+    monkeypatch.undo()
+    assert store.counts['a']['recalled'] + store.counts['b']['recalled'] > 0
 
 
 def test_samples_must_say_their_views(store):
