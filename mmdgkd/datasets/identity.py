@@ -5,10 +5,21 @@ import hashlib
 import inspect
 import json
 import pickle
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 import torch
+
+
+def parts_of(dataset: Any) -> List[Any]:
+    """The data sets that a wrapper wraps; of any other none.
+
+    Args:
+        dataset (Any): The data set.
+    """
+    parts = [getattr(dataset, 'dataset', None)]
+    parts += getattr(dataset, 'datasets', None) or []
+    return [part for part in parts if part is not None]
 
 
 def content_key(dataset: Any) -> str:
@@ -41,11 +52,8 @@ def content_key(dataset: Any) -> str:
         }
         digest.update(type(dataset).__name__.encode())
         digest.update(hash_of(_plain(rest)).encode())
-    inner = [getattr(dataset, 'dataset', None)]
-    inner += getattr(dataset, 'datasets', None) or []
-    for part in inner:
-        if part is not None:
-            digest.update(content_key(part).encode())
+    for part in parts_of(dataset):
+        digest.update(content_key(part).encode())
     # Wrappers such as ClassBalancedDataset say here what they make of it.
     for key in ('repeat_indices', 'times', '_indices', 'indices'):
         digest.update(repr(getattr(dataset, key, None)).encode())
@@ -61,9 +69,7 @@ def pipeline_of(dataset: Any) -> Any:
     found = []
     if getattr(dataset, 'pipeline', None) is not None:
         found.append(_plain(dataset.pipeline))
-    inner = [getattr(dataset, 'dataset', None)]
-    inner += getattr(dataset, 'datasets', None) or []
-    return found + [pipeline_of(part) for part in inner if part is not None]
+    return found + [pipeline_of(part) for part in parts_of(dataset)]
 
 
 def hash_of(facts: Any) -> str:

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
 import copy
+import functools
 import random
 from importlib import metadata
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
 from ..structures import BatchViews, ViewSource
-from .identity import content_key, hash_of, pipeline_of
+from .identity import content_key, hash_of, parts_of, pipeline_of
 from .randomness import aside, seed_all, states, view_seed
 
 # An index alone means epoch 0.
@@ -171,7 +172,7 @@ class ViewDataset(Dataset):
         draws = self._facts['random']
         seed_all(view_seed(self.seed, view, index) if draws else 0)
         sample = self.dataset[index]
-        if not draws and _next_draws() != _FIRST_DRAWS:
+        if not draws and _next_draws() != _first_draws():
             raise ConfigError(
                 'train_dataloader.dataset.pipeline: seemed to draw nothing, '
                 f'but does for sample {index}; say how many views there are, '
@@ -239,16 +240,16 @@ def _next_draws() -> Tuple[float, ...]:
     return random.random(), np.random.random_sample(), float(torch.rand(()))
 
 
-with aside():
-    seed_all(0)
-    _FIRST_DRAWS = _next_draws()
+@functools.lru_cache(maxsize=None)
+def _first_draws() -> Tuple[float, ...]:
+    with aside():
+        seed_all(0)
+        return _next_draws()
 
 
 def _has_views(dataset: Any) -> bool:
-    inner = [getattr(dataset, 'dataset', None)]
-    inner += getattr(dataset, 'datasets', None) or []
     return isinstance(dataset, ViewDataset) or any(
-        _has_views(part) for part in inner if part is not None)
+        map(_has_views, parts_of(dataset)))
 
 
 def _version_of(name: str) -> str:
@@ -262,10 +263,8 @@ def _version_of(name: str) -> str:
 
 def _pipelines(dataset: Any) -> List[Any]:
     found = [getattr(dataset, 'pipeline', None)]
-    for part in [getattr(dataset, 'dataset', None)] + list(
-            getattr(dataset, 'datasets', None) or []):
-        if part is not None:
-            found += _pipelines(part)
+    for part in parts_of(dataset):
+        found += _pipelines(part)
     return found
 
 

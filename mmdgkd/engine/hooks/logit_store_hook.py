@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -14,21 +14,14 @@ class LogitStoreHook(Hook):
     """Lets the guides of a stage be remembered, see :class:`LogitStore`.
 
     Args:
-        store_dir (str): The folder of the store.
-        dtype (str): ``'float16'`` or ``'float32'``. Defaults to
-            ``'float16'``.
-        top_k (int, optional): Keep only the largest so many logits.
-            Defaults to None: all.
+        **kwargs: As for :class:`LogitStore`.
 
     Raises:
-        ConfigError: For another dtype, or a ``top_k`` out of its range.
+        ConfigError: Likewise.
     """
 
-    def __init__(self,
-                 store_dir: str,
-                 dtype: str = 'float16',
-                 top_k: Optional[int] = None) -> None:
-        self.store = LogitStore(store_dir, dtype, top_k)
+    def __init__(self, **kwargs: Any) -> None:
+        self.store = LogitStore(**kwargs)
 
     def before_train(self, runner: Any) -> None:
         """Hand the store to the algorithm."""

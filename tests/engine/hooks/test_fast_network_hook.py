@@ -27,7 +27,7 @@ def train(cfg, **options):
     return cfg
 
 
-def check(first, second, bound):
+def assert_close(first, second, bound):
     """Plainly trained, and guided, networks; weights to be loaded anywhere."""
     for name in ('resnet14', 'resnet8'):
         a, b = weights(first, name), weights(second, name)
@@ -44,7 +44,7 @@ def test_channels_last(tiny_cfg):
     """The same training but for the order of summation."""
     usual = train(tiny_cfg(work_dir='usual'))
     fast = train(tiny_cfg(work_dir='fast'), channels_last=True)
-    check(usual, fast, 1e-5)
+    assert_close(usual, fast, 1e-5)
     checkpoint = torch.load(
         os.path.join(fast.work_dir, 'resnet8', 'epoch_1.pth'),
         weights_only=False)
@@ -58,4 +58,4 @@ def test_compiled(tiny_cfg):
     usual = train(tiny_cfg(work_dir='usual'))
     fast = train(tiny_cfg(work_dir='fast'), channels_last=True, compile=True)
     # Fused operations round otherwise, and two steps of training add to it.
-    check(usual, fast, 1e-3)
+    assert_close(usual, fast, 1e-3)
