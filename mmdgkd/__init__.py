@@ -10,6 +10,6 @@ from .version import __version__
 compat.apply()
 
 from . import datasets, engine, models  # noqa: E402,F401
-from .errors import ConfigError  # noqa: E402
+from .errors import ConfigError, TrainingError, TrainingStopped  # noqa: E402
 
-__all__ = ['ConfigError', '__version__']
+__all__ = ['ConfigError', 'TrainingError', 'TrainingStopped', '__version__']

@@ -5,8 +5,8 @@ import pytest
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import Chain, Ledger
-from mmdgkd.engine.files import sha256_of, whole_file
 from mmdgkd.engine.ledger import file_entry
+from mmdgkd.fileio import sha256_of, whole_file
 
 
 def chain(guidance='dense', names='ts'):

@@ -1,13 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import hashlib
-import os.path as osp
 from typing import Dict, Mapping
 
 import torch
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio import read_checkpoint
 
 # In the checkpoint of an MMRazor algorithm the network is its architecture.
 _PREFIX = 'architecture.'
@@ -44,30 +43,6 @@ def network_weights(checkpoint: Dict, path: str,
             for key, data in state.items() if key.startswith(_PREFIX)
         }
     return state
-
-
-def read_checkpoint(path: str, key: str) -> Dict:
-    """Read a checkpoint file onto the CPU.
-
-    Args:
-        path (str): A file, or whatever else MMEngine loads from.
-        key (str): The config key that names it, for messages.
-
-    Raises:
-        ConfigError: If there is no such file, or it is no checkpoint.
-    """
-    if '://' not in path and not osp.isfile(path):
-        raise ConfigError(f'{key}: there is no file {path!r}')
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f'{key}: {path!r} does not load as a checkpoint '
-                          f'({reason})') from None
-    if not isinstance(checkpoint, dict):
-        raise ConfigError(f'{key}: {path!r} holds a '
-                          f'{type(checkpoint).__name__}, not a checkpoint')
-    return checkpoint
 
 
 def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],

@@ -1,0 +1,143 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Reading checkpoints as data: nothing in them is ever executed."""
+import io
+import json
+import os.path as osp
+import pickle
+import re
+import warnings
+from typing import Any, Dict
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmdgkd.errors import ConfigError
+from .files import whole_file
+from .seal import is_whole, write_sealed
+
+SAFETENSORS = '.safetensors'
+
+
+def read_checkpoint(path: str, key: str) -> Dict:
+    """Read a checkpoint onto the CPU, weights and plain data only.
+
+    Args:
+        path (str): A file of PyTorch or of safetensors, or whatever else
+            MMEngine loads from.
+        key (str): The config key that names it, for messages.
+
+    Returns:
+        dict: What it holds; of a safetensors file ``state_dict`` and
+        ``meta``.
+
+    Raises:
+        ConfigError: If there is no such file, if it is no checkpoint, if it
+            is damaged, or if it would execute something.
+    """
+    if '://' in path:
+        return _checked(path, key, CheckpointLoader.load_checkpoint, path,
+                        'cpu')
+    if not osp.isfile(path):
+        raise ConfigError(f'{key}: there is no file {path!r}')
+    if path.endswith(SAFETENSORS):
+        return _checked(path, key, _read_safetensors, path)
+    if is_whole(path) is False:
+        raise ConfigError(f'{key}: {path!r} is damaged: its checksum, or its '
+                          'end, is not what was written')
+    return _checked(path, key, _read, path)
+
+
+def checkpoint_meta(path: str, key: str) -> Dict:
+    """The meta of a checkpoint file, without reading its tensors.
+
+    Args:
+        path (str): The file.
+        key (str): The config key that names it, for messages.
+
+    Raises:
+        ConfigError: As :func:`read_checkpoint`.
+    """
+    meta = _checked(path, key, _read, path, mmap=True).get('meta')
+    return meta if isinstance(meta, dict) else {}
+
+
+def write_weights(path: str, weights: Dict[str, torch.Tensor],
+                  meta: Dict[str, Any]) -> None:
+    """Write a state dict and plain facts, whole or not at all.
+
+    Args:
+        path (str): The file; its ending says which format.
+        weights (dict[str, torch.Tensor]): The state dict.
+        meta (dict): Facts that JSON can hold.
+    """
+    if path.endswith(SAFETENSORS):
+        from safetensors.torch import save
+
+        # It refuses tensors that share their memory, such as tied weights.
+        apart = {name: data.clone() for name, data in weights.items()}
+        data = save(apart, dict(format='pt', meta=json.dumps(meta)))
+    else:
+        with io.BytesIO() as buffer:
+            torch.save(dict(state_dict=weights, meta=meta), buffer)
+            data = buffer.getvalue()
+    with whole_file(path, 'wb') as file:
+        write_sealed(file, data)
+
+
+def _read(path: str, **kwargs: Any) -> Any:
+    with warnings.catch_warnings():
+        # Of a pickle by itself, which is refused all the same.
+        warnings.filterwarnings('ignore', 'Detected pickle protocol')
+        return torch.load(
+            path, map_location='cpu', weights_only=True, **kwargs)
+
+
+def _read_safetensors(path: str) -> Dict:
+    try:
+        from safetensors import safe_open
+    except ImportError:
+        raise ValueError(
+            'it needs a package: pip install safetensors ') from None
+    with safe_open(path, 'pt') as file:
+        meta = json.loads((file.metadata() or {}).get('meta', '{}'))
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
+
+
+def _checked(path: str, key: str, read: Any, *args: Any,
+             **kwargs: Any) -> Dict:
+    try:
+        checkpoint = read(*args, **kwargs)
+    except Exception as error:
+        raise ConfigError(f'{key}: {path!r} {_what_is_wrong(error)}') from None
+    if not isinstance(checkpoint, dict):
+        raise ConfigError(f'{key}: {path!r} holds a '
+                          f'{type(checkpoint).__name__}, not a checkpoint')
+    return checkpoint
+
+
+def _what_is_wrong(error: Exception) -> str:
+    text = str(error).strip()
+    # PyTorch's own first line advises to load it with all that is in it.
+    named = re.search(r'GLOBAL ([\w.]+)', text)
+    if isinstance(error, pickle.UnpicklingError) and named:
+        return (f'is refused: reading it would call {named[1]}, and a '
+                'checkpoint is data (weights, numbers, texts), never a '
+                'program; save its state_dict alone')
+    if isinstance(error, pickle.UnpicklingError):
+        return ('is refused: it holds more than data (weights, numbers, '
+                'texts), or is no checkpoint; save its state_dict alone')
+    reason = (text or type(error).__name__).splitlines()[0]
+    return f'does not load as a checkpoint ({reason})'
+
+
+@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
+def load_safetensors(filename: str, map_location: Any = None) -> Dict:
+    """Load a safetensors file wherever MMEngine loads a checkpoint.
+
+    Args:
+        filename (str): The file.
+        map_location (Any): Ignored: it is loaded onto the CPU, and copied
+            from there into the model. Defaults to None.
+    """
+    return read_checkpoint(filename, 'checkpoint')

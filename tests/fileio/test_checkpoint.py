@@ -1,0 +1,102 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+from mmdgkd import ConfigError
+from mmdgkd.fileio import checkpoint_meta, read_checkpoint, write_weights
+
+
+class Attack:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder, )
+
+
+def plain_pickle(data, path):
+    with open(path, 'wb') as file:
+        pickle.dump(data, file)
+
+
+def old_format(data, path):
+    torch.save(data, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize('write', [torch.save, old_format, plain_pickle])
+@pytest.mark.parametrize('place', ['all', 'state_dict', 'meta', 'optimizer'])
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, write, place):
+    attack, path = Attack(tmp_path / 'pwned'), tmp_path / 'a.pth'
+    data = dict(state_dict=dict(a=torch.ones(1)), meta={})
+    write(attack if place == 'all' else dict(data, **{place: attack}), path)
+    with pytest.raises(ConfigError, match='^key: .*a.pth. is refused') as info:
+        read_checkpoint(str(path), 'key')
+    assert '\n' not in str(info.value)
+    if write is torch.save:
+        assert 'would call posix.mkdir' in str(info.value)
+        with pytest.raises(ConfigError, match='would call posix.mkdir'):
+            checkpoint_meta(str(path), 'key')
+    assert not (tmp_path / 'pwned').exists()
+
+
+def test_what_mmengine_saves_is_data(tmp_path):
+    data = dict(
+        meta=dict(epoch=1, iter=np.int64(3)),
+        message_hub=HistoryBuffer([1.], [1]),
+        optimizer=dict(state={0: dict(momentum_buffer=torch.ones(2))}))
+    torch.save(data, tmp_path / 'a.pth')
+    found = read_checkpoint(str(tmp_path / 'a.pth'), 'key')
+    assert found['message_hub'].data == (np.array([1.]), np.array([1]))
+    assert checkpoint_meta(str(tmp_path / 'a.pth'), 'key')['epoch'] == 1
+
+
+@pytest.mark.parametrize('ending', ['pth', 'safetensors'])
+def test_weights_are_read_as_they_were_written(tmp_path, ending):
+    net = nn.Linear(3, 2)
+    net.bias.data[0] = float('nan')
+    path = str(tmp_path / f'a.{ending}')
+    write_weights(path, dict(net.state_dict(), tied=net.weight.data),
+                  dict(network='a', last=1.5))
+    found = read_checkpoint(path, 'key')
+    assert found['meta'] == dict(network='a', last=1.5)
+    assert set(found['state_dict']) == {'weight', 'bias', 'tied'}
+    for key, value in net.state_dict().items():
+        assert np.array_equal(found['state_dict'][key], value, equal_nan=True)
+    # MMEngine, and so MMPretrain, reads both.
+    other = nn.Linear(3, 2)
+    load_checkpoint(other, path)
+    assert torch.equal(other.weight, net.weight)
+
+
+def test_what_is_no_safetensors_file(tmp_path):
+    torch.save(Attack(tmp_path / 'pwned'), tmp_path / 'a.safetensors')
+    with pytest.raises(ConfigError, match='does not load as a checkpoint'):
+        read_checkpoint(str(tmp_path / 'a.safetensors'), 'key')
+    assert not (tmp_path / 'pwned').exists()
+
+
+def test_a_missing_file_and_other_data(tmp_path):
+    with pytest.raises(ConfigError, match="key: there is no file 'no.pth'"):
+        read_checkpoint('no.pth', 'key')
+    torch.save([1], tmp_path / 'a.pth')
+    with pytest.raises(ConfigError, match='holds a list, not a checkpoint'):
+        read_checkpoint(str(tmp_path / 'a.pth'), 'key')
+
+
+def test_a_damaged_file(tmp_path):
+    path = tmp_path / 'a.pth'
+    write_weights(str(path), dict(a=torch.arange(999)), {})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match='is damaged'):
+        read_checkpoint(str(path), 'key')

@@ -1,0 +1,61 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import errno
+import os
+
+import pytest
+
+from mmdgkd import TrainingError
+from mmdgkd.fileio import no_room_in_words, remove_parts, sha256_of, whole_file
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(RuntimeError):
+        with whole_file(str(path)) as file:
+            file.write('new')
+            file.flush()
+            assert path.read_text() == 'old'
+            raise RuntimeError
+    assert path.read_text() == 'old' and os.listdir(tmp_path) == ['a.txt']
+    with whole_file(str(path), 'wb') as file:
+        file.write(b'new')
+    assert path.read_text() == 'new' and os.listdir(tmp_path) == ['a.txt']
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    for name in ('fsync', 'replace'):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda *args, name=name, real=real:
+            (events.append(name), real(*args)))
+    with whole_file(str(tmp_path / 'a')) as file:
+        file.write('x')
+    # The second one is of the folder, which holds the name.
+    assert events == ['fsync', 'replace', 'fsync']
+
+
+def test_what_a_kill_has_left_is_removed(tmp_path):
+    (tmp_path / 'a.pth.123.part').write_text('half')
+    (tmp_path / 'a.pth').write_text('whole')
+    remove_parts(str(tmp_path))
+    remove_parts(str(tmp_path / 'nowhere'))
+    assert os.listdir(tmp_path) == ['a.pth']
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_is_one_line(number):
+    with pytest.raises(TrainingError, match='make room, and add --resume'):
+        with no_room_in_words('w'):
+            raise OSError(number, os.strerror(number), 'w/a.pth')
+    with pytest.raises(FileNotFoundError):
+        with no_room_in_words('w'):
+            raise FileNotFoundError(errno.ENOENT, 'no', 'a')
+
+
+def test_sha256(tmp_path):
+    (tmp_path / 'a').write_bytes(b'abc')
+    assert sha256_of(str(tmp_path / 'a')).startswith('ba7816bf8f01cfea')
