@@ -14,7 +14,12 @@ NAMES = sorted(
 
 
 def on_digits(cfg, size):
-    """Replace the data by digits of the same size, one batch of it."""
+    """Replace the data by digits of the same size, one batch of it.
+
+    It says that there are as many classes as the heads have.
+    """
+    teacher = next(iter(cfg.chain.networks.values()))
+    classes = [str(i) for i in range(teacher.model.head.num_classes)]
     for key, split in (('train_dataloader', 'train'),
                        ('val_dataloader', 'test'), ('test_dataloader',
                                                     'test')):
@@ -28,6 +33,7 @@ def on_digits(cfg, size):
             split=split,
             size=size,
             indices=8,
+            metainfo=dict(classes=classes),
             pipeline=loader.dataset.pipeline)
     cfg.train_cfg.max_epochs = 1
     cfg.visualizer = None

@@ -2,7 +2,7 @@
 """Looking at the networks, files and data of a chain before any training."""
 import copy
 from dataclasses import dataclass, replace
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -13,9 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
 from .chain import Chain, Network
+from .load_check import check_init_cfg, refuse_load_from
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
+from .stage_trial import check_losses
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
 
     Raises:
         ConfigError: If a network cannot be built or run, a given file does not
-            fit, classes differ, the data is missing, or a stage's algorithm,
-            optimizer, schedule or data cannot be built.
+            fit, classes differ, the data is missing, a stage's algorithm,
+            optimizer, schedule or data cannot be built, or its losses would
+            train nothing, or not all of the network.
     """
+    refuse_load_from(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
     models = {
         network.name: build_network(network, scope)
@@ -116,6 +120,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 key)
             check_weights(models[network.name], weights, network.ckpt_path,
                           key)
+        else:
+            check_init_cfg(network, models[network.name])
     stages = {
         name: stage_config(cfg, chain, name, {}, '')
         for name in chain.names
@@ -123,6 +129,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     _check_same_inputs(chain, stages)
     data: Dict[str, DataFacts] = {}
     facts = {}
+    said: Dict[Tuple[str, str], List] = {}
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
             algorithm = None
@@ -133,13 +140,11 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 network_facts(models[name], name, seen.shape),
                 samples=seen.samples,
                 views=seen.views)
-            if seen.classes and (facts[name].classes
-                                 or seen.classes) < seen.classes:
-                raise ConfigError(
-                    f'chain.networks.{name}.model: has {facts[name].classes} '
-                    f'classes, the data has {seen.classes}')
+            _check_classes(chain[name], facts[name].classes, seen.classes)
             if chain.logit_store is not None and chain.guides[name]:
                 check_remembering(stages[name], algorithm, seen.shape)
+            if algorithm is not None:
+                check_losses(name, stages[name], algorithm, seen, said)
     for name, guides in chain.guides.items():
         for guide in guides:
             if facts[guide].classes != facts[name].classes:
@@ -148,6 +153,20 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                     f'{facts[guide].classes} classes, "{name}", which it '
                     f'guides, has {facts[name].classes}')
     return facts
+
+
+def _check_classes(network: Network, classes: Optional[int],
+                   in_data: Optional[int]) -> None:
+    """A network has as many classes as its data, where both say it."""
+    if not classes or not in_data or classes == in_data:
+        return
+    key = here = f'chain.networks.{network.name}.model'
+    head = network.model.get('head')
+    if isinstance(head, Mapping) and 'num_classes' in head:
+        key += '.head.num_classes'
+    raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'
+                      f' set {key} to {in_data}, or say in the '
+                      "dataset's metainfo=dict(classes=[...]) which there are")
 
 
 def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:

@@ -62,7 +62,10 @@ def check_stage(name: str, stage: Config, chain: Chain,
         try:
             algorithm = MODELS.build(template)
         except MISTAKES as error:
-            raise ConfigError(f'model: {here}: {reason_of(error)}') from None
+            key, reason = 'model', reason_of(error)
+            if reason.startswith('model.distiller.'):
+                key, _, reason = reason.partition(': ')
+            raise ConfigError(f'{key}: {here}: {reason}') from None
     _check_loop(stage.get('train_cfg'), here)
     runtime = Config(copy.deepcopy(stage.to_dict()))
     fit_to_device(runtime)
@@ -155,6 +158,7 @@ class DataFacts:
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
         batched (bool): Whether the data set gives out whole batches.
+        sample (DataSample, optional): Of an image of the training data.
     """
 
     shape: Optional[Tuple[int, ...]] = None
@@ -162,6 +166,7 @@ class DataFacts:
     samples: Optional[int] = None
     views: Optional[int] = None
     batched: bool = False
+    sample: Any = None
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
@@ -177,7 +182,7 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
 
     Raises:
         ConfigError: If the data is not there or cannot be read, or its
-            sampler cannot be built.
+            sampler cannot be built, or if its parts have other classes.
     """
     found = {}
     for key in ('train_dataloader', 'val_dataloader'):
@@ -189,11 +194,13 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
             try:
                 part = f'{key}.dataset'
                 dataset = DATASETS.build(dataset_cfg)
+                first = dataset[0]
                 known[text] = DataFacts(
-                    tuple(dataset[0]['inputs'].shape),
+                    tuple(first['inputs'].shape),
                     len(dataset.metainfo.get('classes') or ()), len(dataset),
                     getattr(dataset, 'num_views', None),
-                    hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
+                    hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
+                    first.get('data_samples'))
                 part = f'{key}.sampler'
                 DATA_SAMPLERS.build(
                     sampler, default_args=dict(dataset=dataset, seed=0))
@@ -207,7 +214,17 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
             _check_batched(stage, key)
     train = found.get('train_dataloader', DataFacts())
     other = found.get('val_dataloader', train)
-    return replace(other, samples=train.samples, views=train.views)
+    if train.classes and other.classes and train.classes != other.classes:
+        raise ConfigError(
+            f'val_dataloader.dataset: has {other.classes} classes, '
+            f'train_dataloader.dataset has {train.classes}; both must have the'
+            ' same')
+    return replace(
+        other,
+        classes=other.classes or train.classes,
+        samples=train.samples,
+        views=train.views,
+        sample=train.sample)
 
 
 def _check_batched(stage: Config, key: str) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
+from mmdgkd.models import PlainCNN
 
 
 def assert_refused(cfg, message, **kwargs):
@@ -77,8 +78,15 @@ def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
     assert_refused(cfg, 'has 100 classes, the network has 10')
 
 
+def no_classes(cfg):
+    """Have the data not say which classes there are."""
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[key].dataset.metainfo = dict(classes=[])
+
+
 def test_networks_with_different_classes(tiny_cfg):
     cfg = tiny_cfg()
+    no_classes(cfg)
     cfg.chain.networks.resnet20.model.head.num_classes = 100
     assert_refused(
         cfg, 'chain.networks.resnet20.model: has 100 classes, "resnet14", '
@@ -113,13 +121,50 @@ def test_an_unknown_weighted_teacher(tiny_cfg):
 
 
 def test_a_recorder_source_that_is_no_module(tiny_cfg):
+    here = 'model.distiller.{}_recorders.logits.source: for the stage '
     cfg = tiny_cfg()
     cfg.model.distiller.teacher_recorders.logits.source = 'head.gc'
-    assert_refused(cfg, 'source="head.gc" is no module of teacher "resnet20"')
+    assert_refused(
+        cfg,
+        here.format('teacher') + '"resnet14": "head.gc" is no module of '
+        'teacher "resnet20"; similar: head.fc')
     cfg = tiny_cfg()
     cfg.model.distiller.student_recorders.logits.source = 'head.gc'
-    assert_refused(cfg,
-                   'for the stage "resnet14": "head.gc" is not in the model')
+    assert_refused(
+        cfg,
+        here.format('student') + '"resnet14": "head.gc" is no module of the '
+        'student; similar: head.fc')
+
+
+def test_a_recorder_source_that_the_student_has_and_a_guide_has_not(tiny_cfg):
+    cfg = tiny_cfg()
+    plain = dict(type='PlainCNN', depth=2, variant='cifar100', input_size=8)
+    cfg.chain.networks.resnet20.model = dict(
+        type='ImageClassifier',
+        backbone=plain,
+        head=dict(
+            type='LinearClsHead',
+            num_classes=10,
+            in_channels=PlainCNN(2, input_size=8).feat_dim))
+    cfg.chain.guidance = dict(resnet8=['resnet20', 'resnet14'])
+    distiller = cfg.model.distiller
+    for key in ('student_recorders', 'teacher_recorders'):
+        distiller[key].logits.source = 'backbone.layer1'
+    here = ('model.distiller.teacher_recorders.{}.source: for the stage '
+            '"resnet8": ')
+    assert_refused(
+        cfg,
+        here.format('logits') + '"backbone.layer1" is no module of teacher '
+        '"resnet20"; similar: backbone')
+    distiller.teacher_recorders.logits.source = 'backbone'
+    distiller.teacher_recorders.one = dict(
+        type='mmrazor.ModuleOutputs', source='resnet14.backbone.layer1')
+    distiller.teacher_recorders.other = dict(
+        type='mmrazor.ModuleOutputs', source='resnet20.backbone.layer1')
+    assert_refused(
+        cfg,
+        here.format('other') + '"resnet20.backbone.layer1" is no module of '
+        'teacher "resnet20"; similar: resnet20.backbone')
 
 
 def test_a_model_that_cannot_be_built(tiny_cfg):
@@ -227,11 +272,36 @@ def test_what_is_wrong_with_a_stage(tiny_cfg, options, message):
     assert_refused(cfg, message)
 
 
-def test_too_few_classes_for_the_data(tiny_cfg):
+@pytest.mark.parametrize('classes', [5, 20])
+def test_other_classes_than_the_data(tiny_cfg, classes):
     cfg = tiny_cfg()
     for network in cfg.chain.networks.values():
-        network.model.head.num_classes = 5
-    assert_refused(cfg, 'resnet20.model: has 5 classes, the data has 10')
+        network.model.head.num_classes = classes
+    assert_refused(
+        cfg, f'resnet20.model: has {classes} classes, the data has 10; set '
+        'chain.networks.resnet20.model.head.num_classes to 10, or ')
+    # A set that does not say it is not asked.
+    no_classes(cfg)
+    facts = ChainRunner(cfg).facts
+    assert facts['resnet8'].classes == classes
+
+
+def test_validation_data_with_other_classes(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.val_dataloader.dataset.metainfo = dict(classes=list('abc'))
+    assert_refused(
+        cfg, 'val_dataloader.dataset: has 3 classes, '
+        'train_dataloader.dataset has 10')
+
+
+def test_a_loss_that_would_only_be_logged(tiny_cfg):
+    cfg = tiny_cfg()
+    distiller = cfg.model.distiller
+    for key in ('distill_losses', 'loss_forward_mappings'):
+        distiller[key] = dict(kd=distiller[key].loss_kd)
+    assert_refused(
+        cfg, 'model.distiller.distill_losses.kd: for the stage "resnet14": '
+        'has no "loss" in its name, .* call it "loss_kd"')
 
 
 def test_a_metric_that_is_not_measured(tiny_cfg):

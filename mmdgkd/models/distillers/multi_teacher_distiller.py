@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from ..connectors import StochasticDropConnector
-from ..recorders import MultiTeacherOutputsRecorder
+from ..recorders import MultiTeacherOutputsRecorder, check_stock_source
 
 
 @MODELS.register_module()
@@ -26,10 +26,19 @@ class MultiTeacherDistiller(ConfigurableDistiller):
         **kwargs: As for ``ConfigurableDistiller``.
 
     Raises:
-        ConfigError: If there are two drop policies.
+        ConfigError: If there are two drop policies, or if a loss would not
+            be trained.
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        for name in kwargs.get('distill_losses') or ():
+            # MMRazor only warns.
+            if 'loss' not in name:
+                raise ConfigError(
+                    f'model.distiller.distill_losses.{name}: has no "loss" in '
+                    'its name, so that MMEngine would log it and train '
+                    f'nothing with it; call it "loss_{name}", here and in '
+                    'loss_forward_mappings')
         super().__init__(**kwargs)
         drops = [
             module for module in self.connectors.modules()
@@ -44,6 +53,17 @@ class MultiTeacherDistiller(ConfigurableDistiller):
         self._drops: Tuple[StochasticDropConnector, ...] = tuple(drops)
         self._names: List[str] = []
         self._speaking: List[str] = []
+
+    def prepare_from_student(self, model: nn.Module) -> None:
+        """Initialize the student recorders.
+
+        Args:
+            model (nn.Module): The network in training.
+
+        Raises:
+            ConfigError: If a recorder names what is not in it.
+        """
+        self._initialize('student_recorders', model, 'the student')
 
     def prepare_from_teacher(self, model: Mapping[str, nn.Module]) -> None:
         """Initialize the teacher recorders.
@@ -66,14 +86,18 @@ class MultiTeacherDistiller(ConfigurableDistiller):
                 part.check_teachers(self._names)
         # A view of them for the recorders to look through; nobody keeps it.
         teachers = nn.ModuleDict(model)
-        for name, recorder in self.teacher_recorders.recorders.items():
+        self._initialize('teacher_recorders', teachers, 'the teachers')
+
+    def _initialize(self, key: str, model: nn.Module, owner: str) -> None:
+        """Initialize recorders; what is wrong with one is told by its key."""
+        for name, recorder in getattr(self, key).recorders.items():
             try:
-                recorder.initialize(teachers)
-            except AssertionError as error:
+                if not isinstance(recorder, MultiTeacherOutputsRecorder):
+                    check_stock_source(recorder, model, owner)
+                recorder.initialize(model)
+            except ConfigError as error:
                 raise ConfigError(
-                    f'teacher_recorders.{name}: {error} Several teachers need '
-                    "type='mmrazor.MultiTeacherOutputs', or the name of one "
-                    'in front of the source') from None
+                    f'model.distiller.{key}.{name}.{error}') from None
 
     def begin_step(self, step: int) -> List[str]:
         """Decide which teachers run in this step, before any of them does.

@@ -1,4 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
+from .sources import check_stock_source, refuse_source
 
-__all__ = ['MultiTeacherOutputsRecorder']
+__all__ = [
+    'MultiTeacherOutputsRecorder', 'check_stock_source', 'refuse_source'
+]

@@ -1,13 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from functools import partial
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from mmrazor.models.task_modules import ModuleOutputsRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
-from mmdgkd.errors import ConfigError
+from .sources import refuse_source
 
 
 @TASK_UTILS.register_module()
@@ -35,24 +35,37 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
         for name, teacher in model.items():
             modules = dict(teacher.named_modules())
             if self.source not in modules:
-                raise ConfigError(
-                    f'teacher_recorders: source="{self.source}" is no module '
-                    f'of teacher "{name}" (its parts: '
-                    f'{", ".join(key for key, _ in teacher.named_children())}'
-                    ')')
+                raise refuse_source(self.source, teacher, modules,
+                                    f'teacher "{name}"')
             modules[self.source].register_forward_hook(
                 partial(self._record, name))
 
     def _record(self, name: str, module: nn.Module, inputs: tuple,
                 outputs: Any) -> None:
-        if not self.recording:
-            return
+        if self.recording:
+            self.record(name, outputs)
+
+    def record(self, name: str, outputs: Any) -> None:
+        """Take down one call of the source.
+
+        Args:
+            name (str): The teacher.
+            outputs (Any): What it has put out.
+        """
         # Call number k of each teacher goes into record number k.
         for record in self.data_buffer:
             if name not in record:
                 record[name] = outputs
                 return
         self.data_buffer.append({name: outputs})
+
+    def records_of(self, name: str) -> List[Any]:
+        """What has been taken down of one teacher, call by call.
+
+        Args:
+            name (str): The teacher.
+        """
+        return [record[name] for record in self.data_buffer if name in record]
 
     def supply(self, outputs: Dict[str, torch.Tensor]) -> None:
         """Put this in place of what has been recorded.

@@ -1,4 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from collections import OrderedDict
+
 import pytest
 import torch
 from mmrazor.registry import MODELS
@@ -45,20 +47,42 @@ def test_two_policies_are_refused():
         make(connectors=dict(one=drop, two=dict(drop)))
 
 
-def test_a_missing_module_names_the_teacher():
-    with pytest.raises(ConfigError, match='no module of teacher "empty"'):
+def test_a_missing_module_names_the_key_and_the_teacher():
+    with pytest.raises(
+            ConfigError,
+            match='model.distiller.teacher_recorders.out.source: "fc" is no '
+            'module of teacher "empty"'):
         make().prepare_from_teacher(teachers('a', 'empty'))
+
+
+def test_a_missing_module_of_the_student():
+    recorder = dict(out=dict(type='mmrazor.ModuleOutputs', source='fd'))
+    with pytest.raises(
+            ConfigError,
+            match='model.distiller.student_recorders.out.source: "fd" is no '
+            'module of the student; similar: fc'):
+        make(student_recorders=recorder).prepare_from_student(
+            nn.Sequential(OrderedDict(fc=nn.Linear(2, 2))))
 
 
 def test_a_stock_recorder_needs_the_name_of_a_teacher():
     recorder = dict(out=dict(type='mmrazor.ModuleOutputs', source='fc'))
     with pytest.raises(
             ConfigError,
-            match='teacher_recorders.out: "fc" is not '
-            'in the model. Several teachers need'):
+            match='model.distiller.teacher_recorders.out.source: "fc" begins '
+            'with none of the teachers a; .*, such as "a.fc"'):
         make(teacher_recorders=recorder).prepare_from_teacher(teachers('a'))
     recorder['out']['source'] = 'a.fc'
     make(teacher_recorders=recorder).prepare_from_teacher(teachers('a'))
+
+
+@pytest.mark.parametrize('name', ['kd', 'los_kd'])
+def test_a_loss_that_would_not_be_trained(name):
+    with pytest.raises(
+            ConfigError,
+            match=f'model.distiller.distill_losses.{name}: has no "loss" in '
+            f'its name, .* call it "loss_{name}"'):
+        make(distill_losses={name: dict(type='mmrazor.DenseKDLoss')})
 
 
 def test_a_teachers_name_must_not_be_summed():

@@ -57,5 +57,20 @@ def test_a_teacher_without_the_module_is_named(teachers):
     manager = RecorderManager(
         dict(fc=dict(type='mmrazor.MultiTeacherOutputs', source='fc')))
     with pytest.raises(
-            ConfigError, match='source="fc" is no module of teacher "odd"'):
+            ConfigError,
+            match='^source: "fc" is no module of teacher "odd"; its parts: 0'):
         manager.initialize(teachers)
+
+
+def test_calls_can_be_taken_down_again(teachers, manager):
+    recorder = manager.get_recorder('fc')
+    with manager:
+        teachers['ten'](torch.ones(1))
+    calls = recorder.records_of('ten')
+    assert recorder.records_of('one') == [] and len(calls) == 2
+    with manager:
+        for outputs in calls:
+            recorder.record('ten', outputs)
+        teachers['one'](torch.ones(1))
+    assert recorder.get_record_data() == {'one': 1, 'ten': 10}
+    assert recorder.records_of('ten') == calls
