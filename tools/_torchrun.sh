@@ -4,7 +4,7 @@
 set -euo pipefail
 tool=$1 config=$2 processes=$3
 here=$(dirname "$0")
-PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
+PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec python "$here/_launch.py" \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

@@ -3,6 +3,8 @@
 # Train with several processes on this machine, or on NNODES machines:
 #   bash tools/dist_train.sh CONFIG NUM_PROCS [flags of tools/train.py]
 # NUM_PROCS is the number of GPUs per machine, or of processes on the CPU.
+# SIGTERM, SIGUSR1 or Ctrl-C to it stop all processes, with a checkpoint and
+# exit code 75; on several machines, to one of them is enough.
 # Environment: NNODES, NODE_RANK, PORT, MASTER_ADDR.
 set -euo pipefail
 if [ $# -lt 2 ]; then
