@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import gc
 from typing import Any
 
 import torch
@@ -37,10 +38,17 @@ class FastNetworkHook(Hook):
         Only now: PyTorch fills tensors of another format in another order, so
         that the same seed would give other initial weights.
         """
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        wrapped = is_model_wrapper(runner.model)
+        model = runner.model.module if wrapped else runner.model
         network = getattr(model, 'architecture', model)
         if self.channels_last:
             network.to(memory_format=torch.channels_last)
+            if wrapped:
+                # DDP has laid out its buckets by the format of before, and
+                # would scatter the first gradients all over the weights.
+                runner.model = None
+                gc.collect()
+                runner.model = runner.wrap_model(
+                    runner.cfg.get('model_wrapper_cfg'), model)
         if self.compile:
             compile_network(network, 'custom_hooks.FastNetworkHook')
