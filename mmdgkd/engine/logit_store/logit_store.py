@@ -126,14 +126,18 @@ class LogitStore:
     def flush(self) -> None:
         """Write what is not written yet.
 
-        A row that cannot be written is computed again where it is needed: the
-        training goes on.
+        A row that cannot be written, or is not finite, is computed again where
+        it is needed: the training goes on.
         """
         while self._unwritten:
             teacher, views, form, logits, missing, event = (
                 self._unwritten.popleft())
             if event is not None:
                 event.synchronize()
+            # What a teacher says to spoiled images is not worth remembering.
+            missing = missing & torch.isfinite(logits).all(1).numpy()
+            if not missing.any():
+                continue
             try:
                 file = self._file(teacher, views) or self._make(
                     teacher, views, form)

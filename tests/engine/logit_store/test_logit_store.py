@@ -209,3 +209,16 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     assert store.recall(TEACHER, views(), CPU) is None
     kept = store.keep(TEACHER, views(), logits())
     assert torch.equal(kept, logits().half().float())
+
+
+def test_what_is_not_finite_is_not_remembered(store):
+    """Spoiled images once must not spoil the guide for ever."""
+    said = logits()
+    said[3, 1], said[5, 0] = float('nan'), float('inf')
+    store.recall(TEACHER, views(), CPU)
+    store.keep(TEACHER, views(), said)
+    assert store.recall(TEACHER, views([2, 3]), CPU) is None
+    assert store.recall(TEACHER, views([5]), CPU) is None
+    assert store.recall(TEACHER, views([2, 4]), CPU) is not None
+    store.keep(TEACHER, views([5]), logits([5]))
+    assert store.recall(TEACHER, views([4, 5]), CPU) is not None
