@@ -8,8 +8,9 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # With one kept, the old file would go before the new one is whole.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # Written whole or not at all; the second is for when the disk spoils one.
+    checkpoint=dict(
+        type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False))
 # With several processes: the same BN statistics on all of them.
@@ -17,7 +18,9 @@ custom_hooks = [
     dict(type='SyncBuffersHook'),
     dict(type='mmrazor.FastNetworkHook', channels_last=True),
     # Dropout and the like as a function of (seed, step, rank).
-    dict(type='mmrazor.StepSeedHook')
+    dict(type='mmrazor.StepSeedHook'),
+    # A loss that is not finite stops the training before it spoils weights.
+    dict(type='mmrazor.FiniteLossHook', max_skips=0)
 ]
 
 env_cfg = dict(

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from itertools import islice
 from typing import Any, Dict, Iterator, Optional, Sized, Tuple
 
 from mmengine.dataset import InfiniteSampler
@@ -42,14 +43,20 @@ class ViewSampler(Sampler):
                 'use DefaultSampler and more epochs')
         self.epoch = 0
         self._given = 0
+        self._first = 0
 
     def __iter__(self) -> Iterator[Tuple[int, int]]:
         """Iterate (epoch, index), both counted from 0."""
+        first, self._first = self._first, 0
         if not isinstance(self.sampler, InfiniteSampler):
-            for index in self.sampler:
+            for index in islice(self.sampler, first, None):
                 yield self.epoch, index
             return
         inner: Any = self.sampler
+        if first:
+            # It goes on where its last iterator has stopped.
+            inner.indices = islice(inner._indices_of_rank(), first, None)
+            self._given = first
         for index in inner:
             place = self._given * inner.world_size + inner.rank
             self._given += 1
@@ -57,6 +64,16 @@ class ViewSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self.sampler)
+
+    def start_at(self, first: int) -> None:
+        """Leave out the first samples of this rank in the next iteration.
+
+        An endless sampler begins from its very start before that.
+
+        Args:
+            first (int): How many.
+        """
+        self._first = first
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that begins.

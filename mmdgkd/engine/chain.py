@@ -2,13 +2,16 @@
 """What is trained by whom: pure data, nothing is built here."""
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
 from .logit_store import check_form
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
-_CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store')
+_CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
+               'save_as')
+_FORMATS = ('pth', 'safetensors')
 _VIEW_KEYS = ('seed', 'num_views')
 _STORE_KEYS = ('store_dir', 'dtype', 'top_k')
 _NETWORK_KEYS = ('model', 'ckpt_path', 'stage')
@@ -50,6 +53,8 @@ class Chain:
         logit_store (dict, optional): ``store_dir``, by default ``logits`` in
             the work dir, ``dtype`` and ``top_k``, see ``LogitStore``.
             Defaults to None: guides are run each time.
+        save_as (str): Format, and ending, of the files of trained networks,
+            ``'pth'`` or ``'safetensors'``. Defaults to ``'pth'``.
     """
 
     networks: Tuple[Network, ...]
@@ -58,6 +63,7 @@ class Chain:
     metric: Optional[str] = None
     views: Optional[Dict] = field(default_factory=dict)
     logit_store: Optional[Dict] = None
+    save_as: str = 'pth'
 
     @classmethod
     def from_cfg(cls, cfg: Optional[Mapping]) -> 'Chain':
@@ -67,7 +73,7 @@ class Chain:
             cfg (Mapping): ``networks``, a dict from names to networks or a
                 list of networks with names, where None leaves one out;
                 ``guidance``, by default ``'dense'``; ``metric``; ``views``;
-                and ``logit_store``.
+                ``logit_store``; and ``save_as``.
 
         Raises:
             ConfigError: For whatever does not make a chain.
@@ -98,7 +104,8 @@ class Chain:
                 raise ConfigError('chain.logit_store: remembers the logits of '
                                   'views, but chain.views is None; leave that '
                                   'out')
-        return cls(networks, guidance, guides, cfg.get('metric'), views, store)
+        return cls(networks, guidance, guides, cfg.get('metric'), views, store,
+                   _read_format(cfg.get('save_as', 'pth')))
 
     @property
     def names(self) -> List[str]:
@@ -128,6 +135,8 @@ class Chain:
             logit_store=self.logit_store)
         if self.metric:
             cfg['metric'] = self.metric
+        if self.save_as != 'pth':
+            cfg['save_as'] = self.save_as
         return cfg
 
     def require(self, name: str, key: str) -> Network:
@@ -292,6 +301,16 @@ def _read_store(cfg: Any) -> Dict:
     cfg = dict(cfg)
     check_form(cfg.get('dtype', 'float16'), cfg.get('top_k'))
     return cfg
+
+
+def _read_format(name: Any) -> str:
+    if name not in _FORMATS:
+        raise ConfigError(f'chain.save_as: {name!r} must be one of '
+                          f'{", ".join(map(repr, _FORMATS))}')
+    if name == 'safetensors' and find_spec('safetensors') is None:
+        raise ConfigError("chain.save_as: 'safetensors' needs a package: "
+                          'pip install safetensors')
+    return name
 
 
 def _refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:

@@ -1,44 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The trained network alone, as a file that MMPretrain loads."""
-import os
 import os.path as osp
-import re
-import zipfile
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
+from mmdgkd.fileio import read_checkpoint, whole_file, write_weights
+from mmdgkd.models.utils import check_weights, network_weights
 from mmdgkd.version import __version__
-from .files import whole_file
-
-
-def latest_checkpoint(stage_dir: str) -> Optional[str]:
-    """The checkpoint from which a stage goes on.
-
-    MMEngine notes its absolute path, but the folder may have moved since, and
-    it writes in place, so that a kill leaves half a file behind: the note is
-    not needed, and what is not whole does not count.
-
-    Args:
-        stage_dir (str): The folder of the stage.
-
-    Returns:
-        str, optional: None if there is none.
-    """
-    names = os.listdir(stage_dir) if osp.isdir(stage_dir) else []
-    steps = [(int(found[1]), found[0])
-             for found in (re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', name)
-                           for name in names) if found]
-    for _, name in sorted(steps, reverse=True):
-        path = osp.join(stage_dir, name)
-        # The table of contents of a zip file is at its end.
-        if zipfile.is_zipfile(path):
-            return path
-    return None
 
 
 def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
@@ -50,7 +21,8 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
         checkpoint_file (str): The last checkpoint of the stage.
         model (nn.Module): The network, on whatever device, to check against.
         alone (Config): The config of the network alone, written beside.
-        path (str): The file to write, ``<network>.pth``.
+        path (str): The file to write, ``<network>.pth`` or
+            ``<network>.safetensors``.
         meta (dict): Facts for its ``meta``, of plain types.
         unit (str): What the training is counted by, ``'epoch'`` or ``'iter'``.
         step (int): The last one of the training.
@@ -82,7 +54,6 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
         dataset_meta=dataset_meta)
     # The memory format of the training is nobody else's business.
     weights = {key: data.contiguous() for key, data in weights.items()}
-    with whole_file(path, 'wb') as file:
-        torch.save(dict(state_dict=weights, meta=facts), file)
+    write_weights(path, weights, facts)
     with whole_file(osp.splitext(path)[0] + '.py') as file:
         file.write(alone.pretty_text)

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from mmengine.dist import is_main_process
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio import sha256_of, whole_file
 from .chain import Chain
-from .files import sha256_of, whole_file
 
 VERSION = 1
 
@@ -114,8 +114,7 @@ class Ledger:
         (self.data if name is None else self[name]).update(entries)
         if is_main_process():
             with whole_file(self.path) as file:
-                json.dump(self.data, file, indent=1)
-                file.write('\n')
+                file.write(json.dumps(self.data, indent=1) + '\n')
 
     def record(self, name: str, metric: str, step: int, value: float) -> None:
         """Note a validation of a stage.

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import contextlib
 import os.path as osp
 from typing import Dict, Optional, Tuple
 
@@ -9,19 +10,21 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmrazor.registry import RUNNERS
 
-from mmdgkd.errors import ConfigError
+from mmdgkd.errors import ConfigError, TrainingStopped
+from mmdgkd.fileio import no_room_in_words, whole_file
 from mmdgkd.models.utils import load_weights
 from .chain import Chain
+from .checkpoints import latest_checkpoint
 from .distributed import fit_to_device, start_processes
-from .export import export_network, latest_checkpoint
-from .files import whole_file
-from .hooks import ChainProgressHook, LedgerHook, progress_of
+from .export import export_network
+from .hooks import ChainProgressHook, LedgerHook, StopHook, progress_of
 from .inspection import NetworkFacts, build_network, inspect_chain
 from .ledger import Ledger, file_entry
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
 from .stage_config import fingerprint, named_config, network_config
+from .stopping import StopSignals
 from .work_dir import WorkDir
-from .workers import release
+from .workers import release, released
 
 
 @RUNNERS.register_module()
@@ -103,11 +106,19 @@ class ChainRunner:
             ConfigError: If the work dir is in use and ``resume`` is off, if a
                 finished stage or one of its files has changed, or if a guide
                 is not trained yet.
+            TrainingError: If the training cannot go on: a loss is not finite,
+                or the disk is full.
+            TrainingStopped: If a signal has stopped it, see
+                :class:`StopSignals`.
         """
         resume = bool(self.cfg.get('resume'))
-        plan = self.plan(resume)  # checks all, before anything is written
-        self.work.make()
-        with self.work.lock():
+        with contextlib.ExitStack() as stack:
+            signals = stack.enter_context(StopSignals())
+            # This checks all, before anything is written.
+            plan = self.plan(resume)
+            self.work.make()
+            stack.enter_context(no_room_in_words(self.work.path))
+            stack.enter_context(self.work.lock())
             # A run that has ended since may have left another ledger.
             self.work.reload()
             todo = self.work.todo(resume, self.only)
@@ -119,7 +130,11 @@ class ChainRunner:
             self.work.begin()
             self.log(f'The chain in {self.work.path}:\n{plan}')
             for name in todo:
-                self._train_stage(name)
+                if signals.decide():
+                    raise TrainingStopped(
+                        f'stopped by {signals.name} before the stage "{name}"'
+                        '; add --resume to go on')
+                self._train_stage(name, signals)
         table = result_table(self.chain, self.facts, self.work.ledger)
         self.log(f'The chain in {self.work.path}:\n{table}')
         return self.work.ledger
@@ -189,7 +204,7 @@ class ChainRunner:
                 file_mode='a')
         self._logger.info(message)
 
-    def _train_stage(self, name: str) -> None:
+    def _train_stage(self, name: str, signals: StopSignals) -> None:
         work, ledger = self.work, self.work.ledger
         stage = work.stage_config(name)
         checkpoint = latest_checkpoint(work.folder(name))
@@ -215,15 +230,21 @@ class ChainRunner:
             # The Runner has written it with what holds for this run alone.
             with whole_file(stage.filename) as file:
                 file.write(stage.pretty_text)
-        runner.register_hook(LedgerHook(ledger, name, self.chain.metric))
+        record = LedgerHook(ledger, name, self.chain.metric)
+        runner.register_hook(record)
         runner.register_hook(self._progress_hook(name))
-        runner.train()
-        barrier()
-        if is_main_process():
-            self._finish_stage(name, progress_of(runner))
-        barrier()
-        work.reload()
-        release(runner)
+        runner.register_hook(StopHook(signals))
+        with released(runner):
+            try:
+                runner.train()
+            except TrainingStopped:
+                record.note_time()
+                raise
+            barrier()
+            if is_main_process():
+                self._finish_stage(name, progress_of(runner))
+            barrier()
+            work.reload()
 
     def _finish_stage(self, name: str, progress: Tuple) -> None:
         """Write the trained network, and only then say that it is done."""

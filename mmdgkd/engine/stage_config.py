@@ -82,6 +82,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
             ]
     if chain.views is not None:
         _say_views(stage, chain.views, seed_of(cfg))
+    _make_resumable(stage)
     stage.model = model
     stage.work_dir = osp.join(work_dir, name)
     stage.experiment_name = name
@@ -227,6 +228,22 @@ def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
     if _type_of(sampler) != 'ViewSampler':
         loader['sampler'] = dict(
             type='mmpretrain.ViewSampler', sampler=sampler)
+
+
+def _make_resumable(stage: Config) -> None:
+    """Loops and checkpoints from which a stage goes on to the same bits."""
+    train_cfg = dict(stage.get('train_cfg') or {})
+    if train_cfg and 'type' not in train_cfg:
+        by_epoch = train_cfg.pop('by_epoch', True)
+        kind = 'ResumableEpochLoop' if by_epoch else 'ResumableIterLoop'
+        stage.train_cfg = dict(train_cfg, type=f'mmrazor.{kind}')
+    hooks = dict(stage.get('default_hooks') or {})
+    checkpoint = hooks.get('checkpoint', {})
+    if checkpoint is not None and checkpoint.get(
+            'type', 'CheckpointHook') == 'CheckpointHook':
+        hooks['checkpoint'] = dict(
+            checkpoint, type='mmrazor.AtomicCheckpointHook')
+        stage.default_hooks = hooks
 
 
 def _type_of(cfg: Mapping[str, Any]) -> str:

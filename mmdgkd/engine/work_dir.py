@@ -13,9 +13,9 @@ from mmengine.dist import is_main_process
 from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio import remove_parts, sha256_of
 from .chain import Chain
-from .export import latest_checkpoint
-from .files import sha256_of
+from .checkpoints import checkpoints_of, latest_checkpoint
 from .ledger import Ledger, file_entry
 from .stage_config import differences, fingerprint, named_config, stage_config
 
@@ -63,7 +63,10 @@ class WorkDir:
         self.ledger = Ledger.open(self.path, self.chain)
 
     def begin(self) -> None:
-        """Note in the ledger with what the chain is trained."""
+        """Tidy up, and note in the ledger with what the chain is trained."""
+        if is_main_process():
+            for folder in (self.path, *map(self.folder, self.chain.names)):
+                remove_parts(folder)
         for network in self.chain.networks:
             if network.ckpt_path:
                 path = self.file_of(network.name)
@@ -84,7 +87,7 @@ class WorkDir:
 
     def own_file(self, name: str) -> str:
         """Where the trained network of a stage belongs."""
-        return osp.join(self.path, name, f'{name}.pth')
+        return osp.join(self.path, name, f'{name}.{self.chain.save_as}')
 
     def file_of(self, name: str) -> Optional[str]:
         """The file of a network's weights, if there is one by now."""
@@ -168,6 +171,8 @@ class WorkDir:
                 self._check_guides(name, fresh)
                 if self._is_whole(name):
                     finished.append(name)
+                else:
+                    latest_checkpoint(self.folder(name))
         todo = [name for name in names if name not in finished]
         if only is not None:
             for guide in self.chain.guides[only]:
@@ -183,7 +188,7 @@ class WorkDir:
         if self.chain[name].ckpt_path:
             return False
         return osp.exists(self.own_file(name)) or bool(
-            latest_checkpoint(self.folder(name)))
+            checkpoints_of(self.folder(name)))
 
     def _check_config(self, name: str) -> None:
         """Refuse to go on with another config than the stage began with."""
@@ -197,7 +202,13 @@ class WorkDir:
             return
         old = osp.join(folder, 'config.py')
         if osp.exists(old):
-            lines = differences(Config.fromfile(old), stage)
+            try:
+                lines = differences(Config.fromfile(old), stage)
+            except Exception as error:
+                lines = [
+                    'config.py does not load, so that it cannot be said '
+                    f'what ({type(error).__name__})'
+                ]
             lines = lines or ['config.py was edited']
         else:
             lines = ['config.py is gone, so that it cannot be said what']

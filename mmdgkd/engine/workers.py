@@ -1,7 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import contextlib
 import gc
+import traceback
+from typing import Iterator
 
 from mmengine.runner import Runner
+
+from mmdgkd.errors import TrainingError, TrainingStopped
 
 
 def release(runner: Runner) -> None:
@@ -21,3 +26,20 @@ def release(runner: Runner) -> None:
             if getattr(holder, name, None) is not None:
                 setattr(holder, name, None)
     gc.collect()
+
+
+@contextlib.contextmanager
+def released(runner: Runner) -> Iterator[None]:
+    """Release a Runner when it has done its work, or has been stopped.
+
+    Args:
+        runner (Runner): It must not be used any more after that.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, TrainingError, TrainingStopped) as error:
+        # The iterators are held by what was called.
+        traceback.clear_frames(error.__traceback__)
+        release(runner)
+        raise
+    release(runner)

@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
-from mmdgkd.engine.files import sha256_of
+from mmdgkd.engine.checkpoints import latest_checkpoint
+from mmdgkd.fileio import sha256_of
 
 NAMES = ['resnet20', 'resnet14', 'resnet8']
 
@@ -293,23 +294,51 @@ def test_a_lost_network_is_not_written_under_another_config(copied):
         ChainRunner(copied).train()
 
 
-def test_half_a_checkpoint_does_not_count(copied):
-    set_state(copied.work_dir, 'resnet8', 'running')
-    folder = osp.join(copied.work_dir, 'resnet8')
+def make_half_trained(cfg, *damaged):
+    """Have the last stage go on from its checkpoints, some of them cut off."""
+    set_state(cfg.work_dir, 'resnet8', 'running')
+    folder = osp.join(cfg.work_dir, 'resnet8')
     os.remove(osp.join(folder, 'resnet8.pth'))
-    before = weights_of(copied.work_dir, 'resnet14')
-    for epoch in (1, 2):
-        path = osp.join(folder, f'epoch_{epoch}.pth')
+    paths = [osp.join(folder, f'epoch_{epoch}.pth') for epoch in damaged]
+    for path in paths:
         with open(path, 'r+b') as file:
             file.truncate(os.path.getsize(path) // 2)
-        if epoch == 1:
-            continue
-        # Both are torn: the stage begins anew.
-        ledger = ChainRunner(copied).train()
+    return paths
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(copied):
+    before = weights_of(copied.work_dir, 'resnet8')
+    path, = make_half_trained(copied, 2)
+    ledger = ChainRunner(copied).train()
     assert ledger['resnet8']['state'] == 'done'
-    assert all(
-        torch.equal(value, before[key])
-        for key, value in weights_of(copied.work_dir, 'resnet14').items())
+    with open(osp.join(copied.work_dir, 'chain.log')) as file:
+        said = file.read()
+    assert f'{path!r} is damaged; going on from ' in said
+    for key, value in weights_of(copied.work_dir, 'resnet8').items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_a_flipped_bit_is_noticed(copied):
+    folder = osp.join(copied.work_dir, 'resnet8')
+    before = weights_of(copied.work_dir, 'resnet8')
+    make_half_trained(copied)
+    path = osp.join(folder, 'epoch_2.pth')
+    with open(path, 'r+b') as file:
+        file.seek(os.path.getsize(path) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    torch.load(path)  # PyTorch does not notice
+    assert latest_checkpoint(folder) == osp.join(folder, 'epoch_1.pth')
+    ChainRunner(copied).train()
+    for key, value in weights_of(copied.work_dir, 'resnet8').items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_without_a_whole_checkpoint_nothing_is_trained_over(copied):
+    make_half_trained(copied, 1, 2)
+    with pytest.raises(ConfigError, match='is damaged, and there is no older'):
+        ChainRunner(copied).train()
 
 
 def test_a_config_in_a_checkpoint_is_not_executed(copied, tmp_path):

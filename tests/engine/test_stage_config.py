@@ -69,7 +69,8 @@ def test_delete_replaces_instead_of_merging():
     cfg = config()
     cfg.chain.networks.s.stage = dict(
         train_cfg=dict(_delete_=True, max_iters=7))
-    assert stage(cfg).train_cfg == dict(max_iters=7)
+    assert stage(cfg).train_cfg == dict(
+        type='mmrazor.ResumableEpochLoop', max_iters=7)
 
 
 def test_what_does_not_merge_or_is_missing():

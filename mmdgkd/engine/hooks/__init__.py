@@ -1,12 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .chain_progress_hook import ChainProgressHook
 from .fast_network_hook import FastNetworkHook
+from .finite_loss_hook import FiniteLossHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
 from .logit_store_hook import LogitStoreHook
 from .step_seed_hook import StepSeedHook
+from .stop_hook import StopHook
 
 __all__ = [
-    'ChainProgressHook', 'FastNetworkHook', 'LazyRuntimeInfoHook',
-    'LedgerHook', 'LogitStoreHook', 'StepSeedHook', 'progress_of'
+    'AtomicCheckpointHook', 'ChainProgressHook', 'FastNetworkHook',
+    'FiniteLossHook', 'LazyRuntimeInfoHook', 'LedgerHook', 'LogitStoreHook',
+    'StepSeedHook', 'StopHook', 'progress_of'
 ]

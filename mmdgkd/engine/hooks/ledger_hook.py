@@ -54,18 +54,15 @@ class LedgerHook(Hook):
         self._start = time.monotonic()
         _, step, _ = progress_of(runner)
         known = self.ledger.rewind(self.name, step)
+        loop = runner.train_loop
+        if getattr(loop, 'begins_inside', False):
+            return
         if step and not known and runner.val_loop is not None:
-            loop = runner.train_loop
             due = step == loop.max_epochs if isinstance(
                 loop, EpochBasedTrainLoop) else step == loop.max_iters
             if due or (step >= loop.val_begin
                        and step % loop.val_interval == 0):
                 runner.val_loop.run()
-
-    def after_load_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Take out what MMEngine would execute: a config in the meta."""
-        if isinstance(checkpoint.get('meta'), dict):
-            checkpoint['meta'].pop('config', None)
 
     def after_val_epoch(self,
                         runner: Any,
@@ -79,16 +76,17 @@ class LedgerHook(Hook):
                               f'are: {", ".join(metrics)}')
         _, step, _ = progress_of(runner)
         self.ledger.record(self.name, name, step, float(metrics[name]))
-        self._note_time()
+        self.note_time()
 
     def after_train_epoch(self, runner: Any) -> None:
         """Count the seconds."""
-        self._note_time()
+        self.note_time()
 
     def after_train(self, runner: Any) -> None:
         """Count the seconds."""
-        self._note_time()
+        self.note_time()
 
-    def _note_time(self) -> None:
+    def note_time(self) -> None:
+        """Count the seconds up to now."""
         seconds = self._seconds + time.monotonic() - self._start
         self.ledger.update(self.name, seconds=round(seconds, 1))

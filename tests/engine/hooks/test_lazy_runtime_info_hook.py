@@ -53,6 +53,11 @@ def stage(trained, tmp_path):
     cfg.train_dataloader.batch_size = 10
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.logger.interval = 3
+    # On the CPU, where that is no waiting, it reads its verdict in each step.
+    cfg.custom_hooks = [
+        hook for hook in cfg.custom_hooks
+        if hook.type != 'mmrazor.FiniteLossHook'
+    ]
     return cfg
 
 

@@ -1,0 +1,117 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import logging
+import os.path as osp
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional
+
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmrazor.registry import HOOKS
+
+from mmdgkd.errors import TrainingError
+from ..bad_step import BadStep, StepGuard, describe, dump_step
+
+# So many iterations later an accelerator has long computed the answer.
+_LAG = 2
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Keeps a loss or gradient that is not finite out of the weights.
+
+    If a term of the loss or a gradient of any rank is NaN or infinite, no rank
+    updates: weights, optimizer and BN statistics stay what they were. The step
+    is skipped, or the training stops and says in which iteration, for which
+    samples and which terms; a dump reproduces the step
+    (``python -m mmdgkd.engine.bad_step``).
+
+    No step waits for the device: whether an update counts is decided there,
+    and the host reads it two iterations later. On the CPU it knows at once.
+
+    Args:
+        max_skips (int): So many bad steps in a row are skipped, with a
+            warning; one more stops the training. Defaults to 0.
+    """
+
+    # Before whatever looks at the weights or saves them.
+    priority = 'VERY_HIGH'
+
+    def __init__(self, max_skips: int = 0) -> None:
+        if not (isinstance(max_skips, int) and max_skips >= 0):
+            raise ValueError(f'FiniteLossHook.max_skips: {max_skips!r} must '
+                             'be a whole number, 0 or more')
+        self.max_skips = max_skips
+        self._guard: Optional[StepGuard] = None
+        self._steps: Deque[BadStep] = deque()
+        self._row = 0
+
+    def before_train(self, runner: Any) -> None:
+        """Watch the model's losses and the optimizer's steps."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        wrapper = runner.optim_wrapper
+        optimizers = [wrapper.optimizer] if isinstance(
+            wrapper, OptimWrapper) else [
+                part.optimizer for part in wrapper.optim_wrappers.values()
+            ]
+        self._guard = StepGuard(model, optimizers, self.max_skips)
+        self._steps.clear()
+        self._row = 0
+
+    def before_train_iter(self,
+                          runner: Any,
+                          batch_idx: int,
+                          data_batch: Any = None) -> None:
+        """Remember what a forward changes beside the weights."""
+        self._guard.begin()
+
+    def after_train_iter(self,
+                         runner: Any,
+                         batch_idx: int,
+                         data_batch: Any = None,
+                         outputs: Optional[Dict] = None) -> None:
+        """Judge the step, or one that was long ago."""
+        wrapper = runner.optim_wrapper
+        ended = isinstance(wrapper, OptimWrapper) and wrapper.should_update()
+        step = self._guard.end(ended)
+        if step is None:
+            return
+        step.iteration, step.epoch = runner.iter, runner.epoch
+        self._steps.append(step)
+        lag = 0 if step.is_known else _LAG
+        while len(self._steps) > lag:
+            self._judge(runner, self._steps.popleft())
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
+        """Judge what is not judged yet, lest it be saved as done."""
+        while self._steps:
+            self._judge(runner, self._steps.popleft())
+
+    def after_train(self, runner: Any) -> None:
+        """Judge the last steps."""
+        self.before_save_checkpoint(runner, {})
+        self._guard.release()
+
+    def _judge(self, runner: Any, step: BadStep) -> None:
+        if not step.is_bad():
+            self._row = 0
+            return
+        self._row += 1
+        reports: List[Dict] = [step.report()]
+        if get_world_size() > 1:
+            reports = all_gather_object(reports[0])
+        what = describe(osp.basename(runner.work_dir), step, reports)
+        if self._row <= self.max_skips:
+            runner.logger.log(
+                logging.WARNING,
+                f'{what}; the step is skipped ({self._row} in a row, at most '
+                f'{self.max_skips})')
+            return
+        path = osp.join(runner.work_dir, f'bad_step_{step.iteration + 1}',
+                        f'rank_{get_rank()}.pth')
+        dump_step(path, runner, step)
+        raise TrainingError(
+            f'{what}; the weights are as before it; '
+            f'python -m mmdgkd.engine.bad_step {path} repeats the step')

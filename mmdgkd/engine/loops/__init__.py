@@ -1,0 +1,5 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .resumable_epoch_loop import ResumableEpochLoop
+from .resumable_iter_loop import ResumableIterLoop
+
+__all__ = ['ResumableEpochLoop', 'ResumableIterLoop']

@@ -1,0 +1,74 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any
+
+from mmengine.dataset import InfiniteSampler
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from mmrazor.registry import LOOPS
+
+from .position import begin_at
+
+
+@LOOPS.register_module()
+class ResumableIterLoop(IterBasedTrainLoop):
+    """MMEngine's loop over iterations, which reads nothing again.
+
+    MMEngine's own reads all batches up to the one with which it goes on. Here
+    a :class:`ViewSampler` begins there. With another endless sampler it is as
+    in MMEngine, with others it reads the batches of one epoch at most.
+
+    Args:
+        **kwargs: As for MMEngine's ``IterBasedTrainLoop``.
+    """
+
+    def run(self) -> Any:
+        """Launch training."""
+        if self._iter:
+            self.dataloader_iterator = _Later(self, self._iter)
+        return super().run()
+
+
+class _Later:
+    """The batches from some iteration on.
+
+    MMEngine's loop first takes what was trained with before, and throws it
+    away: it gets nothing, at no cost. Only then is the data loader placed,
+    after all hooks have told its sampler the epoch with which a run begins.
+
+    Args:
+        loop (ResumableIterLoop): The loop.
+        done (int): Number of iterations that are done.
+    """
+
+    def __init__(self, loop: ResumableIterLoop, done: int) -> None:
+        self._loop = loop
+        self._done = done
+        self._left = done
+        self._iterator: Any = None
+
+    def __iter__(self) -> '_Later':
+        return self
+
+    def __next__(self) -> Any:
+        if self._left:
+            self._left -= 1
+            return None
+        if self._iterator is None:
+            self._iterator = self._placed()
+        return next(self._iterator)
+
+    def _placed(self) -> _InfiniteDataloaderIterator:
+        dataloader = self._loop.dataloader
+        sampler = dataloader.sampler
+        inner = getattr(sampler, 'sampler', sampler)
+        epoch, batches = 0, self._done
+        if not isinstance(inner, InfiniteSampler):
+            epoch, batches = divmod(self._done, len(dataloader))
+        if epoch:
+            sampler.set_epoch(epoch)
+        skip = 0 if begin_at(dataloader, batches) else batches
+        iterator = _InfiniteDataloaderIterator(dataloader)
+        iterator._epoch = epoch
+        for _ in range(skip):
+            next(iterator)
+        return iterator

@@ -1,0 +1,132 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Being asked to stop, and agreeing on it with the other ranks."""
+import atexit
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from typing import Any, Dict, Optional
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+
+# What Slurm sends before it preempts, what schedulers and people send.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+_active = 0
+_mask: Any = None
+
+
+class StopSignals:
+    """While it is entered, signals ask the run to stop instead of ending it.
+
+    A second Ctrl-C ends it at once. Processes that are forked meanwhile, such
+    as the workers of data loaders, do not get these signals: Slurm and
+    terminals send them to all processes, and an iteration cannot be finished
+    without its data.
+    """
+
+    def __init__(self) -> None:
+        self.received: Optional[signal.Signals] = None
+        self._before: Dict[int, Any] = {}
+        self._group: Any = None
+        self._work: Any = None
+        self._votes = torch.zeros(1)
+
+    def __enter__(self) -> 'StopSignals':
+        global _active
+        _active += 1
+        # The last one that is registered runs first: before Python's own.
+        atexit.unregister(_end_workers)
+        atexit.register(_end_workers)
+        # Python lets only the main thread have handlers.
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        global _active
+        _active -= 1
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, _: Any) -> None:
+        if number == signal.SIGINT and self.received is not None:
+            raise KeyboardInterrupt
+        if self.received is None and get_rank() == 0:
+            # Not by print or a logger, which may be what it interrupts.
+            os.write(
+                sys.__stderr__.fileno() if sys.__stderr__ else 2,
+                f'\n{signal.Signals(number).name}: the iteration is finished '
+                'and a checkpoint written; Ctrl-C stops at once\n'.encode())
+        self.received = signal.Signals(number)
+
+    def vote(self) -> bool:
+        """Whether all ranks stop now; to be called on all of them.
+
+        It waits for none: what counts is what the ranks had received when
+        this was called the last time.
+        """
+        if get_world_size() == 1:
+            return self.received is not None
+        stop = self._result()
+        self._ask()
+        return stop
+
+    def decide(self) -> bool:
+        """Whether all ranks stop now, waiting for the answers of all."""
+        if get_world_size() == 1:
+            return self.received is not None
+        before = self._result()
+        self._ask()
+        return self._result() or before
+
+    def _ask(self) -> None:
+        # On the CPU beside whatever the ranks train with: no device waits.
+        if self._group is None:
+            self._group = torch.distributed.new_group(backend='gloo')
+        self._votes = torch.tensor([float(self.received is not None)])
+        self._work = torch.distributed.all_reduce(
+            self._votes, group=self._group, async_op=True)
+
+    def _result(self) -> bool:
+        work, self._work = self._work, None
+        if work is None:
+            return False
+        work.wait()
+        return bool(self._votes)
+
+    @property
+    def name(self) -> str:
+        """Name of the signal, also where another rank has received it."""
+        return self.received.name if self.received else 'a signal'
+
+
+def _end_workers() -> None:
+    """End what is left of the workers when this process ends.
+
+    Python would ask them by a SIGTERM, which they do not get, and wait.
+    """
+    # PyTorch raises an error wherever a worker dies.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in multiprocessing.active_children():
+        if worker.daemon:
+            worker.kill()
+
+
+def _before_fork() -> None:
+    global _mask
+    if _active:
+        _mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _after_fork() -> None:
+    global _mask
+    if _mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+        _mask = None
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
