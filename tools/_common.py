@@ -77,9 +77,12 @@ def load_config(args: argparse.Namespace) -> Any:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print the user's mistakes as one line, without a traceback.
+    """Print what is no programming error as one line, without a traceback.
 
-    At the end of what has succeeded the processes, if several, part in order.
+    The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
+    training cannot go on, 75 a signal has stopped it (--resume goes on), 130
+    a second Ctrl-C. At the end of what has succeeded, or was stopped, the
+    processes part in order, if there are several.
     """
     try:
         yield
@@ -92,10 +95,32 @@ def one_line_errors() -> Iterator[None]:
         if 'mmdgkd needs' not in str(error) and 'mmcls' not in str(error):
             raise
         sys.exit(f'error: {error}')
-    except ValueError as error:
-        # ConfigError cannot be imported here: the import may be what fails.
-        if type(error).__name__ != 'ConfigError':
+    except KeyboardInterrupt:
+        _exit('stopped at once; --resume goes on from the last checkpoint',
+              130)
+    except Exception as error:
+        # The classes cannot be imported here: the import may be what fails.
+        code = getattr(error, 'exit_code', None)
+        if code is None:
             raise
-        if os.environ.get('RANK', '0') == '0':
-            print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        if code == 75:
+            _exit(str(error), code, together=True)
+        _exit(f'error: {error}', code)
+
+
+def _exit(message: str, code: int, together: bool = False) -> None:
+    """Say why on the first rank, and end this process."""
+    if os.environ.get('RANK', '0') == '0':
+        print(message, file=sys.stderr)
+    if 'torch.distributed' in sys.modules:
+        from mmengine.dist import is_distributed
+        if is_distributed() and together:
+            from mmdgkd.engine import end_processes
+            end_processes()
+        elif is_distributed():
+            # The other ranks may wait for this one in vain, and so would it
+            # for them: their launcher ends them all.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)

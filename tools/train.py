@@ -1,5 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Train a chain, or anything else that MMEngine's Runner trains."""
+"""Train a chain, or anything else that MMEngine's Runner trains.
+
+Exit codes: 0 done; 2 a mistake in the config or in a file; 3 the training
+cannot go on (a loss that is not finite, a full disk); 75 stopped by SIGTERM,
+SIGUSR1 or Ctrl-C with a checkpoint, --resume goes on; 130 stopped at once by a
+second Ctrl-C.
+"""
 import argparse
 
 from _common import add_common_arguments, load_config, one_line_errors
@@ -7,7 +13,9 @@ from _common import add_common_arguments, load_config, one_line_errors
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_arguments(parser)
     parser.add_argument(
         '--resume',
@@ -30,7 +38,12 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
-    from mmdgkd.engine import ChainRunner, fit_to_device, start_processes
+    from mmdgkd.engine import (ChainRunner, StopHook, StopSignals,
+                               fit_to_device, start_processes)
+    from mmdgkd.engine.checkpoints import latest_checkpoint
+    from mmdgkd.engine.load_check import check_load_from
+    from mmdgkd.engine.workers import released
+    from mmdgkd.fileio import no_room_in_words
 
     cfg = load_config(args)
     cfg.resume = args.resume or bool(cfg.get('resume'))
@@ -46,7 +59,16 @@ def main() -> None:
                     'configs/dgkd/')
         start_processes(cfg.launcher, cfg.get('env_cfg', {}))
         fit_to_device(cfg)
-        Runner.from_cfg(cfg).train()
+        if cfg.resume and cfg.get('load_from') is None:
+            # The newest that is whole; MMEngine takes the last one written.
+            cfg.load_from = latest_checkpoint(cfg.work_dir)
+        runner = Runner.from_cfg(cfg)
+        if not cfg.resume:
+            check_load_from(runner.model, cfg.get('load_from'))
+        with no_room_in_words(cfg.work_dir), StopSignals() as signals:
+            runner.register_hook(StopHook(signals))
+            with released(runner):
+                runner.train()
         return
     runner = ChainRunner(cfg, only=args.stage)
     if args.dry_run:

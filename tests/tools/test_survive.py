@@ -1,0 +1,104 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A killed chain comes to the same bytes, and the harness would notice."""
+import json
+import os
+import os.path as osp
+import sys
+
+import pytest
+import torch
+
+from mmdgkd.fileio import read_checkpoint, write_sealed
+
+SURVIVOR = 'tests/configs/survivor.py'
+NAMES = ('resnet20', 'resnet14', 'resnet8')
+
+
+@pytest.fixture
+def tools(monkeypatch, root):
+    """The modules of the tool."""
+    monkeypatch.syspath_prepend(str(root / 'tools'))
+    monkeypatch.chdir(root)
+    import _kill_points
+    import survive
+    return _kill_points, survive
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """A run that is never killed: its outcome."""
+    root = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
+    sys.path.insert(0, osp.join(root, 'tools'))
+    import _kill_points as tool
+    job = tool.Job(
+        osp.join(root, SURVIVOR), str(tmp_path_factory.mktemp('w') / 'whole'),
+        {})
+    assert tool.run(job)
+    counts = tool.counts_of(job)
+    assert all(counts[kind] for kind in tool.KINDS if kind != 'moment')
+    return tool.outcome(job.work_dir, NAMES)
+
+
+def killed(tools, tmp_path, *points, between=None, **options):
+    tool, _ = tools
+    job = tool.Job(SURVIVOR, str(tmp_path / 'killed'), options)
+    for point in points:
+        assert not tool.run(job, tool.KillPoint(*point)), point
+        if between:
+            between(job.work_dir)
+    assert tool.run(job)
+    return tool.outcome(job.work_dir, NAMES)
+
+
+def test_kills_leave_no_trace(tools, tmp_path, whole):
+    """One of each kind that writes, in a row."""
+    found = killed(tools, tmp_path, ('checkpoint', 4), ('iteration', 9),
+                   ('ledger', 6), ('logits', 7), ('stage', 2))
+    assert tools[0].differences(whole, found) == []
+    for part in ('network.head.fc.weight', 'metric.last', 'ema_state_dict.',
+                 'optimizer.state.0.momentum_buffer', 'param_schedulers.0.'):
+        assert any(part in key for key in whole), part
+
+
+def nudge_optimizer(work_dir):
+    """Change one tensor of the newest checkpoint, by the last bits."""
+    folder = osp.join(work_dir, 'resnet20')
+    names = [name for name in os.listdir(folder) if name.startswith('iter_')]
+    path = osp.join(folder, max(names, key=lambda name: int(name[5:-4])))
+    checkpoint = read_checkpoint(path, 'x')
+    buffer = checkpoint['optimizer']['state'][3]['momentum_buffer']
+    buffer.copy_(torch.nextafter(buffer, torch.full_like(buffer, 1e9)))
+    torch.save(checkpoint, path + '.new')
+    with open(path + '.new', 'rb') as new, open(path, 'wb') as old:
+        write_sealed(old, new.read())
+
+
+def test_it_notices_one_tensor_of_the_optimizer(tools, tmp_path, whole):
+    found = killed(tools, tmp_path, ('iteration', 12), between=nudge_optimizer)
+    differs = tools[0].differences(whole, found)
+    assert any(key.startswith('resnet20.optimizer') for key in differs)
+    assert any(key.startswith('resnet8.network') for key in differs)
+
+
+def test_it_notices_other_random_numbers(tools, tmp_path):
+    """Without the hook Dropout draws from wherever a generator stands."""
+    tool, _ = tools
+    options = {'custom_hooks.2.type': 'EmptyCacheHook'}
+    job = tool.Job(SURVIVOR, str(tmp_path / 'whole'), options)
+    assert tool.run(job)
+    expected = tool.outcome(job.work_dir, NAMES)
+    found = killed(tools, tmp_path, ('iteration', 8), **options)
+    assert any('network' in key for key in tool.differences(expected, found))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('ranks, kills', [(1, 10), (2, 6)])
+def test_random_kill_points(run_tool, tmp_path, ranks, kills):
+    done = run_tool('tools/survive.py', '--kills', kills, '--ranks', ranks,
+                    '--seed', 7, '--json', tmp_path / 'outcome.json')
+    result = json.loads((tmp_path / 'outcome.json').read_text())
+    assert sum(len(entry['kills']) for entry in result['runs']) == kills
+    assert not any(entry['differs'] for entry in result['runs'])
+    assert result['parts'] > 500
+    assert f'| all | {kills} | 0 of {len(result["runs"])} runs |' in (
+        done.stdout)

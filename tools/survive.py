@@ -1,0 +1,173 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Kill a chain at random points, resume it, and compare it with one that was
+never killed, byte by byte: weights, optimizer, averages, schedules, metrics.
+
+It trains in a folder of its own. Give a config of seconds, or make it one with
+--cfg-options; the default is small and has all that makes it hard.
+"""
+import argparse
+import json
+import os.path as osp
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from typing import Any, Dict, List, Optional, Tuple
+
+from _common import one_line_errors
+from _kill_points import (KINDS, Job, KillPoint, counts_of, differences,
+                          outcome, run)
+
+CONFIG = osp.join(
+    osp.dirname(osp.abspath(__file__)), '../tests/configs/survivor.py')
+# After so many kills a run is let go on to its end.
+IN_A_ROW = 5
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', nargs='?', default=CONFIG)
+    parser.add_argument('--kills', type=int, default=50)
+    parser.add_argument(
+        '--ranks', type=int, default=1, help='processes (default: 1)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the choice of kill points')
+    parser.add_argument(
+        '--kinds', nargs='+', choices=KINDS, default=list(KINDS))
+    parser.add_argument('--json', help='write the outcome there')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args()
+
+
+def survive(config: str,
+            kills: int,
+            ranks: int = 1,
+            seed: int = 0,
+            kinds: Tuple[str, ...] = KINDS,
+            options: Optional[Dict[str, Any]] = None,
+            folder: Optional[str] = None) -> Dict[str, Any]:
+    """Kill a chain so many times, and compare what comes of it.
+
+    Args:
+        config (str): The config of the chain.
+        kills (int): How often it is killed, in as many runs as that takes.
+        ranks (int): Number of processes. Defaults to 1.
+        seed (int): Of the choice of kill points. Defaults to 0.
+        kinds (tuple[str]): Where it may be killed. Defaults to anywhere.
+        options (dict, optional): As for ``--cfg-options``. Defaults to None.
+        folder (str, optional): Where to train. Defaults to None: in one that
+            is removed afterwards.
+
+    Returns:
+        dict: ``runs``, for each the ``kills`` and what ``differs``; the
+        number of ``parts`` that are compared in each.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = folder or scratch
+        options = options or {}
+        names = _names(config, options)
+        job = Job(config, osp.join(folder, 'whole'), options, ranks)
+        start = time.monotonic()
+        run(job)
+        seconds = time.monotonic() - start
+        counts = dict(counts_of(job), moment=int(1000 * seconds))
+        expected = outcome(job.work_dir, names)
+        # Not all kinds of points are in every chain.
+        kinds = tuple(kind for kind in kinds if counts.get(kind))
+        chooser = random.Random(seed)
+        runs: List[Dict] = []
+        left = kills
+        while left > 0:
+            job = Job(config, osp.join(folder, f'run_{len(runs)}'), options,
+                      ranks)
+            done, points = False, []
+            while not done and len(points) < min(IN_A_ROW, left):
+                point = _choose(chooser, kinds, counts, ranks)
+                done = run(job, point)
+                if not done:
+                    points.append(point)
+            if not done:
+                run(job)
+            if not points:
+                continue
+            found = differences(expected, outcome(job.work_dir, names))
+            runs.append(
+                dict(kills=[vars(point) for point in points], differs=found))
+            left -= len(points)
+            print(
+                f'{kills - left:3} kills: '
+                f'{", ".join(f"{p.kind} {p.number}" for p in points)}: '
+                f'{f"{len(found)} parts differ" if found else "equal"}',
+                flush=True)
+        return dict(ranks=ranks, seed=seed, parts=len(expected), runs=runs)
+
+
+def table_of(result: Dict[str, Any]) -> str:
+    """What was killed, how often, with what outcome.
+
+    Args:
+        result (dict): Of :func:`survive`.
+    """
+    killed: Dict[str, int] = Counter()
+    spoiled: Dict[str, int] = Counter()
+    for entry in result['runs']:
+        for point in entry['kills']:
+            killed[point['kind']] += 1
+            spoiled[point['kind']] += bool(entry['differs'])
+    lines = ['| killed at | times | in runs that differ |', '|---|---|---|']
+    for kind in KINDS:
+        if killed[kind]:
+            lines.append(f'| {kind} | {killed[kind]} | {spoiled[kind]} |')
+    bad = sum(bool(entry['differs']) for entry in result['runs'])
+    lines.append(f'| all | {sum(killed.values())} | {bad} of '
+                 f'{len(result["runs"])} runs |')
+    return '\n'.join(lines)
+
+
+def _names(config: str, options: Dict[str, Any]) -> List[str]:
+    from mmengine.config import Config
+
+    from mmdgkd.engine import Chain
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(options)
+    return [
+        network.name for network in Chain.from_cfg(cfg.get('chain')).networks
+        if not network.ckpt_path
+    ]
+
+
+def _choose(chooser: random.Random, kinds: Tuple[str, ...],
+            counts: Dict[str, int], ranks: int) -> KillPoint:
+    """A point that is likely to be reached by what is left of a run."""
+    kind = chooser.choice(kinds)
+    number = chooser.randint(1, max(1, counts[kind] // 2))
+    return KillPoint(
+        kind, number,
+        chooser.randrange(ranks) if kind in ('iteration', 'moment') else 0)
+
+
+def main() -> None:
+    """Kill, resume and compare what the command line says."""
+    args = parse_args()
+    result = survive(args.config, args.kills, args.ranks, args.seed,
+                     tuple(args.kinds), args.cfg_options)
+    print(table_of(result))
+    if args.json:
+        import torch
+        facts = dict(
+            config=osp.relpath(args.config), torch=torch.__version__, **result)
+        with open(args.json, 'w') as file:
+            json.dump(facts, file, indent=1)
+            file.write('\n')
+    if any(entry['differs'] for entry in result['runs']):
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
