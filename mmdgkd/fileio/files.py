@@ -45,6 +45,10 @@ def whole_file(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         os.replace(beside, path)
         _sync_folder(folder)
+    except OSError as error:
+        # The system names no file where writing fails.
+        error.filename = error.filename or path
+        raise
     finally:
         if osp.exists(beside):
             os.remove(beside)

@@ -496,3 +496,29 @@ def test_with_ema_the_network_is_the_averaged_one(tiny_cfg):
     results = ChainRunner(cfg).test('resnet8')
     assert abs(results['resnet8']['accuracy/top1'] -
                ledger['resnet8']['metric']['last']) < 1e-3
+
+
+def test_networks_as_safetensors(tiny_cfg):
+    import mmpretrain
+    cfg = tiny_cfg()
+    cfg.chain.save_as = 'safetensors'
+    runner = ChainRunner(cfg)
+    ledger = runner.train()
+    path = osp.join(cfg.work_dir, 'resnet8', 'resnet8.safetensors')
+    assert ledger['resnet8']['wrote']['file'] == 'resnet8/resnet8.safetensors'
+    assert ledger['resnet8']['read']['resnet20']['file'] == (
+        'resnet20/resnet20.safetensors')
+    assert not osp.exists(osp.join(cfg.work_dir, 'resnet8', 'resnet8.pth'))
+    model = mmpretrain.get_model(
+        Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'resnet8.py')), path)
+    saved = torch.load(osp.join(cfg.work_dir, 'resnet8', 'epoch_1.pth'))
+    for key, value in model.state_dict().items():
+        assert torch.equal(value,
+                           saved['state_dict'][f'architecture.{key}']), key
+    found = runner.test('resnet8')['resnet8']['accuracy/top1']
+    assert abs(found - ledger['resnet8']['metric']['last']) < 1e-4
+    cfg.resume = True
+    assert ChainRunner(cfg).work.todo(True, None) == []
+    cfg.chain.save_as = 'onnx'
+    with pytest.raises(ConfigError, match="chain.save_as: 'onnx' must be one"):
+        ChainRunner(cfg)

@@ -1,0 +1,57 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A loss that is not finite on one rank stops the update of all."""
+import pytest
+import torch
+
+from mmdgkd.fileio import read_checkpoint
+
+SPOIL = """
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SpoilRank(Hook):
+    def before_run(self, runner):
+        model = getattr(runner.model, 'module', runner.model)
+
+        def forward(module, args, kwargs):
+            if (runner.iter, runner.rank) == (2, 1) and (
+                    kwargs.get('mode') == 'loss'):
+                kwargs['inputs'] = kwargs['inputs'] * float('nan')
+            return args, kwargs
+
+        model.register_forward_pre_hook(forward, with_kwargs=True)
+"""
+
+
+@pytest.mark.slow
+def test_no_rank_updates(tmp_path, root, monkeypatch):
+    for folder in (root / 'tools', tmp_path):
+        monkeypatch.syspath_prepend(str(folder))
+    import _kill_points
+    (tmp_path / 'spoil_rank.py').write_text(SPOIL)
+    parent = root / 'tests/configs/survivor.py'
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(parent)!r}\n'
+        "custom_imports = dict(imports=['mmdgkd', 'spoil_rank'])\n"
+        "custom_hooks = [dict(type='mmrazor.FiniteLossHook'), "
+        "dict(type='EMAHook'), dict(type='SpoilRank')]\n")
+    work = tmp_path / 'work'
+    job = _kill_points.Job(str(config), str(work), {}, 2)
+    with pytest.raises(RuntimeError) as info:
+        _kill_points.run(job)
+    text = str(info.value)
+    assert 'TrainingError: resnet20: the loss is not finite in iteration 3 ' \
+        '(epoch 1): rank 1: loss=nan' in text
+    saved = read_checkpoint(str(work / 'resnet20' / 'iter_2.pth'), 'x')
+    # Its EMA has exchanged the two.
+    raw = saved['ema_state_dict']
+    for rank in (0, 1):
+        dump = read_checkpoint(
+            str(work / 'resnet20' / 'bad_step_3' / f'rank_{rank}.pth'), 'x')
+        assert dump['rank'] == rank and len(dump['indices']) == 8
+        for key, value in dump['state_dict'].items():
+            if 'running' not in key:  # each rank has its own
+                assert torch.equal(value, raw[f'module.{key}']), (rank, key)
+            assert torch.isfinite(value).all(), (rank, key)

@@ -1,0 +1,129 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Signals, full disks and exit codes, as a cluster and a user meet them."""
+import json
+import os
+import os.path as osp
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
+SURVIVOR = 'tests/configs/survivor.py'
+
+
+def start(tmp_path, *words):
+    """Start a tool in a session of its own: (process, its stderr's file)."""
+    words = [str(word) for word in words]
+    if words[0].endswith('.py'):
+        words.insert(0, sys.executable)
+    path = os.pathsep.join([osp.dirname(sys.executable), os.environ['PATH']])
+    with open(tmp_path / 'out', 'w') as out, open(tmp_path / 'err',
+                                                  'w') as err:
+        return subprocess.Popen(
+            words,
+            stdout=out,
+            stderr=err,
+            env=dict(os.environ, PATH=path),
+            start_new_session=True)
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+
+
+def processes_of(session):
+    found = subprocess.run(
+        ['ps', '-o', 'pid=', '-s', str(session)],
+        capture_output=True,
+        text=True)
+    return found.stdout.split()
+
+
+def states(work_dir):
+    with open(osp.join(work_dir, 'chain.json')) as file:
+        stages = json.load(file)['stages']
+    return {name: entry['state'] for name, entry in stages.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', ['SIGTERM', 'SIGUSR1', 'SIGINT'])
+def test_a_signal_to_all_processes(tmp_path, number):
+    """As Slurm and a terminal send it: to the workers of the data, too."""
+    work = tmp_path / 'work'
+    process = start(tmp_path, 'tools/train.py', SURVIVOR, '--work-dir', work,
+                    '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(work / 'resnet20' / 'iter_8.pth', process)
+    os.killpg(process.pid, getattr(signal, number))
+    begin = time.monotonic()
+    assert process.wait(60) == 75
+    assert time.monotonic() - begin < 20
+    lines = (tmp_path / 'err').read_text().strip().splitlines()
+    assert lines[-1].startswith(f'stopped by {number} in resnet20; a '
+                                'checkpoint of iteration ')
+    assert 'Traceback' not in (tmp_path / 'err').read_text()
+    assert not processes_of(process.pid)
+
+
+@pytest.mark.slow
+def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
+        tmp_path, run_tool):
+    """One rank gets the signal; both write, and both are exact later."""
+    words = [
+        'bash', 'tools/dist_train.sh', SURVIVOR, '2', '--cfg-options',
+        'train_cfg.max_epochs=6', '--work-dir'
+    ]
+    work = tmp_path / 'work'
+    process = start(tmp_path, *words, work)
+    wait_for(work / 'resnet14' / 'iter_4.pth', process)
+    ranks = subprocess.run(['pgrep', '-P', str(process.pid)],
+                           capture_output=True,
+                           text=True).stdout.split()
+    assert len(ranks) == 2
+    os.kill(int(ranks[1]), signal.SIGUSR1)
+    assert process.wait(90) == 75
+    text = (tmp_path / 'err').read_text()
+    assert 'a checkpoint of iteration ' in text and 'Traceback' not in text
+    assert states(work)['resnet14'] == 'running'
+    run_tool(*words, work, '--resume')
+    run_tool(*words, tmp_path / 'whole')
+    for name in ('resnet20', 'resnet14', 'resnet8'):
+        files = [
+            torch.load(path / name / f'{name}.pth')['state_dict']
+            for path in (work, tmp_path / 'whole')
+        ]
+        for key, value in files[0].items():
+            assert torch.equal(value, files[1][key]), (name, key)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_nothing_is_lost(run_tool, tmp_path):
+    """A limit on the size of files stands for the disk."""
+    options = [
+        CONFIG, '--work-dir', tmp_path, '--resume', '--cfg-options',
+        'train_cfg.max_epochs=2', 'train_dataloader.dataset.indices=64',
+        'val_dataloader.dataset.indices=64'
+    ]
+    run_tool('tools/train.py', *options, '--stage', 'resnet20')
+    before = (tmp_path / 'chain.json').read_text()
+    done = run_tool(
+        'bash',
+        '-c', f'ulimit -f 1000; exec {sys.executable} tools/train.py '
+        f'{" ".join(map(str, options))}',
+        check=False)
+    assert done.returncode == 3
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith('error: ') and 'epoch_1.pth' in line
+    assert 'make room, and add --resume to go on' in line
+    assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.glob('*/*.part'))
+    assert json.loads(before)['stages']['resnet20'] == json.loads(
+        (tmp_path / 'chain.json').read_text())['stages']['resnet20']
+    run_tool('tools/train.py', *options)
+    assert set(states(tmp_path).values()) == {'done'}
