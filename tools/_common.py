@@ -5,6 +5,7 @@ import contextlib
 import os
 import os.path as osp
 import sys
+import time
 from typing import Any, Iterator
 
 
@@ -109,9 +110,14 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _exit(message: str, code: int, together: bool = False) -> None:
-    """Say why on the first rank, and end this process."""
-    if os.environ.get('RANK', '0') == '0':
+    """Say why, on the first rank if that knows it, and end this process."""
+    rank = os.environ.get('RANK', '0')
+    if rank == '0':
         print(message, file=sys.stderr)
+    elif not together:
+        # If the first rank has found the same, its end is that of this one.
+        time.sleep(5)
+        print(f'[rank {rank}] {message}', file=sys.stderr)
     if 'torch.distributed' in sys.modules:
         from mmengine.dist import is_distributed
         if is_distributed() and together:

@@ -87,7 +87,9 @@ def survive(config: str,
                       ranks)
             done, points = False, []
             while not done and len(points) < min(IN_A_ROW, left):
-                point = _choose(chooser, kinds, counts, ranks)
+                # What is left of a run has fewer of them.
+                share = 1 if not points else 2
+                point = _choose(chooser, kinds, counts, ranks, share)
                 done = run(job, point)
                 if not done:
                     points.append(point)
@@ -142,10 +144,10 @@ def _names(config: str, options: Dict[str, Any]) -> List[str]:
 
 
 def _choose(chooser: random.Random, kinds: Tuple[str, ...],
-            counts: Dict[str, int], ranks: int) -> KillPoint:
+            counts: Dict[str, int], ranks: int, share: int) -> KillPoint:
     """A point that is likely to be reached by what is left of a run."""
     kind = chooser.choice(kinds)
-    number = chooser.randint(1, max(1, counts[kind] // 2))
+    number = chooser.randint(1, max(1, counts[kind] // share))
     return KillPoint(
         kind, number,
         chooser.randrange(ranks) if kind in ('iteration', 'moment') else 0)

@@ -38,9 +38,9 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
-    from mmdgkd.engine import (ChainRunner, StopHook, StopSignals,
-                               fit_to_device, start_processes)
-    from mmdgkd.engine.checkpoints import latest_checkpoint
+    from mmdgkd.engine import (ChainRunner, DataOnlyHook, StopHook,
+                               StopSignals, fit_to_device, start_processes)
+    from mmdgkd.engine.checkpoints import checkpoints_of, latest_checkpoint
     from mmdgkd.engine.load_check import check_load_from
     from mmdgkd.engine.workers import released
     from mmdgkd.fileio import no_room_in_words
@@ -62,11 +62,16 @@ def main() -> None:
         if cfg.resume and cfg.get('load_from') is None:
             # The newest that is whole; MMEngine takes the last one written.
             cfg.load_from = latest_checkpoint(cfg.work_dir)
+        elif not cfg.resume and checkpoints_of(cfg.work_dir):
+            raise ConfigError(
+                f'work_dir: {cfg.work_dir!r} already holds a training; add '
+                '--resume to go on, or choose another --work-dir')
         runner = Runner.from_cfg(cfg)
         if not cfg.resume:
             check_load_from(runner.model, cfg.get('load_from'))
         with no_room_in_words(cfg.work_dir), StopSignals() as signals:
             runner.register_hook(StopHook(signals))
+            runner.register_hook(DataOnlyHook())
             with released(runner):
                 runner.train()
         return

@@ -1,9 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .chain import Chain, Network, guides_of
 from .distributed import end_processes, fit_to_device, start_processes
-from .hooks import (AtomicCheckpointHook, ChainProgressHook, FastNetworkHook,
-                    FiniteLossHook, LazyRuntimeInfoHook, LedgerHook,
-                    LogitStoreHook, StepSeedHook, StopHook)
+from .hooks import (AtomicCheckpointHook, ChainProgressHook, DataOnlyHook,
+                    FastNetworkHook, FiniteLossHook, LazyRuntimeInfoHook,
+                    LedgerHook, LogitStoreHook, StepSeedHook, StopHook)
 from .ledger import Ledger
 from .logit_store import LogitStore
 from .loops import ResumableEpochLoop, ResumableIterLoop
@@ -13,9 +13,9 @@ from .stopping import StopSignals
 
 __all__ = [
     'AtomicCheckpointHook', 'CPUAmpOptimWrapper', 'Chain', 'ChainProgressHook',
-    'ChainRunner', 'FastNetworkHook', 'FiniteLossHook', 'LazyRuntimeInfoHook',
-    'Ledger', 'LedgerHook', 'LogitStore', 'LogitStoreHook', 'Network',
-    'ResumableEpochLoop', 'ResumableIterLoop', 'StepSeedHook', 'StopHook',
-    'StopSignals', 'end_processes', 'fit_to_device', 'guides_of',
-    'start_processes'
+    'ChainRunner', 'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook',
+    'LazyRuntimeInfoHook', 'Ledger', 'LedgerHook', 'LogitStore',
+    'LogitStoreHook', 'Network', 'ResumableEpochLoop', 'ResumableIterLoop',
+    'StepSeedHook', 'StopHook', 'StopSignals', 'end_processes',
+    'fit_to_device', 'guides_of', 'start_processes'
 ]

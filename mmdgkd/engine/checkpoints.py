@@ -4,11 +4,12 @@ import logging
 import os
 import os.path as osp
 import re
+import zipfile
 from typing import List, Optional, Tuple
 
 from mmengine.logging import print_log
 
-from mmdgkd.errors import ConfigError
+from mmdgkd.errors import ConfigError, TrainingError
 from mmdgkd.fileio import checkpoint_meta, is_whole
 
 _NAME = re.compile(r'(?:epoch|iter)_\d+\.pth')
@@ -40,15 +41,23 @@ def sorted_checkpoints(stage_dir: str) -> List[str]:
 
 
 def remove_old_checkpoints(newest: str, num_kept: int) -> None:
-    """Remove what a new checkpoint makes superfluous.
+    """Remove what a new checkpoint makes superfluous: older and damaged ones.
 
-    Files that are more advanced than the newest one, or cannot be read, are
-    what a run that has gone back has left behind: they go first.
+    A file that is whole, but cannot be read, is for its owner to look at.
 
     Args:
         newest (str): The checkpoint that was written last.
         num_kept (int): How many are kept, with it.
+
+    Raises:
+        TrainingError: If the new one cannot be read, so that nothing could go
+            on from it. No other file is removed then.
     """
+    try:
+        checkpoint_meta(newest, 'default_hooks.checkpoint')
+    except ConfigError as error:
+        raise TrainingError(f'{error}; nothing could go on from it: a hook '
+                            'has put something else into it') from None
     limit = _progress(newest)
     others = [
         path for path in sorted_checkpoints(osp.dirname(newest))
@@ -56,16 +65,8 @@ def remove_old_checkpoints(newest: str, num_kept: int) -> None:
     ]
     older = [path for path in others if (-1, -1) < _progress(path) <= limit]
     for path in others:
-        if path not in older[:num_kept - 1]:
+        if path in older[num_kept - 1:] or is_whole(path) is False:
             os.remove(path)
-
-
-def _progress(path: str) -> Tuple[int, int]:
-    try:
-        meta = checkpoint_meta(path, 'work_dir')
-        return int(meta['iter']), int(meta['epoch'])
-    except (ConfigError, KeyError, TypeError, ValueError):
-        return -1, -1
 
 
 def latest_checkpoint(stage_dir: str) -> Optional[str]:
@@ -84,27 +85,44 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
         ConfigError: If a file is whole, but no checkpoint or more than data;
             or if all are damaged.
     """
-    damaged = [
-        path for path in checkpoints_of(stage_dir) if is_whole(path) is False
-    ]
-    whole = [
-        path for path in sorted_checkpoints(stage_dir) if path not in damaged
-    ]
-    for path in whole:
-        # A file that is refused is for its owner to look at.
-        meta = checkpoint_meta(path, 'work_dir')
-        for key in ('iter', 'epoch'):
-            if not isinstance(meta.get(key), int):
-                raise ConfigError(
-                    f'work_dir: {path!r} is no checkpoint of a training: its '
-                    f'meta has no {key}; remove it')
+    paths = checkpoints_of(stage_dir)
+    # What cannot be read is damaged, or somebody has to look at it.
+    strange = [path for path in paths if _progress(path) == (-1, -1)]
+    damaged = [path for path in strange if _is_damaged(path)]
+    for path in strange:
+        if path not in damaged:
+            checkpoint_meta(path, 'work_dir')
+            raise ConfigError(
+                f'work_dir: {path!r} is no checkpoint of a training: its meta '
+                'has no iter and epoch; remove it')
+    found = None
+    for path in sorted_checkpoints(stage_dir):
+        if path not in strange and _is_damaged(path):
+            damaged.append(path)
+        elif path not in strange:
+            found = path
+            break
     for path in damaged:
-        if not whole:
+        if found is None:
             raise ConfigError(
                 f'work_dir: {path!r} is damaged, and there is no older '
                 f'checkpoint; remove {stage_dir!r} to train the stage again')
         print_log(
-            f'{path!r} is damaged; going on from {whole[0]!r}',
+            f'{path!r} is damaged; going on from {found!r}',
             logger='current',
             level=logging.WARNING)
-    return whole[0] if whole else None
+    return found
+
+
+def _is_damaged(path: str) -> bool:
+    """Whether it is not what was written; all checkpoints are archives."""
+    whole = is_whole(path)
+    return whole is False or (whole is None and not zipfile.is_zipfile(path))
+
+
+def _progress(path: str) -> Tuple[int, int]:
+    try:
+        meta = checkpoint_meta(path, 'work_dir')
+        return int(meta['iter']), int(meta['epoch'])
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return -1, -1

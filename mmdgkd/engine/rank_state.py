@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapperDict
 from torch import nn
 
 
@@ -41,7 +41,8 @@ def restore_rank_state(runner: Any, states: List[Dict]) -> None:
     """Give this rank what it had of its own.
 
     In a run with another number of ranks, those of the checkpoint do not
-    exist any more: it goes on with what the first one had.
+    exist any more: it goes on with the first one's buffers, and gradients
+    that wait are lost, as in MMEngine.
 
     Args:
         runner (Runner): The runner of the training process.
@@ -73,7 +74,8 @@ def _modules(runner: Any) -> List[nn.Module]:
 def _waiting_gradients(runner: Any) -> Dict[str, torch.Tensor]:
     """The gradients that are still to be applied, by name."""
     wrapper = runner.optim_wrapper
-    if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
+    # A dict of wrappers counts by itself what it has accumulated.
+    if isinstance(wrapper, OptimWrapperDict) or wrapper.should_update():
         return {}
     return {
         name: parameter.grad.cpu()

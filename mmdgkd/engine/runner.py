@@ -17,7 +17,8 @@ from .chain import Chain
 from .checkpoints import latest_checkpoint
 from .distributed import fit_to_device, start_processes
 from .export import export_network
-from .hooks import ChainProgressHook, LedgerHook, StopHook, progress_of
+from .hooks import (ChainProgressHook, DataOnlyHook, LedgerHook, StopHook,
+                    progress_of)
 from .inspection import NetworkFacts, build_network, inspect_chain
 from .ledger import Ledger, file_entry
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
@@ -114,11 +115,15 @@ class ChainRunner:
         resume = bool(self.cfg.get('resume'))
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
+            is_there = osp.isdir(self.work.path)
+            if is_there:
+                stack.enter_context(self.work.lock())
             # This checks all, before anything is written.
             plan = self.plan(resume)
             self.work.make()
             stack.enter_context(no_room_in_words(self.work.path))
-            stack.enter_context(self.work.lock())
+            if not is_there:
+                stack.enter_context(self.work.lock())
             # A run that has ended since may have left another ledger.
             self.work.reload()
             todo = self.work.todo(resume, self.only)
@@ -234,6 +239,7 @@ class ChainRunner:
         runner.register_hook(record)
         runner.register_hook(self._progress_hook(name))
         runner.register_hook(StopHook(signals))
+        runner.register_hook(DataOnlyHook())
         with released(runner):
             try:
                 runner.train()

@@ -88,6 +88,12 @@ def check_stage(name: str, stage: Config, chain: Chain,
         raise ConfigError(
             f'default_hooks.checkpoint: {here}: must be there, with save_last '
             'on and without out_dir: the trained network is taken from it')
+    for key, right in (('filename_tmpl', None), ('save_optimizer', True),
+                       ('save_param_scheduler', True)):
+        if checkpoint.get(key, right) != right:
+            raise ConfigError(
+                f'default_hooks.checkpoint.{key}: {here}: must be {right}, or '
+                'left out: the stage could not be resumed')
     return algorithm
 
 

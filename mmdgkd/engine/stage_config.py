@@ -233,21 +233,28 @@ def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
 def _make_resumable(stage: Config) -> None:
     """Loops and checkpoints from which a stage goes on to the same bits."""
     train_cfg = dict(stage.get('train_cfg') or {})
+    kinds = dict(
+        EpochBasedTrainLoop='ResumableEpochLoop',
+        IterBasedTrainLoop='ResumableIterLoop')
     if train_cfg and 'type' not in train_cfg:
         by_epoch = train_cfg.pop('by_epoch', True)
-        kind = 'ResumableEpochLoop' if by_epoch else 'ResumableIterLoop'
-        stage.train_cfg = dict(train_cfg, type=f'mmrazor.{kind}')
+        train_cfg['type'] = ('Epoch'
+                             if by_epoch else 'Iter') + 'BasedTrainLoop'
+    if train_cfg and _type_of(train_cfg) in kinds:
+        stage.train_cfg = dict(
+            train_cfg, type=f'mmrazor.{kinds[_type_of(train_cfg)]}')
     hooks = dict(stage.get('default_hooks') or {})
-    checkpoint = hooks.get('checkpoint', {})
-    if checkpoint is not None and checkpoint.get(
-            'type', 'CheckpointHook') == 'CheckpointHook':
+    checkpoint = hooks.get('checkpoint', dict(interval=1))
+    if checkpoint is not None and _type_of(checkpoint) in ('CheckpointHook',
+                                                           'None'):
         hooks['checkpoint'] = dict(
             checkpoint, type='mmrazor.AtomicCheckpointHook')
         stage.default_hooks = hooks
 
 
 def _type_of(cfg: Mapping[str, Any]) -> str:
-    return str(cfg.get('type')).split('.')[-1]
+    kind = cfg.get('type')
+    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def _with_preprocessor(network: Network, stage: Config) -> Dict:

@@ -133,7 +133,7 @@ class WorkDir:
             try:
                 # Of the process, not of the file: workers do not inherit it.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except (BlockingIOError, PermissionError):
                 raise ConfigError(
                     f'work_dir: another run is training in {self.path!r}; '
                     'wait for it, or choose another --work-dir') from None

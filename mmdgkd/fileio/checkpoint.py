@@ -9,7 +9,9 @@ import warnings
 from typing import Any, Dict
 
 import torch
+from mmengine.dist import barrier, get_local_rank
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch.hub import load_state_dict_from_url
 
 from mmdgkd.errors import ConfigError
 from .files import whole_file
@@ -22,8 +24,8 @@ def read_checkpoint(path: str, key: str) -> Dict:
     """Read a checkpoint onto the CPU, weights and plain data only.
 
     Args:
-        path (str): A file of PyTorch or of safetensors, or whatever else
-            MMEngine loads from.
+        path (str): A file of PyTorch or of safetensors, or the address of
+            one of PyTorch.
         key (str): The config key that names it, for messages.
 
     Returns:
@@ -34,9 +36,11 @@ def read_checkpoint(path: str, key: str) -> Dict:
         ConfigError: If there is no such file, if it is no checkpoint, if it
             is damaged, or if it would execute something.
     """
+    if path.startswith(('http://', 'https://')):
+        return _checked(path, key, load_from_http, path, 'cpu')
     if '://' in path:
-        return _checked(path, key, CheckpointLoader.load_checkpoint, path,
-                        'cpu')
+        raise ConfigError(f'{key}: {path!r} is neither a file nor an address '
+                          'that begins with http:// or https://')
     if not osp.isfile(path):
         raise ConfigError(f'{key}: there is no file {path!r}')
     if path.endswith(SAFETENSORS):
@@ -141,3 +145,25 @@ def load_safetensors(filename: str, map_location: Any = None) -> Dict:
             from there into the model. Defaults to None.
     """
     return read_checkpoint(filename, 'checkpoint')
+
+
+@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint from an address wherever MMEngine loads one.
+
+    MMEngine's own lets PyTorch execute what is in the file: weights-only is
+    the default of ``torch.load``, but not of PyTorch's downloads.
+
+    Args:
+        filename (str): The address.
+        map_location (Any): As for ``torch.load``. Defaults to None.
+    """
+    # One rank of each machine downloads, the others find the file.
+    if get_local_rank() == 0:
+        checkpoint = load_state_dict_from_url(
+            filename, map_location=map_location, weights_only=True)
+    barrier()
+    if get_local_rank() != 0:
+        checkpoint = load_state_dict_from_url(
+            filename, map_location=map_location, weights_only=True)
+    return checkpoint

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from mmdgkd import ConfigError
+from mmdgkd import ConfigError, TrainingError
 from mmdgkd.engine.checkpoints import (latest_checkpoint,
                                        remove_old_checkpoints,
                                        sorted_checkpoints)
@@ -45,20 +45,38 @@ def test_old_ones_go(tmp_path):
         str(tmp_path))) == ['epoch_3.pth', 'epoch_2.pth']
 
 
-def test_what_is_ahead_or_damaged_goes_first(tmp_path):
-    """It is of a run that has gone back: it must not be taken up again."""
+def test_damaged_ones_go_others_stay(tmp_path):
     save(tmp_path, 'epoch_1.pth', 1, 10)
     save(tmp_path, 'epoch_3.pth', 3, 30)
     (tmp_path / 'epoch_4.pth').write_bytes(b'PK\x03\x04 half')
+    # Of another program, for its owner to look at.
+    torch.save(dict(state_dict={}), tmp_path / 'epoch_5.pth')
     newest = save(tmp_path, 'iter_15.pth', 1, 15)
     remove_old_checkpoints(newest, 2)
-    assert names(sorted_checkpoints(
-        str(tmp_path))) == ['iter_15.pth', 'epoch_1.pth']
+    assert sorted(os.listdir(tmp_path)) == [
+        'epoch_1.pth', 'epoch_3.pth', 'epoch_5.pth', 'iter_15.pth'
+    ]
+
+
+def test_nothing_goes_for_one_that_cannot_be_read(tmp_path):
+    for epoch in (1, 2):
+        save(tmp_path, f'epoch_{epoch}.pth', epoch, 10 * epoch)
+    newest = save(tmp_path, 'epoch_3.pth', 3, 30, more=Attack(tmp_path / 'x'))
+    with pytest.raises(TrainingError, match='nothing could go on from it'):
+        remove_old_checkpoints(newest, 2)
+    assert len(os.listdir(tmp_path)) == 3
+
+
+@pytest.mark.parametrize('data', [b'', b'\0' * 5000, b'PK\x03\x04 half'])
+def test_what_a_power_failure_leaves_is_passed_over(tmp_path, data):
+    good = save(tmp_path, 'epoch_1.pth', 1, 10)
+    (tmp_path / 'epoch_2.pth').write_bytes(data)
+    assert latest_checkpoint(str(tmp_path)) == good
 
 
 def test_what_is_no_checkpoint_of_a_training(tmp_path):
     torch.save(dict(state_dict={}, meta={}), tmp_path / 'epoch_1.pth')
-    with pytest.raises(ConfigError, match='its meta has no iter; remove it'):
+    with pytest.raises(ConfigError, match='its meta has no iter and epoch'):
         latest_checkpoint(str(tmp_path))
 
 

@@ -251,6 +251,7 @@ def test_load_from_that_is_not_there():
         check_load_from(network(), 'nowhere.pth')
 
 
+@pytest.mark.slow
 def test_a_stage_alone_on_the_command_line(run_tool, trained, tmp_path):
     """Its model is the algorithm, the exported file is the network."""
     folder = osp.join(trained[0].work_dir, 'resnet14')

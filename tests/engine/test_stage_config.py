@@ -114,3 +114,26 @@ def test_the_network_alone():
     alone = network_config(cfg, Chain.from_cfg(cfg.chain)['s'])
     assert alone.model.size == 2 and 'train_cfg' not in alone
     assert alone.model.data_preprocessor.num_classes == 3
+
+
+@pytest.mark.parametrize('checkpoint', [
+    None,
+    dict(interval=1),
+    dict(type='CheckpointHook', interval=1),
+    dict(type='mmengine.CheckpointHook', interval=1)
+])
+@pytest.mark.parametrize('train_cfg', [
+    dict(by_epoch=True, max_epochs=3),
+    dict(max_epochs=3),
+    dict(type='EpochBasedTrainLoop', max_epochs=3)
+])
+def test_stages_are_resumable_however_they_are_spelled(checkpoint, train_cfg):
+    cfg = config()
+    cfg.train_cfg = train_cfg
+    cfg.default_hooks = {} if checkpoint is None else dict(
+        checkpoint=checkpoint)
+    found = stage(cfg)
+    assert found.train_cfg == dict(
+        type='mmrazor.ResumableEpochLoop', max_epochs=3)
+    assert found.default_hooks.checkpoint == dict(
+        type='mmrazor.AtomicCheckpointHook', interval=1)

@@ -1,6 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import os
 import pickle
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -100,3 +103,30 @@ def test_a_damaged_file(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ConfigError, match='is damaged'):
         read_checkpoint(str(path), 'key')
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """The address of a folder, on this machine."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = None
+    server = ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+
+
+def test_a_downloaded_checkpoint_is_data_too(tmp_path, served):
+    """PyTorch's downloads are not weights-only by default."""
+    torch.save(dict(state_dict=Attack(tmp_path / 'pwned')), tmp_path / 'a.pth')
+    with pytest.raises(ConfigError, match='is refused: .* call posix.mkdir'):
+        read_checkpoint(f'{served}/a.pth', 'key')
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(nn.Linear(1, 1), f'{served}/a.pth')
+    assert not (tmp_path / 'pwned').exists()
+    torch.save(dict(state_dict=dict(a=torch.ones(2))), tmp_path / 'b.pth')
+    found = read_checkpoint(f'{served}/b.pth', 'key')
+    assert torch.equal(found['state_dict']['a'], torch.ones(2))
+    with pytest.raises(ConfigError, match='neither a file nor an address'):
+        read_checkpoint('torchvision://resnet18', 'key')

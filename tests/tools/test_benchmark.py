@@ -1,6 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import json
 
+import pytest
+
 DIGITS = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 CASES = {'released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone'}
 
@@ -20,6 +22,7 @@ def test_a_stage(run_tool, tmp_path):
     assert set(figures['bare']) == {'stored', 'student_alone'}
 
 
+@pytest.mark.slow
 def test_a_chain(run_tool, tmp_path):
     done = run_tool('tools/benchmark.py', DIGITS, '--chain', '--images', 64,
                     '--epochs', 2, '--rounds', 1, '--json',

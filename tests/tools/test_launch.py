@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # It ends as its flag for this rank says: CODE[:WAIT[:SECONDS]]. It exits with
 # CODE after SECONDS; with WAIT=1 only SECONDS after the first signal.
 # WAIT=dies sets no handlers.

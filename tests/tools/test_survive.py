@@ -50,6 +50,7 @@ def killed(tools, tmp_path, *points, between=None, **options):
     return tool.outcome(job.work_dir, NAMES)
 
 
+@pytest.mark.slow
 def test_kills_leave_no_trace(tools, tmp_path, whole):
     """One of each kind that writes, in a row."""
     found = killed(tools, tmp_path, ('checkpoint', 4), ('iteration', 9),
@@ -73,6 +74,7 @@ def nudge_optimizer(work_dir):
         write_sealed(old, new.read())
 
 
+@pytest.mark.slow
 def test_it_notices_one_tensor_of_the_optimizer(tools, tmp_path, whole):
     found = killed(tools, tmp_path, ('iteration', 12), between=nudge_optimizer)
     differs = tools[0].differences(whole, found)
@@ -80,6 +82,7 @@ def test_it_notices_one_tensor_of_the_optimizer(tools, tmp_path, whole):
     assert any(key.startswith('resnet8.network') for key in differs)
 
 
+@pytest.mark.slow
 def test_it_notices_other_random_numbers(tools, tmp_path):
     """Without the hook Dropout draws from wherever a generator stands."""
     tool, _ = tools

@@ -116,6 +116,7 @@ def test_guidance_names_the_default_work_dir(run_tool, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_stage_config_runs_as_in_mmengine(run_tool, trained, tmp_path):
     stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
     run_tool('tools/train.py', stage, '--work-dir', tmp_path)
@@ -124,6 +125,7 @@ def test_a_stage_config_runs_as_in_mmengine(run_tool, trained, tmp_path):
     assert 'error: --dry-run: ' in done.stderr
 
 
+@pytest.mark.slow
 def test_a_stage_config_runs_with_amp_and_several_processes(
         run_tool, trained, tmp_path):
     stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
@@ -140,6 +142,7 @@ def test_a_stage_config_runs_with_amp_and_several_processes(
         assert (tmp_path / name / 'epoch_2.pth').exists()
 
 
+@pytest.mark.slow
 def test_amp(run_tool, tmp_path):
     run_tool('tools/train.py', CONFIG, '--amp', '--work-dir', tmp_path, *SMALL)
     assert set(states(tmp_path).values()) == {'done'}

@@ -21,16 +21,15 @@ class BadStep:
     Args:
         verdict (torch.Tensor): A number, not 0 if it is bad.
         is_known (bool): Whether reading it waits for nothing.
-        forward (dict): ``args``, ``kwargs``, ``terms`` and ``rng_state`` of
-            the model's last forward; empty if that was not seen.
+        forwards (list[dict]): ``iteration`` and ``epoch``, and if they were
+            seen ``args``, ``kwargs``, ``terms`` and ``rng_state``, of the
+            model's forwards for this step.
     """
 
     def __init__(self, verdict: torch.Tensor, is_known: bool,
-                 forward: Dict[str, Any]) -> None:
-        self.forward = forward
+                 forwards: List[Dict[str, Any]]) -> None:
+        self.forwards = forwards
         self.is_known = is_known
-        self.iteration = 0
-        self.epoch = 0
         self._event: Any = None
         self._verdict = verdict
         if verdict.is_cuda:
@@ -44,6 +43,24 @@ class BadStep:
         if self._event is not None:
             self._event.synchronize()
         return bool(self._verdict)
+
+    @property
+    def forward(self) -> Dict[str, Any]:
+        """The first forward whose loss is not finite, or else the last."""
+        for forward in self.forwards:
+            if not _finite(_numbers(forward)):
+                return forward
+        return self.forwards[-1]
+
+    @property
+    def iteration(self) -> int:
+        """Its iteration, from 0."""
+        return self.forward['iteration']
+
+    @property
+    def epoch(self) -> int:
+        """Its epoch, from 0."""
+        return self.forward['epoch']
 
     def samples(self) -> Any:
         """The data samples of its batch, if it has any."""
@@ -70,15 +87,24 @@ class BadStep:
 
     def terms(self) -> Dict[str, float]:
         """All that the model's losses consist of, by name."""
-        return {
-            name: float(value.float().sum())
-            for name, value in self.forward.get('terms', {}).items()
-        }
+        return _numbers(self.forward)
 
     def report(self) -> Dict[str, Any]:
         """What the other ranks are to know of it, plain data."""
         return dict(
             rank=get_rank(), terms=self.terms(), indices=self.indices())
+
+
+def bad_ranks(reports: List[Dict]) -> List[int]:
+    """The ranks whose loss is not finite; the first if it is a gradient.
+
+    Args:
+        reports (list[dict]): The reports of all ranks.
+    """
+    bad = [
+        report['rank'] for report in reports if not _finite(report['terms'])
+    ]
+    return bad or [0]
 
 
 def describe(stage: str, step: BadStep, reports: List[Dict]) -> str:
@@ -89,12 +115,10 @@ def describe(stage: str, step: BadStep, reports: List[Dict]) -> str:
         step (BadStep): The step.
         reports (list[dict]): The reports of all ranks.
     """
-    bad = [
-        report for report in reports
-        if not all(map(math.isfinite, report['terms'].values()))
-    ]
+    ranks = bad_ranks(reports)
+    bad = [report for report in reports if not _finite(report['terms'])]
     parts = []
-    for report in bad or reports[:1]:
+    for report in [each for each in reports if each['rank'] in ranks]:
         rank = f'rank {report["rank"]}: ' if len(reports) > 1 else ''
         terms = ', '.join(f'{name}={value:.6g}'
                           for name, value in report['terms'].items())
@@ -139,6 +163,7 @@ def dump_step(path: str, runner: Any, step: BadStep) -> None:
         inputs=inputs.cpu() if isinstance(inputs, torch.Tensor) else None,
         labels=[_label(sample) for sample in step.samples() or ()],
         rng_state=step.forward.get('rng_state'),
+        device_rng_state=step.forward.get('device_rng_state'),
         indices=step.indices(),
         views=None if views is None else [int(view) for view in views.views],
         view_source=None if views is None else vars(views.source))
@@ -152,3 +177,17 @@ def _label(sample: Any) -> Dict[str, torch.Tensor]:
         key: sample.get(key).cpu()
         for key in ('gt_label', 'gt_score') if sample.get(key) is not None
     }
+
+
+def _numbers(forward: Dict[str, Any]) -> Dict[str, float]:
+    return {
+        name: float(value.float().sum())
+        for name, value in forward.get('terms', {}).items()
+    }
+
+
+def _finite(terms: Dict[str, float]) -> bool:
+    """Whether all that is trained with is finite."""
+    return all(
+        math.isfinite(value) for name, value in terms.items()
+        if 'loss' in name)

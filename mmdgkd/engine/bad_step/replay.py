@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
@@ -54,7 +55,8 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         _prepare(model, cfg, folder)
         model.load_state_dict(facts['state_dict'])
-        model.train()
+        device = get_device()
+        model.to(device).train()
         hub = MessageHub.get_instance(f'replay {osp.abspath(dump)}')
         for key, value in dict(
                 loop_stage='train', iter=facts['iter'],
@@ -63,8 +65,11 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         seed = step_seed(facts['seed'], facts['iter'], facts['rank'])
         seed_all(seed, device=True)
         torch.set_rng_state(facts['rng_state'])
+        if facts.get('device_rng_state') is not None and device != 'cpu':
+            torch.cuda.set_rng_state(facts['device_rng_state'])
+        samples = _samples(facts, device)
         with wrapper.optim_context(model):
-            losses = model(facts['inputs'], _samples(facts), mode='loss')
+            losses = model(facts['inputs'].to(device), samples, mode='loss')
             total, _ = model.parse_losses(losses)
         if total.requires_grad:
             total.backward()
@@ -99,7 +104,7 @@ def _prepare(model: Any, cfg: Config, folder: str) -> None:
             model.remember(LogitStore(folder, **options))
 
 
-def _samples(facts: Dict) -> List[DataSample]:
+def _samples(facts: Dict, device: str) -> List[DataSample]:
     samples = []
     for label in facts['labels']:
         sample = DataSample()
@@ -107,7 +112,7 @@ def _samples(facts: Dict) -> List[DataSample]:
             sample.set_gt_label(label['gt_label'])
         if 'gt_score' in label:
             sample.set_gt_score(label['gt_score'])
-        samples.append(sample)
+        samples.append(sample.to(device))
     if facts['views'] is None:
         return samples
     views = BatchViews(

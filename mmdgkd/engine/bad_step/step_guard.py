@@ -16,8 +16,10 @@ class StepGuard:
     It stands on hooks of PyTorch: one on the model's forward, which sees the
     losses, and two around each optimizer's step. On the CPU a bad step finds
     no gradients and so does nothing. On an accelerator the step is taken, and
-    the device itself chooses between what was and what came of it; only
-    counters that an optimizer keeps on the CPU, such as Adam's, go on.
+    the device itself chooses between what was, of which it holds a copy
+    meanwhile, and what came of it; only counters that an optimizer keeps on
+    the CPU, such as Adam's, go on. Of several optimizers each has its own
+    step: what another has done before is done.
 
     Args:
         model (nn.Module): The model, without its wrapper.
@@ -39,7 +41,8 @@ class StepGuard:
         ]
         self._saved_buffers = [buffer.clone() for buffer in self._buffers]
         self._flags: List[torch.Tensor] = []
-        self._forward: Dict[str, Any] = {}
+        self._forwards: List[Dict[str, Any]] = []
+        self._now = (0, 0)
         self._row = torch.zeros((), device=self.device)
         self._verdict: Optional[torch.Tensor] = None
         self._before: List[Tuple[torch.Tensor, torch.Tensor]] = []
@@ -59,10 +62,17 @@ class StepGuard:
         """Take the hooks away."""
         for handle in self._handles:
             handle.remove()
-        self._forward = {}
+        self._forwards = []
 
-    def begin(self) -> None:
-        """Begin an iteration; of several for one step the first counts."""
+    def begin(self, iteration: int = 0, epoch: int = 0) -> None:
+        """Begin an iteration; of several for one step the first counts.
+
+        Args:
+            iteration (int): Its number, from 0, for reports.
+                Defaults to 0.
+            epoch (int): Likewise. Defaults to 0.
+        """
+        self._now = iteration, epoch
         if self._is_open or not self._buffers:
             return
         with torch.no_grad():
@@ -85,17 +95,25 @@ class StepGuard:
         if self._verdict is None:
             self._judge([])
         verdict, self._verdict = self._verdict, None
+        self._row = (self._row + verdict) * verdict
         self._is_open = False
         self._choose(verdict, zip(self._buffers, self._saved_buffers))
-        step = BadStep(verdict, self.on_host, self._forward)
-        self._forward = {}
-        return step
+        forwards = self._forwards or [
+            dict(iteration=self._now[0], epoch=self._now[1])
+        ]
+        self._forwards = []
+        return BadStep(verdict, self.on_host, forwards)
 
     def _before_forward(self, module: nn.Module, args: Tuple,
                         kwargs: Dict) -> None:
         if module.training and kwargs.get('mode') == 'loss':
             # What Dropout and the like are going to draw from.
-            self._forward = dict(rng_state=torch.get_rng_state())
+            forward = dict(rng_state=torch.get_rng_state())
+            if self.device.type == 'cuda':
+                forward['device_rng_state'] = torch.cuda.get_rng_state(
+                    self.device)
+            forward['iteration'], forward['epoch'] = self._now
+            self._forwards.append(forward)
 
     def _after_forward(self, module: nn.Module, args: Tuple, kwargs: Dict,
                        output: Any) -> None:
@@ -110,7 +128,7 @@ class StepGuard:
             for name, value in output.items()
             if isinstance(value, (list, tuple, torch.Tensor))
         }
-        self._forward.update(args=args, kwargs=kwargs, terms=terms)
+        self._forwards[-1].update(args=args, kwargs=kwargs, terms=terms)
         losses = [
             value.float().sum() for name, value in terms.items()
             if 'loss' in name
@@ -124,8 +142,9 @@ class StepGuard:
             for parameter in group['params']
             if parameter.grad is not None and not parameter.grad.is_sparse
         ]
-        if self._verdict is None:
-            self._judge(grads)
+        # A scaler of gradients looks at them itself, before or in the step.
+        scaled = getattr(optimizer, 'found_inf', None) is not None
+        self._judge([] if scaled else grads)
         if not self.on_host:
             self._before = [(tensor, tensor.detach().clone())
                             for tensor in _tensors_of(optimizer, self.device)]
@@ -165,17 +184,18 @@ class StepGuard:
             torch.distributed.all_reduce(bad, torch.distributed.ReduceOp.MAX)
         # After too many, whatever comes is as bad.
         bad = torch.maximum(bad, (self._row > self._max_skips).float())
-        self._row = (self._row + bad) * bad
-        self._verdict = bad
+        self._verdict = bad if self._verdict is None else torch.maximum(
+            self._verdict, bad)
 
     def _choose(self, bad: torch.Tensor, pairs: Any) -> None:
         """Give the first of each pair the value of the second if bad."""
         if self.on_host and not bad:
             return
+        flag = bad.bool()
         for tensor, before in pairs:
             tensor.data.copy_(
                 before if self.on_host else torch.
-                where(bad.bool(), before, tensor.detach()))
+                where(flag, before, tensor.detach()))
 
 
 def _tensors_of(optimizer: Optimizer,

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .chain_progress_hook import ChainProgressHook
+from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
@@ -10,7 +11,7 @@ from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'ChainProgressHook', 'FastNetworkHook',
-    'FiniteLossHook', 'LazyRuntimeInfoHook', 'LedgerHook', 'LogitStoreHook',
-    'StepSeedHook', 'StopHook', 'progress_of'
+    'AtomicCheckpointHook', 'ChainProgressHook', 'DataOnlyHook',
+    'FastNetworkHook', 'FiniteLossHook', 'LazyRuntimeInfoHook', 'LedgerHook',
+    'LogitStoreHook', 'StepSeedHook', 'StopHook', 'progress_of'
 ]

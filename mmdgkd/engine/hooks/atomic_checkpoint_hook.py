@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
 import os
+import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.dist import is_main_process
@@ -10,6 +11,7 @@ from mmrazor.registry import HOOKS
 
 from ..checkpoints import remove_old_checkpoints
 from ..rank_state import collect_rank_states, restore_rank_state
+from .finite_loss_hook import FiniteLossHook
 
 
 @HOOKS.register_module()
@@ -82,6 +84,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Any, step: int,
                                    meta: Dict) -> None:
+        _settle(runner)
         self._states = collect_rank_states(runner)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._states = []
@@ -93,6 +96,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Let the old best one go only when the new one is whole."""
         if not self.save_best:
             return
+        _settle(runner)
         single = len(self.key_indicators) == 1
         old = dict(only=self.best_ckpt_path) if single else dict(
             self.best_ckpt_path_dict)
@@ -109,7 +113,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 self.best_ckpt_path = path
             elif now is None:
                 self.best_ckpt_path_dict[key] = path
-            elif path and path != now and is_main_process():
+            elif path and path != now and is_main_process() and osp.dirname(
+                    path) == str(self.out_dir):
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(path)
 
@@ -125,13 +130,8 @@ class AtomicCheckpointHook(CheckpointHook):
     # Resuming --------------------------------------------------------------
 
     def after_load_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Keep what MMEngine does not know of, and hide what it would run.
-
-        MMEngine executes a config that it finds in the meta of a checkpoint.
-        """
+        """Keep what MMEngine does not know of."""
         meta = checkpoint.get('meta')
-        if isinstance(meta, dict):
-            meta.pop('config', None)
         if runner._resume and isinstance(meta, dict):
             self._resumed = dict(meta=meta, ranks=checkpoint.get('ranks'))
 
@@ -143,10 +143,22 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         meta = resumed['meta']
         self.saved_at = meta['epoch'], meta['iter']
-        if hasattr(runner.train_loop, 'start_at'):
-            runner.train_loop.start_at(
-                meta.get('batches', 0), meta.get('epoch_length'))
+        loop = runner.train_loop
+        if hasattr(loop, 'start_at'):
+            length = len(loop.dataloader)
+            # MMEngine's own checkpoints do not say it.
+            batches = meta['iter'] - meta['epoch'] * length
+            loop.start_at(
+                meta.get('batches', batches if 0 < batches <= length else 0),
+                meta.get('epoch_length'))
         restore_rank_state(runner, resumed['ranks'] or [])
+
+
+def _settle(runner: Any) -> None:
+    """Judge all steps up to now, on all ranks, before anything is saved."""
+    for hook in runner.hooks:
+        if isinstance(hook, FiniteLossHook):
+            hook.settle(runner)
 
 
 def loop_start(loop: EpochBasedTrainLoop, length: int) -> int:

@@ -4,14 +4,14 @@ import os.path as osp
 from collections import deque
 from typing import Any, Deque, Dict, List, Optional
 
-from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import TrainingError
-from ..bad_step import BadStep, StepGuard, describe, dump_step
+from ..bad_step import BadStep, StepGuard, bad_ranks, describe, dump_step
 
 # So many iterations later an accelerator has long computed the answer.
 _LAG = 2
@@ -52,10 +52,9 @@ class FiniteLossHook(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         wrapper = runner.optim_wrapper
-        optimizers = [wrapper.optimizer] if isinstance(
-            wrapper, OptimWrapper) else [
-                part.optimizer for part in wrapper.optim_wrappers.values()
-            ]
+        wrappers = wrapper.optim_wrappers.values() if isinstance(
+            wrapper, OptimWrapperDict) else [wrapper]
+        optimizers = [part.optimizer for part in wrappers]
         self._guard = StepGuard(model, optimizers, self.max_skips)
         self._steps.clear()
         self._row = 0
@@ -65,7 +64,7 @@ class FiniteLossHook(Hook):
                           batch_idx: int,
                           data_batch: Any = None) -> None:
         """Remember what a forward changes beside the weights."""
-        self._guard.begin()
+        self._guard.begin(runner.iter, runner.epoch)
 
     def after_train_iter(self,
                          runner: Any,
@@ -74,24 +73,28 @@ class FiniteLossHook(Hook):
                          outputs: Optional[Dict] = None) -> None:
         """Judge the step, or one that was long ago."""
         wrapper = runner.optim_wrapper
-        ended = isinstance(wrapper, OptimWrapper) and wrapper.should_update()
+        ended = not isinstance(wrapper,
+                               OptimWrapperDict) and wrapper.should_update()
         step = self._guard.end(ended)
         if step is None:
             return
-        step.iteration, step.epoch = runner.iter, runner.epoch
         self._steps.append(step)
         lag = 0 if step.is_known else _LAG
         while len(self._steps) > lag:
             self._judge(runner, self._steps.popleft())
 
-    def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Judge what is not judged yet, lest it be saved as done."""
+    def settle(self, runner: Any) -> None:
+        """Judge what is not judged yet; to be called on all ranks.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
         while self._steps:
             self._judge(runner, self._steps.popleft())
 
     def after_train(self, runner: Any) -> None:
         """Judge the last steps."""
-        self.before_save_checkpoint(runner, {})
+        self.settle(runner)
         self._guard.release()
 
     def _judge(self, runner: Any, step: BadStep) -> None:
@@ -109,9 +112,11 @@ class FiniteLossHook(Hook):
                 f'{what}; the step is skipped ({self._row} in a row, at most '
                 f'{self.max_skips})')
             return
-        path = osp.join(runner.work_dir, f'bad_step_{step.iteration + 1}',
-                        f'rank_{get_rank()}.pth')
-        dump_step(path, runner, step)
+        folder = osp.join(runner.work_dir, f'bad_step_{step.iteration + 1}')
+        dump_step(osp.join(folder, f'rank_{get_rank()}.pth'), runner, step)
+        # The first rank that ends takes the others with it.
+        barrier()
+        path = osp.join(folder, f'rank_{bad_ranks(reports)[0]}.pth')
         raise TrainingError(
             f'{what}; the weights are as before it; '
             f'python -m mmdgkd.engine.bad_step {path} repeats the step')

@@ -54,7 +54,7 @@ class StopHook(Hook):
 
     def _stop(self, runner: Any, epoch: int, iteration: int) -> None:
         hook = self._checkpoints(runner)
-        where = f'the last checkpoint is in {runner.work_dir}'
+        where = f'checkpoints of before, if any, are in {runner.work_dir}'
         # Other loops begin an epoch anew, so that nothing but its beginning
         # is worth a checkpoint.
         if hook is not None and (hasattr(runner.train_loop, 'start_at')

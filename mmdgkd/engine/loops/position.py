@@ -1,6 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Optional
+from itertools import islice
+from typing import Any, Optional
 
+from mmengine.dataset import InfiniteSampler
 from torch.utils.data import DataLoader
 
 
@@ -14,16 +16,29 @@ def begin_at(dataloader: DataLoader, batches: int) -> bool:
         batches (int): Number of batches to leave out.
 
     Returns:
-        bool: Whether its sampler can do that; one that cannot, such as any
-        but :class:`ViewSampler`, is left as it is.
+        bool: Whether its sampler can do that, as :class:`ViewSampler` and
+        MMEngine's ``InfiniteSampler``; another one is left as it is.
     """
     size: Optional[int] = dataloader.batch_size or getattr(
         dataloader.batch_sampler, 'batch_size', None)
-    sampler = dataloader.sampler
-    if not hasattr(sampler, 'start_at') or size is None:
-        # A batch sampler of its own hides the sampler inside of it.
-        sampler = getattr(dataloader.batch_sampler, 'sampler', None)
-    if not hasattr(sampler, 'start_at') or size is None:
+    sampler = sampler_of(dataloader)
+    if size is None:
+        return False
+    if isinstance(sampler, InfiniteSampler):
+        # All its iterators go on from one another.
+        sampler.indices = islice(sampler._indices_of_rank(), batches * size,
+                                 None)
+        return True
+    if not hasattr(sampler, 'start_at'):
         return False
     sampler.start_at(batches * size)
     return True
+
+
+def sampler_of(dataloader: DataLoader) -> Any:
+    """The sampler of a data loader, also if a batch sampler has it.
+
+    Args:
+        dataloader (DataLoader): It.
+    """
+    return getattr(dataloader.batch_sampler, 'sampler', dataloader.sampler)

@@ -6,7 +6,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmrazor.registry import LOOPS
 
-from .position import begin_at
+from .position import begin_at, sampler_of
 
 
 @LOOPS.register_module()
@@ -14,8 +14,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
     """MMEngine's loop over iterations, which reads nothing again.
 
     MMEngine's own reads all batches up to the one with which it goes on. Here
-    a :class:`ViewSampler` begins there. With another endless sampler it is as
-    in MMEngine, with others it reads the batches of one epoch at most.
+    a :class:`ViewSampler`, or an ``InfiniteSampler``, begins there; with
+    others it reads the batches of one epoch at most.
 
     Args:
         **kwargs: As for MMEngine's ``IterBasedTrainLoop``.
@@ -59,12 +59,12 @@ class _Later:
 
     def _placed(self) -> _InfiniteDataloaderIterator:
         dataloader = self._loop.dataloader
-        sampler = dataloader.sampler
+        sampler = sampler_of(dataloader)
         inner = getattr(sampler, 'sampler', sampler)
         epoch, batches = 0, self._done
         if not isinstance(inner, InfiniteSampler):
             epoch, batches = divmod(self._done, len(dataloader))
-        if epoch:
+        if epoch and hasattr(sampler, 'set_epoch'):
             sampler.set_epoch(epoch)
         skip = 0 if begin_at(dataloader, batches) else batches
         iterator = _InfiniteDataloaderIterator(dataloader)

@@ -174,3 +174,47 @@ def test_a_step_of_several_iterations():
     assert steps[:2] == [None, None] and steps[2].is_bad()
     # BN statistics, too, are those before the first of them.
     assert all(map(torch.equal, before, net.state_dict().values()))
+
+
+def test_the_bad_one_of_several_iterations_is_reported():
+    net = Net()
+    optimizer = OPTIMIZERS[0](net.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=5)
+    for i, batch in enumerate(batches(1)[:3]):
+        guard.begin(i, 0)
+        net(inputs=batch, mode='loss')['loss'].backward()
+    optimizer.step()
+    step = guard.end(True)
+    assert step.is_bad() and step.iteration == 1
+    assert torch.equal(step.inputs(), batches(1)[1])
+
+
+def test_each_of_several_optimizers_is_watched():
+    net = Net()
+    optimizers = [
+        OPTIMIZERS[0](net.body[0].parameters()),
+        OPTIMIZERS[0](net.body[3].parameters())
+    ]
+    guard = StepGuard(net, optimizers, max_skips=5)
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    net.body[3].weight.grad[0, 0] = float('nan')
+    for optimizer in optimizers:
+        optimizer.step()
+    assert guard.end(False).is_bad()
+    assert all(torch.isfinite(value).all() for value in net.parameters())
+
+
+def test_a_scaler_of_gradients_looks_at_them_itself():
+    """With a fused optimizer it takes the step, which then does nothing."""
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, fused=True)
+    guard = StepGuard(net, [optimizer], max_skips=0)
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    optimizer.found_inf, optimizer.grad_scale = torch.ones(1), torch.ones(1)
+    net.body[0].weight.grad[0, 0] = float('inf')
+    before = [value.clone() for value in net.parameters()]
+    optimizer.step()
+    assert not guard.end(True).is_bad()
+    assert all(map(torch.equal, before, net.parameters()))

@@ -23,20 +23,35 @@ class SpoilRank(Hook):
         model.register_forward_pre_hook(forward, with_kwargs=True)
 """
 
+# As if the host learned of it later, as it does from an accelerator.
+LATE = """
+from mmdgkd.engine.bad_step import StepGuard
+end = StepGuard.end
+
+def late(self, ended):
+    step = end(self, ended)
+    if step is not None:
+        step.is_known = False
+    return step
+
+StepGuard.end = late
+"""
+
 
 @pytest.mark.slow
-def test_no_rank_updates(tmp_path, root, monkeypatch):
+@pytest.mark.parametrize('late', [False, True])
+def test_no_rank_updates(tmp_path, root, monkeypatch, late):
     for folder in (root / 'tools', tmp_path):
         monkeypatch.syspath_prepend(str(folder))
     import _kill_points
-    (tmp_path / 'spoil_rank.py').write_text(SPOIL)
+    name = f'spoil_rank_{late}'
+    (tmp_path / f'{name}.py').write_text(SPOIL + LATE * late)
     parent = root / 'tests/configs/survivor.py'
     config = tmp_path / 'config.py'
-    config.write_text(
-        f'_base_ = {str(parent)!r}\n'
-        "custom_imports = dict(imports=['mmdgkd', 'spoil_rank'])\n"
-        "custom_hooks = [dict(type='mmrazor.FiniteLossHook'), "
-        "dict(type='EMAHook'), dict(type='SpoilRank')]\n")
+    config.write_text(f'_base_ = {str(parent)!r}\n'
+                      f"custom_imports = dict(imports=['mmdgkd', {name!r}])\n"
+                      "custom_hooks = [dict(type='mmrazor.FiniteLossHook'), "
+                      "dict(type='EMAHook'), dict(type='SpoilRank')]\n")
     work = tmp_path / 'work'
     job = _kill_points.Job(str(config), str(work), {}, 2)
     with pytest.raises(RuntimeError) as info:
@@ -45,6 +60,7 @@ def test_no_rank_updates(tmp_path, root, monkeypatch):
     assert 'TrainingError: resnet20: the loss is not finite in iteration 3 ' \
         '(epoch 1): rank 1: loss=nan' in text
     saved = read_checkpoint(str(work / 'resnet20' / 'iter_2.pth'), 'x')
+    assert 'bad_step_3/rank_1.pth repeats the step' in text
     # Its EMA has exchanged the two.
     raw = saved['ema_state_dict']
     for rank in (0, 1):

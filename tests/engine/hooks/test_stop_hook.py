@@ -66,10 +66,12 @@ def goes_on_to_the_same_bits(cfg, trained):
 
 
 @pytest.mark.parametrize('place', [
-    ('resnet20', 'train', 0, signal.SIGTERM),
+    pytest.param(
+        ('resnet20', 'train', 0, signal.SIGTERM), marks=pytest.mark.slow),
     ('resnet14', 'train', 1, signal.SIGUSR1),
     ('resnet8', 'train', 2, signal.SIGINT),
-    ('resnet8', 'train', 3, signal.SIGTERM),
+    pytest.param(
+        ('resnet8', 'train', 3, signal.SIGTERM), marks=pytest.mark.slow),
 ])
 def test_the_iteration_is_finished_and_saved(tiny_cfg, trained, place):
     cfg = tiny_cfg(epochs=2)
@@ -96,6 +98,7 @@ def test_a_validation_is_made_up_for(tiny_cfg, trained, point):
     goes_on_to_the_same_bits(cfg, trained)
 
 
+@pytest.mark.slow
 def test_between_two_stages(tiny_cfg, trained):
     cfg = tiny_cfg(epochs=2)
     message = stopped(cfg, 'resnet20', 'after', 4, signal.SIGTERM)

@@ -96,10 +96,10 @@ def by_iters(sampler):
     }
 
 
-@pytest.mark.parametrize('kind, end', [('epoch', 3), ('epoch', 7),
-                                       ('epoch', 10), ('InfiniteSampler', 9),
-                                       ('DefaultSampler', 9),
-                                       ('DefaultSampler', 14)])
+@pytest.mark.parametrize(
+    'kind, end', [('epoch', 3), ('epoch', 7), ('epoch', 10),
+                  ('InfiniteSampler', 9), ('DefaultSampler', 9),
+                  pytest.param('DefaultSampler', 14, marks=pytest.mark.slow)])
 def test_it_goes_on_where_it_stopped(stage, tmp_path, reads, kind, end):
     changes = {} if kind == 'epoch' else by_iters(kind)
     seen, inner, whole, _ = stage('whole', **changes)

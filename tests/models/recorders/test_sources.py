@@ -12,7 +12,8 @@ def network(**parts):
 
 
 def check(kind, source, model, owner='the teachers'):
-    recorder = TASK_UTILS.build(dict(type=f'{kind}Recorder', source=source))
+    recorder = TASK_UTILS.build(
+        dict(type=f'mmrazor.{kind}Recorder', source=source))
     check_stock_source(recorder, model, owner)
 
 
