@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import io
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .repair import Repair
 
@@ -24,6 +24,19 @@ def _history_buffer_method(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
+def _called(function: Callable, module: str, name: str) -> Callable:
+    """A function under the name that checkpoints have for it.
+
+    PyTorch takes a pair of both, but only since 2.6.
+    """
+
+    def alias(*args: Any) -> Any:
+        return function(*args)
+
+    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
+    return alias
+
+
 def _diagnose() -> Optional[str]:
     import torch
     from mmengine.logging import HistoryBuffer
@@ -31,7 +44,8 @@ def _diagnose() -> Optional[str]:
     torch.save(HistoryBuffer([1.], [1]), file)
     file.seek(0)
     try:
-        torch.load(file)
+        # Before PyTorch 2.6 only mmdgkd asks for it.
+        torch.load(file, weights_only=True)
     except Exception as error:
         return f'torch.load of a HistoryBuffer: {type(error).__name__}'
     return None
@@ -44,13 +58,15 @@ def _mend() -> None:
     core = np._core if hasattr(np, '_core') else np.core
     safe = [
         HistoryBuffer, np.ndarray, np.dtype,
-        (_history_buffer_method, 'builtins.getattr')
+        _called(_history_buffer_method, 'builtins', 'getattr')
     ]
     # NumPy 2 moved numpy.core to numpy._core: files of both are about.
     for package in ('numpy.core', 'numpy._core'):
         for name in ('_reconstruct', 'scalar'):
-            safe.append((getattr(core.multiarray,
-                                 name), f'{package}.multiarray.{name}'))
+            safe.append(
+                _called(
+                    getattr(core.multiarray, name), f'{package}.multiarray',
+                    name))
     for kind in (np.bool_, np.uint8, np.int32, np.int64, np.float16,
                  np.float32, np.float64):
         safe.append(type(np.dtype(kind)))
