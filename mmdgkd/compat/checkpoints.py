@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import codecs
 import io
 from typing import Any, Callable, Optional
 
@@ -57,8 +58,12 @@ def _mend() -> None:
     from torch.serialization import add_safe_globals
     core = np._core if hasattr(np, '_core') else np.core
     safe = [
-        HistoryBuffer, np.ndarray, np.dtype,
-        _called(_history_buffer_method, 'builtins', 'getattr')
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        _called(_history_buffer_method, 'builtins', 'getattr'),
+        # How NumPy writes bytes; newer PyTorch allows it by itself.
+        _called(codecs.encode, '_codecs', 'encode')
     ]
     # NumPy 2 moved numpy.core to numpy._core: files of both are about.
     for package in ('numpy.core', 'numpy._core'):

@@ -110,7 +110,8 @@ def test_mmengines_checkpoints_load_with_weights_only():
 def test_without_the_repair_they_do_not(tmp_path):
     path = tmp_path / 'checkpoint.pth'
     torch.save(runner_checkpoint(), path)
-    done = run_python(f'import torch; torch.load({str(path)!r})')
+    done = run_python(
+        f'import torch; torch.load({str(path)!r}, weights_only=True)')
     assert done.returncode and 'UnpicklingError' in done.stderr
 
 
