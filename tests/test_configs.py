@@ -50,9 +50,15 @@ def test_all_that_the_issue_names_are_there():
 
 
 # The chains of one method are those of the others, with other guides.
+QUICK = [
+    name for name in NAMES
+    if 'digits' in name or name.startswith('dgkd') and 'stochastic' not in name
+]
+
+
 @pytest.mark.parametrize('name', [
-    name if name.startswith('dgkd') or 'digits' in name else pytest.param(
-        name, marks=pytest.mark.slow) for name in NAMES
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in NAMES
 ])
 def test_it_trains_an_iteration_per_stage(name, tmp_path):
     cfg = Config.fromfile(str(CONFIGS / name))

@@ -7,6 +7,7 @@ DIGITS = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 CASES = {'released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone'}
 
 
+@pytest.mark.slow
 def test_a_stage(run_tool, tmp_path):
     done = run_tool('tools/benchmark.py', DIGITS, '--steps', 2, '--rounds', 2,
                     '--json', tmp_path / 'b.json', '--cfg-options',

@@ -86,7 +86,8 @@ def test_the_iteration_is_finished_and_saved(tiny_cfg, trained, place):
     goes_on_to_the_same_bits(cfg, trained)
 
 
-@pytest.mark.parametrize('point', ['before_val', 'val'])
+@pytest.mark.parametrize(
+    'point', [pytest.param('before_val', marks=pytest.mark.slow), 'val'])
 def test_a_validation_is_made_up_for(tiny_cfg, trained, point):
     cfg = tiny_cfg(epochs=2)
     stopped(cfg, 'resnet14', point, 2, signal.SIGTERM)
