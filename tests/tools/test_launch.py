@@ -15,6 +15,13 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+
+def heed_signals():
+    """Undo what nohup and background jobs do: a shell cannot trap these."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 # It ends as its flag for this rank says: CODE[:WAIT[:SECONDS]]. It exits with
 # CODE after SECONDS; with WAIT=1 only SECONDS after the first signal.
 # WAIT=dies sets no handlers.
@@ -290,6 +297,7 @@ def slurm(root, tmp_path):
             cwd=root,
             env=dict(clean, PATH=path, **env),
             start_new_session=True,
+            preexec_fn=heed_signals,
             stderr=subprocess.PIPE,
             text=True)
 
