@@ -6,7 +6,7 @@ import pytest
 from mmdgkd import ConfigError
 from mmdgkd.engine import Chain, Ledger
 from mmdgkd.engine.ledger import file_entry
-from mmdgkd.fileio import sha256_of, whole_file
+from mmdgkd.fileio import sha256_of
 
 
 def chain(guidance='dense', names='ts'):
@@ -79,20 +79,6 @@ def test_a_newer_ledger_is_not_guessed_at(tmp_path):
     ledger.update(version=99)
     with pytest.raises(ConfigError, match='is of version 99'):
         Ledger.open(str(tmp_path), chain())
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / 'a' / 'b.json'
-    with whole_file(str(path)) as file:
-        file.write('old')
-    with pytest.raises(RuntimeError):
-        with whole_file(str(path)) as file:
-            file.write('half of the ne')
-            file.flush()
-            assert path.read_text() == 'old'
-            raise RuntimeError
-    assert path.read_text() == 'old'
-    assert [item.name for item in path.parent.iterdir()] == ['b.json']
 
 
 def test_files_are_named_by_path_and_sha256(tmp_path):

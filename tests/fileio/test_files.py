@@ -9,18 +9,19 @@ from mmdgkd.fileio import no_room_in_words, remove_parts, sha256_of, whole_file
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / 'a.txt'
-    path.write_text('old')
+    path = tmp_path / 'new' / 'a.txt'
+    with whole_file(str(path)) as file:
+        file.write('old')
     with pytest.raises(RuntimeError):
         with whole_file(str(path)) as file:
             file.write('new')
             file.flush()
             assert path.read_text() == 'old'
             raise RuntimeError
-    assert path.read_text() == 'old' and os.listdir(tmp_path) == ['a.txt']
+    assert path.read_text() == 'old' and os.listdir(path.parent) == ['a.txt']
     with whole_file(str(path), 'wb') as file:
         file.write(b'new')
-    assert path.read_text() == 'new' and os.listdir(tmp_path) == ['a.txt']
+    assert path.read_text() == 'new' and os.listdir(path.parent) == ['a.txt']
 
 
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
