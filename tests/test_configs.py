@@ -40,19 +40,24 @@ def on_digits(cfg, size):
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 16
+    assert len(NAMES) == 20
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
                       'resnet26_to_resnet8_cifar10',
                       'resnet20_to_resnet8_digits'):
             assert f'{method}/{chain}.py' in NAMES
+    for recipe in ('crop', 'own'):
+        for form in ('', '_stochastic'):
+            assert (f'dgkd/plain10_to_plain2_cifar100_{recipe}{form}.py'
+                    in NAMES)
 
 
 # The chains of one method are those of the others, with other guides.
 QUICK = [
     name for name in NAMES
-    if 'digits' in name or name.startswith('dgkd') and 'stochastic' not in name
+    if 'digits' in name or name.startswith('dgkd') and not any(
+        word in name for word in ('stochastic', 'crop', 'own'))
 ]
 
 

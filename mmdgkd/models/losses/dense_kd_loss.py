@@ -9,7 +9,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 
 REDUCTIONS = ('batchmean', 'mean')
-FORMS = ('released', 'paper')
+FORMS = ('released', 'paper', 'averaged')
 
 
 def dense_kd_loss(
@@ -93,13 +93,17 @@ def _raised(logits: torch.Tensor) -> torch.Tensor:
 class DenseKDLoss(nn.Module):
     r"""Distillation loss from any number of teachers at once.
 
-    With n guides and the mixing weight λ the two known forms of the whole
-    objective are
+    With n guides and the mixing weight λ the known forms of the whole objective
+    are
 
     - ``form='released'``: (1-λ) CE + λ Σ KD, the authors' released code;
     - ``form='paper'``: n (1-λ) CE + λ Σ KD, the loss of the paper, which
       counts the cross-entropy once per guide (its n TAs and one teacher, n + 1
-      in its formula, are n guides here).
+      in its formula, are n guides here);
+    - ``form='averaged'``: (1-λ) CE + λ/m Σ KD over the m guides that speak in
+      the step, a form of this project: KD, TAKD and DGKD then have the same
+      total weight, and what differs between them is density, not the size of
+      the steps.
 
     λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; the
     count n comes from :meth:`task_weight`, which :class:`DGKD` asks for. All
@@ -113,10 +117,11 @@ class DenseKDLoss(nn.Module):
             :func:`dense_kd_loss`. The released code uses ``'mean'``, which
             is smaller by the number of classes. Defaults to ``'batchmean'``.
         loss_weight (float): λ, the weight of all terms. Defaults to 1.0.
-        form (str): ``'released'`` or ``'paper'``. Defaults to
+        form (str): ``'released'``, ``'paper'`` or ``'averaged'``. Defaults to
             ``'released'``.
         teacher_weights (dict[str, float], optional): Weight of single
-            teachers. Defaults to None: all have weight 1.
+            teachers; ``'averaged'`` divides by their sum. Defaults to None:
+            all have weight 1.
 
     Attributes:
         terms (dict[str, torch.Tensor]): The terms of the last forward by
@@ -185,7 +190,12 @@ class DenseKDLoss(nn.Module):
         Raises:
             ValueError: If the logits of a teacher have another shape.
         """
+        loss_weight = self.loss_weight
+        if self.form == 'averaged' and preds_T:
+            # If all that speak have weight 0 there is nothing to share.
+            loss_weight /= sum(
+                self.teacher_weights.get(name, 1.0) for name in preds_T) or 1
         loss, self.terms = dense_kd_loss(preds_S, preds_T, self.tau,
-                                         self.reduction, self.loss_weight,
+                                         self.reduction, loss_weight,
                                          self.teacher_weights)
         return loss

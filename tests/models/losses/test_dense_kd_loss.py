@@ -102,9 +102,36 @@ def test_other_classes_are_refused():
         DenseKDLoss()(logits(), {'t': logits(classes=7)})
 
 
-@pytest.mark.parametrize('form, count', [('released', 1), ('paper', 4)])
-def test_both_forms_count_the_cross_entropy(form, count):
+@pytest.mark.parametrize('form, count', [('released', 1), ('paper', 4),
+                                         ('averaged', 1)])
+def test_the_forms_count_the_cross_entropy(form, count):
     assert DenseKDLoss(form=form).task_weight(4) == count
+
+
+@pytest.mark.parametrize('speaking', ['a', 'ab', 'abc'])
+def test_the_averaged_form_has_one_weight_however_many_speak(speaking):
+    preds_S = logits()
+    preds_T = {name: logits(seed=ord(name)) for name in speaking}
+    alone = [
+        dense_kd_loss(preds_S, {name: preds}, 4.0, 'batchmean', 0.9)[0]
+        for name, preds in preds_T.items()
+    ]
+    loss = DenseKDLoss(form='averaged', tau=4.0, loss_weight=0.9)
+    torch.testing.assert_close(loss(preds_S, preds_T), sum(alone) / len(alone))
+    torch.testing.assert_close(
+        sum(loss.terms.values()),
+        sum(alone) / len(alone))
+
+
+def test_the_averaged_form_averages_by_weight():
+    preds_S = logits()
+    preds_T = {'a': logits(seed=1), 'b': logits(seed=2)}
+    a, b = (
+        dense_kd_loss(preds_S, {'t': preds})[0] for preds in preds_T.values())
+    loss = DenseKDLoss(form='averaged', teacher_weights=dict(a=3.0))
+    torch.testing.assert_close(loss(preds_S, preds_T), (3 * a + b) / 4)
+    silent = DenseKDLoss(form='averaged', teacher_weights=dict(a=0.0, b=0.0))
+    assert silent(preds_S, preds_T) == 0
 
 
 @pytest.mark.parametrize('settings, message', [
