@@ -1,0 +1,215 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import numpy as np
+import pytest
+
+from mmdgkd import ConfigError
+from mmdgkd.results.markdown import fill, stale
+from mmdgkd.results.order import order_text
+from mmdgkd.results.results import Results
+from mmdgkd.results.tables import (blocks, guides_table, main_table,
+                                   overlap_table, short_table, survival_table,
+                                   tas_table)
+
+
+def rows(text):
+    """The cells of a table by its rows, without heads and notes."""
+    lines = [line for line in text.splitlines() if line.startswith('|')][2:]
+    return [[cell.strip() for cell in line.strip('|').split('|')]
+            for line in lines]
+
+
+@pytest.fixture
+def students(make_record):
+    """A function that makes a student of each seed."""
+
+    def make(method, figures, **kwargs):
+        return [
+            make_record(method, best, seed, **kwargs)
+            for seed, best in enumerate(figures)
+        ]
+
+    return make
+
+
+def test_main_table(students):
+    results = Results(
+        students('alone', [39., 40., 41.]) +
+        students('kd', [44., 45., 46.], last=43.) + students('dgkd', [48.]))
+    found = {
+        row[0]: row[1:]
+        for row in rows(main_table(results, 'released-none'))
+    }
+    assert list(found) == [
+        'alone', 'KD', 'TAKD', 'DGKD', 'stochastic DGKD', 'equal-weight KD',
+        'equal-weight TAKD'
+    ]
+    assert found['alone'] == [
+        '40.00 ± 1.00', '40.00 ± 1.00', '3', '2', '-', '-', '41.09'
+    ]
+    # sqrt(1/3 + 1/3) is 0.82, and 5 is more than 2 sqrt(2).
+    assert found['KD'] == [
+        '45.00 ± 1.00', '43.00 ± 0.00', '3', '2', '+5.00 (0.82)*', '1', '44.57'
+    ]
+    # Against the same seed of alone only, which tells no spread.
+    assert found['DGKD'] == ['48.00', '48.00', '1', '2', '+9.00', '4', '48.92']
+    assert found['TAKD'] == ['-'] * 6 + ['45.14']
+    assert main_table(results, 'own-crop_flip') == 'No runs yet.'
+
+
+def test_other_lengths_are_never_averaged(students, make_record):
+    results = Results(
+        students('alone', [40., 41.]) + students('kd', [44., 45.]) +
+        [make_record('kd', 60., seed=2, epochs=9)] +
+        [make_record('dgkd', 70., seed=0, epochs=9)])
+    found = rows(main_table(results, 'released-none'))
+    kd = [row for row in found if row[0] == 'KD']
+    assert [(row[1], row[3], row[4]) for row in kd] == [
+        ('44.50 ± 0.71', '2', '2'), ('60.00', '1', '9')]  # yapf: disable
+    # No gain over what was trained for another time.
+    assert kd[1][5] == '-'
+    assert [row[5] for row in found if row[0] == 'DGKD'] == ['-']
+    assert [row[1] for row in rows(short_table(results))[:4]
+            ] == ['40.50 ± 0.71', '44.50 ± 0.71', '-', '-']
+    text = order_text(results)
+    assert 'Not compared: KD (9 epochs), DGKD (9 epochs).' in text
+    assert '60' not in text and '70' not in text
+
+
+def test_controls_of_equal_weight_have_no_row_where_all_weigh_the_same(
+        students):
+    results = Results(students('kd', [50.], setting='own-crop_flip'))
+    labels = [row[0] for row in rows(main_table(results, 'own-crop_flip'))]
+    assert labels == ['alone', 'KD', 'TAKD', 'DGKD', 'stochastic DGKD']
+
+
+def test_guides_table(make_record):
+    results = Results([
+        make_record('alone', 60., network='plain10'),
+        make_record('dgkd', 58., network='plain8'),
+        make_record('dgkd', 57., network='plain6'),
+        make_record('takd', 56., network='plain6'),
+    ])
+    found = rows(guides_table(results, 'released-none'))
+    assert [row[:4] for row in found] == [
+        ['plain10', 'teacher', '-', '60.00'],
+        ['plain8', 'DGKD and TAKD', 'plain10', '58.00'],
+        ['plain6', 'TAKD', 'plain8', '56.00'],
+        ['plain6', 'DGKD', 'plain10, plain8', '57.00'],
+        ['plain4', '-', '-', '-'],
+    ]
+
+
+def test_number_of_tas(students):
+    assert tas_table(Results(students('dgkd', [48.]))) == 'No runs yet.'
+    results = Results(
+        students('kd', [44.]) + students('takd', [45., 46.]) +
+        students('dgkd', [48., 49.]) +
+        students('dgkd', [46., 47.], variant='tas_1'))
+    assert [row[1:6] for row in rows(tas_table(results))] == [
+        ['0 (KD)', '44.00', '44.00', '-', '1'],
+        ['1', '-', '46.50 ± 0.71', '-', '2'],
+        ['3', '45.50 ± 0.71', '48.50 ± 0.71', '+3.00 (0.71)*', '2'],
+    ]
+
+
+def test_survival(students):
+    results = Results(
+        students('dgkd', [48., 49.]) + students('dgkd_stochastic', [50.]) +
+        students('dgkd_stochastic', [49., 50.], variant='keep_0.75') +
+        students('dgkd_stochastic', [46., 47.], variant='keep_0.5'))
+    assert [row[1:4] + row[5:6] for row in rows(survival_table(results))] == [
+        ['0.5', 'each by chance', '46.50 ± 0.71', '-2.00 (0.71)'],
+        ['0.75', 'exactly one silent', '50.00', '+2.00'],
+        ['0.75', 'each by chance', '49.50 ± 0.71', '+1.00 (0.71)'],
+        ['1', 'all speak (DGKD)', '48.50 ± 0.71', '-'],
+    ]
+
+
+def test_overlap_by_hand(make_record):
+    image = np.arange(10000)
+    results = Results([
+        make_record('alone', 60., network='plain10', wrong=image < 4000),
+        make_record('dgkd', 58., network='plain8', wrong=image >= 5800),
+        make_record('dgkd', 58., network='plain6', wrong=image >= 5800),
+        make_record('dgkd', 50., wrong=(image >= 1000) & (image < 6000)),
+        make_record('dgkd', 50., 1, wrong=(image >= 2000) & (image < 7000)),
+    ])
+    found = {row[1]: row[2:] for row in rows(overlap_table(results))}
+    # 3,000 and 2,000 of the teacher's 4,000; TAKD shares the first TA.
+    assert found['plain10 → plain2'] == [
+        '-', '-', '-', '2,500 ± 707', '62.5 ± 17.7', '50.0 ± 0.0'
+    ]
+    assert found['plain10 → plain8'] == ['0', '0.0', '42.0'] * 2
+    # The second TA is not shared; nobody has a third.
+    assert found['plain8 → plain6'] == ['-'] * 3 + ['4,200', '100.0', '42.0']
+    assert len(found) == 3
+
+
+def test_order_claims_no_more_than_the_runs_show(students):
+    results = Results(
+        students('alone', [39.9, 40., 40.1]) +
+        students('kd', [44., 45., 46.]) + students('takd', [44., 45.5, 46.]) +
+        students('dgkd', [38.9, 39., 39.1]) +
+        students('dgkd_stochastic', [50.]) +
+        students('kd', [49.9, 50., 50.1], variant='equal_weight'))
+    text = order_text(results)
+    assert '(2 epochs, 1 to 3 seeds): ' in text
+    assert 'KD 45.00 ± 1.00, alone 40.00 ± 0.10, DGKD 39.00 ± 0.10.' in text
+    neighbours, steps, control = [
+        part.split('. ')[0]
+        for part in text.split(': ', 1)[1].split('order')[1:3]
+    ] + [text.split('total weight: ')[1].split('. ')[0]]
+    assert 'not separable: TAKD and KD' in neighbours
+    assert 'KD over alone, alone over DGKD' in neighbours
+    assert 'unknown, for want of a second seed: ' in neighbours
+    assert 'found: KD over alone; not separable: TAKD and KD; ' in steps
+    assert 'the other way round: TAKD over DGKD; unknown' in steps
+    assert control.startswith('separable, but the other way round: '
+                              'equal-weight KD over DGKD')
+    assert 'known only roughly' in text
+
+
+def test_records_of_other_guides_and_chains_are_refused(make_record):
+    teacher = make_record('alone', 60., network='plain10', sha256='a')
+    Results([teacher, make_record('kd', guide_sha256={'plain10': 'a'})])
+    with pytest.raises(ConfigError, match='guide_sha256: kd plain2 seed 0'):
+        Results([teacher, make_record('kd', guide_sha256={'plain10': 'b'})])
+    # Stochastic DGKD has the TAs of DGKD.
+    with pytest.raises(ConfigError, match='another plain6 than the recorded'):
+        Results([
+            make_record('dgkd', network='plain6', sha256='a'),
+            make_record('dgkd_stochastic', guide_sha256={'plain6': 'b'})
+        ])
+    with pytest.raises(ConfigError, match='records: are of several chains'):
+        Results([teacher, make_record('kd', dataset='cifar10')])
+
+
+def test_no_records():
+    assert set(blocks(Results([])).values()) == {'No runs yet.'}
+
+
+def test_blocks_of_a_page():
+    page = ('a\n<!-- results: one begin -->\nold\n<!-- results: one end -->\n'
+            'b\n<!-- results: two begin --><!-- results: two end -->')
+    texts = dict(one='new', two='table', three='unused')
+    filled = fill('P', page, texts)
+    assert filled == (
+        'a\n<!-- results: one begin -->\nnew\n<!-- results: one end -->\nb\n'
+        '<!-- results: two begin -->\ntable\n<!-- results: two end -->')
+    assert fill('P', filled, texts) == filled
+    assert stale('P', page, texts) == ['one', 'two']
+    assert stale('P', filled, texts) == []
+
+
+@pytest.mark.parametrize('page, message', [
+    ('<!-- results: x begin --><!-- results: x end -->', 'x: is no block'),
+    ('<!-- results: one begin -->', 'one: has no end mark'),
+    ('<!-- results: one end -->', 'one: ends, but has not begun'),
+    ('<!-- results: one begin --><!-- results: two begin -->',
+     'two: begins before one has ended'),
+    ('<!-- results: one begin --><!-- results: one end -->' * 2,
+     'one: is there twice'),
+])
+def test_bad_marks_are_named(page, message):
+    with pytest.raises(ConfigError, match=f'^P: results: {message}'):
+        fill('P', page, dict(one='', two=''))
