@@ -1,0 +1,94 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import importlib
+import sys
+
+import pytest
+
+from mmdgkd.results import Record, write_record
+
+RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'
+MARKS = '<!-- results: short begin -->\n<!-- results: short end -->\n'
+
+
+def record(best):
+    """A student alone."""
+    return Record(
+        version=1,
+        dataset='cifar100',
+        networks=['plain10', 'plain2'],
+        recipe='released',
+        augmentation='none',
+        method='alone',
+        guidance='none',
+        guides=[],
+        network='plain2',
+        seed=0,
+        epochs=1,
+        metric='accuracy/top1',
+        best=best,
+        best_at=1,
+        last=best,
+        history=[[1, best]])
+
+
+@pytest.fixture
+def tabulate(monkeypatch, capsys, root):
+    """A function that runs the tool: its exit code, and what it has said.
+
+    In this process, since a new one would take longer to start than to work.
+    """
+
+    def run(*words):
+        monkeypatch.syspath_prepend(str(root / 'tools'))
+        monkeypatch.setattr(sys, 'argv', ['tabulate', *map(str, words)])
+        code = 0
+        try:
+            importlib.import_module('tabulate_results').main()
+        except SystemExit as stop:
+            code = stop.code
+        return code, ''.join(capsys.readouterr())
+
+    return run
+
+
+def test_pages_are_filled_and_checked(tabulate, tmp_path):
+    folder = tmp_path / RECORDS / 'released-none'
+    write_record(str(folder), record(41.25))
+    page = tmp_path / 'configs/dgkd/README.md'
+    page.write_text('no marks')
+    readme = tmp_path / 'README.md'
+    readme.write_text(f'before → \n{MARKS}after')
+    code, said = tabulate('--root', tmp_path, '--check')
+    assert code == 1
+    assert 'README.md: results: short: is not up to date' in said
+    assert 'methods.png: is not up to date' in said
+    assert readme.read_text() == f'before → \n{MARKS}after'
+
+    code, said = tabulate('--root', tmp_path)
+    assert code == 0
+    assert 'overlap.png: not drawn, its runs are missing' in said
+    assert '| alone | 41.25 | 41.09 |' in readme.read_text()
+    assert readme.read_text().startswith('before → \n<!-- results: short')
+    assert page.read_text() == 'no marks'
+    assert (tmp_path / 'configs/dgkd/results/figures/methods.png').exists()
+    assert tabulate('--root', tmp_path, '--check')[0] == 0
+
+    write_record(str(folder), record(42.25))
+    code, said = tabulate('--root', tmp_path, '--check')
+    assert code == 1
+    assert 'README.md: results: short: is not' in said
+
+
+def test_bad_metrics_are_named_in_one_line(run_tool, tmp_path):
+    (tmp_path / 'bad.json').write_text('{}')
+    done = run_tool('tools/tabulate_results.py', tmp_path, check=False)
+    assert done.returncode == 2
+    assert 'bad.json: augmentation: is missing' in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_committed_pages_are_of_the_committed_metrics(tabulate, root):
+    if not list((root / RECORDS).rglob('*.json')):
+        pytest.skip('no metrics are committed yet')
+    code, said = tabulate('--check')
+    assert code == 0, said
