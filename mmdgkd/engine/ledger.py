@@ -18,9 +18,11 @@ class Ledger:
 
     Per stage it has the ``state`` (pending, running, done; or given for a
     network with a ``ckpt_path``), the ``guides``, the ``metric`` (name, best,
-    last and every validation), the ``seconds`` of training, the sha256 of its
-    config, and of each file that it ``read`` and ``wrote``. All ranks read it,
-    the first one writes it.
+    last and every validation), the ``seconds`` of training, what the logit
+    ``store`` was asked for, the ``params`` and ``macs`` of the network, the
+    ``environment`` (versions and device), the sha256 of its config, and of
+    each file that it ``read`` and ``wrote``. All ranks read it, the first one
+    writes it.
 
     Args:
         work_dir (str): The work dir of the chain.

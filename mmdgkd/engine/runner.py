@@ -16,6 +16,7 @@ from mmdgkd.models.utils import load_weights
 from .chain import Chain
 from .checkpoints import latest_checkpoint
 from .distributed import fit_to_device, start_processes
+from .environment import environment
 from .export import export_network
 from .hooks import (ChainProgressHook, DataOnlyHook, LedgerHook, StopHook,
                     progress_of)
@@ -132,6 +133,10 @@ class ChainRunner:
             if is_main_process():
                 with whole_file(osp.join(self.work.path, 'config.py')) as file:
                     file.write(self.work.config_as_run().pretty_text)
+            for name, facts in self.facts.items():
+                # A report then needs neither the config nor the data.
+                self.work.ledger[name].update(
+                    params=facts.params, macs=facts.macs)
             self.work.begin()
             self.log(f'The chain in {self.work.path}:\n{plan}')
             for name in todo:
@@ -214,12 +219,13 @@ class ChainRunner:
         stage = work.stage_config(name)
         checkpoint = latest_checkpoint(work.folder(name))
         if checkpoint is None:
-            for key in ('metric', 'seconds', 'wrote'):
+            for key in ('metric', 'seconds', 'store', 'wrote'):
                 ledger[name].pop(key, None)
         ledger.update(
             name,
             state='running',
             config_sha256=fingerprint(stage),
+            environment=environment(),
             read={
                 guide: file_entry(work.file_of(guide), work.path)
                 for guide in self.chain.guides[name]

@@ -1,12 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdgkd.errors import ConfigError
 from ..ledger import Ledger
+from ..logit_store import LogitStore
+from .logit_store_hook import LogitStoreHook
 
 
 def progress_of(runner: Any) -> tuple:
@@ -24,7 +26,10 @@ class LedgerHook(Hook):
     """Keeps the ledger's metric and seconds of a stage up to date.
 
     The metric that counts is the last validation's, which is that of the
-    weights that the stage leaves behind, beside the best one.
+    weights that the stage leaves behind, beside the best one. Under ``store``
+    is what the logit store was asked for, by guide, see
+    :meth:`LogitStore.summary`; of the first process. As the seconds, it is of
+    all the runs that a stage has taken, what they repeated included.
 
     Args:
         ledger (Ledger): The ledger of the chain.
@@ -43,6 +48,8 @@ class LedgerHook(Hook):
         self.name = name
         self.metric = metric
         self._seconds = ledger[name].get('seconds', 0.0)
+        self._before: Dict[str, Dict] = ledger[name].get('store', {})
+        self._store: Optional[LogitStore] = None
         self._start = time.monotonic()
 
     def before_train(self, runner: Any) -> None:
@@ -52,6 +59,10 @@ class LedgerHook(Hook):
         between, the checkpoint's validation is made up for here.
         """
         self._start = time.monotonic()
+        self._store = next(
+            (hook.store
+             for hook in runner.hooks if isinstance(hook, LogitStoreHook)),
+            None)
         _, step, _ = progress_of(runner)
         known = self.ledger.rewind(self.name, step)
         loop = runner.train_loop
@@ -87,6 +98,22 @@ class LedgerHook(Hook):
         self.note_time()
 
     def note_time(self) -> None:
-        """Count the seconds up to now."""
+        """Count the seconds, and what the store was asked for, up to now."""
         seconds = self._seconds + time.monotonic() - self._start
-        self.ledger.update(self.name, seconds=round(seconds, 1))
+        entries: Dict[str, Any] = dict(seconds=round(seconds, 1))
+        if self._store is not None:
+            entries['store'] = _added(self._before, self._store.summary())
+        self.ledger.update(self.name, **entries)
+
+
+def _added(before: Mapping[str, Dict], now: Mapping[str, Dict]) -> Dict:
+    """The sums by guide; what is not known in one is not known in all."""
+    sums: Dict[str, Dict] = {}
+    for guide in {**before, **now}:
+        sums[guide] = {}
+        for key in ('recalled', 'computed', 'seconds'):
+            terms = [
+                part[guide].get(key) for part in (before, now) if guide in part
+            ]
+            sums[guide][key] = None if None in terms else round(sum(terms), 3)
+    return sums

@@ -3,7 +3,7 @@ import glob
 import logging
 import os.path as osp
 from collections import deque
-from typing import Any, Deque, Dict, Mapping, Optional, Tuple
+from typing import Any, ContextManager, Deque, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from mmdgkd.datasets.identity import hash_of
 from mmdgkd.structures import BatchViews
+from .guide_clock import GuideClock
 from .logit_file import LogitFile
 from .row_form import RowForm, check_form
 
@@ -46,6 +47,7 @@ class LogitStore:
         self.dtype = dtype
         self.top_k = top_k
         self.counts: Dict[str, Dict[str, int]] = {}
+        self._clock = GuideClock()
         self._files: Dict[Tuple, Optional[LogitFile]] = {}
         self._found: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
         self._unwritten: Deque[Tuple] = deque()
@@ -157,6 +159,34 @@ class LogitStore:
                 'more logits',
                 logger='current',
                 level=logging.WARNING)
+
+    def timing(self, name: str, device: torch.device) -> ContextManager:
+        """Take the time of a teacher while it computes.
+
+        Args:
+            name (str): The teacher.
+            device (torch.device): Where it computes.
+        """
+        return self._clock.timing(name, device)
+
+    def summary(self) -> Dict[str, Dict[str, Any]]:
+        """What was read and what was computed, by teacher, up to now.
+
+        Returns:
+            dict[str, dict]: ``recalled`` and ``computed``, numbers of rows,
+            and ``seconds``, which the computing took; None where that is not
+            known. Of this process, as far as the device has come: nothing is
+            waited for.
+        """
+        seconds = self._clock.seconds
+        return {
+            name:
+            dict(
+                count,
+                seconds=round(seconds[name], 3) if name in seconds else
+                (None if count['computed'] else 0.0))
+            for name, count in self.counts.items()
+        }
 
     def close(self) -> None:
         """Write the rest and let go of all files."""

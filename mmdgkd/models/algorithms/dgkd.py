@@ -121,15 +121,16 @@ class DGKD(BaseAlgorithm):
         distiller = self.distiller
         speaking = distiller.begin_step(self._clock.tick())
 
-        missing = speaking
+        missing, timing = speaking, None
         if self._memory is not None:
             missing = self._memory.recall(speaking, inputs, data_samples)
+            timing = self._memory.timing
         self._teachers.check(missing, inputs)
 
         # A delivery hands the student what it kept of the teachers' forward.
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
-            self._teachers.run(missing, inputs, data_samples)
+            self._teachers.run(missing, inputs, data_samples, timing=timing)
             if self._memory is not None:
                 self._memory.complete()
 

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import copy
-from typing import Any, Callable, Dict, Iterable, Optional
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, Dict, Iterable, Optional
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -59,22 +60,27 @@ class FrozenTeachers:
             teacher._apply(fn, *args)
 
     @torch.no_grad()
-    def run(self, names: Iterable[str], inputs: torch.Tensor, *others:
-            Any) -> None:
+    def run(self,
+            names: Iterable[str],
+            inputs: torch.Tensor,
+            *others: Any,
+            timing: Optional[Callable[..., ContextManager]] = None) -> None:
         """Forward some of them; what is needed of it is in the recorders.
 
         Args:
             names (Iterable[str]): Those that speak in this step.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
             *others (Any): Further arguments of their forwards.
-
+            timing (Callable, optional): Makes the context in which each runs,
+                of its name and the device. Defaults to None.
         """
         with self.options.autocast(inputs.device.type):
             for name in names:
                 teacher = self.modules[name]
                 if teacher.training:  # somebody got hold of it
                     teacher.eval()
-                teacher(inputs, *others, mode='tensor')
+                with timing(name, inputs.device) if timing else nullcontext():
+                    teacher(inputs, *others, mode='tensor')
 
     @torch.no_grad()
     def check(self, names: Iterable[str], inputs: torch.Tensor) -> None:

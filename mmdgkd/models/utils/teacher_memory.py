@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import hashlib
 import json
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, ContextManager, Dict, List, Mapping, Optional
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
@@ -84,6 +84,15 @@ class TeacherMemory:
             for name, facts in self._asked.items()
         }
         return [name for name in names if self._logits[name] is None]
+
+    def timing(self, name: str, device: torch.device) -> ContextManager:
+        """Take the time of a teacher that has to be run.
+
+        Args:
+            name (str): The teacher.
+            device (torch.device): Where it runs.
+        """
+        return self._store.timing(name, device)
 
     def complete(self) -> None:
         """Have the recorders hold the logits of all, and keep the new ones.
