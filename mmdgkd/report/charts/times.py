@@ -1,0 +1,130 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""How long each stage took, and what the logit store saved."""
+from typing import List, Optional, Sequence, Tuple
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from ..groups import Spread, Variant
+from ..records import Stage
+from ..store import Savings
+from ..words import duration, listed
+from .canvas import INK, NARROW, Chart, make_chart
+
+
+def times_of(variant: Variant, network: str,
+             savings: Savings) -> Tuple[Spread, Optional[float], bool]:
+    """How long a stage takes.
+
+    Args:
+        variant (Variant): The runs.
+        network (str): The stage.
+        savings (Savings): What the store was good for.
+
+    Returns:
+        tuple[Spread, float | None, bool]: The seconds of the finished ones,
+        the mean of what was saved in them, and whether none is finished yet,
+        so that it is of those that run.
+    """
+    timed = [(run, stage) for run, stage in variant.stages(network)
+             if stage.seconds is not None]
+    done = [stage for _, stage in timed if stage.state == 'done']
+    stages: List[Stage] = done or [stage for _, stage in timed]
+    saved = [savings.of(stage) for stage in stages]
+    known = [one.saved for one in saved if one and one.saved is not None]
+    return (Spread(tuple(stage.seconds or 0.0 for stage in stages)),
+            Spread(tuple(known)).mean, bool(stages and not done))
+
+
+def times_chart(variants: Sequence[Variant],
+                savings: Savings) -> Optional[Chart]:
+    """Draw the time of each stage, with what the store saved behind it.
+
+    Args:
+        variants (Sequence[Variant]): All runs.
+        savings (Savings): What the store was good for.
+
+    Returns:
+        Chart, optional: None if nothing was trained yet.
+    """
+    rows = [(variant.method, network, *times_of(variant, network, savings))
+            for variant in variants for network in variant.names]
+    rows = [row for row in rows if row[2].mean is not None]
+    if not rows:
+        return None
+    words = listed([
+        f'{network}, {method}: {duration(spread.mean)}'
+        for method, network, spread, _, _ in rows
+    ])
+    return make_chart(
+        'time', 'Time of each stage', f'Time of each stage. {words}.',
+        'Training with validation and checkpoints, the mean over the runs. '
+        'Hatched: what the logit store saved beyond that, an estimate from '
+        'the measured seconds of computing one output of each guide.',
+        lambda width: _draw(rows, width))
+
+
+def _draw(rows: Sequence[Tuple], width: float) -> Figure:
+    narrow = width == NARROW
+    methods = list(dict.fromkeys(row[0] for row in rows))
+    lines = len(rows) + 0.9 * len(methods)
+    figure = Figure(figsize=(width, 0.95 + 0.25 * lines), layout='constrained')
+    axes = figure.subplots()
+    longest = max(spread.mean + (saved or 0)
+                  for _, _, spread, saved, _ in rows)
+    unit, name = next(
+        (unit, name)
+        for unit, name in ((3600, 'hours'), (60, 'minutes'), (1, 'seconds'))
+        if longest >= 2 * unit or unit == 1)
+    y, ticks, labels = 0.0, [], []
+    for method in methods:
+        axes.text(
+            0,
+            y,
+            f' {method}',
+            transform=axes.get_yaxis_transform(),
+            fontweight='bold',
+            va='center')
+        y += 0.9
+        for row in rows:
+            if row[0] != method:
+                continue
+            _, network, spread, saved, so_far = row
+            taken = spread.mean / unit
+            axes.barh(y, taken, height=0.62, color='#4a7ba6')
+            if saved:
+                axes.barh(
+                    y,
+                    saved / unit,
+                    left=taken,
+                    height=0.62,
+                    facecolor='white',
+                    edgecolor='#4a7ba6',
+                    hatch='/////',
+                    linewidth=0.6)
+            axes.text(
+                taken + (saved or 0) / unit + 0.012 * longest / unit,
+                y,
+                duration(spread.mean) + (' so far' if so_far else ''),
+                va='center',
+                fontsize=8)
+            ticks.append(y)
+            labels.append(network)
+            y += 1
+    axes.set_ylim(y - 0.4, -0.6)
+    axes.set_xlim(0, longest / unit * (1.25 if narrow else 1.1))
+    axes.set_yticks(ticks, labels, color=INK)
+    axes.tick_params(axis='y', length=0)
+    axes.grid(False, axis='y')
+    axes.spines['left'].set_visible(False)
+    axes.set_xlabel(name)
+    handles = [Patch(color='#4a7ba6', label='measured')]
+    if any(row[3] for row in rows):
+        handles.append(
+            Patch(
+                facecolor='white',
+                edgecolor='#4a7ba6',
+                hatch='/////',
+                label='saved by the store (estimate)'))
+        figure.legend(handles=handles, loc='outside upper left', ncols=2)
+    return figure

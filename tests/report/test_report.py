@@ -1,0 +1,307 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a report says of real and of hand-made work dirs."""
+import base64
+import copy
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmdgkd import ConfigError
+from mmdgkd.engine import ChainRunner
+from mmdgkd.report import write_report
+from mmdgkd.report.charts.canvas import spread_out
+from mmdgkd.report.charts.curves import guide_levels
+from mmdgkd.report.groups import Levels, Spread, group_runs, group_stages
+from mmdgkd.report.records import read_runs
+from mmdgkd.report.settings import add_settings
+from mmdgkd.report.store import Savings
+
+
+def read(path):
+    return json.loads(Path(path, 'chain.json').read_text())
+
+
+def stage(last, sha256, guides=(), **entries):
+    return dict(
+        dict(
+            state='done',
+            guides=list(guides),
+            seconds=10.0,
+            metric=dict(
+                name='accuracy/top1',
+                best=last + 1,
+                best_at=1,
+                last=last,
+                history=[[1, last + 1], [2, last]]),
+            wrote=dict(file='x', sha256=sha256)), **entries)
+
+
+def make_run(folder, stages, guidance='dense', seed=0):
+    folder.mkdir()
+    data = dict(version=1, stages=stages, guidance=guidance, seed=seed)
+    (folder / 'chain.json').write_text(json.dumps(data))
+    return str(folder)
+
+
+@pytest.fixture(scope='module')
+def given(trained, tmp_path_factory):
+    """The student of ``trained`` once more, its guides given: (cfg, runner).
+
+    The metrics of the guides are in no ledger of its own.
+    """
+    cfg = copy.deepcopy(trained[0])
+    cfg.work_dir = str(tmp_path_factory.mktemp('given'))
+    for name in ('resnet20', 'resnet14'):
+        cfg.chain.networks[name].ckpt_path = (
+            f'{trained[0].work_dir}/{name}/{name}.pth')
+    cfg.randomness = dict(seed=1)
+    runner = ChainRunner(cfg)
+    runner.train()
+    return cfg, runner
+
+
+@pytest.fixture(scope='module')
+def page(trained, given, tmp_path_factory):
+    """The folder of a report on both."""
+    out = tmp_path_factory.mktemp('report')
+    write_report([trained[0].work_dir, given[0].work_dir], str(out))
+    return out
+
+
+def test_the_page_says_what_the_ledger_says(page, trained):
+    text = (page / 'report.html').read_text()
+    ledger = trained[1].work.ledger
+    for name in ('resnet20', 'resnet14'):
+        metric = ledger[name]['metric']
+        assert f'<td class="number">{metric["last"]:.2f}</td>' in text
+        assert (f'<td class="number">{metric["best"]:.2f} (epoch '
+                f'{metric["best_at"]})</td>') in text
+    for word in ('272,474', '175,258', '78,042', 'resnet20, resnet14', 'DGKD',
+                 'labels x 0.5 + DenseKDLoss(form=paper', 'SGD(lr=0.1',
+                 '2 epochs', 'Digits', 'seeds', '0, 1'):
+        assert word in text, word
+    versions = ledger['resnet8']['environment']['versions']
+    for name, version in versions.items():
+        assert f'<th scope="row">{name}</th><td class="short">{version}</td>' \
+            in text
+
+
+def test_the_page_needs_nothing_else(page):
+    text = (page / 'report.html').read_text()
+    assert text.startswith('<!DOCTYPE html>')
+    assert '<script' not in text and '<link' not in text
+    assert 'url(' not in text and '@import' not in text
+    found = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', text)
+    assert len(found) >= 10
+    for value in found:
+        assert value.startswith('data:image/png;base64,')
+        assert base64.b64decode(value[22:])[:8] == b'\x89PNG\r\n\x1a\n'
+    for image in re.findall('<img [^>]*>', text):
+        assert re.search(r' alt="[^"]{20,}"', image)
+
+
+def test_markdown_has_its_pictures_beside_it(page):
+    text = (page / 'report.md').read_text()
+    names = re.findall(r'!\[.*?[^\\]\]\(([^)]*)\)', text)
+    assert sorted(names) == sorted(path.name for path in page.iterdir()
+                                   if path.suffix == '.png')
+    assert {
+        'chain.png', 'accuracy.png', 'seeds.png', 'time.png', 'curves.png'
+    } == set(names)
+    assert '| resnet8 (student) | DGKD | resnet20, resnet14 | done |' in text
+    # No folder of this machine.
+    for kind in ('report.md', 'report.html'):
+        assert str(page.parent) not in (page / kind).read_text()
+
+
+def test_given_networks_get_their_level_by_file(trained, given):
+    ledger = trained[1].work.ledger
+    runs = read_runs([given[0].work_dir, trained[0].work_dir])
+    for run in runs:
+        add_settings(run)
+        assert run.note is None
+    variants = group_runs(runs)
+    assert [len(variant.runs) for variant in variants] == [2]
+    assert guide_levels(variants[0], Levels(runs),
+                        'resnet8') == [(name, ledger[name]['metric']['last'])
+                                       for name in ('resnet20', 'resnet14')]
+    alone = runs[:1]
+    assert guide_levels(group_runs(alone)[0], Levels(alone),
+                        'resnet8') == [('resnet20', None), ('resnet14', None)]
+
+
+def test_runs_of_other_settings_are_not_the_same(trained, tmp_path):
+    path = tmp_path / 'other'
+    shutil.copytree(trained[0].work_dir, path)
+    config = path / 'config.py'
+    text = config.read_text()
+    assert text.count('lr=0.1,') == 1
+    config.write_text(text.replace('lr=0.1,', 'lr=0.2,'))
+    data = read(path)
+    for entry in data['stages'].values():
+        entry['wrote']['sha256'] += 'other'
+    (path / 'chain.json').write_text(json.dumps(data))
+    runs = read_runs([trained[0].work_dir, str(path)])
+    for run in runs:
+        add_settings(run)
+    methods = [group.method for group in group_stages(runs)]
+    assert methods == [
+        'alone (lr=0.1)', 'alone (lr=0.2)', 'DGKD (lr=0.1)', 'DGKD (lr=0.2)',
+        'DGKD (lr=0.1)', 'DGKD (lr=0.2)'
+    ]
+    assert len(group_runs(runs)) == 2
+
+
+def test_seeds_are_put_together(tmp_path):
+    """90, 92 and 97: the mean is 93, the variance (9 + 1 + 16) / 2."""
+    paths = []
+    for seed, last in enumerate((90.0, 92.0, 97.0)):
+        stages = dict(
+            big=stage(99.0, 'the same file'),
+            small=stage(last, f's{seed}', ['big']))
+        paths.append(make_run(tmp_path / f'd{seed}', stages, seed=seed))
+    paths.append(
+        make_run(
+            tmp_path / 'none',
+            dict(big=stage(99.0, 'the same file'), small=stage(80.0, 'alone')),
+            'none'))
+    groups = {
+        (group.network, group.method): group
+        for group in group_stages(read_runs(paths))
+    }
+    assert set(groups) == {('big', 'alone'), ('small', 'DGKD'),
+                           ('small', 'alone')}
+    last = groups['small', 'DGKD'].last
+    assert last.values == (90.0, 92.0, 97.0) and last.mean == 93.0
+    assert last.deviation == pytest.approx(13**0.5)
+    assert str(last) == '93.00\u00a0±\u00a03.61'
+    # One file is one training, in however many work dirs it is.
+    assert groups['big', 'alone'].last.values == (99.0, )
+    write_report(paths, str(tmp_path / 'out'))
+    text = (tmp_path / 'out/report.html').read_text()
+    assert '<td class="number">3</td><td class="number">93.00\u00a0±' in text
+    assert ('ended with accuracy/top1 80.00\u00a0% alone and 93.00\u00a0±'
+            '\u00a03.61\u00a0% by DGKD (n=3)') in text
+
+
+def test_one_value_has_no_spread():
+    assert Spread((5.0, )).deviation is None and str(Spread(())) == '–'
+
+
+def test_unfinished_stages_are_shown_and_not_counted(tmp_path):
+    running = stage(50.0, None, ['a'], state='running')
+    del running['wrote']
+    path = make_run(
+        tmp_path / 'run',
+        dict(
+            a=stage(99.0, 'a'),
+            b=running,
+            c=dict(state='pending', guides=['a', 'b'])))
+    groups = group_stages(read_runs([path]))
+    assert [(group.last.mean, group.unfinished)
+            for group in groups] == [(99.0, 0), (None, 1), (None, 1)]
+    write_report([path], str(tmp_path / 'out'))
+    text = (tmp_path / 'out/report.html').read_text()
+    assert 'Not finished: 2 of 3 stages (b of run is running, 2 so far; c of '\
+        'run is pending); they are not counted.' in text
+    assert '<td class="short">running, 2 so far</td>' in text
+    assert '<td class="short">pending</td>' in text
+    # Its config.py is missing, which is said, and where a dash stands.
+    assert 'Of run: its config.py could not be read' in text
+    assert str(tmp_path) not in text
+
+
+def test_nothing_trained_yet(tmp_path):
+    path = make_run(tmp_path / 'run', dict(a=dict(state='pending', guides=[])))
+    names = [Path(name).name for name in write_report([path])]
+    assert names == ['chain.png', 'report.md', 'report.html']
+    assert (tmp_path / 'run/report/report.html').exists()
+
+
+def test_names_are_escaped(tmp_path):
+    bad = '<i>$\\q$|"&'  # no formula of matplotlib's either
+    path = make_run(tmp_path / 'a<b>', {
+        bad: stage(90.0, 'x'),
+        'c': stage(80.0, 'y', [bad])
+    })
+    write_report([path], str(tmp_path / 'out'), title='<script>|&')
+    text = (tmp_path / 'out/report.html').read_text()
+    assert '<i>' not in text and '<script' not in text and '<b>' not in text
+    assert html.escape(bad) in text and '&lt;script&gt;|&amp;' in text
+    text = (tmp_path / 'out/report.md').read_text()
+    assert '<i>' not in text and '<script' not in text
+    for line in text.splitlines():
+        if line.startswith('| &lt;i'):
+            assert len(re.findall(r'(?<!\\)\|', line)) == 10
+
+
+def test_what_the_store_saved(tmp_path):
+    """100 outputs took 2 s; 50 that were read would have taken 1 s."""
+    guide = dict(big=dict(file='x', sha256='b'))
+    count = dict(recalled=0, computed=100, seconds=2.0)
+    first = stage(80.0, 'm', ['big'], read=guide, store=dict(big=count))
+    second = stage(
+        70.0,
+        's', ['big'],
+        read=guide,
+        store=dict(big=dict(recalled=50, computed=0, seconds=0.0)))
+    stages = dict(big=stage(90.0, 'b'), middle=first, small=second)
+    run = read_runs([make_run(tmp_path / 'run', stages, 'direct')])[0]
+    savings = Savings([run])
+    assert savings.of(run.stages['middle']).saved == 0.0
+    assert savings.of(run.stages['small']).saved == 1.0
+    assert savings.of(run.stages['big']) is None
+    # Of another file, or without a measured time, nothing is known.
+    for change in (dict(sha256='other'), None):
+        stages = copy.deepcopy(stages)
+        if change:
+            stages['small']['read'] = dict(big=change)
+        else:
+            del stages['small']['read']
+        path = make_run(tmp_path / f'run {change}', stages, 'direct')
+        other = read_runs([path])[0]
+        saving = Savings([other]).of(other.stages['small'])
+        assert saving.recalled == 50 and saving.saved is None
+
+
+@pytest.mark.parametrize('text, message', [
+    (None, 'holds no chain.json'),
+    ('{"version": 1, "stages": {"a": {"sta', 'is not readable as a ledger'),
+    ('{"version": 1, "stages": {"a": 5}}', 'is not readable as a ledger'),
+    ('{"version": 1, "stages": {}}', 'it has no stages'),
+    ('{"version": 7, "stages": {}}', 'its version is 7, not 1'),
+    ('[]', 'is not readable as a ledger'),
+])
+def test_bad_work_dirs(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / 'chain.json').write_text(text)
+    with pytest.raises(ConfigError, match=message) as info:
+        write_report([str(tmp_path)])
+    assert str(tmp_path) in str(info.value) and '\n' not in str(info.value)
+    assert not (tmp_path / 'report').exists()
+
+
+def test_bad_folders(trained, tmp_path):
+    work_dir = trained[0].work_dir
+    for paths, out, message in (([str(tmp_path / 'no')], None,
+                                 'there is no folder'),
+                                ([work_dir,
+                                  work_dir + '/'], None, 'is given twice'),
+                                ([work_dir], work_dir + '/resnet8',
+                                 'the folder of the network'),
+                                ([work_dir], work_dir + '/chain.json',
+                                 'cannot be made')):
+        with pytest.raises(ConfigError, match=message):
+            write_report(paths, out)
+
+
+def test_labels_are_moved_apart():
+    assert spread_out([1.0, 5.0], 1.0) == [1.0, 5.0]
+    assert spread_out([5.0, 5.0, 5.0], 1.0) == [4.0, 5.0, 6.0]
+    places = spread_out([0.0, 0.1, 0.9, 3.0], 1.0)
+    assert places == sorted(places)
+    assert min(b - a for a, b in zip(places, places[1:])) >= 1 - 1e-9
