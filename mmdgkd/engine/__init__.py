@@ -3,7 +3,8 @@ from .chain import Chain, Network, guides_of
 from .distributed import end_processes, fit_to_device, start_processes
 from .hooks import (AtomicCheckpointHook, ChainProgressHook, DataOnlyHook,
                     FastNetworkHook, FiniteLossHook, LazyRuntimeInfoHook,
-                    LedgerHook, LogitStoreHook, StepSeedHook, StopHook)
+                    LedgerHook, LiveProgressHook, LogitStoreHook, StepSeedHook,
+                    StopHook)
 from .ledger import Ledger
 from .logit_store import LogitStore
 from .loops import ResumableEpochLoop, ResumableIterLoop
@@ -14,8 +15,8 @@ from .stopping import StopSignals
 __all__ = [
     'AtomicCheckpointHook', 'CPUAmpOptimWrapper', 'Chain', 'ChainProgressHook',
     'ChainRunner', 'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook',
-    'LazyRuntimeInfoHook', 'Ledger', 'LedgerHook', 'LogitStore',
-    'LogitStoreHook', 'Network', 'ResumableEpochLoop', 'ResumableIterLoop',
-    'StepSeedHook', 'StopHook', 'StopSignals', 'end_processes',
-    'fit_to_device', 'guides_of', 'start_processes'
+    'LazyRuntimeInfoHook', 'Ledger', 'LedgerHook', 'LiveProgressHook',
+    'LogitStore', 'LogitStoreHook', 'Network', 'ResumableEpochLoop',
+    'ResumableIterLoop', 'StepSeedHook', 'StopHook', 'StopSignals',
+    'end_processes', 'fit_to_device', 'guides_of', 'start_processes'
 ]

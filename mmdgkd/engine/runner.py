@@ -1,10 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
 import os.path as osp
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -18,10 +19,11 @@ from .checkpoints import latest_checkpoint
 from .distributed import fit_to_device, start_processes
 from .environment import environment
 from .export import export_network
-from .hooks import (ChainProgressHook, DataOnlyHook, LedgerHook, StopHook,
-                    progress_of)
+from .hooks import (ChainProgressHook, CurvesResumeHook, DataOnlyHook,
+                    LedgerHook, StopHook, progress_of)
 from .inspection import NetworkFacts, build_network, inspect_chain
 from .ledger import Ledger, file_entry
+from .monitoring import live_hook, name_runs, watched, without_curves
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
 from .stage_config import fingerprint, named_config, network_config
 from .stopping import StopSignals
@@ -59,6 +61,7 @@ class ChainRunner:
                 raise ConfigError(
                     f'--stage: "{only}" has a ckpt_path, so that '
                     'there is nothing to train')
+        live_hook(self.cfg)
         self.work = WorkDir(self.cfg, self.chain)
         self._facts: Dict[str, NetworkFacts] = {}
         self._logger: Optional[MMLogger] = None
@@ -183,6 +186,7 @@ class ChainRunner:
             cfg.work_dir = osp.join(self.work.folder(name), 'test')
             cfg.experiment_name = f'test_{name}'
             cfg.launcher = self.launcher
+            without_curves(cfg)
             fit_to_device(cfg)
             runner = Runner.from_cfg(cfg)
             model = runner.model
@@ -219,7 +223,7 @@ class ChainRunner:
         stage = work.stage_config(name)
         checkpoint = latest_checkpoint(work.folder(name))
         if checkpoint is None:
-            for key in ('metric', 'seconds', 'store', 'wrote'):
+            for key in ('metric', 'seconds', 'store', 'wrote', 'wandb_id'):
                 ledger[name].pop(key, None)
         ledger.update(
             name,
@@ -236,6 +240,8 @@ class ChainRunner:
         if checkpoint:
             runtime.resume, runtime.load_from = True, checkpoint
         fit_to_device(runtime)
+        noted = name_runs(runtime, name, osp.basename(work.path), ledger[name])
+        ledger.update(name, **noted)
         runner = Runner.from_cfg(runtime)
         if is_main_process():
             # The Runner has written it with what holds for this run alone.
@@ -243,10 +249,12 @@ class ChainRunner:
                 file.write(stage.pretty_text)
         record = LedgerHook(ledger, name, self.chain.metric)
         runner.register_hook(record)
-        runner.register_hook(self._progress_hook(name))
+        for hook in self._progress_hooks(name):
+            runner.register_hook(hook)
         runner.register_hook(StopHook(signals))
         runner.register_hook(DataOnlyHook())
-        with released(runner):
+        runner.register_hook(CurvesResumeHook())
+        with released(runner), watched(runner):
             try:
                 runner.train()
             except TrainingStopped:
@@ -284,7 +292,7 @@ class ChainRunner:
             state='done',
             wrote=file_entry(work.own_file(name), work.path))
 
-    def _progress_hook(self, name: str) -> ChainProgressHook:
+    def _progress_hooks(self, name: str) -> List[Hook]:
         names = self.chain.names
         later = [] if self.only else [
             other for other in names[names.index(name) + 1:]
@@ -296,9 +304,15 @@ class ChainRunner:
             for other in (name, *later)
         }
         share = sum(costs[other] for other in later) / costs[name]
-        return ChainProgressHook(
-            names.index(name) + 1, len(names), name, self.chain.guides[name],
-            share)
+        index = names.index(name) + 1
+        said = ChainProgressHook(index, len(names), name,
+                                 self.chain.guides[name], share)
+        live = live_hook(
+            self.cfg,
+            stage=f'{index}/{len(names)} {name}',
+            later_share=share,
+            metric=self.chain.metric)
+        return [said, live] if live else [said]
 
     def _steps(self, name: str) -> int:
         train_cfg = self.work.stage_config(name).get('train_cfg') or {}

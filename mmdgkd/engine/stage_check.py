@@ -18,6 +18,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.teacher_memory import check_logits, mixed_batches
 from .chain import Chain
 from .distributed import fit_to_device
+from .monitoring import check_visualizer
 
 # What a wrong config raises inside of MMEngine and its family.
 MISTAKES = (AssertionError, AttributeError, ImportError, LookupError, OSError,
@@ -67,6 +68,7 @@ def check_stage(name: str, stage: Config, chain: Chain,
                 key, _, reason = reason.partition(': ')
             raise ConfigError(f'{key}: {here}: {reason}') from None
     _check_loop(stage.get('train_cfg'), here)
+    check_visualizer(stage, here)
     runtime = Config(copy.deepcopy(stage.to_dict()))
     fit_to_device(runtime)
     try:

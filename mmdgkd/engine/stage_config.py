@@ -207,6 +207,8 @@ def _merged(cfg: Config, network: Network) -> Config:
     except (TypeError, KeyError) as error:
         raise ConfigError(f'{here}: does not merge into the config '
                           f'({str(error).splitlines()[0]})') from None
+    # ChainRunner adds it, which knows more; a Runner would refuse the None.
+    (stage.get('default_hooks') or {}).pop('live_progress', None)
     return stage
 
 
@@ -216,7 +218,7 @@ def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
     dataset = loader.get('dataset')
     if not isinstance(dataset, Mapping):
         return
-    if _type_of(dataset) != 'ViewDataset':
+    if type_of(dataset) != 'ViewDataset':
         # Of the chain, not of the stage: all its stages see the same.
         chosen = views.get('seed')
         loader['dataset'] = dict(
@@ -225,7 +227,7 @@ def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
             num_views=views.get('num_views'),
             dataset=dict(dataset))
     sampler = dict(loader.get('sampler') or {})
-    if _type_of(sampler) != 'ViewSampler':
+    if type_of(sampler) != 'ViewSampler':
         loader['sampler'] = dict(
             type='mmpretrain.ViewSampler', sampler=sampler)
 
@@ -240,19 +242,20 @@ def _make_resumable(stage: Config) -> None:
         by_epoch = train_cfg.pop('by_epoch', True)
         train_cfg['type'] = ('Epoch'
                              if by_epoch else 'Iter') + 'BasedTrainLoop'
-    if train_cfg and _type_of(train_cfg) in kinds:
+    if train_cfg and type_of(train_cfg) in kinds:
         stage.train_cfg = dict(
-            train_cfg, type=f'mmrazor.{kinds[_type_of(train_cfg)]}')
+            train_cfg, type=f'mmrazor.{kinds[type_of(train_cfg)]}')
     hooks = dict(stage.get('default_hooks') or {})
     checkpoint = hooks.get('checkpoint', dict(interval=1))
-    if checkpoint is not None and _type_of(checkpoint) in ('CheckpointHook',
-                                                           'None'):
+    if checkpoint is not None and type_of(checkpoint) in ('CheckpointHook',
+                                                          'None'):
         hooks['checkpoint'] = dict(
             checkpoint, type='mmrazor.AtomicCheckpointHook')
         stage.default_hooks = hooks
 
 
-def _type_of(cfg: Mapping[str, Any]) -> str:
+def type_of(cfg: Mapping[str, Any]) -> str:
+    """The name of the type of a part of a config, without its scope."""
     kind = cfg.get('type')
     return str(getattr(kind, '__name__', kind)).split('.')[-1]
 

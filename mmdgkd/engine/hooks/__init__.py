@@ -1,17 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .chain_progress_hook import ChainProgressHook
+from .curves_resume_hook import CurvesResumeHook
 from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
+from .live_progress_hook import LiveProgressHook
 from .logit_store_hook import LogitStoreHook
 from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'ChainProgressHook', 'DataOnlyHook',
-    'FastNetworkHook', 'FiniteLossHook', 'LazyRuntimeInfoHook', 'LedgerHook',
-    'LogitStoreHook', 'StepSeedHook', 'StopHook', 'progress_of'
+    'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
+    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'LazyRuntimeInfoHook',
+    'LedgerHook', 'LiveProgressHook', 'LogitStoreHook', 'StepSeedHook',
+    'StopHook', 'progress_of'
 ]

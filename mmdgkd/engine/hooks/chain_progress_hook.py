@@ -1,11 +1,31 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import datetime
 import time
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 
 from .ledger_hook import progress_of
+
+
+def seconds_left(elapsed: float,
+                 first: int,
+                 step: int,
+                 total: int,
+                 later_share: float = 0.0) -> Tuple[float, float]:
+    """What a training will take from now on: (the stage, the chain).
+
+    Args:
+        elapsed (float): Seconds that it has taken by now.
+        first (int): The step, epoch or iteration, from which it went on.
+        step (int): Steps done.
+        total (int): Steps in all.
+        later_share (float): The operations of all later stages, as a multiple
+            of those of this one. Defaults to 0.
+    """
+    per_step = elapsed / max(step - first, 1)
+    here = per_step * (total - step)
+    return here, here + per_step * total * later_share
 
 
 class ChainProgressHook(Hook):
@@ -59,8 +79,7 @@ class ChainProgressHook(Hook):
             self._say(runner, unit, step, total)
 
     def _say(self, runner: Any, unit: str, step: int, total: int) -> None:
-        done = max(step - self._first, 1)
-        per_step = (time.monotonic() - self._start) / done
-        left = per_step * (total - step + total * self.later_share)
+        _, left = seconds_left(time.monotonic() - self._start, self._first,
+                               step, total, self.later_share)
         runner.logger.info(f'{self.stage} | {unit} {step}/{total} | chain ETA '
                            f'{datetime.timedelta(seconds=round(left))}')
