@@ -1,0 +1,89 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The experiments by one command, a few iterations of them."""
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mmdgkd.results import errors, read_records
+
+ARCHIVE = (
+    Path(__file__).resolve().parents[3] / 'shared' / 'data' /
+    'cifar-100-python.tar.xz')
+
+
+@pytest.fixture(scope='module')
+def cifar100(tmp_path_factory):
+    if not ARCHIVE.exists():
+        pytest.skip('the official CIFAR-100 files are not in '
+                    f'{ARCHIVE.parent}')
+    folder = tmp_path_factory.mktemp('cifar100')
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter='data')
+    return folder
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
+    done = run_tool('tools/reproduce.py', 'own-crop_flip', '--dry-run',
+                    '--methods', 'kd', 'dgkd', '--work-dir', tmp_path / 'w',
+                    '--results', tmp_path / 'r')
+    for word in ('dgkd_tas', 'plain8, plain6, plain4', 'kd_seed2', 'to do'):
+        assert word in done.stdout
+    assert 'takd' not in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_time_is_left(run_tool, tmp_path):
+    done = run_tool(
+        'tools/reproduce.py',
+        'own-crop_flip',
+        '--minutes',
+        '0',
+        '--work-dir',
+        tmp_path,
+        check=False)
+    assert done.returncode == 75
+    assert 'stopped in teacher; the same command goes on' in done.stdout
+
+
+@pytest.mark.slow
+def test_one_command_trains_and_goes_on_and_does_it_again(
+        run_tool, tmp_path, cifar100):
+    results = tmp_path / 'results'
+    command = ('tools/reproduce.py', 'released-none', '--methods', 'alone',
+               'kd', '--seeds', '1', '--epochs', '2', '--work-dir',
+               tmp_path / 'w', '--results', results, '--data-root', cifar100,
+               '--cfg-options', 'train_dataloader.dataset.indices=256')
+    # In the first seconds nothing is trained yet.
+    stopped = run_tool(*command, '--minutes', '0.1', check=False)
+    assert stopped.returncode == 75
+    first = run_tool(*command).stdout
+    assert first.count('wrote ') == 4
+    assert '| KD, equal weight |' in first or 'equal' in first
+    records = {
+        (record.method, record.variant, record.network): record
+        for record in read_records(str(results))
+    }
+    assert set(records) == {('alone', None, 'plain10'),
+                            ('alone', None, 'plain2'), ('kd', None, 'plain2'),
+                            ('kd', 'equal_weight', 'plain2')}
+    student = records['kd', 'equal_weight', 'plain2']
+    assert student.kd_weight == student.objective['loss_weight'] == 4
+    assert student.guides == ['plain10'] and student.epochs == 2
+    assert student.seed == 1 and records['alone', None, 'plain10'].seed == 0
+    teacher = records['alone', None, 'plain10']
+    assert student.guide_sha256 == {'plain10': teacher.sha256}
+    assert 100 - errors(student).mean() * 100 == pytest.approx(student.last)
+
+    # All is there: nothing is trained or written again.
+    assert '==' not in run_tool(*command).stdout.replace('+==', '')
+
+    again = run_tool(*command, '--again').stdout
+    assert again.count('the same bytes') == 3
+    ledger = tmp_path / 'w/released-none/again/kd_seed1/chain.json'
+    stages = json.loads(ledger.read_text())
+    stages['stages']['plain2']['metric']['last'] += 0.01
+    ledger.write_text(json.dumps(stages))
+    spoiled = run_tool(*command, '--again', check=False)
+    assert spoiled.returncode == 1 and 'DIFFERS' in spoiled.stdout

@@ -1,0 +1,386 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Run the experiments behind the tables of configs/dgkd/README.md.
+
+One command trains all that a setting needs, each network once, goes on where
+it was stopped, writes one JSON per trained network, and ends in the table:
+
+    python tools/reproduce.py own-crop_flip
+
+With --minutes it stops itself in time with exit code 75, and the same command
+goes on from there.
+"""
+import argparse
+import json
+import os.path as osp
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from _common import one_line_errors
+from _experiments import METHODS, SETTINGS, Run, Setting, plan_runs
+
+ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+CONFIGS = osp.join(ROOT, 'configs', 'dgkd')
+STOPPED = 75
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'setting', choices=list(SETTINGS), help='chain, recipe and data')
+    parser.add_argument(
+        '--methods', nargs='+', choices=METHODS, default=list(METHODS))
+    parser.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[0, 1, 2],
+        help='of the student (default: 0 1 2); its guides have seed 0')
+    parser.add_argument(
+        '--ablations',
+        action='store_true',
+        help='also fewer TAs and other survival probabilities')
+    parser.add_argument(
+        '--epochs', type=int, help='of the student, if not the config\'s')
+    parser.add_argument(
+        '--guide-epochs',
+        type=int,
+        help='of the teacher and the TAs, if not the config\'s')
+    parser.add_argument(
+        '--work-dir',
+        default=osp.join('work_dirs', 'reproduce'),
+        help='where the runs are kept (default: work_dirs/reproduce)')
+    parser.add_argument('--data-root', help='where the data set is')
+    parser.add_argument(
+        '--results',
+        default=osp.join(CONFIGS, 'results'),
+        help='where the metrics go (default: configs/dgkd/results)')
+    parser.add_argument(
+        '--minutes', type=float, help='stop after so long, with exit code 75')
+    parser.add_argument(
+        '--again',
+        action='store_true',
+        help='train the students a second time, from the stored logits, and '
+        'compare them with the first to the digit')
+    parser.add_argument(
+        '--no-amp',
+        dest='amp',
+        action='store_false',
+        help='no mixed precision')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        help='for every run, such as train_dataloader.dataset.indices=256')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the runs and exit')
+    return parser.parse_args()
+
+
+class Reproduction:
+    """The runs of one setting in their folders.
+
+    Args:
+        args (argparse.Namespace): The command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from mmengine.config import Config
+
+        import mmdgkd  # noqa: F401  (its repairs are needed to read configs)
+        from mmdgkd.engine import Chain
+        self.args = args
+        self.setting: Setting = SETTINGS[args.setting]
+        minutes = 1e9 if args.minutes is None else args.minutes
+        self.deadline = time.monotonic() + 60 * minutes
+        self.folder = osp.join(args.work_dir, self.setting.name)
+        self.results = osp.join(
+            args.results, self.setting.chain,
+            f'{self.setting.recipe}-{self.setting.augmentation}')
+        chain = Chain.from_cfg(
+            Config.fromfile(self.config_of('dgkd')).get('chain'))
+        self.names = chain.names
+        self.runs = plan_runs(self.setting, self.names, args.methods,
+                              args.seeds, args.ablations)
+
+    def config_of(self, method: str) -> str:
+        """The config file of a method."""
+        ending = '_stochastic' if method == 'dgkd_stochastic' else ''
+        return osp.join(CONFIGS, f'{self.setting.config}{ending}.py')
+
+    def work_dir_of(self, run: str, again: bool = False) -> str:
+        """The work dir of a run."""
+        return osp.join(self.folder, *(['again'] if again else []), run)
+
+    def file_of(self, run: str, name: str) -> str:
+        """Where a run leaves a trained network."""
+        return osp.join(self.work_dir_of(run), name, f'{name}.pth')
+
+    def options_of(self, run: Run) -> Dict[str, Any]:
+        """What a run has otherwise than its config, by dotted key."""
+        from _experiments import GUIDANCE
+        is_student = run.trained == (self.names[-1], )
+        options: Dict[str, Any] = {
+            'chain.guidance': GUIDANCE[run.method],
+            'chain.views.seed': 0,
+            'randomness.seed': run.seed,
+        }
+        if run.given:
+            options['chain.logit_store.store_dir'] = osp.join(
+                self.folder, 'logits')
+        for name in self.names:
+            key = f'chain.networks.{name}'
+            if name in run.given:
+                options[f'{key}.ckpt_path'] = self.file_of(
+                    run.given[name], name)
+            elif name not in run.trained:
+                options[key] = None
+        epochs = (
+            self.args.epochs
+            if is_student else self.args.guide_epochs or self.args.epochs)
+        if epochs:
+            options['train_cfg.max_epochs'] = epochs
+        if self.args.data_root:
+            for split in ('train', 'val', 'test'):
+                options[f'{split}_dataloader.dataset.data_root'] = \
+                    self.args.data_root
+        return {**options, **run.options}
+
+    def command_of(self, run: Run, again: bool = False) -> List[str]:
+        """The command line of a run; one may give it by hand."""
+        return [
+            sys.executable,
+            osp.join(ROOT, 'tools', 'train.py'),
+            self.config_of(run.method), '--work-dir',
+            self.work_dir_of(run.name, again), '--resume',
+            *(['--amp'] if self.args.amp else []), '--cfg-options',
+            *(f'{key}={value}' for key, value in self.options_of(run).items()),
+            *self.args.cfg_options
+        ]
+
+    def ledger_of(self, run: Run, again: bool = False) -> Optional[Dict]:
+        """The ledger of a run that is done, or None."""
+        path = osp.join(self.work_dir_of(run.name, again), 'chain.json')
+        if not osp.exists(path):
+            return None
+        with open(path) as file:
+            stages = json.load(file)['stages']
+        done = all(
+            stages.get(name, {}).get('state') == 'done'
+            for name in run.trained)
+        return stages if done else None
+
+    def train(self, run: Run, again: bool = False) -> Dict:
+        """Train what a run has left to train.
+
+        Returns:
+            dict: The stages of its ledger.
+
+        Raises:
+            SystemExit: With the code of a training that did not end well.
+        """
+        stages = self.ledger_of(run, again)
+        if stages is not None:
+            return stages
+        left = self.deadline - time.monotonic()
+        code = STOPPED
+        if left > 0:
+            command = self.command_of(run, again)
+            print(f'== {run.name}\n{" ".join(command)}', flush=True)
+            code = _finish(command, left)
+        if code == STOPPED:
+            print(f'stopped in {run.name}; the same command goes on')
+        if code:
+            sys.exit(code)
+        return self.ledger_of(run, again)
+
+    def records_of(self, run: Run) -> List[str]:
+        """Write the JSON of each network that a run has trained.
+
+        Returns:
+            list[str]: The files.
+        """
+        from mmengine.config import Config
+
+        from mmdgkd.results import write_record
+        stages = self.ledger_of(run)
+        files = []
+        for name in run.trained:
+            work_dir = self.work_dir_of(run.name)
+            cfg = Config.fromfile(osp.join(work_dir, 'config.py'))
+            cfg.work_dir = work_dir
+            stage = Config.fromfile(osp.join(work_dir, name, 'config.py'))
+            record = self._record(run, name, stages[name], cfg, stage)
+            files.append(write_record(self.results, record))
+        return files
+
+    def _record(self, run: Run, name: str, entry: Dict, cfg: Any,
+                stage: Any) -> Any:
+        from _experiments import GUIDANCE
+        from _predict import wrong_images
+
+        from mmdgkd.engine.environment import environment
+        from mmdgkd.results import Record, pack_errors
+        metric, here = entry['metric'], environment()
+        guides = entry['guides']
+        is_student = name == self.names[-1]
+        loss = stage.model.get('distiller', {}).get('distill_losses',
+                                                    {}).get('loss_kd', {})
+        objective = {
+            key: loss.get(key)
+            for key in ('tau', 'reduction', 'form', 'loss_weight')
+        }
+        objective['task_loss_weight'] = stage.model.get('task_loss_weight')
+        weight = 1.0 if self.setting.averaged else float(len(guides))
+        path = self.file_of(run.name, name)
+        return Record(
+            version=1,
+            dataset=self.setting.dataset,
+            networks=list(self.names),
+            recipe=self.setting.recipe,
+            augmentation=self.setting.augmentation,
+            method=run.method,
+            variant=run.variant,
+            guidance=GUIDANCE[run.method],
+            guides=guides,
+            network=name,
+            seed=run.seed,
+            epochs=stage.train_cfg.max_epochs,
+            metric=metric['name'],
+            best=round(metric['best'], 4),
+            best_at=metric['best_at'],
+            last=round(metric['last'], 4),
+            history=[[step, round(value, 4)]
+                     for step, value in metric['history']],
+            seconds=entry['seconds'],
+            kd_weight=(run.kd_weight if is_student else weight)
+            if guides else None,
+            objective=objective if guides else None,
+            wrong=pack_errors(wrong_images(cfg, name, path)),
+            sha256=entry['wrote']['sha256'],
+            guide_sha256={
+                guide: file['sha256']
+                for guide, file in entry['read'].items()
+            },
+            versions=dict(here['versions'], device=here['device']))
+
+    def has_records(self, run: Run) -> bool:
+        """Whether the JSONs of a run are there, of these networks."""
+        from mmdgkd.results import read_records
+        stages = self.ledger_of(run)
+        if stages is None or not osp.isdir(self.results):
+            return False
+        noted = {record.sha256 for record in read_records(self.results)}
+        return all(stages[name]['wrote']['sha256'] in noted
+                   for name in run.trained)
+
+    def run_all(self) -> None:
+        """Train what is left and write the metrics of each run at once."""
+        for run in self.runs:
+            self.train(run)
+            if not self.has_records(run):
+                for file in self.records_of(run):
+                    print(f'wrote {osp.relpath(file)}', flush=True)
+        print(self.table())
+
+    def table(self) -> str:
+        """What the methods have come to, as far as they are trained."""
+        from mmdgkd.results import read_records
+        from mmdgkd.results.results import Results
+        from mmdgkd.results.tables import main_table
+        records = read_records(osp.dirname(self.results))
+        return main_table(Results(records), osp.basename(self.results))
+
+    def run_again(self) -> bool:
+        """Train the students again and compare.
+
+        Returns:
+            bool: Whether all came out the same.
+        """
+        from mmdgkd.engine.plan import draw_table
+        rows, student = [], self.names[-1]
+        for run in self.runs:
+            if run.trained != (student, ):
+                continue
+            first = self.ledger_of(run)
+            if first is None:
+                rows.append((run.name, '-', '-', 'not trained yet'))
+                continue
+            first, second = first[student], self.train(run, True)[student]
+            same = (
+                first['metric'] == second['metric']
+                and first['wrote']['sha256'] == second['wrote']['sha256'])
+            rows.append((run.name, *(f'{entry["metric"]["best"]:.2f} / '
+                                     f'{entry["metric"]["last"]:.2f}'
+                                     for entry in (first, second)),
+                         'the same bytes' if same else 'DIFFERS'))
+        print(
+            draw_table(('run', 'best / last', 'again', 'all validations and '
+                        'the weights'), rows))
+        return all(row[-1] != 'DIFFERS' for row in rows)
+
+    def plan(self) -> str:
+        """The runs, and what is done."""
+        from mmdgkd.engine.plan import draw_table
+        rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
+                 '-' if run.kd_weight is None else f'{run.kd_weight:g}',
+                 'done' if self.ledger_of(run) else 'to do')
+                for run in self.runs]
+        return draw_table(('run', 'trains', 'guides and other networks',
+                           'KD weight of the student', 'state'), rows)
+
+
+def _finish(command: List[str], seconds: float) -> int:
+    """Run a training; ask it to stop when its time is over.
+
+    Returns:
+        int: Its exit code.
+    """
+    with subprocess.Popen(command) as child:
+
+        def forward(number: int, frame: Any) -> None:
+            child.send_signal(number)
+
+        # A Ctrl-C in a terminal reaches the training by itself.
+        handlers = {
+            signal.SIGTERM: forward,
+            signal.SIGUSR1: forward,
+            signal.SIGINT: lambda number, frame: None
+        }
+        before = {
+            number: signal.signal(number, handler)
+            for number, handler in handlers.items()
+        }
+        try:
+            code = child.wait(seconds if seconds < 1e8 else None)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGTERM)
+            code = child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    # It was asked to stop before it could listen: nothing is lost.
+    return STOPPED if code in (-signal.SIGTERM, -signal.SIGUSR1) else code
+
+
+def main() -> None:
+    """Run what the command line says."""
+    args = parse_args()
+    reproduction = Reproduction(args)
+    if args.dry_run:
+        print(reproduction.plan())
+    elif args.again:
+        if not reproduction.run_again():
+            sys.exit(1)
+    else:
+        reproduction.run_all()
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
