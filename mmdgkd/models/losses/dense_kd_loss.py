@@ -93,8 +93,8 @@ def _raised(logits: torch.Tensor) -> torch.Tensor:
 class DenseKDLoss(nn.Module):
     r"""Distillation loss from any number of teachers at once.
 
-    With n guides and the mixing weight λ the known forms of the whole objective
-    are
+    With n guides and the mixing weight λ the known forms of the whole
+    objective are
 
     - ``form='released'``: (1-λ) CE + λ Σ KD, the authors' released code;
     - ``form='paper'``: n (1-λ) CE + λ Σ KD, the loss of the paper, which
