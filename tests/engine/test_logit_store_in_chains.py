@@ -24,11 +24,11 @@ def forwards(monkeypatch):
     counts = {}
     run = FrozenTeachers.run
 
-    def counted(self, names, *args):
+    def counted(self, names, *args, **kwargs):
         names = list(names)
         for name in names:
             counts[name] = counts.get(name, 0) + 1
-        run(self, names, *args)
+        run(self, names, *args, **kwargs)
 
     monkeypatch.setattr(FrozenTeachers, 'run', counted)
     return counts
