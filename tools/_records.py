@@ -1,8 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Which test images a trained network gets wrong."""
-from typing import Any
+"""What a trained network has come to, for the record."""
+import os.path as osp
+from typing import Any, Dict, Sequence
 
 import numpy as np
+from _experiments import GUIDANCE, Run, Setting
 
 
 def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
@@ -40,3 +42,63 @@ def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
                 for sample in model.test_step(batch)
             ]
     return np.array(wrong)
+
+
+def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
+              cfg: Any, stage: Any, path: str) -> Any:
+    """The record of one trained network.
+
+    Args:
+        setting (Setting): Its setting.
+        names (Sequence[str]): The networks of the whole chain.
+        run (Run): The run that has trained it.
+        entry (dict): What the ledger has of its stage.
+        cfg (Config): The config of the run.
+        stage (Config): The config of the stage.
+        path (str): The file of its weights.
+
+    Returns:
+        Record: With the test images that it gets wrong.
+    """
+    from mmdgkd.engine.environment import environment
+    from mmdgkd.results import Record, pack_errors
+    name = osp.basename(osp.dirname(path))
+    metric, guides, here = entry['metric'], entry['guides'], environment()
+    loss = stage.model.get('distiller', {}).get('distill_losses',
+                                                {}).get('loss_kd', {})
+    objective = {
+        key: loss.get(key)
+        for key in ('tau', 'reduction', 'form', 'loss_weight')
+    }
+    objective['task_loss_weight'] = stage.model.get('task_loss_weight')
+    weight = 1.0 if setting.averaged else float(len(guides))
+    if name == names[-1]:
+        weight = run.kd_weight
+    return Record(
+        version=1,
+        dataset=setting.dataset,
+        networks=list(names),
+        recipe=setting.recipe,
+        augmentation=setting.augmentation,
+        method=run.method,
+        variant=run.variant,
+        guidance=GUIDANCE[run.method],
+        guides=guides,
+        network=name,
+        seed=run.seed,
+        epochs=stage.train_cfg.max_epochs,
+        metric=metric['name'],
+        best=round(metric['best'], 4),
+        best_at=metric['best_at'],
+        last=round(metric['last'], 4),
+        history=[[step, round(value, 4)] for step, value in metric['history']],
+        seconds=entry['seconds'],
+        kd_weight=weight if guides else None,
+        objective=objective if guides else None,
+        wrong=pack_errors(wrong_images(cfg, name, path)),
+        sha256=entry['wrote']['sha256'],
+        guide_sha256={
+            guide: file['sha256']
+            for guide, file in entry['read'].items()
+        },
+        versions=dict(here['versions'], device=here['device']))

@@ -34,7 +34,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_time_is_left(run_tool, tmp_path):
+def test_no_time_is_left_and_other_settings_are_refused(run_tool, tmp_path):
     done = run_tool(
         'tools/reproduce.py',
         'own-crop_flip',
@@ -45,6 +45,20 @@ def test_no_time_is_left(run_tool, tmp_path):
         check=False)
     assert done.returncode == 75
     assert 'stopped in teacher; the same command goes on' in done.stdout
+
+    other = run_tool(
+        'tools/reproduce.py',
+        'own-crop_flip',
+        '--epochs',
+        '3',
+        '--minutes',
+        '0',
+        '--work-dir',
+        tmp_path,
+        check=False)
+    assert other.returncode == 2
+    assert ('teacher was begun with train_cfg.max_epochs=None, not 3; choose '
+            'another --work-dir') in other.stderr
 
 
 @pytest.mark.slow

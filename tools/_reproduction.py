@@ -1,0 +1,285 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The runs of ``tools/reproduce.py`` in their folders."""
+import argparse
+import json
+import os.path as osp
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from _experiments import GUIDANCE, SETTINGS, Run, Setting, plan_runs
+from _records import record_of
+
+ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+CONFIGS = osp.join(ROOT, 'configs', 'dgkd')
+STOPPED = 75
+# Settings that say where something is, not what it is.
+PLACES = ('data_root', 'ckpt_path', 'store_dir')
+
+
+class Reproduction:
+    """The runs of one setting in their folders.
+
+    Args:
+        args (argparse.Namespace): The command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from mmengine.config import Config
+
+        import mmdgkd  # noqa: F401  (its repairs are needed to read configs)
+        from mmdgkd.engine import Chain
+        self.args = args
+        self.setting: Setting = SETTINGS[args.setting]
+        minutes = 1e9 if args.minutes is None else args.minutes
+        self.deadline = time.monotonic() + 60 * minutes
+        self.folder = osp.join(args.work_dir, self.setting.name)
+        self.results = osp.join(
+            args.results, self.setting.chain,
+            f'{self.setting.recipe}-{self.setting.augmentation}')
+        chain = Chain.from_cfg(
+            Config.fromfile(self.config_of('dgkd')).get('chain'))
+        self.names = chain.names
+        self.runs = plan_runs(self.setting, self.names, args.methods,
+                              args.seeds, args.ablations)
+
+    def config_of(self, method: str) -> str:
+        """The config file of a method."""
+        ending = '_stochastic' if method == 'dgkd_stochastic' else ''
+        return osp.join(CONFIGS, f'{self.setting.config}{ending}.py')
+
+    def work_dir_of(self, run: str, again: bool = False) -> str:
+        """The work dir of a run."""
+        return osp.join(self.folder, *(['again'] if again else []), run)
+
+    def file_of(self, run: str, name: str) -> str:
+        """Where a run leaves a trained network."""
+        return osp.join(self.work_dir_of(run), name, f'{name}.pth')
+
+    def options_of(self, run: Run) -> Dict[str, Any]:
+        """What a run has otherwise than its config, by dotted key."""
+        is_student = run.trained == (self.names[-1], )
+        options: Dict[str, Any] = {
+            'chain.guidance': GUIDANCE[run.method],
+            'chain.views.seed': 0,
+            'randomness.seed': run.seed,
+        }
+        if run.given:
+            options['chain.logit_store.store_dir'] = osp.join(
+                self.folder, 'logits')
+        for name in self.names:
+            key = f'chain.networks.{name}'
+            if name in run.given:
+                options[f'{key}.ckpt_path'] = self.file_of(
+                    run.given[name], name)
+            elif name not in run.trained:
+                options[key] = None
+        epochs = (
+            self.args.epochs
+            if is_student else self.args.guide_epochs or self.args.epochs)
+        if epochs:
+            options['train_cfg.max_epochs'] = epochs
+        if self.args.data_root:
+            for split in ('train', 'val', 'test'):
+                options[f'{split}_dataloader.dataset.data_root'] = \
+                    self.args.data_root
+        return {**options, **run.options}
+
+    def command_of(self, run: Run, again: bool = False) -> List[str]:
+        """The command line of a run; one may give it by hand."""
+        return [
+            sys.executable,
+            osp.join(ROOT, 'tools', 'train.py'),
+            self.config_of(run.method), '--work-dir',
+            self.work_dir_of(run.name, again), '--resume',
+            *(['--amp'] if self.args.amp else []), '--cfg-options',
+            *(f'{key}={value}' for key, value in self.options_of(run).items()),
+            *self.args.cfg_options
+        ]
+
+    def ledger_of(self, run: Run, again: bool = False) -> Optional[Dict]:
+        """The ledger of a run that is done, or None."""
+        path = osp.join(self.work_dir_of(run.name, again), 'chain.json')
+        if not osp.exists(path):
+            return None
+        with open(path) as file:
+            stages = json.load(file)['stages']
+        done = all(
+            stages.get(name, {}).get('state') == 'done'
+            for name in run.trained)
+        return stages if done else None
+
+    def train(self, run: Run, again: bool = False) -> Dict:
+        """Train what a run has left to train.
+
+        Returns:
+            dict: The stages of its ledger.
+
+        Raises:
+            ConfigError: If it was begun with other settings.
+            SystemExit: With the code of a training that did not end well.
+        """
+        self._note_settings(run, again)
+        stages = self.ledger_of(run, again)
+        if stages is not None:
+            return stages
+        left = self.deadline - time.monotonic()
+        code = STOPPED
+        if left > 0:
+            command = self.command_of(run, again)
+            print(f'== {run.name}\n{" ".join(command)}', flush=True)
+            code = _finish(command, left)
+        if code == STOPPED:
+            print(f'stopped in {run.name}; the same command goes on')
+        if code:
+            sys.exit(code)
+        return self.ledger_of(run, again)
+
+    def _note_settings(self, run: Run, again: bool) -> None:
+        """Refuse a work dir in which a run was begun with other settings."""
+        from mmdgkd import ConfigError
+        from mmdgkd.fileio import whole_file
+        path = f'{self.work_dir_of(run.name, again)}.json'
+        settings = {
+            key: value
+            for key, value in self.options_of(run).items()
+            if not key.endswith(PLACES)
+        }
+        settings['--cfg-options'] = [
+            option for option in self.args.cfg_options
+            if not option.split('=')[0].endswith(PLACES)
+        ]
+        settings['--amp'] = self.args.amp
+        if not osp.exists(path):
+            with whole_file(path) as file:
+                file.write(json.dumps(settings, indent=1) + '\n')
+            return
+        with open(path) as file:
+            before = json.load(file)
+        for key in {**before, **settings}:
+            if before.get(key) != settings.get(key):
+                raise ConfigError(
+                    f'--work-dir: {run.name} was begun with {key}='
+                    f'{before.get(key)}, not {settings.get(key)}; choose '
+                    f'another --work-dir, or remove {path} and its folder')
+
+    def records_of(self, run: Run) -> List[str]:
+        """Write the JSON of each network that a run has trained.
+
+        Returns:
+            list[str]: The files.
+        """
+        from mmengine.config import Config
+
+        from mmdgkd.results import write_record
+        stages = self.ledger_of(run)
+        files = []
+        for name in run.trained:
+            work_dir = self.work_dir_of(run.name)
+            cfg = Config.fromfile(osp.join(work_dir, 'config.py'))
+            cfg.work_dir = work_dir
+            stage = Config.fromfile(osp.join(work_dir, name, 'config.py'))
+            record = record_of(self.setting, self.names, run, stages[name],
+                               cfg, stage, self.file_of(run.name, name))
+            files.append(write_record(self.results, record))
+        return files
+
+    def has_records(self, run: Run) -> bool:
+        """Whether the JSONs of a run are there, of these networks."""
+        from mmdgkd.results import read_records
+        stages = self.ledger_of(run)
+        if stages is None or not osp.isdir(self.results):
+            return False
+        noted = {record.sha256 for record in read_records(self.results)}
+        return all(stages[name]['wrote']['sha256'] in noted
+                   for name in run.trained)
+
+    def run_all(self) -> None:
+        """Train what is left and write the metrics of each run at once."""
+        for run in self.runs:
+            self.train(run)
+            if not self.has_records(run):
+                for file in self.records_of(run):
+                    print(f'wrote {osp.relpath(file)}', flush=True)
+        print(self.table())
+
+    def table(self) -> str:
+        """What the methods have come to, as far as they are trained."""
+        from mmdgkd.results import read_records
+        from mmdgkd.results.results import Results
+        from mmdgkd.results.tables import main_table
+        records = read_records(osp.dirname(self.results))
+        return main_table(Results(records), osp.basename(self.results))
+
+    def run_again(self) -> bool:
+        """Train the students again and compare.
+
+        Returns:
+            bool: Whether all came out the same.
+        """
+        from mmdgkd.engine.plan import draw_table
+        rows, student = [], self.names[-1]
+        for run in self.runs:
+            if run.trained != (student, ):
+                continue
+            first = self.ledger_of(run)
+            if first is None:
+                rows.append((run.name, '-', '-', 'not trained yet'))
+                continue
+            first, second = first[student], self.train(run, True)[student]
+            same = (
+                first['metric'] == second['metric']
+                and first['wrote']['sha256'] == second['wrote']['sha256'])
+            rows.append((run.name, *(f'{entry["metric"]["best"]:.2f} / '
+                                     f'{entry["metric"]["last"]:.2f}'
+                                     for entry in (first, second)),
+                         'the same bytes' if same else 'DIFFERS'))
+        print(
+            draw_table(('run', 'best / last', 'again', 'all validations and '
+                        'the weights'), rows))
+        return all(row[-1] != 'DIFFERS' for row in rows)
+
+    def plan(self) -> str:
+        """The runs, and what is done."""
+        from mmdgkd.engine.plan import draw_table
+        rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
+                 '-' if run.kd_weight is None else f'{run.kd_weight:g}',
+                 'done' if self.ledger_of(run) else 'to do')
+                for run in self.runs]
+        return draw_table(('run', 'trains', 'guides and other networks',
+                           'KD weight of the student', 'state'), rows)
+
+
+def _finish(command: List[str], seconds: float) -> int:
+    """Run a training; ask it to stop when its time is over.
+
+    Returns:
+        int: Its exit code.
+    """
+    with subprocess.Popen(command) as child:
+
+        def forward(number: int, frame: Any) -> None:
+            child.send_signal(number)
+
+        # A Ctrl-C in a terminal reaches the training by itself.
+        handlers = {
+            signal.SIGTERM: forward,
+            signal.SIGUSR1: forward,
+            signal.SIGINT: lambda number, frame: None
+        }
+        before = {
+            number: signal.signal(number, handler)
+            for number, handler in handlers.items()
+        }
+        try:
+            code = child.wait(seconds if seconds < 1e8 else None)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGTERM)
+            code = child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    # It was asked to stop before it could listen: nothing is lost.
+    return STOPPED if code in (-signal.SIGTERM, -signal.SIGUSR1) else code
