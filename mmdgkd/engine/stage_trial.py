@@ -99,7 +99,7 @@ class _TeachersOnMeta:
         """There are no values to compare."""
 
     @torch.no_grad()
-    def run(self, names: List[str], *inputs: Any) -> None:
+    def run(self, names: List[str], *inputs: Any, **_: Any) -> None:
         """Forward them, or let the recorders hear what they said before."""
         for name in names:
             keys = [(name, recorder.source) for recorder in self._recorders]
