@@ -1,6 +1,7 @@
 # A recipe of this project for the same five networks: crop and flip, one cycle
-# of the learning rate, 20 epochs and 12 for the TAs. Objective: the averaged
-# form (see _base_/distillers): all guidances have the same total weight.
+# of the learning rate, 20 epochs and 12 for the TAs.
+# Objective: the averaged form (see _base_/distillers), in which all guidances
+# have the same total weight.
 _base_ = [
     '../_base_/chains/plain10_to_plain2_cifar100.py',
     '../_base_/distillers/dense_kd_averaged.py',
