@@ -1,19 +1,23 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Small real chains for all tests."""
+"""Small real chains and made-up records for all tests."""
 import os
 import os.path as osp
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
 import mmdgkd  # noqa: F401
 from mmdgkd.engine import ChainRunner
+from mmdgkd.results import Record, pack_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / 'configs/dgkd/resnet20_to_resnet8_digits.py'
+NETWORKS = ['plain10', 'plain8', 'plain6', 'plain4', 'plain2']
+GUIDANCE = dict(alone='none', kd='direct', takd='sequential')
 
 
 def shrink(cfg, epochs=1, images=64, batch_size=32):
@@ -91,3 +95,49 @@ def run_tool():
         return done
 
     return run
+
+
+@pytest.fixture
+def make_record():
+    """A function that makes a record, the student's by default."""
+
+    def make(method='dgkd',
+             best=50.,
+             seed=0,
+             network='plain2',
+             last=None,
+             epochs=2,
+             wrong=None,
+             setting='released-none',
+             **kwargs):
+        guidance = GUIDANCE.get(method, 'dense')
+        before = NETWORKS[:NETWORKS.index(network)]
+        guides = dict(
+            none=[], direct=before[:1], sequential=before[-1:],
+            dense=before)[guidance]
+        last = best if last is None else last
+        if wrong is None:
+            wrong = np.arange(10000) < round(100 * (100 - last))
+        recipe, augmentation = setting.split('-')
+        values = dict(
+            version=1,
+            dataset='cifar100',
+            networks=NETWORKS,
+            recipe=recipe,
+            augmentation=augmentation,
+            method=method,
+            guidance=guidance,
+            guides=guides,
+            network=network,
+            seed=seed,
+            epochs=epochs,
+            metric='accuracy/top1',
+            best=best,
+            best_at=1,
+            last=last,
+            history=[[1, best], [epochs, last]],
+            kd_weight=float(len(guides)) or None,
+            wrong=pack_errors(wrong))
+        return Record(**{**values, **kwargs})
+
+    return make

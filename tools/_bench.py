@@ -4,7 +4,6 @@ import contextlib
 import copy
 import ctypes
 import os.path as osp
-import platform
 import sys
 import time
 from inspect import signature
@@ -95,34 +94,6 @@ def _status(key: str) -> float:
             if line.startswith(key):
                 return int(line.split()[1]) / 1024
     return 0.0
-
-
-def device_name() -> str:
-    """The device of the trainings, for people."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
-        for line in file:
-            if line.startswith('model name'):
-                name = line.split(':')[1].strip()
-    return f'CPU: {name}, {torch.get_num_threads()} threads'
-
-
-def versions() -> Dict[str, str]:
-    """What the figures depend on."""
-    import mmengine
-    import mmpretrain
-    import mmrazor
-
-    import mmdgkd
-    return dict(
-        python=platform.python_version(),
-        torch=torch.__version__,
-        mmengine=mmengine.__version__,
-        mmpretrain=mmpretrain.__version__,
-        mmrazor=mmrazor.__version__,
-        mmdgkd=mmdgkd.__version__)
 
 
 class Case:

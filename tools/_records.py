@@ -60,10 +60,11 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
     Returns:
         Record: With the test images that it gets wrong.
     """
-    from mmdgkd.engine.environment import environment
     from mmdgkd.results import Record, pack_errors
     name = osp.basename(osp.dirname(path))
-    metric, guides, here = entry['metric'], entry['guides'], environment()
+    metric, guides = entry['metric'], entry['guides']
+    # Where it was trained, which need not be where this is written.
+    there = entry['environment']
     loss = stage.model.get('distiller', {}).get('distill_losses',
                                                 {}).get('loss_kd', {})
     objective = {
@@ -101,4 +102,4 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
             guide: file['sha256']
             for guide, file in entry['read'].items()
         },
-        versions=dict(here['versions'], device=here['device']))
+        versions=dict(there['versions'], device=there['device']))

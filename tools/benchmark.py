@@ -50,13 +50,13 @@ def main() -> None:
     """Measure what the command line says."""
     args = parse_args()
     cfg = load_config(args)  # repairs what the next imports need
-    from _bench import device_name, versions
     from _bench_cases import CASES
     from _bench_chain import chain_table, time_chain
     from _bench_stage import stage_table, time_stage
     from mmengine.registry import DefaultScope
 
     from mmdgkd import ConfigError
+    from mmdgkd.engine.environment import environment
     args.cases = args.cases or CASES
     for case in args.cases:
         if case not in CASES:
@@ -67,14 +67,15 @@ def main() -> None:
     DefaultScope.get_instance('benchmark', scope_name='mmpretrain')
     if cfg.get('chain') is None:
         raise ConfigError(f'config: {args.config!r} declares no chain')
+    here = environment()
     with tempfile.TemporaryDirectory() as folder:
         measure, draw = ((time_chain, chain_table) if args.chain else
                          (time_stage, stage_table))
         figures = dict(
             config=args.config,
-            device=device_name(),
+            device=here['device'],
             date=datetime.date.today().isoformat(),
-            versions=versions(),
+            versions=here['versions'],
             precision='float32'
             if args.no_amp else 'mixed (released and mmrazor: float32)',
             rounds=args.rounds)

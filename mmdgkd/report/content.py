@@ -9,7 +9,7 @@ from .charts import (Chart, accuracy_chart, chain_picture, curves_chart,
                      seeds_chart, times_chart)
 from .groups import (METHOD_WORDS, Group, Levels, Variant, group_runs,
                      group_stages)
-from .headline import headline
+from .headline import chains_of, headline
 from .records import Run
 from .store import Savings
 from .tables import (Table, results_table, runs_table, settings_table,
@@ -87,16 +87,10 @@ def make_report(runs: Sequence[Run], title: Optional[str] = None) -> Report:
     """
     groups, variants = group_stages(runs), group_runs(runs)
     levels, savings = Levels(runs), Savings(runs)
-    names = variants[0].names
     sections = [
         _chain_section(variants, levels),
         _results_section(groups, variants, levels),
-        Section(
-            'Learning curves',
-            charts=_given(
-                curves_chart(variant, levels, _file('curves', variant,
-                                                    variants), i == 0)
-                for i, variant in enumerate(variants))),
+        _curves_section(variants, levels),
         Section(
             'Time, and what the store saved',
             charts=_given([times_chart(variants, savings)]),
@@ -116,9 +110,10 @@ def make_report(runs: Sequence[Run], title: Optional[str] = None) -> Report:
             notes.setdefault(run.note, []).append(run.label)
     for note, labels in notes.items():
         sections[-1].text += f' Of {listed(labels)}: {note}.'
+    chains = chains_of(variants)
     return Report(
-        title or f'Training the chain {" → ".join(names)}',
-        headline(groups, variants), sections,
+        title or f'Training the {"chains" if len(chains) > 1 else "chain"} '
+        f'{listed(chains)}', headline(groups, variants), sections,
         f'Made by tools/report.py of mmdgkd {__version__} from the ledgers '
         '(chain.json) and configs of the work dirs.')
 
@@ -142,6 +137,17 @@ def _chain_section(variants: Sequence[Variant], levels: Levels) -> Section:
                           variant is first) for variant in variants
         ],
         words=[*_WORDS, *words])
+
+
+def _curves_section(variants: Sequence[Variant], levels: Levels) -> Section:
+    charts: List[Chart] = []
+    for variant in variants:
+        # The first one that there is says how to read them.
+        charts += _given([
+            curves_chart(variant, levels, _file('curves', variant, variants),
+                         not charts)
+        ])
+    return Section('Learning curves', charts=charts)
 
 
 def _results_section(groups: Sequence[Group], variants: Sequence[Variant],

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Which trainings are the same but for the seed, and what is known by file."""
-import math
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .records import Run, Stage
@@ -34,17 +34,12 @@ class Spread:
     @property
     def mean(self) -> Optional[float]:
         """Their mean; None of none."""
-        return math.fsum(self.values) / len(
-            self.values) if self.values else None
+        return fmean(self.values) if self.values else None
 
     @property
     def deviation(self) -> Optional[float]:
         """Their sample standard deviation (n - 1); None of less than two."""
-        if len(self.values) < 2:
-            return None
-        mean = math.fsum(self.values) / len(self.values)
-        squares = math.fsum((value - mean)**2 for value in self.values)
-        return math.sqrt(squares / (len(self.values) - 1))
+        return stdev(self.values) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
         text = number(self.mean)
@@ -71,8 +66,8 @@ class Group:
 
     @property
     def first(self) -> Stage:
-        """One of them."""
-        return self.stages[0][1]
+        """One of them; a finished one if there is."""
+        return (self.done or self.stages)[0][1]
 
     @property
     def done(self) -> List[Tuple[Run, Stage]]:
@@ -177,10 +172,21 @@ def _difference(group: Group, others: Sequence[Group]) -> str:
         if len({other.first.guides for other in others}) > 1:
             return f'by {", ".join(group.first.guides)}'
         return f'variant {others.index(group) + 1}'
-    words = [f'{key.split(".")[-1]}={_value(mine, key)}' for key in keys[:2]]
-    if len(keys) > 2:
+    words = _in_words(mine, keys)
+    twins = [
+        other for other in others
+        if _in_words(other.first.settings, keys) == words
+    ]
+    if len(keys) > 2 or len(twins) > 1:
         words.append(f'variant {others.index(group) + 1}')
     return ', '.join(words)
+
+
+def _in_words(settings: Mapping[str, Any], keys: Sequence[str]) -> List[str]:
+    """The first two of them."""
+    return [
+        f'{key.split(".")[-1]}={_value(settings, key)}' for key in keys[:2]
+    ]
 
 
 def _value(settings: Mapping[str, Any], key: str) -> str:

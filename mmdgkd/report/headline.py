@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What was trained and what came out, in a sentence or two."""
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from .groups import Group, Variant
 from .words import listed, unit_of
@@ -17,34 +17,53 @@ def headline(groups: Sequence[Group],
     Returns:
         list[str]: Sentences.
     """
-    names = variants[0].names
-    student = names[-1]
+    names, chains = variants[0].names, chains_of(variants)
+    if len(chains) > 1:
+        what = f'{len(chains)} chains, {listed(chains)}, were'
+    elif len(names) > 1:
+        what = f'A chain of {len(names)} networks, {chains[0]}, was'
+    else:
+        what = f'The network {chains[0]} was'
+    if len(variants) > 1:
+        how = (f'in {len(variants)} ways '
+               f'({", ".join(variant.method for variant in variants)})')
+    else:
+        how = variants[0].method
+        how = how if how == 'alone' else f'as {how}'
+    runs = sum(len(variant.runs) for variant in variants)
+    sentences = [
+        f'{what} trained {how}, {runs} {"runs" if runs > 1 else "run"}.'
+    ]
+    by_student: Dict[str, Variant] = {}
+    for variant in variants:
+        by_student.setdefault(variant.names[-1], variant)
+    for variant in by_student.values():
+        sentences += _outcome(groups, variant)
+    return sentences + _unfinished(variants)
+
+
+def chains_of(variants: Sequence[Variant]) -> List[str]:
+    """Each chain that was trained, such as ``a → b → c``.
+
+    Args:
+        variants (Sequence[Variant]): The kinds of runs.
+    """
+    return list(dict.fromkeys(' → '.join(one.names) for one in variants))
+
+
+def _outcome(groups: Sequence[Group], variant: Variant) -> List[str]:
+    """What became of the student, and what the teacher is."""
+    names = variant.names
     found = [
         group for group in groups
-        if group.network == student and group.last.mean is not None
+        if group.network == names[-1] and group.last.mean is not None
     ]
-    runs = sum(len(variant.runs) for variant in variants)
-    what = (f'A chain of {len(names)} networks, {" → ".join(names)}'
-            if len(names) > 1 else f'The network {student}')
-    how = (f'was trained as {variants[0].method}'
-           if len(variants) == 1 else f'was trained in {len(variants)} ways '
-           f'({", ".join(variant.method for variant in variants)})')
-    sentences = [f'{what}, {how}, {runs} {"runs" if runs > 1 else "run"}.']
-    if found:
-        sentences.append(_outcome(groups, variants, found))
-    sentences += _unfinished(variants)
-    return sentences
-
-
-def _outcome(groups: Sequence[Group], variants: Sequence[Variant],
-             found: Sequence[Group]) -> str:
-    """What became of the student, and what the teacher is."""
-    names = variants[0].names
+    if not found:
+        return []
     metric = found[0].first.metric
     unit = unit_of(metric)
     role = 'The student' if len(names) > 1 else ''
-    share = _share(variants[0])
-    text = f'{role} {names[-1]}{share} ended with {metric} '.lstrip()
+    text = f'{role} {names[-1]}{_share(variant)} ended with {metric} '.lstrip()
     if len(found) == 1:
         text += f'{found[0].last}{unit}{_seeds(found[0])}'
         text += f' (best epoch: {found[0].best}{unit})'
@@ -60,7 +79,7 @@ def _outcome(groups: Sequence[Group], variants: Sequence[Variant],
     if len(names) > 1 and len(teachers) == 1:
         text += (f'; the teacher {names[0]} with '
                  f'{teachers[0].last}{unit}{_seeds(teachers[0])}')
-    return f'{text}, after the last epoch.'
+    return [f'{text}, after the last epoch.']
 
 
 def _share(variant: Variant) -> str:

@@ -131,12 +131,12 @@ def read_runs(paths: Sequence[str]) -> List[Run]:
         ConfigError: If one is none, is given twice, or its ledger cannot be
             read.
     """
-    seen: Dict[str, str] = {}
+    seen = set()
     for path in paths:
         there = osp.realpath(path)
         if there in seen:
             raise ConfigError(f'WORK_DIR: {path!r} is given twice')
-        seen[there] = path
+        seen.add(there)
     return [
         _read_run(path, label) for path, label in zip(paths, _labels(paths))
     ]

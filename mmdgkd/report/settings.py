@@ -97,9 +97,7 @@ def _silent(distiller: Mapping) -> Optional[str]:
     for name, cfg in (distiller.get('connectors') or {}).items():
         if name in used and str(
                 cfg.get('type')).endswith('StochasticDropConnector'):
-            known = ', '.join(f'{key}={value}' for key, value in cfg.items()
-                              if key != 'type')
-            return f'in each step some guides are silent ({known})'
+            return f'in each step some guides are silent ({_arguments(cfg)})'
     return None
 
 
@@ -108,10 +106,14 @@ def _objective(model: Mapping) -> str:
     parts = [f'labels x {model.get("task_loss_weight", 1.0):g}']
     losses = (model.get('distiller') or {}).get('distill_losses') or {}
     for cfg in losses.values():
-        known = ', '.join(f'{key}={value}' for key, value in cfg.items()
-                          if key != 'type')
-        parts.append(f'{str(cfg.get("type")).split(".")[-1]}({known})')
+        parts.append(
+            f'{str(cfg.get("type")).split(".")[-1]}({_arguments(cfg)})')
     return ' + '.join(parts)
+
+
+def _arguments(cfg: Mapping, but: str = 'type') -> str:
+    return ', '.join(f'{key}={value}' for key, value in cfg.items()
+                     if key != but)
 
 
 def _in_words(cfg: Config, chain: Chain, run: Run,
@@ -156,9 +158,8 @@ def _in_words(cfg: Config, chain: Chain, run: Run,
         words['stochastic teaching'] = '; '.join(
             f'{name}: {text}' for name, text in silent.items())
     store = chain.logit_store
-    words['logit store'] = 'none' if store is None else ', '.join(
-        f'{key}={value}'
-        for key, value in store.items() if key != 'store_dir') or 'float16'
+    words['logit store'] = 'none' if store is None else _arguments(
+        store, but='store_dir') or 'float16'
     if chain.views is None:
         words['views'] = 'not remembered'
     elif chain.views.get('num_views'):
@@ -175,9 +176,7 @@ def _by_stage(words: Mapping[str, str]) -> str:
 
 
 def _call(cfg: Mapping) -> str:
-    known = ', '.join(f'{key}={value}' for key, value in cfg.items()
-                      if key != 'type')
-    return f'{cfg.get("type", "-")}({known})'
+    return f'{cfg.get("type", "-")}({_arguments(cfg)})'
 
 
 def _schedule(cfg: Any) -> str:

@@ -36,7 +36,7 @@ def results_table(groups: Sequence[Group], variants: Sequence[Variant],
                   levels: Levels) -> Table:
     """The metric of each network by how it was trained."""
     metric = metric_name([group for group in groups if group.first.metric])
-    rows = [[
+    trained = [[
         f'{group.network} ({group.role})', group.method,
         ', '.join(group.first.guides) or DASH,
         _states(group),
@@ -46,13 +46,14 @@ def results_table(groups: Sequence[Group], variants: Sequence[Variant],
         str(group.last),
         _best(group)
     ] for group in groups]
-    trained = {group.network for group in groups}
+    known = {group.network for group in groups}
+    given = []
     for variant in variants:
         for name in variant.names:
             stage = variant.stage(name)
-            if name not in trained and levels.origin(stage) is None:
-                trained.add(name)
-                rows.insert(0, [
+            if name not in known and levels.origin(stage) is None:
+                known.add(name)
+                given.append([
                     f'{name} ({stage.role})', 'given', DASH, 'given',
                     count(stage.params),
                     short(stage.macs), '0', DASH, DASH
@@ -61,7 +62,8 @@ def results_table(groups: Sequence[Group], variants: Sequence[Variant],
         f'Results: {metric}', [
             'network', 'trained', 'guides', 'state', 'parameters', 'MACs', 'n',
             'last', 'best'
-        ], rows, 4, 'n counts what is done. A network that is "given" was '
+        ], given + trained, 4,
+        'n counts what is done. A network that is "given" was '
         'trained elsewhere; its result is known only if that work dir was '
         'read, too.')
 
@@ -132,13 +134,9 @@ def settings_table(variants: Sequence[Variant]) -> Table:
     """What the runs were told."""
     settings = [variant.runs[0].settings for variant in variants]
     keys = list(dict.fromkeys(key for one in settings for key in one))
-    configs: Dict[str, None] = {}
-    for variant in variants:
-        for run in variant.runs:
-            configs.setdefault(run.config or DASH)
-    rows = [['config', ', '.join(configs)],
-            ['seeds',
-             _seeds([run for one in variants for run in one.runs])]]
+    runs = [run for variant in variants for run in variant.runs]
+    configs = dict.fromkeys(run.config or DASH for run in runs)
+    rows = [['config', ', '.join(configs)], ['seeds', _seeds(runs)]]
     for key in keys:
         values = [one.get(key, DASH) for one in settings]
         known = [value for value in values if value not in (DASH, '-')]
@@ -176,10 +174,9 @@ def versions_table(variants: Sequence[Variant]) -> Table:
             for stage in trained
         ])
     ] for name in names]
-    for key, title in (('device', 'device'), ('processes', 'processes')):
+    for key in ('device', 'processes'):
         rows.append(
-            [title,
-             _all([stage.environment.get(key) for stage in trained])])
+            [key, _all([stage.environment.get(key) for stage in trained])])
     return Table('Versions', ['what', 'value'], rows, 2)
 
 

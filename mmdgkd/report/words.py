@@ -20,7 +20,7 @@ def short(value: Optional[float]) -> str:
     if value is None:
         return DASH
     for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
-        if value >= size:
+        if value >= 0.9995 * size:  # three digits of it are no less
             return f'{value / size:.3g}\u00a0{letter}'
     return f'{value:g}'
 
@@ -29,7 +29,7 @@ def duration(seconds: Optional[float]) -> str:
     """Such as ``7.6 s``, ``2 min 05 s`` or ``1 h 12 min``."""
     if seconds is None:
         return DASH
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f'{seconds:.1f}\u00a0s'
     whole = round(seconds)
     if whole < 3600:

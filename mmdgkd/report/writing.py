@@ -28,7 +28,7 @@ def write_report(work_dirs: Sequence[str],
         title (str, optional): The heading. Defaults to None: the networks.
 
     Returns:
-        list[str]: The files: ``report.html``, ``report.md`` and the PNGs.
+        list[str]: The files: the PNGs, ``report.md`` and ``report.html``.
 
     Raises:
         ConfigError: If a work dir holds no readable ledger, or ``out_dir``

@@ -5,7 +5,7 @@ All students of a setting are of one length: that of most of them.
 """
 from typing import Any, Dict, List, Sequence
 
-from .overlap import chain_overlaps
+from .overlap import chain_overlaps, chain_pairs
 from .record import Record
 from .results import (METHODS, PAPER_TAS, SETTINGS, Results, number_of_tas,
                       survivals, ta_counts)
@@ -41,7 +41,8 @@ def overlaps(results: Results) -> Data:
         results (Results): All records.
 
     Returns:
-        dict: Only settings that have both methods' students.
+        dict: Only settings in which both methods have the last pair, that of
+        the teacher and the student.
     """
     data: Data = {}
     for setting in results.settings:
@@ -49,12 +50,16 @@ def overlaps(results: Results) -> Data:
             method: chain_overlaps(results, setting, method)
             for method in ('takd', 'dgkd')
         }
-        student = results.chain[-1]
-        if all(
-                any(overlap.pair[1] == student for overlap in of_one)
-                for of_one in found.values()):
+        shown = [{overlap.pair
+                  for overlap in of_one} for of_one in found.values()]
+        pairs = chain_pairs(results)
+        if pairs and all(pairs[-1] in of_one for of_one in shown):
             data[setting] = dict(
                 title=_title(results, setting),
+                pairs=[
+                    list(pair) for pair in pairs
+                    if any(pair in of_one for of_one in shown)
+                ],
                 methods={
                     method: [
                         dict(

@@ -7,7 +7,8 @@ of Matplotlib draw other bytes.
 import hashlib
 import io
 import json
-from typing import Any, Callable, Dict, Optional
+from functools import partial
+from typing import Any, List, Optional
 
 from . import figure_data, plots
 from .plot_parts import style
@@ -17,25 +18,21 @@ _DIGEST = 'mmdgkd-data'
 # An inch is 100 of the 800 pixels of a page's width; twice that is sharp.
 _DPI = 200
 
+# What each is made of, and how that is drawn.
+_FIGURES = {
+    'methods': (figure_data.methods, plots.methods),
+    'overlap': (figure_data.overlaps, plots.overlaps),
+    'number-of-tas': (figure_data.numbers_of_tas, plots.numbers_of_tas),
+    'survival': (figure_data.survival, plots.survival),
+}
+for _setting in SETTINGS:
+    _FIGURES[f'learning-curves-{_setting}'] = (partial(
+        figure_data.learning_curves, setting=_setting), plots.learning_curves)
 
-def figure_names() -> Dict[str, Callable[[Results], Any]]:
-    """What each figure is made of, by its file name without ``.png``.
 
-    Returns:
-        dict[str, Callable]: Gives the data of a figure, empty if it is
-        missing.
-    """
-    names: Dict[str, Callable[[Results], Any]] = {
-        'methods': figure_data.methods,
-        'overlap': figure_data.overlaps,
-        'number-of-tas': figure_data.numbers_of_tas,
-        'survival': figure_data.survival,
-    }
-    for setting in SETTINGS:
-        names[f'learning-curves-{setting}'] = (
-            lambda results, setting=setting: figure_data.learning_curves(
-                results, setting))
-    return names
+def figure_names() -> List[str]:
+    """The file names of all figures, without ``.png``."""
+    return list(_FIGURES)
 
 
 def draw(name: str, results: Results) -> Optional[bytes]:
@@ -48,23 +45,20 @@ def draw(name: str, results: Results) -> Optional[bytes]:
     Returns:
         bytes, optional: The PNG. None if its data is missing.
     """
-    data = figure_names()[name](results)
+    collect, plot = _FIGURES[name]
+    data = collect(results)
     if not data:
         return None
-    plot = {
-        'methods': plots.methods,
-        'overlap': plots.overlaps,
-        'number-of-tas': plots.numbers_of_tas,
-        'survival': plots.survival,
-    }.get(name, plots.learning_curves)
     file = io.BytesIO()
     with style():
         figure = plot(data)
         # Without Software the bytes are those of the drawing alone.
         figure.savefig(
-            file, dpi=_DPI, metadata={
+            file,
+            dpi=_DPI,
+            metadata={
                 'Software': None,
-                _DIGEST: digest(data)
+                _DIGEST: _digest(data)
             })
     return file.getvalue()
 
@@ -77,7 +71,8 @@ def is_current(name: str, results: Results, png: Optional[bytes]) -> bool:
         results (Results): All records.
         png (bytes, optional): What is in the file. None: there is none.
     """
-    data = figure_names()[name](results)
+    collect, _ = _FIGURES[name]
+    data = collect(results)
     if png is None:
         return not data
     if not data:
@@ -85,15 +80,10 @@ def is_current(name: str, results: Results, png: Optional[bytes]) -> bool:
     from PIL import Image
     try:
         with Image.open(io.BytesIO(png)) as image:
-            return image.info.get(_DIGEST) == digest(data)
+            return image.info.get(_DIGEST) == _digest(data)
     except OSError:
         return False
 
 
-def digest(data: Any) -> str:
-    """The sha256 of a figure's data.
-
-    Args:
-        data (Any): Mappings, lists, numbers and words.
-    """
+def _digest(data: Any) -> str:
     return hashlib.sha256(json.dumps(data).encode()).hexdigest()

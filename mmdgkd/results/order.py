@@ -72,8 +72,10 @@ def _setting_text(results: Results, setting: str) -> str:
         ('separable', 'not separable', 'separable, but the other way round'))
     words += _left_out(results, setting, epochs)
     if counts[0] < MANY:
-        words.append(f'With {seeds} {"seed" if counts[-1] == 1 else "seeds"} '
-                     'the spread itself is known only roughly.')
+        words.append(
+            'With 1 seed nothing is known of the spread.' if counts[-1] ==
+            1 else f'With {seeds} seeds the spread itself is known only '
+            'roughly.')
     return ' '.join(words)
 
 
@@ -85,21 +87,27 @@ def _ranks(ranked: Sequence[Ranked]) -> str:
 def _groups(what: str, pairs: Sequence[Tuple[Ranked, Ranked]],
             names: Sequence[str]) -> List[str]:
     """Pairs, (supposed better, worse) each, by what can be said of them."""
-    yes, no, reverse, unknown = [], [], [], []
+    yes, no, reverse = names
+    one_seed, no_seed = (f'unknown, for want of a {which} seed'
+                         for which in ('second', 'common'))
+    found: Dict[str, List[str]] = {
+        name: []
+        for name in (yes, no, reverse, one_seed, no_seed)
+    }
     for (better, one), (worse, other) in pairs:
         gap = difference(one, other)
-        if gap is None or gap.separable is None:
-            unknown.append(f'{better} and {worse}')
+        if gap is None:
+            found[no_seed].append(f'{better} and {worse}')
+        elif gap.separable is None:
+            found[one_seed].append(f'{better} and {worse}')
         elif not gap.separable:
-            no.append(f'{better} and {worse}')
+            found[no].append(f'{better} and {worse}')
         elif gap.mean > 0:
-            yes.append(f'{better} over {worse}')
+            found[yes].append(f'{better} over {worse}')
         else:
-            reverse.append(f'{worse} over {better}')
+            found[reverse].append(f'{worse} over {better}')
     parts = [
-        f'{name}: {", ".join(found)}' for name, found in zip((
-            *names, 'unknown, for want of a second seed'), (yes, no, reverse,
-                                                            unknown)) if found
+        f'{name}: {", ".join(texts)}' for name, texts in found.items() if texts
     ]
     return [f'{what}: {"; ".join(parts)}.'] if parts else []
 

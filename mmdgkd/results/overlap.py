@@ -32,6 +32,19 @@ class Overlap:
     smaller: List[float]
 
 
+def chain_pairs(results: Results) -> List[Tuple[str, str]]:
+    """Neighbours in the chain, and at last the teacher and the student.
+
+    Args:
+        results (Results): All records.
+    """
+    names = results.chain
+    pairs = list(zip(names, names[1:]))
+    if len(names) > 2:
+        pairs.append((names[0], names[-1]))
+    return pairs
+
+
 def chain_overlaps(results: Results, setting: str,
                    method: str) -> List[Overlap]:
     """The overlaps along a chain, and at last the teacher's and student's.
@@ -44,12 +57,8 @@ def chain_overlaps(results: Results, setting: str,
     Returns:
         list[Overlap]: Of the pairs whose errors are recorded.
     """
-    names = results.chain
-    pairs = list(zip(names, names[1:]))
-    if len(names) > 2:
-        pairs.append((names[0], names[-1]))
     found = []
-    for pair in pairs:
+    for pair in chain_pairs(results):
         larger, smaller = (
             _networks(results, setting, method, name) for name in pair)
         if larger and smaller:

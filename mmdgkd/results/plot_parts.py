@@ -45,19 +45,27 @@ def style() -> Iterator[None]:
         yield
 
 
-def side_by_side(count: int) -> Tuple[Figure, Sequence[Axes]]:
-    figure = Figure((8 if count > 1 else 6, 3.4), layout='constrained')
-    return figure, figure.subplots(1, count, squeeze=False)[0]
-
-
-def panel_title(title: str, count: int) -> str:
-    """The title of one of so many panels side by side, as wide as that is.
+def side_by_side(titles: Sequence[str], below: str,
+                 above: str) -> Tuple[Figure, Sequence[Axes]]:
+    """Panels that show the best accuracy.
 
     Args:
-        title (str): The title.
-        count (int): The panels.
+        titles (Sequence[str]): Of the panels.
+        below (str): What is to the right in all of them.
+        above (str): The title of the figure.
     """
-    return title.replace(', ', '\n', 1) if count > 2 else title
+    count = len(titles)
+    figure = Figure((8 if count > 1 else 6, 3.4), layout='constrained')
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for ax, title in zip(axes, titles):
+        # Three are too narrow for a title in one line.
+        ax.set_title(
+            title.replace(', ', '\n', 1) if count > 2 else title, loc='left')
+    # The axis is too short for it in one line, too.
+    axes[0].set_ylabel(BEST.replace(' on ', '\non '))
+    figure.supxlabel(below, fontsize=9)
+    figure.suptitle(above, fontsize=11)
+    return figure, axes
 
 
 def line_of_means(ax: Axes,
@@ -107,8 +115,3 @@ def short_pair(pair: Sequence[str]) -> str:
     """Short: the part of the names that differs, such as ``10→8``."""
     digits = [''.join(c for c in name if c.isdigit()) for name in pair]
     return '→'.join(digits if all(digits) else pair)
-
-
-def wrapped(text: str) -> str:
-    """The label of an axis that is too short for it."""
-    return text.replace(' on ', '\non ')

@@ -1,14 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Drawing: one function a figure, of the data of ``figure_data``."""
 from statistics import fmean
-from typing import Any, List, Mapping
+from typing import Any, Mapping
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .plot_parts import (BEST, COLOURS, LABELS, MARKERS, add_keys,
-                         line_of_means, panel_title, short_pair, side_by_side,
-                         spread, wrapped)
+                         line_of_means, short_pair, side_by_side, spread)
 
 
 def methods(data: Mapping[str, Any]) -> Figure:
@@ -71,13 +70,11 @@ def overlaps(data: Mapping[str, Any]) -> Figure:
         for ax, key, unit in ((left, 'both', 'images that both get wrong'),
                               (right, 'given',
                                "share of i's errors\nthat j makes too (%)")):
-            pairs: List[str] = []
             for shift, (method, found) in zip((-.13, .13),
                                               panel['methods'].items()):
-                pairs = pairs or [short_pair(one['pair']) for one in found]
                 label = LABELS[method]
                 for one in found:
-                    x = pairs.index(short_pair(one['pair'])) + shift
+                    x = panel['pairs'].index(one['pair']) + shift
                     ax.plot(
                         [x] * len(one[key]),
                         one[key],
@@ -89,6 +86,7 @@ def overlaps(data: Mapping[str, Any]) -> Figure:
                     ax.plot([x - .11, x + .11], [fmean(one[key])] * 2,
                             color=COLOURS[label],
                             linewidth=2)
+            pairs = [short_pair(pair) for pair in panel['pairs']]
             ax.set_xticks(range(len(pairs)), pairs)
             ax.set_ylabel(unit)
             ax.margins(y=.12)
@@ -111,7 +109,10 @@ def numbers_of_tas(data: Mapping[str, Any]) -> Figure:
     Args:
         data (Mapping): Of :func:`figure_data.numbers_of_tas`.
     """
-    figure, axes = side_by_side(len(data))
+    figure, axes = side_by_side([panel['title'] for panel in data.values()],
+                                'number of TAs (0: KD)',
+                                'Best accuracy of the student by the number '
+                                'of TAs')
     for ax, panel in zip(axes, data.values()):
         if panel['alone']:
             ax.axhline(
@@ -139,13 +140,8 @@ def numbers_of_tas(data: Mapping[str, Any]) -> Figure:
                     color='none',
                     markeredgecolor='#555555',
                     label="hollow: the papers'")
-        ax.set_title(panel_title(panel['title'], len(data)), loc='left')
         ax.set_xticks([count for count, _ in panel['methods']['takd']])
-    axes[0].set_ylabel(wrapped(BEST))
     axes[0].legend()
-    figure.supxlabel('number of TAs (0: KD)', fontsize=9)
-    figure.suptitle(
-        'Best accuracy of the student by the number of TAs', fontsize=11)
     return figure
 
 
@@ -155,7 +151,10 @@ def survival(data: Mapping[str, Any]) -> Figure:
     Args:
         data (Mapping): Of :func:`figure_data.survival`.
     """
-    figure, axes = side_by_side(len(data))
+    figure, axes = side_by_side([panel['title'] for panel in data.values()],
+                                'survival probability of a guide (1: DGKD)',
+                                'Best accuracy of the student by how often a '
+                                'guide speaks')
     for ax, panel in zip(axes, data.values()):
         by_kind = {
             kind: [[keep, values] for keep, name, values in panel['points']
@@ -187,14 +186,8 @@ def survival(data: Mapping[str, Any]) -> Figure:
                 markeredgecolor='#888888',
                 markersize=6,
                 label="the paper's" if at == 0 else None)
-        ax.set_title(panel_title(panel['title'], len(data)), loc='left')
         ax.set_xticks(sorted({point[0] for point in panel['points']}))
-    axes[0].set_ylabel(wrapped(BEST))
     axes[0].legend()
-    figure.supxlabel('survival probability of a guide (1: DGKD)', fontsize=9)
-    figure.suptitle(
-        'Best accuracy of the student by how often a guide speaks',
-        fontsize=11)
     return figure
 
 

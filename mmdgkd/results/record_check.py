@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Whether the parts of a record agree: tables must not rest on a slip."""
+import dataclasses
 import math
 import re
 from typing import Any, Mapping, Sequence
@@ -24,11 +25,11 @@ _WORDS = ('dataset', 'recipe', 'augmentation', 'method', 'guidance', 'network',
           'metric')
 _COUNTS = ('version', 'seed', 'epochs', 'best_at')
 _LISTS = ('networks', 'guides')
-_MAPPINGS = ('objective', 'guide_sha256', 'versions')
+_MAPPINGS = ('guide_sha256', 'versions')
 _TEXTS = ('variant', 'wrong', 'sha256')
 
 
-def check_record(data: Any, fields: Sequence[Any]) -> None:
+def check_record(data: Any, fields: Sequence[dataclasses.Field]) -> None:
     """Check what a file holds, but for its ``wrong``.
 
     Args:
@@ -41,13 +42,13 @@ def check_record(data: Any, fields: Sequence[Any]) -> None:
     if not isinstance(data, dict):
         raise ValueError(f'holds a {type(data).__name__}, should be a mapping '
                          'of the keys of a record')
-    optional = {
+    known = {field.name for field in fields}
+    needed = {
         field.name
         for field in fields
-        if field.name in _TEXTS + _MAPPINGS + ('seconds', 'kd_weight')
+        if field.default is field.default_factory is dataclasses.MISSING
     }
-    known = {field.name for field in fields}
-    for key in sorted(known - optional - set(data)):
+    for key in sorted(needed - set(data)):
         raise ValueError(f'{key}: is missing')
     for key in sorted(set(data) - known):
         raise ValueError(f'{key}: is unknown; the keys are '
@@ -69,8 +70,7 @@ def _check_types(data: Mapping[str, Any]) -> None:
          'a text or null'),
         (('objective', ), lambda value: value is None or isinstance(
             value, dict), 'a mapping or null'),
-        (('guide_sha256', 'versions'),
-         lambda value: isinstance(value, dict), 'a mapping'),
+        (_MAPPINGS, lambda value: isinstance(value, dict), 'a mapping'),
         (('history', ), _is_history, 'a list of [epoch, figure]'),
     ):  # yapf: disable
         for key in keys:

@@ -93,6 +93,10 @@ class Results:
             key = (record.setting, record.method, record.variant,
                    record.network)
             self._groups[key].append(record)
+        self._guides_from = {
+            setting: self._setting_of_guides(setting)
+            for setting in self.settings
+        }
         for record in records:
             self._check_guides(record)
 
@@ -170,6 +174,14 @@ class Results:
         return self.students(setting, method,
                              variant).get(self.epochs(setting), [])
 
+    def guides_from(self, setting: str) -> str:
+        """The setting whose teacher and TAs guide a setting's students.
+
+        Args:
+            setting (str): The setting; it is its own if it has guides.
+        """
+        return self._guides_from.get(setting, setting)
+
     def guide(self, setting: str, method: str, name: str) -> Optional[Record]:
         """The record of a teacher or TA that a method uses.
 
@@ -178,6 +190,7 @@ class Results:
             method (str): Of the student that it guides.
             name (str): The network.
         """
+        setting = self.guides_from(setting)
         # The teacher is alone in all methods. The TAs of stochastic DGKD are
         # DGKD's, and so is TAKD's first one, which has the same one guide.
         for source in (method, 'dgkd', 'alone'):
@@ -188,6 +201,22 @@ class Results:
                     [], self.chain[:1]):
                     return record
         return None
+
+    def _setting_of_guides(self, setting: str) -> str:
+        """By the files that the students have read."""
+        read = {
+            sha256
+            for record in self.records if record.setting == setting
+            for sha256 in record.guide_sha256.values()
+        }
+        there = {
+            record.setting
+            for record in self.records
+            if not record.is_student and record.sha256 in read
+        }
+        own = any(record.setting == setting and not record.is_student
+                  for record in self.records)
+        return setting if own or len(there) != 1 else there.pop()
 
     def _check_guides(self, record: Record) -> None:
         for name, sha256 in record.guide_sha256.items():
@@ -235,8 +264,9 @@ def ta_counts(results: Results, setting: str) -> List[int]:
     """
     tried = {
         int(record.variant[len('tas_'):])
-        for record in results.records if record.setting == setting
-        and record.variant and record.variant.startswith('tas_')
+        for record in results.records
+        if record.setting == setting and record.is_student and record.variant
+        and record.variant.startswith('tas_')
     }
     return sorted(tried | {0, len(results.chain) - 2}) if tried else []
 
@@ -256,8 +286,8 @@ def survivals(results: Results,
     """
     tried = {
         record.variant: record
-        for record in results.records
-        if record.setting == setting and record.method == 'dgkd_stochastic'
+        for record in results.records if record.setting == setting
+        and record.is_student and record.method == 'dgkd_stochastic'
     }
     found = []
     for variant, record in tried.items():

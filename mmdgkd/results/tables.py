@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Sequence
 
 from .markdown import NO_RUNS, cell, gain, table
 from .order import order_text
-from .overlap import Overlap, chain_overlaps
+from .overlap import Overlap, chain_overlaps, chain_pairs
 from .record import Record
 from .results import (METHODS, PAPER_SOURCE, PAPER_TAS, SETTINGS, Method,
                       Results, by_seed, number_of_tas, survivals, ta_counts)
@@ -70,7 +70,8 @@ def main_table(results: Results, setting: str) -> str:
     notes = [
         'Top-1 accuracy on the test images. ' + _SPREAD, _GAIN,
         'KD weight: of all KD terms together, in units of one guide\'s; '
-        'equal-weight KD and TAKD have that of DGKD.', *_source(results)
+        'equal-weight KD and TAKD have that of DGKD.',
+        *_foreign_guides(results, [setting]), *_source(results)
     ]
     return _with_notes(table(heads, rows), notes)
 
@@ -82,15 +83,19 @@ def guides_table(results: Results, setting: str) -> str:
         results (Results): All records.
         setting (str): The setting.
     """
-    rows = []
     names = results.chain[:-1]
+    if not names or setting not in results.settings:
+        return NO_RUNS
+    if results.guides_from(setting) != setting:
+        return ' '.join(_foreign_guides(results, [setting]))
+    rows = []
     labels = {method.key: method.label for method in METHODS}
+    order = list(labels)
     for name in names:
         found = [
             record for record in results.records
             if (record.setting, record.network) == (setting, name)
         ]
-        order = [method.key for method in METHODS]
         found.sort(key=lambda record: (order.index(
             (record.method, None)), record.variant or '', record.seed))
         for record in found:
@@ -108,8 +113,6 @@ def guides_table(results: Results, setting: str) -> str:
             ])
         if not found:
             rows.append([name] + ['-'] * 6)
-    if not rows or setting not in results.settings:
-        return NO_RUNS
     return table(
         ('network', 'of', 'guides', 'best, %', 'last, %', 'epochs', 'seed'),
         rows)
@@ -137,7 +140,7 @@ def short_table(results: Results) -> str:
         for setting in settings
     ]
     notes = ['Best top-1 accuracy on the test images, %. ' + _SPREAD]
-    notes += _source(results)
+    notes += _foreign_guides(results, settings) + _source(results)
     return _with_notes(table(heads + ['paper'], rows), notes)
 
 
@@ -230,10 +233,12 @@ def overlap_table(results: Results) -> str:
             }
             for method in ('takd', 'dgkd')
         }
-        for pair in {**found['takd'], **found['dgkd']}:
+        for pair in chain_pairs(results):
+            if not any(pair in overlaps for overlaps in found.values()):
+                continue
             row = [SETTINGS[setting], ' → '.join(pair)]
-            for method in ('takd', 'dgkd'):
-                row += _overlap_cells(found[method].get(pair))
+            for overlaps in found.values():
+                row += _overlap_cells(overlaps.get(pair))
             rows.append(row)
     if not rows:
         return NO_RUNS
@@ -277,6 +282,16 @@ def _source(results: Results, *more: str) -> List[str]:
     if not results.is_papers:
         return []
     return ['; '.join([f'Paper: {PAPER_SOURCE}', *more]) + '.']
+
+
+def _foreign_guides(results: Results, settings: Sequence[str]) -> List[str]:
+    """Where students hear guides that were trained in another setting."""
+    return [
+        f'In *{SETTINGS[setting]}* the students hear the teacher and the TAs '
+        f'of *{SETTINGS[results.guides_from(setting)]}*: the same files, by '
+        'their sha256.' for setting in settings
+        if results.guides_from(setting) != setting
+    ]
 
 
 def _summary(records: Sequence[Record], key: str) -> Optional[Summary]:

@@ -7,16 +7,16 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
 from mmdgkd.report import write_report
-from mmdgkd.report.charts.canvas import spread_out
 from mmdgkd.report.charts.curves import guide_levels
-from mmdgkd.report.groups import Levels, Spread, group_runs, group_stages
-from mmdgkd.report.records import read_runs
+from mmdgkd.report.groups import Levels, group_runs, group_stages
+from mmdgkd.report.records import Stage, read_runs
 from mmdgkd.report.settings import add_settings
 from mmdgkd.report.store import Savings
 
@@ -96,7 +96,7 @@ def test_the_page_needs_nothing_else(page):
     assert '<script' not in text and '<link' not in text
     assert 'url(' not in text and '@import' not in text
     found = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', text)
-    assert len(found) >= 10
+    assert len(found) == 2 * 5  # five pictures, each in two widths
     for value in found:
         assert value.startswith('data:image/png;base64,')
         assert base64.b64decode(value[22:])[:8] == b'\x89PNG\r\n\x1a\n'
@@ -188,8 +188,48 @@ def test_seeds_are_put_together(tmp_path):
             '\u00a03.61\u00a0% by DGKD (n=3)') in text
 
 
-def test_one_value_has_no_spread():
-    assert Spread((5.0, )).deviation is None and str(Spread(())) == '–'
+def test_chains_of_other_networks_are_told_apart(tmp_path):
+    big, small = stage(99.0, 'big'), stage(80.0, 'small', ['big'])
+    paths = [
+        make_run(tmp_path / 'kd', dict(big=big, small=small), 'direct'),
+        make_run(
+            tmp_path / 'dgkd',
+            dict(
+                big=big,
+                middle=stage(90.0, 'middle', ['big']),
+                small=stage(85.0, 'other', ['big', 'middle']))),
+    ]
+    write_report(paths, str(tmp_path / 'out'))
+    text = (tmp_path / 'out/report.md').read_text()
+    chains = 'big → small and big → middle → small'
+    assert text.startswith(f'# Training the chains {chains}\n')
+    assert (f'2 chains, {chains}, were trained in 2 ways (KD, DGKD), 2 runs. '
+            'The student small ended with accuracy/top1 80.00') in text
+
+
+def test_what_has_just_begun_does_not_hide_the_metric(tmp_path):
+    paths = [
+        make_run(tmp_path / 'a', dict(one=dict(state='pending', guides=[]))),
+        make_run(tmp_path / 'b', dict(one=stage(80.0, 'x')), seed=1)
+    ]
+    write_report(paths, str(tmp_path / 'out'))
+    text = (tmp_path / 'out/report.md').read_text()
+    assert 'one ended with accuracy/top1 80.00' in text and 'None' not in text
+
+
+def test_long_settings_are_told_apart():
+    groups = []
+    for end in 'ab':
+        run = SimpleNamespace(stages={})
+        run.stages['one'] = Stage(
+            'one',
+            'network',
+            'done', (),
+            'alone',
+            settings=dict(x=30 * '-' + end))
+        groups.append(run)
+    methods = [group.method for group in group_stages(groups)]
+    assert len(set(methods)) == 2 and methods[1].endswith('…, variant 2)')
 
 
 def test_unfinished_stages_are_shown_and_not_counted(tmp_path):
@@ -234,9 +274,10 @@ def test_names_are_escaped(tmp_path):
     assert html.escape(bad) in text and '&lt;script&gt;|&amp;' in text
     text = (tmp_path / 'out/report.md').read_text()
     assert '<i>' not in text and '<script' not in text
-    for line in text.splitlines():
-        if line.startswith('| &lt;i'):
-            assert len(re.findall(r'(?<!\\)\|', line)) == 10
+    lines = [line for line in text.splitlines() if line.startswith('| &lt;i')]
+    assert lines
+    for line in lines:
+        assert len(re.findall(r'(?<!\\)\|', line)) == 10
 
 
 def test_what_the_store_saved(tmp_path):
@@ -297,11 +338,3 @@ def test_bad_folders(trained, tmp_path):
                                  'cannot be made')):
         with pytest.raises(ConfigError, match=message):
             write_report(paths, out)
-
-
-def test_labels_are_moved_apart():
-    assert spread_out([1.0, 5.0], 1.0) == [1.0, 5.0]
-    assert spread_out([5.0, 5.0, 5.0], 1.0) == [4.0, 5.0, 6.0]
-    places = spread_out([0.0, 0.1, 0.9, 3.0], 1.0)
-    assert places == sorted(places)
-    assert min(b - a for a, b in zip(places, places[1:])) >= 1 - 1e-9

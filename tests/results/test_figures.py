@@ -43,8 +43,9 @@ def test_data_of_figures(results):
                       [1., 'chance', [48., 49.]]]
     curves = figure_data.learning_curves(results, 'released-none')['curves']
     assert curves['DGKD'] == [[[1, 48.], [2, 48.]], [[1, 49.], [2, 49.]]]
-    overlap = figure_data.overlaps(results)['released-none']['methods']
-    assert overlap['takd'][-1] == dict(
+    overlap = figure_data.overlaps(results)['released-none']
+    assert overlap['pairs'] == [['plain10', 'plain2']]
+    assert overlap['methods']['takd'][-1] == dict(
         pair=['plain10', 'plain2'], both=[4000], given=[100.])
 
 
@@ -64,6 +65,16 @@ def test_every_figure_is_drawn_and_knows_its_records(results, make_record):
         assert not is_current(name, results, png[:20])
     assert len(drawn) == 5
     assert not is_current('methods', other, drawn['methods'])
+    # One method may know a pair that the other does not.
+    more = Results(
+        [*results.records,
+         make_record('dgkd', 58., network='plain8')] + [
+             make_record(method, 57., network='plain4')
+             for method in ('takd', 'dgkd')
+         ] + [make_record('dgkd', 56., network='plain6')])
+    pairs = figure_data.overlaps(more)['released-none']['pairs']
+    assert [len(pairs), pairs[-1]] == [5, ['plain10', 'plain2']]
+    assert draw('overlap', more) is not None
     # A run that a figure does not show makes it no older.
     assert is_current('survival', other, drawn['survival'])
 

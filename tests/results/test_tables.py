@@ -56,6 +56,30 @@ def test_main_table(students):
     assert main_table(results, 'own-crop_flip') == 'No runs yet.'
 
 
+def test_guides_of_another_setting(make_record):
+    """They are found by what the students have read, and it is said."""
+    wrong = np.arange(10000) < 4000
+    results = Results([
+        make_record('alone', 70., network='plain10', setting='own-crop_flip',
+                    sha256='a' * 64),
+        make_record('kd', 60., guide_sha256=dict(plain10='a' * 64)),
+        make_record('alone', 50.),
+        make_record('kd', 61., setting='released-crop_flip', wrong=wrong[::-1],
+                    last=60., guide_sha256=dict(plain10='b' * 64)),
+    ])  # yapf: disable
+    said = ('In *released recipe, no augmentation* the students hear the '
+            'teacher and the TAs of *own recipe, crop + flip*: the same '
+            'files, by their sha256.')
+    assert guides_table(results, 'released-none') == said
+    assert said in main_table(results, 'released-none')
+    assert said in short_table(results)
+    assert results.guide('released-none', 'kd', 'plain10').best == 70
+    # Nobody knows that file.
+    assert results.guide('released-crop_flip', 'kd', 'plain10') is None
+    assert 'the students hear' not in main_table(results, 'released-crop_flip')
+    assert rows(guides_table(results, 'own-crop_flip'))[0][1] == 'teacher'
+
+
 def test_other_lengths_are_never_averaged(students, make_record):
     results = Results(
         students('alone', [40., 41.]) + students('kd', [44., 45.]) +
@@ -112,11 +136,13 @@ def test_number_of_tas(students):
     ]
 
 
-def test_survival(students):
+def test_survival(students, make_record):
     results = Results(
         students('dgkd', [48., 49.]) + students('dgkd_stochastic', [50.]) +
         students('dgkd_stochastic', [49., 50.], variant='keep_0.75') +
-        students('dgkd_stochastic', [46., 47.], variant='keep_0.5'))
+        students('dgkd_stochastic', [46., 47.], variant='keep_0.5') +
+        # Who is one of fewer guides does not tell the student's probability.
+        [make_record('dgkd_stochastic', 55., network='plain6')])
     assert [row[1:4] + row[5:6] for row in rows(survival_table(results))] == [
         ['0.5', 'each by chance', '46.50 ± 0.71', '-2.00 (0.71)'],
         ['0.75', 'exactly one silent', '50.00', '+2.00'],
@@ -145,6 +171,22 @@ def test_overlap_by_hand(make_record):
     assert len(found) == 3
 
 
+def test_teacher_and_student_are_the_last_pair(make_record):
+    # Of TAKD's TAs the errors are not known.
+    results = Results([
+        make_record('alone', 60., network='plain10'),
+        *(make_record('dgkd', 58., network=name)
+          for name in ('plain8', 'plain6', 'plain4')),
+        make_record('takd', 50.),
+        make_record('dgkd', 50.),
+    ])
+    pairs = [row[1] for row in rows(overlap_table(results))]
+    assert pairs == [
+        'plain10 → plain8', 'plain8 → plain6', 'plain6 → plain4',
+        'plain4 → plain2', 'plain10 → plain2'
+    ]
+
+
 def test_order_claims_no_more_than_the_runs_show(students):
     results = Results(
         students('alone', [39.9, 40., 40.1]) +
@@ -167,6 +209,17 @@ def test_order_claims_no_more_than_the_runs_show(students):
     assert control.startswith('separable, but the other way round: '
                               'equal-weight KD over DGKD')
     assert 'known only roughly' in text
+
+
+def test_order_of_too_few_seeds(students, make_record):
+    text = order_text(
+        Results(students('alone', [40.]) + students('kd', [44.])))
+    assert 'With 1 seed nothing is known of the spread.' in text
+    text = order_text(
+        Results(
+            students('alone', [40., 41.]) +
+            [make_record('kd', 44., seed) for seed in (2, 3)]))
+    assert 'unknown, for want of a common seed: KD and alone' in text
 
 
 def test_records_of_other_guides_and_chains_are_refused(make_record):

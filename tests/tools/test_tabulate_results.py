@@ -4,31 +4,10 @@ import sys
 
 import pytest
 
-from mmdgkd.results import Record, write_record
+from mmdgkd.results import write_record
 
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'
 MARKS = '<!-- results: short begin -->\n<!-- results: short end -->\n'
-
-
-def record(best):
-    """A student alone."""
-    return Record(
-        version=1,
-        dataset='cifar100',
-        networks=['plain10', 'plain2'],
-        recipe='released',
-        augmentation='none',
-        method='alone',
-        guidance='none',
-        guides=[],
-        network='plain2',
-        seed=0,
-        epochs=1,
-        metric='accuracy/top1',
-        best=best,
-        best_at=1,
-        last=best,
-        history=[[1, best]])
 
 
 @pytest.fixture
@@ -51,9 +30,9 @@ def tabulate(monkeypatch, capsys, root):
     return run
 
 
-def test_pages_are_filled_and_checked(tabulate, tmp_path):
+def test_pages_are_filled_and_checked(tabulate, make_record, tmp_path):
     folder = tmp_path / RECORDS / 'released-none'
-    write_record(str(folder), record(41.25))
+    write_record(str(folder), make_record('alone', 41.25))
     page = tmp_path / 'configs/dgkd/README.md'
     page.write_text('no marks')
     readme = tmp_path / 'README.md'
@@ -73,10 +52,11 @@ def test_pages_are_filled_and_checked(tabulate, tmp_path):
     assert (tmp_path / 'configs/dgkd/results/figures/methods.png').exists()
     assert tabulate('--root', tmp_path, '--check')[0] == 0
 
-    write_record(str(folder), record(42.25))
+    write_record(str(folder), make_record('alone', 42.25))
     code, said = tabulate('--root', tmp_path, '--check')
     assert code == 1
     assert 'README.md: results: short: is not' in said
+    assert 'methods.png: is not' in said and 'overlap.png' not in said
 
 
 def test_bad_metrics_are_named_in_one_line(run_tool, tmp_path):

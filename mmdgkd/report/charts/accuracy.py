@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What came out, against what it costs, and how much seeds differ."""
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +9,8 @@ from matplotlib.ticker import NullLocator
 
 from ..groups import Group
 from ..words import listed, short, unit_of
-from .canvas import FAINT, INK, NARROW, Chart, looks_of, make_chart
+from .canvas import (FAINT, HEAD, NARROW, Chart, looks_of, make_chart,
+                     rows_under_heads)
 
 _COSTS = (('macs', 'MACs per image'), ('params', 'parameters'))
 
@@ -76,16 +77,12 @@ def _draw_costs(groups: Sequence[Group], costs: List[Tuple[str, str]],
 
 def _draw_cost(axes: Axes, groups: Sequence[Group], key: str,
                looks: Dict[str, Tuple[str, str]]) -> None:
-    costs: Dict[int, Set[str]] = {}
     by_cost: Dict[int, List[Group]] = {}
     for group in groups:
         cost = getattr(group.first, key)
         if cost:
-            costs.setdefault(cost, set()).add(group.network)
             by_cost.setdefault(cost, []).append(group)
-    if not costs:
-        return
-    low, high = min(costs), max(costs)
+    low, high = min(by_cost), max(by_cost)
     span = max(high / low, 1.5)
     step = span**0.026
     for cost, members in by_cost.items():
@@ -104,18 +101,19 @@ def _draw_cost(axes: Axes, groups: Sequence[Group], key: str,
                 linewidth=1.2)
     axes.set_xscale('log')
     axes.set_xlim(low / span**0.14, high * span**0.14)
-    axes.set_xticks(list(costs), [short(cost) for cost in costs])
+    axes.set_xticks(list(by_cost), [short(cost) for cost in by_cost])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(y=0.1)
     if unit_of(groups[0].first.metric):
         axes.set_ylim(top=min(axes.get_ylim()[1], 100.4))
-    for place, cost in enumerate(sorted(costs)):
+    for place, cost in enumerate(sorted(by_cost)):
         # Many names share two lines.
-        raised = 0.05 * (place % 2) if len(costs) > 3 else 0
+        raised = 0.05 * (place % 2) if len(by_cost) > 3 else 0
         axes.text(
             cost,
             1.015 + raised,
-            ' / '.join(sorted(costs[cost])),
+            ' / '.join(sorted({group.network
+                               for group in by_cost[cost]})),
             transform=axes.get_xaxis_transform(),
             ha='center',
             va='bottom',
@@ -153,46 +151,29 @@ def seeds_chart(groups: Sequence[Group]) -> Optional[Chart]:
 def _draw_seeds(groups: Sequence[Group], width: float) -> Figure:
     narrow = width == NARROW
     looks = looks_of([group.method for group in groups])
-    heads = list(dict.fromkeys(group.network for group in groups))
-    rows = len(groups) + 0.9 * len(heads)
-    figure = Figure(figsize=(width, 0.62 + 0.27 * rows), layout='constrained')
+    rows: Dict[str, List[Group]] = {}
+    for group in groups:
+        rows.setdefault(group.network, []).append(group)
+    height = 0.62 + 0.27 * (len(groups) + HEAD * len(rows))
+    figure = Figure(figsize=(width, height), layout='constrained')
     axes = figure.subplots()
-    y, ticks, labels = 0.0, [], []
-    numbers = []
-    for head in heads:
-        axes.axhline(y - 0.55, color='#9aa5b1', linewidth=0.6)
-        axes.text(
-            0.0,
-            y,
-            f' {head}',
-            transform=axes.get_yaxis_transform(),
-            fontweight='bold',
-            va='center')
-        y += 0.9
-        for group in groups:
-            if group.network != head:
-                continue
-            _draw_row(axes, group, y, looks[group.method])
-            ticks.append(y)
-            labels.append(f'{group.method}, n={len(group.done)}')
-            numbers.append((y, str(group.last)))
-            y += 1
-    axes.set_ylim(y - 0.4, -0.6)
-    axes.set_yticks(ticks, labels, color=INK)
-    axes.tick_params(axis='y', length=0)
-    axes.grid(False, axis='y')
-    axes.spines['left'].set_visible(False)
-    axes.margins(x=0.06)
-    axes.set_xlabel(metric_name(groups))
-    if not narrow:
-        for place, text in numbers:
+
+    def draw_row(group: Group, y: float) -> str:
+        _draw_row(axes, group, y, looks[group.method])
+        if not narrow:
             axes.text(
                 1.01,
-                place,
-                text,
+                y,
+                str(group.last),
                 transform=axes.get_yaxis_transform(),
                 va='center',
                 fontsize=8)
+        return f'{group.method}, n={len(group.done)}'
+
+    for y in rows_under_heads(axes, rows, draw_row):
+        axes.axhline(y - 0.55, color='#9aa5b1', linewidth=0.6)
+    axes.margins(x=0.06)
+    axes.set_xlabel(metric_name(groups))
     return figure
 
 

@@ -2,14 +2,15 @@
 """What all charts have in common: sizes, colours, and how they are drawn."""
 import io
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDE, NARROW = 8.2, 3.5  # inches
-CSS_DPI = 100  # an inch of a chart is so many pixels of the page
+_DPI = 200  # twice what a page needs: sharp on any screen
+HEAD = 0.9  # rows that a head of rows takes
 INK, FAINT, RULE = '#1f2933', '#52606d', '#d9dee3'
 
 # Okabe and Ito's, and Tol's, which colour-blind people tell apart, darkened
@@ -62,7 +63,6 @@ class Chart:
         caption (str): How to read it.
         wide (bytes): The PNG for desks.
         narrow (bytes): The PNG for phones.
-        widths (tuple[int, int]): Of both, in pixels of the page.
     """
 
     name: str
@@ -71,7 +71,6 @@ class Chart:
     caption: str
     wide: bytes
     narrow: bytes
-    widths: Tuple[int, int]
 
 
 def make_chart(name: str, title: str, alt: str, caption: str,
@@ -86,16 +85,14 @@ def make_chart(name: str, title: str, alt: str, caption: str,
         draw (Callable): Draws it, given the width in inches.
     """
     with matplotlib.rc_context(_STYLE):
-        pictures = [_png(draw(width)) for width in (WIDE, NARROW)]
-    return Chart(name, title, alt, caption, *(data for data, _ in pictures),
-                 (pictures[0][1], pictures[1][1]))
+        wide, narrow = (_png(draw(width)) for width in (WIDE, NARROW))
+    return Chart(name, title, alt, caption, wide, narrow)
 
 
-def _png(figure: Figure) -> Tuple[bytes, int]:
+def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
-    FigureCanvasAgg(figure)  # no display is needed
-    figure.savefig(file, format='png', dpi=2 * CSS_DPI, facecolor='white')
-    return file.getvalue(), round(figure.get_figwidth() * CSS_DPI)
+    figure.savefig(file, format='png', dpi=_DPI, facecolor='white')
+    return file.getvalue()
 
 
 def looks_of(methods: Sequence[str]) -> Dict[str, Tuple[str, str]]:
@@ -115,6 +112,41 @@ def looks_of(methods: Sequence[str]) -> Dict[str, Tuple[str, str]]:
             looks[method] = _OTHERS[others % len(_OTHERS)]
             others += 1
     return looks
+
+
+def rows_under_heads(axes: Axes, rows: Mapping[str, Sequence[Any]],
+                     draw_row: Callable[[Any, float], str]) -> List[float]:
+    """Draw rows from top to bottom, those of one head below it.
+
+    Args:
+        axes (Axes): Where.
+        rows (Mapping[str, Sequence]): The rows of each head.
+        draw_row (Callable): Draws a row at a height; returns its label.
+
+    Returns:
+        list[float]: The heights of the heads.
+    """
+    y, heights, ticks, labels = 0.0, [], [], []
+    for head, members in rows.items():
+        axes.text(
+            0,
+            y,
+            f' {head}',
+            transform=axes.get_yaxis_transform(),
+            fontweight='bold',
+            va='center')
+        heights.append(y)
+        y += HEAD
+        for row in members:
+            labels.append(draw_row(row, y))
+            ticks.append(y)
+            y += 1
+    axes.set_ylim(y - 0.4, -0.6)
+    axes.set_yticks(ticks, labels, color=INK)
+    axes.tick_params(axis='y', length=0)
+    axes.grid(False, axis='y')
+    axes.spines['left'].set_visible(False)
+    return heights
 
 
 def spread_out(values: Sequence[float], gap: float) -> List[float]:

@@ -111,8 +111,10 @@ def _lines(variant: Variant, levels: Levels, network: str) -> List[str]:
         lines.append(f'{known.mean:.2f}{unit_of(metric)}')
     elif states == {'given'}:
         lines.append('given')
-    else:
-        lines.append('running' if 'running' in states else 'not trained yet')
+    elif 'running' in states:
+        lines.append('running')
+    else:  # what is never validated has no number
+        lines.append('trained' if 'done' in states else 'not trained yet')
     return lines
 
 

@@ -61,11 +61,10 @@ def guide_levels(variant: Variant, levels: Levels,
 
 
 def _in_words(variant: Variant, levels: Levels, network: str) -> str:
-    ends = [
-        number(stage.last) for _, stage in variant.stages(network)
-        if stage.history
-    ]
-    text = f'{network} ended at {listed(ends)}'
+    stages = [stage for _, stage in variant.stages(network) if stage.history]
+    done = all(stage.state == 'done' for stage in stages)
+    text = (f'{network} {"ended" if done else "is"} at '
+            f'{listed([number(stage.last) for stage in stages])}')
     guides = [
         f'{guide} {number(level)}'
         for guide, level in guide_levels(variant, levels, network)
@@ -172,8 +171,8 @@ def _limits(variant: Variant, levels: Levels,
             late += values[len(values) // 4:]
     every = [value for value in every + late if math.isfinite(value)]
     late = [value for value in late if math.isfinite(value)] or every or [0.]
-    if variant.runs and 'loss' in str(variant.stage(
-            shown[0]).metric):  # the first steps are above
+    if 'loss' in str(variant.stage(shown[0]).metric):
+        # The first steps are above.
         low, high = min(every or late), max(late)
     else:
         low, high = min(late), max(every or late)

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """How long each stage took, and what the logit store saved."""
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -9,7 +9,10 @@ from ..groups import Spread, Variant
 from ..records import Stage
 from ..store import Savings
 from ..words import duration, listed
-from .canvas import INK, NARROW, Chart, make_chart
+from .canvas import HEAD, NARROW, Chart, make_chart, rows_under_heads
+
+_COLOUR = '#4a7ba6'
+_SAVED = dict(facecolor='white', edgecolor=_COLOUR, hatch='/////')
 
 
 def times_of(variant: Variant, network: str,
@@ -66,8 +69,10 @@ def times_chart(variants: Sequence[Variant],
 
 def _draw(rows: Sequence[Tuple], width: float) -> Figure:
     narrow = width == NARROW
-    methods = list(dict.fromkeys(row[0] for row in rows))
-    lines = len(rows) + 0.9 * len(methods)
+    by_method: Dict[str, List[Tuple]] = {}
+    for row in rows:
+        by_method.setdefault(row[0], []).append(row)
+    lines = len(rows) + HEAD * len(by_method)
     figure = Figure(figsize=(width, 0.95 + 0.25 * lines), layout='constrained')
     axes = figure.subplots()
     longest = max(spread.mean + (saved or 0)
@@ -76,55 +81,34 @@ def _draw(rows: Sequence[Tuple], width: float) -> Figure:
         (unit, name)
         for unit, name in ((3600, 'hours'), (60, 'minutes'), (1, 'seconds'))
         if longest >= 2 * unit or unit == 1)
-    y, ticks, labels = 0.0, [], []
-    for method in methods:
-        axes.text(
-            0,
-            y,
-            f' {method}',
-            transform=axes.get_yaxis_transform(),
-            fontweight='bold',
-            va='center')
-        y += 0.9
-        for row in rows:
-            if row[0] != method:
-                continue
-            _, network, spread, saved, so_far = row
-            taken = spread.mean / unit
-            axes.barh(y, taken, height=0.62, color='#4a7ba6')
-            if saved:
-                axes.barh(
-                    y,
-                    saved / unit,
-                    left=taken,
-                    height=0.62,
-                    facecolor='white',
-                    edgecolor='#4a7ba6',
-                    hatch='/////',
-                    linewidth=0.6)
-            axes.text(
-                taken + (saved or 0) / unit + 0.012 * longest / unit,
+
+    def draw_row(row: Tuple, y: float) -> str:
+        _, network, spread, saved, so_far = row
+        taken = spread.mean / unit
+        axes.barh(y, taken, height=0.62, color=_COLOUR)
+        if saved:
+            axes.barh(
                 y,
-                duration(spread.mean) + (' so far' if so_far else ''),
-                va='center',
-                fontsize=8)
-            ticks.append(y)
-            labels.append(network)
-            y += 1
-    axes.set_ylim(y - 0.4, -0.6)
+                saved / unit,
+                left=taken,
+                height=0.62,
+                linewidth=0.6,
+                **_SAVED)
+        axes.text(
+            taken + (saved or 0) / unit + 0.012 * longest / unit,
+            y,
+            duration(spread.mean) + (' so far' if so_far else ''),
+            va='center',
+            fontsize=8)
+        return network
+
+    rows_under_heads(axes, by_method, draw_row)
     axes.set_xlim(0, longest / unit * (1.25 if narrow else 1.1))
-    axes.set_yticks(ticks, labels, color=INK)
-    axes.tick_params(axis='y', length=0)
-    axes.grid(False, axis='y')
-    axes.spines['left'].set_visible(False)
     axes.set_xlabel(name)
-    handles = [Patch(color='#4a7ba6', label='measured')]
     if any(row[3] for row in rows):
-        handles.append(
-            Patch(
-                facecolor='white',
-                edgecolor='#4a7ba6',
-                hatch='/////',
-                label='saved by the store (estimate)'))
+        handles = [
+            Patch(color=_COLOUR, label='measured'),
+            Patch(label='saved by the store (estimate)', **_SAVED)
+        ]
         figure.legend(handles=handles, loc='outside upper left', ncols=2)
     return figure
