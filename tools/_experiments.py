@@ -174,8 +174,9 @@ def plan_runs(setting: Setting,
             options = {
                 LOSS_WEIGHT.format(student): weight * setting.loss_weight
             }
+        survival = options.pop('survival', 1 - 1 / len(dense))
         if method == 'dgkd_stochastic' and not setting.averaged:
-            weight *= options.pop('survival', 1 - 1 / len(dense))
+            weight *= survival
         runs.append(
             Run('_'.join(filter(None, (method, variant, f'seed{seed}'))),
                 method, seed, (*given, student), (student, ), given, variant,

@@ -24,12 +24,19 @@ class Reproduction:
 
     Args:
         args (argparse.Namespace): The command line.
+
+    Attributes:
+        guide_side (Reproduction): Whose teacher and TAs guide the students;
+            itself, or another setting's with ``--guides-from``.
+
+    Raises:
+        ConfigError: If that setting is of another chain.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
         from mmengine.config import Config
 
-        import mmdgkd  # noqa: F401  (its repairs are needed to read configs)
+        from mmdgkd import ConfigError
         from mmdgkd.engine import Chain
         self.args = args
         self.setting: Setting = SETTINGS[args.setting]
@@ -44,6 +51,32 @@ class Reproduction:
         self.names = chain.names
         self.runs = plan_runs(self.setting, self.names, args.methods,
                               args.seeds, args.ablations)
+        self.guide_side = self
+        if args.guides_from not in (None, args.setting):
+            self.guide_side = Reproduction(
+                argparse.Namespace(
+                    **{
+                        **vars(args),
+                        'setting': args.guides_from,
+                        'guides_from': None,
+                        # --epochs is of the student.
+                        'epochs': None
+                    }))
+            there = self.guide_side
+            if (there.setting.dataset, there.names) != (self.setting.dataset,
+                                                        self.names):
+                raise ConfigError(
+                    f'--guides-from: {args.guides_from} is of another chain '
+                    f'than {args.setting}; should be of the same data set and '
+                    'networks')
+
+    def is_student(self, run: Run) -> bool:
+        """Whether a run trains the student; all others train its guides."""
+        return run.trained == (self.names[-1], )
+
+    def side_of(self, run: Run) -> 'Reproduction':
+        """In whose folders a run is."""
+        return self if self.is_student(run) else self.guide_side
 
     def config_of(self, method: str) -> str:
         """The config file of a method."""
@@ -60,7 +93,6 @@ class Reproduction:
 
     def options_of(self, run: Run) -> Dict[str, Any]:
         """What a run has otherwise than its config, by dotted key."""
-        is_student = run.trained == (self.names[-1], )
         options: Dict[str, Any] = {
             'chain.guidance': GUIDANCE[run.method],
             'chain.views.seed': 0,
@@ -68,17 +100,17 @@ class Reproduction:
         }
         if run.given:
             options['chain.logit_store.store_dir'] = osp.join(
-                self.folder, 'logits')
+                self.guide_side.folder, 'logits')
         for name in self.names:
             key = f'chain.networks.{name}'
             if name in run.given:
-                options[f'{key}.ckpt_path'] = self.file_of(
+                options[f'{key}.ckpt_path'] = self.guide_side.file_of(
                     run.given[name], name)
             elif name not in run.trained:
                 options[key] = None
         epochs = (
-            self.args.epochs
-            if is_student else self.args.guide_epochs or self.args.epochs)
+            self.args.epochs if self.is_student(run) else
+            self.args.guide_epochs or self.args.epochs)
         if epochs:
             options['train_cfg.max_epochs'] = epochs
         if self.args.data_root:
@@ -152,6 +184,8 @@ class Reproduction:
             if not option.split('=')[0].endswith(PLACES)
         ]
         settings['--amp'] = self.args.amp
+        if self.guide_side is not self:
+            settings['--guides-from'] = self.guide_side.setting.name
         if not osp.exists(path):
             with whole_file(path) as file:
                 file.write(json.dumps(settings, indent=1) + '\n')
@@ -199,9 +233,10 @@ class Reproduction:
     def run_all(self) -> None:
         """Train what is left and write the metrics of each run at once."""
         for run in self.runs:
-            self.train(run)
-            if not self.has_records(run):
-                for file in self.records_of(run):
+            side = self.side_of(run)
+            side.train(run)
+            if not side.has_records(run):
+                for file in side.records_of(run):
                     print(f'wrote {osp.relpath(file)}', flush=True)
         print(self.table())
 
@@ -221,9 +256,7 @@ class Reproduction:
         """
         from mmdgkd.engine.plan import draw_table
         rows, student = [], self.names[-1]
-        for run in self.runs:
-            if run.trained != (student, ):
-                continue
+        for run in filter(self.is_student, self.runs):
             first = self.ledger_of(run)
             if first is None:
                 rows.append((run.name, '-', '-', 'not trained yet'))
@@ -246,7 +279,7 @@ class Reproduction:
         from mmdgkd.engine.plan import draw_table
         rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
                  '-' if run.kd_weight is None else f'{run.kd_weight:g}',
-                 'done' if self.ledger_of(run) else 'to do')
+                 'done' if self.side_of(run).ledger_of(run) else 'to do')
                 for run in self.runs]
         return draw_table(('run', 'trains', 'guides and other networks',
                            'KD weight of the student', 'state'), rows)

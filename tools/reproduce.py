@@ -46,6 +46,11 @@ def parse_args() -> argparse.Namespace:
         type=int,
         help='of the teacher and the TAs, if not the config\'s')
     parser.add_argument(
+        '--guides-from',
+        choices=list(SETTINGS),
+        help='the setting whose teacher and TAs guide the students (default: '
+        'this one); what differs is the student\'s recipe alone then')
+    parser.add_argument(
         '--work-dir',
         default=osp.join('work_dirs', 'reproduce'),
         help='where the runs are kept (default: work_dirs/reproduce)')

@@ -88,6 +88,8 @@ def test_every_run_comes_after_those_that_it_needs():
         for run in plan_runs(setting, PLAIN, ablations=True):
             assert set(run.given.values()) <= done
             assert set(run.networks) == {*run.given, *run.trained}
+            # They become settings of a config, by dotted key.
+            assert all('.' in key for key in run.options)
             done.add(run.name)
         assert len(done) == len(plan_runs(setting, PLAIN, ablations=True))
 
