@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.distillers import edges_for
 from .chain import Chain, Network
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
@@ -64,7 +65,9 @@ def stage_config(cfg: Config, chain: Chain, name: str,
             raise ConfigError(
                 'model: guided stages need their template, '
                 "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
-        model = dict(template, architecture=model)
+        distiller = edges_for(template['distiller'], chain.guides[name],
+                              chain.names)
+        model = dict(template, architecture=model, distiller=distiller)
         model['teachers'] = {
             guide:
             dict(

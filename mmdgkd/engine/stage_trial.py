@@ -31,9 +31,9 @@ def check_losses(name: str, stage: Config, algorithm: nn.Module,
             and source; it is added to.
 
     Raises:
-        ConfigError: If the network's own loss, or the whole, trains nothing;
-            or if, with several processes, DDP would wait for the gradients of
-            parameters that get none.
+        ConfigError: If what a loss is given does not fit; if the network's own
+            loss, or the whole, trains nothing; or if, with several processes,
+            DDP would wait for the gradients of parameters that get none.
     """
     steps = getattr(type(algorithm), 'train_step', None)
     if (steps is not BaseModel.train_step or seen.shape is None
@@ -129,6 +129,8 @@ def _try_losses(algorithm: nn.Module, seen: DataFacts,
             algorithm.train()
             losses = algorithm(inputs, samples, mode='loss')
         return losses, algorithm.parse_losses(losses)[0]
+    except ConfigError:
+        raise
     except Exception:
         return None
     finally:

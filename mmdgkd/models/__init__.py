@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .algorithms import DGKD
 from .backbones import PlainCNN, ResNet6n2
-from .connectors import StochasticDropConnector, keep_mask
+from .connectors import ResizeConnector, StochasticDropConnector, keep_mask
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
 from .losses import DenseKDLoss, dense_kd_loss
@@ -10,5 +10,5 @@ from .recorders import MultiTeacherOutputsRecorder
 __all__ = [
     'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'MultiTeacherDistiller',
     'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2',
-    'StochasticDropConnector', 'dense_kd_loss', 'keep_mask'
+    'ResizeConnector', 'StochasticDropConnector', 'dense_kd_loss', 'keep_mask'
 ]

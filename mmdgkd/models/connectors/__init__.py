@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .keep_mask import keep_mask
+from .resize_connector import ResizeConnector
 from .stochastic_drop_connector import StochasticDropConnector
 
-__all__ = ['StochasticDropConnector', 'keep_mask']
+__all__ = ['ResizeConnector', 'StochasticDropConnector', 'keep_mask']

@@ -2,25 +2,33 @@
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
-from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.models.architectures.connectors import Paraphraser
+from mmrazor.models.distillers import OFDDistiller
 from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
 from ..connectors import StochasticDropConnector
 from ..recorders import MultiTeacherOutputsRecorder, check_stock_source
+from .edges import expand_edges
+from .records import check_shapes, in_float32, refused_records
 
 
 @MODELS.register_module()
-class MultiTeacherDistiller(ConfigurableDistiller):
+class MultiTeacherDistiller(OFDDistiller):
     """A ``ConfigurableDistiller`` with several teachers.
 
-    It adds three things to MMRazor's: a recorder of type
-    ``'MultiTeacherOutputs'`` records a mapping over the teachers (a stock
-    recorder names its teacher in the source, such as ``'resnet56.head.fc'``);
-    a :class:`StochasticDropConnector` among its connectors may silence
-    teachers for a step; and a loss that has ``terms``, such as
-    :class:`DenseKDLoss`, has them logged by teacher.
+    It adds to MMRazor's: a recorder of type ``'MultiTeacherOutputs'`` records
+    a mapping over the teachers, of which ``teacher='resnet56'`` in a loss
+    mapping takes one (a stock recorder names its teacher in the source, such
+    as ``'resnet56.head.fc'``); a :class:`StochasticDropConnector` among its
+    connectors may silence teachers for a step; and a loss that has ``terms``,
+    such as :class:`DenseKDLoss`, has them logged by teacher. Within
+    :class:`DGKD` its config may have ``edges``, what passes from each guide to
+    the student, see :func:`expand_edges`.
+
+    What is recorded in half precision goes into connectors and losses in
+    float32; autocast, where it is on, does with it what it does.
 
     Args:
         **kwargs: As for ``ConfigurableDistiller``.
@@ -31,6 +39,10 @@ class MultiTeacherDistiller(ConfigurableDistiller):
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        if 'edges' in kwargs:
+            raise ConfigError(
+                'model.distiller.edges: only mmrazor.DGKD, which '
+                'knows its guides by name, can write them out')
         for name in kwargs.get('distill_losses') or ():
             # MMRazor only warns.
             if 'loss' not in name:
@@ -40,6 +52,11 @@ class MultiTeacherDistiller(ConfigurableDistiller):
                     f'nothing with it; call it "loss_{name}", here and in '
                     'loss_forward_mappings')
         super().__init__(**kwargs)
+        for module in self.connectors.modules():
+            if isinstance(module, Paraphraser) and module.phase == 'train':
+                # It was trained before and is run without a graph: DDP would
+                # wait for its gradients, and weight decay spoil it.
+                module.requires_grad_(False)
         drops = [
             module for module in self.connectors.modules()
             if isinstance(module, StochasticDropConnector)
@@ -87,6 +104,8 @@ class MultiTeacherDistiller(ConfigurableDistiller):
         # A view of them for the recorders to look through; nobody keeps it.
         teachers = nn.ModuleDict(model)
         self._initialize('teacher_recorders', teachers, 'the teachers')
+        # Of MMRazor's OFDLoss, if there is one: from the weights of BN.
+        self.init_ofd_connectors(teachers)
 
     def _initialize(self, key: str, model: nn.Module, owner: str) -> None:
         """Initialize recorders; what is wrong with one is told by its key."""
@@ -173,40 +192,85 @@ class MultiTeacherDistiller(ConfigurableDistiller):
             dict[str, torch.Tensor]: Each loss by its name and, for a loss with
             terms, each term under a name without "loss" in it, so that it is
             logged and not summed again.
+
+        Raises:
+            ConfigError: If a mapping or a connector does not fit what was
+                recorded, or a loss fails over maps of different shapes.
         """
         losses: Dict[str, torch.Tensor] = {}
         for loss_name, mappings in self.loss_forward_mappings.items():
             if any(self._is_silent(**record) for record in mappings.values()):
-                tie = self._tie(mappings)
+                tie = self._tie(loss_name, mappings)
                 if tie is not None:
                     losses[loss_name] = tie
                 continue
             loss_module = self.distill_losses[loss_name]
-            losses[loss_name] = loss_module(**{
-                key: self.get_record(**record)
-                for key, record in mappings.items()
-            })
+            records = {}
+            for key, record in mappings.items():
+                with refused_records(f'{loss_name}.{key}'):
+                    records[key] = self.get_record(**record)
+            try:
+                losses[loss_name] = loss_module(**records)
+            except RuntimeError:
+                check_shapes(loss_name, records)
+                raise
             for name, term in getattr(loss_module, 'terms', {}).items():
                 losses[_term_name(loss_name, name)] = term
         return losses
 
-    def _is_silent(self, recorder: str, from_student: bool, **_: Any) -> bool:
+    def get_record(self,
+                   recorder: str,
+                   from_student: bool,
+                   record_idx: int = 0,
+                   data_idx: Optional[int] = None,
+                   connector: Optional[str] = None,
+                   connector_idx: Optional[int] = None,
+                   teacher: Optional[str] = None) -> Any:
+        """What a recorder has taken down, through its connector.
+
+        Args:
+            recorder (str): Its name.
+            from_student (bool): Whether it is one of the student's.
+            record_idx (int): Which call of the source. Defaults to 0.
+            data_idx (int, optional): Which item of a tuple. Defaults to None.
+            connector (str, optional): The connector. Defaults to None.
+            connector_idx (int, optional): Which item of what the connector
+                gives back. Defaults to None.
+            teacher (str, optional): Whose, of a recorder of several.
+                Defaults to None.
+        """
+        record = super().get_record(recorder, from_student, record_idx,
+                                    data_idx)
+        record = in_float32(record if teacher is None else record[teacher])
+        if connector is not None:
+            record = self.connectors[connector](record)
+        return record if connector_idx is None else record[connector_idx]
+
+    def _is_silent(self,
+                   recorder: str,
+                   from_student: bool,
+                   teacher: Optional[str] = None,
+                   **_: Any) -> bool:
         """Whether a record is missing because its teacher was dropped."""
         if from_student or len(self._speaking) == len(self._names):
             return False
+        if teacher is not None:
+            return teacher not in self._speaking
         source = self.teacher_recorders.get_recorder(recorder)
         return (not isinstance(source, MultiTeacherOutputsRecorder)
                 and not source.data_buffer)
 
-    def _tie(self, mappings: Mapping[str, Dict]) -> Optional[torch.Tensor]:
-        """A zero that depends on the connectors of a loss that was left out.
+    def _tie(self, loss_name: str,
+             mappings: Mapping[str, Dict]) -> Optional[torch.Tensor]:
+        """A zero that depends on all of a loss that was left out.
 
         DDP waits for a gradient of every parameter in every step.
         """
         names = {record.get('connector') for record in mappings.values()}
+        parts = [self.connectors[name] for name in sorted(names - {None})]
         params = [
-            param for name in sorted(names - {None})
-            for param in self.connectors[name].parameters()
+            param for part in (self.distill_losses[loss_name], *parts)
+            for param in part.parameters() if param.requires_grad
         ]
         return sum(param.sum() * 0 for param in params) if params else None
 
@@ -222,10 +286,10 @@ def build_distiller(
         teachers (Mapping[str, nn.Module]): The teachers by name.
 
     Raises:
-        ConfigError: If it is none for several teachers, or names what is not
-            there.
+        ConfigError: If it is none for several teachers, names what is not
+            there, or has edges that do not fit.
     """
-    distiller = MODELS.build(cfg)
+    distiller = MODELS.build(expand_edges(cfg, list(teachers)))
     if not isinstance(distiller, MultiTeacherDistiller):
         raise ConfigError(
             "model.distiller: type must be 'mmrazor.MultiTeacherDistiller', "

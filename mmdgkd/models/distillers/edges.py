@@ -1,0 +1,187 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What passes from each guide to the student, said once for all guides."""
+import copy
+from difflib import get_close_matches
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from mmengine.config import Config
+
+from mmdgkd.errors import ConfigError
+
+# The edge of all guides without one of their own, and what these build on.
+DEFAULT = 'default'
+_PARTS = ('student_recorders', 'teacher_recorders', 'connectors',
+          'distill_losses')
+_MAPPINGS = 'loss_forward_mappings'
+_HERE = 'model.distiller.edges'
+
+
+def expand_edges(distiller: Mapping[str, Any],
+                 names: Sequence[str]) -> Dict[str, Any]:
+    """Write the edges of a distiller out, as MMRazor's form has them.
+
+    An edge has the keys of a ``ConfigurableDistiller``: recorders, connectors,
+    losses and their mappings. Each guide gets all of it anew, under its own
+    name: of ``loss_feat`` becomes ``loss_feat_resnet56``, and a recorder of
+    the teachers looks into ``resnet56``. A recorder of type
+    ``'MultiTeacherOutputs'`` is one for all guides, so that a logit store can
+    take its place. What an edge refers to and does not have is the
+    distiller's, common to all guides.
+
+    Args:
+        distiller (Mapping): The config of a distiller, perhaps with ``edges``:
+            by guide what its edge has otherwise than ``edges.default``, or
+            None for a guide without an edge.
+        names (Sequence[str]): The guides.
+
+    Returns:
+        dict: The config without ``edges``.
+
+    Raises:
+        ConfigError: If an edge is of no guide, has an unknown key, or refers
+            to what is neither in it nor in the distiller.
+    """
+    whole = copy.deepcopy(dict(distiller))
+    edges = whole.pop('edges', None)
+    if edges is None:
+        return whole
+    _check_names(edges, [DEFAULT, *names])
+    for part in (*_PARTS, _MAPPINGS):
+        whole[part] = dict(whole.get(part) or {})
+    common = {part: dict(whole[part]) for part in _PARTS}
+    for name in names:
+        edge = _edge_of(edges, name)
+        if edge is not None:
+            _add_edge(whole, common, name, edge)
+    return whole
+
+
+def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
+              networks: Sequence[str]) -> Dict[str, Any]:
+    """A distiller's config without the edges of those who do not guide here.
+
+    Args:
+        distiller (Mapping): The template of a chain.
+        guides (Sequence[str]): Who guides the stage.
+        networks (Sequence[str]): All networks of the chain.
+
+    Raises:
+        ConfigError: If an edge is of none of them.
+    """
+    if not isinstance(distiller, Mapping) or distiller.get('edges') is None:
+        return distiller
+    _check_names(distiller['edges'], [DEFAULT, *networks])
+    edges = {
+        name: edge
+        for name, edge in distiller['edges'].items()
+        if name in (DEFAULT, *guides)
+    }
+    return dict(distiller, edges=edges)
+
+
+def _check_names(edges: Any, names: Sequence[str]) -> None:
+    if not isinstance(edges, Mapping):
+        raise ConfigError(f'{_HERE}: is {edges!r}, should be a dict, guide -> '
+                          f'its edge, or "{DEFAULT}" for all guides')
+    for name, edge in edges.items():
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            raise ConfigError(
+                f'{_HERE}.{name}: there is no such guide; there are '
+                f'{", ".join(names)}' +
+                (f'; is {close[0]} meant?' if close else ''))
+        if edge is not None and not isinstance(edge, Mapping):
+            raise ConfigError(f'{_HERE}.{name}: is {edge!r}, should be a dict '
+                              'or None')
+        for key in edge or ():
+            if key not in (*_PARTS, _MAPPINGS, '_delete_'):
+                raise ConfigError(f'{_HERE}.{name}.{key}: an edge has '
+                                  f'{", ".join((*_PARTS, _MAPPINGS))}')
+
+
+def _edge_of(edges: Mapping[str, Any], name: str) -> Optional[Dict[str, Any]]:
+    """A guide's edge, built on the default one."""
+    default = copy.deepcopy(dict(edges.get(DEFAULT) or {}))
+    if name not in edges:
+        return default or None
+    if edges[name] is None:
+        return None
+    own = copy.deepcopy(dict(edges[name]))
+    if own.pop('_delete_', False):
+        return own
+    try:
+        return Config._merge_a_into_b(own, default)
+    except TypeError as error:
+        raise ConfigError(f'{_HERE}.{name}: does not merge into '
+                          f'{_HERE}.{DEFAULT}: '
+                          f'{str(error).splitlines()[0]}') from None
+
+
+def _add_edge(whole: Dict[str, Any], common: Mapping[str, Mapping], name: str,
+              edge: Mapping[str, Any]) -> None:
+    """Add to the distiller what an edge has, under the name of its guide."""
+    shared: List[str] = []
+    for part in _PARTS:
+        for key, cfg in (edge.get(part) or {}).items():
+            if part == 'teacher_recorders':
+                if _is_of_all(cfg):
+                    shared.append(key)
+                    _share(whole[part], key, cfg, name)
+                    continue
+                if 'source' in cfg:
+                    cfg = dict(cfg, source=f'{name}.{cfg["source"]}')
+            whole[part][f'{key}_{name}'] = cfg
+
+    def find(part: str, key: str, here: str) -> str:
+        if key in shared and part == 'teacher_recorders':
+            return key
+        if key in (edge.get(part) or {}):
+            return f'{key}_{name}'
+        if key in common[part]:
+            return key
+        known = [*(edge.get(part) or {}), *common[part]]
+        raise ConfigError(f'{here}: "{key}" is none of the {part} of the edge '
+                          'or the distiller, which are '
+                          f'{", ".join(known) or "none"}')
+
+    for loss, mapping in (edge.get(_MAPPINGS) or {}).items():
+        here = f'{_HERE}.{name}.{_MAPPINGS}.{loss}'
+        records = {}
+        for argument, record in mapping.items():
+            record = dict(record)
+            if 'recorder' not in record or 'from_student' not in record:
+                raise ConfigError(f'{here}.{argument}: needs a recorder, and '
+                                  'from_student=True or False')
+            part = ('student'
+                    if record['from_student'] else 'teacher') + '_recorders'
+            key = record['recorder']
+            record['recorder'] = find(part, key, f'{here}.{argument}.recorder')
+            if not record['from_student'] and record['recorder'] == key and (
+                    _is_of_all(whole[part][key])):
+                record['teacher'] = name
+            if record.get('connector') is not None:
+                record['connector'] = find('connectors', record['connector'],
+                                           f'{here}.{argument}.connector')
+            records[argument] = record
+        own = find('distill_losses', loss, here)
+        if own == loss:
+            raise ConfigError(f'{here}: each edge has its losses to itself; '
+                              f'put "{loss}" into distill_losses of the edge')
+        whole[_MAPPINGS][own] = records
+
+
+def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],
+           name: str) -> None:
+    """One recorder for all guides, which must agree about it."""
+    if recorders.setdefault(key, cfg) != cfg:
+        raise ConfigError(
+            f'{_HERE}.{name}.teacher_recorders.{key}: is {cfg}, elsewhere '
+            f'{recorders[key]}; a recorder of type MultiTeacherOutputs is one '
+            "for all guides: use another name, or type='mmrazor.ModuleOutputs'"
+        )
+
+
+def _is_of_all(recorder: Mapping[str, Any]) -> bool:
+    kind = recorder.get('type')
+    kind = str(getattr(kind, '__name__', kind)).split('.')[-1]
+    return kind in ('MultiTeacherOutputs', 'MultiTeacherOutputsRecorder')
