@@ -40,7 +40,7 @@ def on_digits(cfg, size):
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 20
+    assert len(NAMES) == 25
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -51,6 +51,10 @@ def test_all_that_the_issue_names_are_there():
         for form in ('', '_stochastic'):
             assert (f'dgkd/plain10_to_plain2_cifar100_{recipe}{form}.py'
                     in NAMES)
+    for form in ('pfeed', 'sfeed'):
+        for data in ('resnet56_cifar100', 'resnet20_digits'):
+            assert f'feed/{form}_{data}.py' in NAMES
+    assert 'feed/dgkd_resnet20_to_resnet8_digits.py' in NAMES
 
 
 # The chains of one method are those of the others, with other guides.
@@ -72,13 +76,17 @@ def test_it_trains_an_iteration_per_stage(name, tmp_path):
     runner = ChainRunner(cfg)
     ledger = runner.train()
     names = runner.chain.names
-    assert names[0] in Path(name).name and names[-1] in Path(name).name
+    # FEED numbers networks of one architecture.
+    assert names[0].split('_')[0] in Path(name).name
+    assert names[-1].split('_')[0] in Path(name).name
     assert all(ledger[network]['state'] == 'done' for network in names)
     guides = [len(ledger[network]['guides']) for network in names]
-    if name.startswith('dgkd'):
+    if name.startswith('feed/pfeed'):
+        assert guides == [0, 0, 0, 3]
+    elif name.startswith(('dgkd', 'feed/dgkd')):
         assert guides == list(range(len(names)))
         assert len(names) > 2
-    elif name.startswith('takd'):
+    elif name.startswith(('takd', 'feed/sfeed')):
         assert guides == [0] + [1] * (len(names) - 1)
     else:
         assert guides == [0, 1]
@@ -93,9 +101,10 @@ def test_it_is_short_and_names_its_objective(name):
     text = (CONFIGS / name).read_text()
     assert len(text.splitlines()) <= 40
     cfg = Config.fromfile(str(CONFIGS / name))
-    loss = cfg.model.distiller.distill_losses.loss_kd
-    assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith('dgkd'):
+    if not name.startswith(('feed/pfeed', 'feed/sfeed')):
+        loss = cfg.model.distiller.distill_losses.loss_kd
+        assert loss.form in ('released', 'paper', 'averaged')
+    if name.startswith(('dgkd', 'feed')):
         assert '# Objective: ' in text or 'Objective: as in' in text
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]

@@ -4,11 +4,12 @@ from .backbones import PlainCNN, ResNet6n2
 from .connectors import ResizeConnector, StochasticDropConnector, keep_mask
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
-from .losses import DenseKDLoss, dense_kd_loss
+from .losses import DenseKDLoss, FEEDLoss, dense_kd_loss, feed_loss
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
-    'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'MultiTeacherDistiller',
-    'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2',
-    'ResizeConnector', 'StochasticDropConnector', 'dense_kd_loss', 'keep_mask'
+    'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'FEEDLoss',
+    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
+    'ResNet6n2', 'ResizeConnector', 'StochasticDropConnector', 'dense_kd_loss',
+    'feed_loss', 'keep_mask'
 ]

@@ -1,0 +1,31 @@
+# Sequential FEED: networks of one architecture, each taught by the one before.
+# Objective: CE + beta FEED (see _base_/distillers/feed.py).
+_base_ = [
+    '../_base_/distillers/feed.py',
+    '../_base_/datasets/digits_bs64.py',
+    '../_base_/schedules/sgd_20e_onecycle.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    type='mmrazor.DGKD',
+    distiller=dict(
+        type='mmrazor.MultiTeacherDistiller',
+        edges=dict(default={{_base_.feed_edge}})))
+chain = dict(
+    guidance='sequential',
+    networks={
+        f'resnet20_{i}':
+        dict(
+            model=dict(
+                type='ImageClassifier',
+                backbone=dict(type='ResNet6n2', depth=20),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead',
+                    num_classes=10,
+                    in_channels=64,
+                    init_cfg=None)),
+            # Each begins with other weights.
+            stage=dict(randomness=dict(seed=i)))
+        for i in range(4)
+    })
