@@ -1,7 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .algorithms import DGKD
 from .backbones import PlainCNN, ResNet6n2
-from .connectors import ResizeConnector, StochasticDropConnector, keep_mask
+from .connectors import (ResizeConnector, StandardizeConnector,
+                         StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
 from .losses import DenseKDLoss, FEEDLoss, dense_kd_loss, feed_loss
@@ -10,6 +11,7 @@ from .recorders import MultiTeacherOutputsRecorder
 __all__ = [
     'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'FEEDLoss',
     'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
-    'ResNet6n2', 'ResizeConnector', 'StochasticDropConnector', 'dense_kd_loss',
-    'feed_loss', 'keep_mask'
+    'ResNet6n2', 'ResizeConnector', 'StandardizeConnector',
+    'StochasticDropConnector', 'dense_kd_loss', 'feed_loss', 'keep_mask',
+    'standardize'
 ]

@@ -38,7 +38,7 @@ class ResizeConnector(BaseConnector):
                  size: Union[int, Tuple[int, int]],
                  init_cfg: Optional[Dict] = None) -> None:
         super().__init__(init_cfg)
-        pair = (size, size) if isinstance(size, int) else tuple(size)
+        pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         if len(pair) != 2 or not all(
                 type(side) is int and side > 0 for side in pair):
             raise ConfigError(f'ResizeConnector.size: is {size}, should be one'

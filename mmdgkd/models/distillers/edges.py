@@ -13,6 +13,7 @@ DEFAULT = 'default'
 _PARTS = ('student_recorders', 'teacher_recorders', 'connectors',
           'distill_losses')
 _MAPPINGS = 'loss_forward_mappings'
+_REDUCTION = 'edge_reduction'
 _HERE = 'model.distiller.edges'
 
 
@@ -31,7 +32,10 @@ def expand_edges(distiller: Mapping[str, Any],
     Args:
         distiller (Mapping): The config of a distiller, perhaps with ``edges``:
             by guide what its edge has otherwise than ``edges.default``, or
-            None for a guide without an edge.
+            None for a guide without an edge. With ``edge_reduction='mean'``
+            the losses of the edges are divided by the number of guides that
+            speak, so that many weigh no more than one; by default,
+            ``'sum'``, they are not.
         names (Sequence[str]): The guides.
 
     Returns:
@@ -39,20 +43,28 @@ def expand_edges(distiller: Mapping[str, Any],
 
     Raises:
         ConfigError: If an edge is of no guide, has an unknown key, or refers
-            to what is neither in it nor in the distiller.
+            to what is neither in it nor in the distiller; or for another
+            ``edge_reduction``.
     """
     whole = copy.deepcopy(dict(distiller))
-    edges = whole.pop('edges', None)
+    edges, reduction = whole.pop('edges', None), whole.pop(_REDUCTION, 'sum')
+    if reduction not in ('sum', 'mean'):
+        raise ConfigError(f'model.distiller.{_REDUCTION}: is {reduction!r}, '
+                          "should be 'sum' or 'mean'")
     if edges is None:
         return whole
     _check_names(edges, [DEFAULT, *names])
     for part in (*_PARTS, _MAPPINGS):
         whole[part] = dict(whole.get(part) or {})
-    common = {part: dict(whole[part]) for part in _PARTS}
+    common = {part: dict(whole[part]) for part in (*_PARTS, _MAPPINGS)}
     for name in names:
         edge = _edge_of(edges, name)
         if edge is not None:
             _add_edge(whole, common, name, edge)
+    if reduction == 'mean':
+        whole['averaged_losses'] = [
+            loss for loss in whole[_MAPPINGS] if loss not in common[_MAPPINGS]
+        ]
     return whole
 
 

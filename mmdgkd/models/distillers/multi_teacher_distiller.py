@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmrazor.models.architectures.connectors import Paraphraser
@@ -31,6 +31,8 @@ class MultiTeacherDistiller(OFDDistiller):
     float32; autocast, where it is on, does with it what it does.
 
     Args:
+        averaged_losses (Sequence[str]): The losses that are divided by the
+            number of teachers that speak. Defaults to an empty tuple.
         **kwargs: As for ``ConfigurableDistiller``.
 
     Raises:
@@ -38,7 +40,8 @@ class MultiTeacherDistiller(OFDDistiller):
             be trained.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, averaged_losses: Sequence[str] = (),
+                 **kwargs: Any) -> None:
         if 'edges' in kwargs:
             raise ConfigError(
                 'model.distiller.edges: only mmrazor.DGKD, which '
@@ -52,6 +55,7 @@ class MultiTeacherDistiller(OFDDistiller):
                     f'nothing with it; call it "loss_{name}", here and in '
                     'loss_forward_mappings')
         super().__init__(**kwargs)
+        self._averaged = set(averaged_losses)
         for module in self.connectors.modules():
             if isinstance(module, Paraphraser) and module.phase == 'train':
                 # It was trained before and is run without a graph: DDP would
@@ -210,10 +214,13 @@ class MultiTeacherDistiller(OFDDistiller):
                 with refused_records(f'{loss_name}.{key}'):
                     records[key] = self.get_record(**record)
             try:
-                losses[loss_name] = loss_module(**records)
+                loss = loss_module(**records)
             except RuntimeError:
                 check_shapes(loss_name, records)
                 raise
+            if loss_name in self._averaged:
+                loss = loss / len(self._speaking)
+            losses[loss_name] = loss
             for name, term in getattr(loss_module, 'terms', {}).items():
                 losses[_term_name(loss_name, name)] = term
         return losses

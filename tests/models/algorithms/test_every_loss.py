@@ -122,9 +122,11 @@ EDGES = dict(
 )
 
 
-def make(edges, drop=False, **kwargs):
+def make(edges, drop=False, reduction='sum', **kwargs):
     distiller = dict(
-        type='mmrazor.MultiTeacherDistiller', edges=copy.deepcopy(edges))
+        type='mmrazor.MultiTeacherDistiller',
+        edge_reduction=reduction,
+        edges=copy.deepcopy(edges))
     if drop:
         distiller['connectors'] = dict(
             drop=dict(
@@ -202,6 +204,20 @@ def test_a_silent_teacher(name):
             if f'_{other}.' in path:
                 assert not param.grad.any(), path
     assert silent == set(TEACHERS)
+
+
+def test_many_guides_weigh_no_more_than_one():
+    """The mean is over those that speak."""
+    edges = dict(default=EDGES['KLDivergence'])
+    for drop, speaking in ((False, 2), (True, 1)):
+        summed = step(make(edges, drop))
+        mean = step(make(edges, drop, 'mean'))
+        terms = [key for key in mean if key.startswith('distill.loss_it_')]
+        assert len(terms) == speaking
+        for key in terms:
+            assert mean[key].item() == pytest.approx(summed[key].item() /
+                                                     speaking)
+        assert mean['student.loss'] == summed['student.loss']
 
 
 def test_each_edge_its_own():

@@ -152,6 +152,18 @@ def test_mistakes(edges, message):
             ['big', 'mid'])
 
 
+def test_the_mean_over_the_guides():
+    whole = expand_edges(
+        dict(make(default=FEATURES), edge_reduction='mean'), ['big', 'mid'])
+    assert whole['averaged_losses'] == ['loss_feat_big', 'loss_feat_mid']
+    assert MODELS.build(whole)._averaged == {'loss_feat_big', 'loss_feat_mid'}
+    with pytest.raises(
+            ConfigError,
+            match="edge_reduction: is 'median', should be 'sum' or 'mean'"):
+        expand_edges(
+            dict(make(default=FEATURES), edge_reduction='median'), ['big'])
+
+
 def test_a_loss_must_not_be_shared():
     edge = copy.deepcopy(FEATURES)
     losses = edge.pop('distill_losses')
