@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils import type_of
 from .hooks import LiveProgressHook
-from .stage_config import type_of
 
 # What a backend of MMEngine imports only when it is used.
 _PACKAGES = dict(TensorboardVisBackend='tensorboard', WandbVisBackend='wandb')

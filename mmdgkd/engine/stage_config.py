@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers import edges_for
+from mmdgkd.models.utils import type_of
 from .chain import Chain, Network
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
@@ -255,12 +256,6 @@ def _make_resumable(stage: Config) -> None:
         hooks['checkpoint'] = dict(
             checkpoint, type='mmrazor.AtomicCheckpointHook')
         stage.default_hooks = hooks
-
-
-def type_of(cfg: Mapping[str, Any]) -> str:
-    """The name of the type of a part of a config, without its scope."""
-    kind = cfg.get('type')
-    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def _with_preprocessor(network: Network, stage: Config) -> Dict:

@@ -1,27 +1,15 @@
 # CE + DIST: correlations between the classes of a sample (inter), and between
-# the samples of a class (intra). Of several guides the mean.
-model = dict(
-    type='mmrazor.DGKD',
-    teacher_options=dict(channels_last=True, fold_bn=True),
-    distiller=dict(
-        type='mmrazor.MultiTeacherDistiller',
-        edge_reduction='mean',
-        edges=dict(
-            default=dict(
-                student_recorders=dict(
-                    logits=dict(
-                        type='mmrazor.ModuleOutputs', source='head.fc')),
-                teacher_recorders=dict(
-                    logits=dict(
-                        type='mmrazor.MultiTeacherOutputs', source='head.fc')),
-                distill_losses=dict(
-                    loss_dist=dict(
-                        type='mmrazor.DISTLoss',
-                        tau=4.0,
-                        inter_loss_weight=2.0,
-                        intra_loss_weight=2.0)),
-                loss_forward_mappings=dict(
-                    loss_dist=dict(
-                        logits_S=dict(recorder='logits', from_student=True),
-                        logits_T=dict(recorder='logits',
-                                      from_student=False)))))))
+# the samples of a class (intra).
+_base_ = './logits_edge.py'
+edge = dict(
+    distill_losses=dict(
+        loss_dist=dict(
+            type='mmrazor.DISTLoss',
+            tau=4.0,
+            inter_loss_weight=2.0,
+            intra_loss_weight=2.0)),
+    loss_forward_mappings=dict(
+        loss_dist=dict(
+            logits_S=dict(recorder='logits', from_student=True),
+            logits_T=dict(recorder='logits', from_student=False))))
+model = dict(distiller=dict(edges=dict(default=edge)))

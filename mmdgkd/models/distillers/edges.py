@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from mmengine.config import Config
 
 from mmdgkd.errors import ConfigError
+from ..utils import type_of
 
 # The edge of all guides without one of their own, and what these build on.
 DEFAULT = 'default'
@@ -194,6 +195,5 @@ def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],
 
 
 def _is_of_all(recorder: Mapping[str, Any]) -> bool:
-    kind = recorder.get('type')
-    kind = str(getattr(kind, '__name__', kind)).split('.')[-1]
-    return kind in ('MultiTeacherOutputs', 'MultiTeacherOutputsRecorder')
+    return type_of(recorder) in ('MultiTeacherOutputs',
+                                 'MultiTeacherOutputsRecorder')

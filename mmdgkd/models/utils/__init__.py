@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .config_types import type_of
 from .fast_network import compile_network
 from .frozen_teachers import FrozenTeachers
 from .step_clock import StepClock
@@ -10,5 +11,5 @@ from .weights import (check_weights, load_weights, network_weights,
 __all__ = [
     'FrozenTeachers', 'StepClock', 'TeacherMemory', 'TeacherOptions',
     'check_weights', 'compile_network', 'load_weights', 'network_weights',
-    'read_checkpoint', 'teacher_facts', 'weights_sha256'
+    'read_checkpoint', 'teacher_facts', 'type_of', 'weights_sha256'
 ]

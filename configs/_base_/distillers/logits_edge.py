@@ -1,0 +1,17 @@
+# The logits of the student and of each guide, for a loss of MMRazor's in
+# `edges.default`. Of several guides the mean.
+model = dict(
+    type='mmrazor.DGKD',
+    teacher_options=dict(channels_last=True, fold_bn=True),
+    distiller=dict(
+        type='mmrazor.MultiTeacherDistiller',
+        edge_reduction='mean',
+        edges=dict(
+            default=dict(
+                student_recorders=dict(
+                    logits=dict(
+                        type='mmrazor.ModuleOutputs', source='head.fc')),
+                teacher_recorders=dict(
+                    logits=dict(
+                        type='mmrazor.MultiTeacherOutputs',
+                        source='head.fc'))))))
