@@ -9,12 +9,14 @@ up to date.
 import argparse
 import os.path as osp
 import sys
+from pathlib import Path
 from typing import Dict, List, Optional
 
 from _common import one_line_errors
 
 PAGES = ('README.md', 'configs/dgkd/README.md')
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'
+SEARCHES = 'configs/dgkd/results/search/plain10_to_plain2_cifar100'
 FIGURES = 'configs/dgkd/results/figures'
 
 
@@ -48,8 +50,23 @@ def main() -> None:
     folder = args.results or osp.join(args.root, RECORDS)
     results = Results(read_records(folder))
     print(f'{len(results.records)} trained networks in {folder}')
+    tables = dict(blocks(results), **search_blocks(args.root))
     work = check if args.check else write
-    work(args.root, results, blocks(results))
+    work(args.root, results, tables)
+
+
+def search_blocks(root: str) -> Dict[str, str]:
+    """The tables of the searches, by the names of their marks.
+
+    Args:
+        root (str): The checkout.
+    """
+    from mmdgkd.results.search import read_rows, search_table
+    files = sorted(Path(root, SEARCHES).glob('*.jsonl'))
+    return {
+        f'{file.stem}-search': search_table(read_rows(str(file)))
+        for file in files
+    }
 
 
 def write(root: str, results, blocks: Dict[str, str]) -> None:

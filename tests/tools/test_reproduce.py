@@ -1,27 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The experiments by one command, a few iterations of them."""
 import json
-import tarfile
-from pathlib import Path
 
 import pytest
 
 from mmdgkd.results import errors, read_records
-
-ARCHIVE = (
-    Path(__file__).resolve().parents[3] / 'shared' / 'data' /
-    'cifar-100-python.tar.xz')
-
-
-@pytest.fixture(scope='module')
-def cifar100(tmp_path_factory):
-    if not ARCHIVE.exists():
-        pytest.skip('the official CIFAR-100 files are not in '
-                    f'{ARCHIVE.parent}')
-    folder = tmp_path_factory.mktemp('cifar100')
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter='data')
-    return folder
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):

@@ -1,0 +1,146 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What settings of the KD have come to on held-out training images."""
+import json
+import os.path as osp
+from collections import defaultdict
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio import whole_file
+from .markdown import NO_RUNS, cell, table
+from .results import METHODS
+from .statistics import summarize
+
+# What makes two rows the same run, with the types that they may have.
+_IDENTITY: Dict[str, Tuple[type, ...]] = dict(
+    method=(str, ),
+    loss_weight=(int, float, type(None)),
+    tau=(int, float, type(None)),
+    seed=(int, ),
+    held_out=(int, ))
+_FIGURES: Dict[str, Tuple[type, ...]] = dict(
+    epochs=(int, ), best=(int, float), last=(int, float))
+
+
+def row_of(entry: Dict,
+           method: str,
+           seed: int,
+           held_out: int,
+           loss_weight: Optional[float] = None,
+           tau: Optional[float] = None) -> Dict[str, Any]:
+    """The row of one run.
+
+    Args:
+        entry (dict): What the ledger of its chain has of its stage.
+        method (str): As in :class:`~mmdgkd.results.Record`.
+        seed (int): Of the training.
+        held_out (int): So many of the first training images measure it.
+        loss_weight (float, optional): The weight of its KD. Defaults to None:
+            it has no guide.
+        tau (float, optional): The temperature. Defaults to None.
+    """
+    metric = entry['metric']
+    return dict(
+        method=method,
+        loss_weight=loss_weight,
+        tau=tau,
+        seed=seed,
+        held_out=held_out,
+        epochs=metric['history'][-1][0],
+        best=round(metric['best'], 4),
+        last=round(metric['last'], 4))
+
+
+def read_rows(path: str) -> List[Dict[str, Any]]:
+    """Read the rows of a search.
+
+    Args:
+        path (str): The file, one JSON object a line. An absent one has none.
+
+    Raises:
+        ConfigError: If a line is no row; file and line are named.
+    """
+    if not osp.exists(path):
+        return []
+    rows = []
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ConfigError(
+                    f'{path}: line {number} is not JSON: {error}') from None
+            for key, types in {**_IDENTITY, **_FIGURES}.items():
+                value = row.get(key, row) if isinstance(row, dict) else row
+                if type(value) not in types:
+                    names = ' or '.join(
+                        'null' if kind is type(None) else kind.__name__
+                        for kind in types)
+                    raise ConfigError(f'{path}: line {number}: {key} should '
+                                      f'be {names}')
+            rows.append(row)
+    return rows
+
+
+def add_row(path: str, row: Dict[str, Any]) -> None:
+    """Add the row of a run; an older one of the same run gives way to it.
+
+    Args:
+        path (str): The file. Its folder is made if need be.
+        row (dict): The row.
+
+    Raises:
+        ConfigError: If the file is no search.
+    """
+    rows = [old for old in read_rows(path) if _identity(old) != _identity(row)]
+    with whole_file(path) as file:
+        for one in (*rows, row):
+            file.write(json.dumps(one) + '\n')
+
+
+def search_table(rows: Sequence[Dict[str, Any]]) -> str:
+    """The accuracy after the last epoch: methods against settings of the KD.
+
+    Args:
+        rows (Sequence[dict]): As :func:`read_rows` gives them.
+    """
+    if not rows:
+        return NO_RUNS
+    cells: Dict[Tuple, List[float]] = defaultdict(list)
+    for row in rows:
+        # Runs of other lengths or other images are never averaged.
+        cells[row['held_out'], row['epochs'], row['loss_weight'] or 0,
+              row['tau'] or 0, row['method']].append(row['last'])
+    methods = [
+        method for method in METHODS
+        if method.variant is None and any(key[-1] == method.method and key[2]
+                                          for key in cells)
+    ]
+    lines = []
+    for key in sorted({key[:-1] for key in cells}):
+        held_out, epochs, weight, tau = key
+        if weight:
+            found = [_cell(cells[(*key, one.method)]) for one in methods]
+        else:
+            found = [_cell(cells[(*key, 'alone')])] * len(methods)
+        lines.append([
+            f'{weight:g}', f'{tau:g}' if tau else '-', *found,
+            str(epochs), f'{held_out:,}'
+        ])
+    heads = ['λ', 'tau', *(method.label for method in methods)]
+    seeds = ', '.join(
+        str(seed) for seed in sorted({row['seed']
+                                      for row in rows}))
+    note = (
+        'Top-1 accuracy after the last epoch on held-out training images '
+        f'(seeds of the student: {seeds}). λ: weight of the KD, the labels '
+        'have the rest of 1; with 0 it is the student alone.')
+    return f'{table([*heads, "epochs", "held out"], lines)}\n\n{note}'
+
+
+def _cell(values: Sequence[float]) -> str:
+    return cell(summarize(values) if values else None)
+
+
+def _identity(row: Dict[str, Any]) -> Tuple:
+    return tuple(row[key] for key in _IDENTITY)

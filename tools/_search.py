@@ -1,0 +1,120 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The runs of ``tools/search.py``: students measured on held-out images."""
+import argparse
+import dataclasses
+import os.path as osp
+from typing import Any, Dict, List
+
+from _experiments import LOSS_WEIGHT, Run
+from _reproduction import Reproduction
+
+# Images of the training set.
+TRAIN_IMAGES = dict(cifar10=50000, cifar100=50000)
+TASK_LOSS_WEIGHT = 'chain.networks.{}.stage.model.task_loss_weight'
+
+
+class Search(Reproduction):
+    """The students of one setting with other settings of their KD.
+
+    Args:
+        args (argparse.Namespace): The command line.
+
+    Raises:
+        ConfigError: If a number of the command line cannot be, or a guide is
+            not trained.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        values = dict(
+            vars(args),
+            ablations=False,
+            again=False,
+            guide_epochs=None,
+            guides_from=None)
+        super().__init__(argparse.Namespace(**values))
+        self._check()
+        # Teacher and TAs are those of tools/reproduce.py.
+        self.guide_side = Reproduction(
+            argparse.Namespace(**dict(values, epochs=None)))
+        self.folder += f'-held_out_{args.held_out}'
+        self.file = osp.join(args.results, 'search', self.setting.chain,
+                             f'{self.setting.name}.jsonl')
+        students = list(filter(self.is_student, self.runs))
+        self.runs = [run for run in students if not run.given]
+        for weight in args.lambdas:
+            for tau in args.taus:
+                self.runs += [
+                    self._variant(run, weight, tau) for run in students
+                    if run.given
+                ]
+
+    def _check(self) -> None:
+        """Refuse what cannot be, before anything is trained."""
+        from mmdgkd import ConfigError
+        args, images = self.args, TRAIN_IMAGES[self.setting.dataset]
+        if not 0 < args.held_out < images:
+            raise ConfigError(
+                f'--held-out: {args.held_out}; should be between '
+                f'1 and {images - 1} of {images} images')
+        for weight in args.lambdas:
+            if not 0 < weight <= 1:
+                raise ConfigError(f'--lambdas: {weight:g}; should be above 0 '
+                                  'and at most 1')
+        for tau in args.taus:
+            if tau <= 0:
+                raise ConfigError(f'--taus: {tau:g}; should be above 0')
+
+    def _variant(self, run: Run, weight: float, tau: float) -> Run:
+        """A run with this KD; the labels have the rest of the weight."""
+        student = self.names[-1]
+        loss = LOSS_WEIGHT.format(student)
+        variant = f'lambda_{weight:g}_tau_{tau:g}'
+        return dataclasses.replace(
+            run,
+            name=f'{run.method}_{variant}_seed{run.seed}',
+            variant=variant,
+            options={
+                **run.options, loss: weight,
+                loss.replace('loss_weight', 'tau'): tau,
+                TASK_LOSS_WEIGHT.format(student): round(1 - weight, 10)
+            })
+
+    def options_of(self, run: Run) -> Dict[str, Any]:
+        """What a run has otherwise than its config, by dotted key."""
+        held_out = self.args.held_out
+        options = {
+            # All but the first ones, and those.
+            'train_dataloader.dataset.indices':
+            held_out - TRAIN_IMAGES[self.setting.dataset]
+        }
+        for loader in ('val_dataloader', 'test_dataloader'):
+            options[f'{loader}.dataset.split'] = 'train'
+            options[f'{loader}.dataset.indices'] = held_out
+        return {**super().options_of(run), **options}
+
+    def run_all(self) -> None:
+        """Train what is left, note each run at once, and print the table."""
+        from mmdgkd import ConfigError
+        from mmdgkd.results.search import (add_row, read_rows, row_of,
+                                           search_table)
+        for run in self.runs:
+            for name, trained_by in run.given.items():
+                path = self.guide_side.file_of(trained_by, name)
+                if not osp.exists(path):
+                    raise ConfigError(
+                        f'--work-dir: there is no {path}; python '
+                        f'tools/reproduce.py {self.setting.name} trains it')
+        for run in self.runs:
+            entry = self.train(run)[self.names[-1]]
+            loss: Dict[str, Any] = {}
+            if run.given:
+                key = LOSS_WEIGHT.format(self.names[-1])
+                loss = dict(
+                    loss_weight=run.options[key],
+                    tau=run.options[key.replace('loss_weight', 'tau')])
+            add_row(
+                self.file,
+                row_of(entry, run.method, run.seed, self.args.held_out,
+                       **loss))
+        rows: List[Dict] = read_rows(self.file)
+        print(search_table(rows))

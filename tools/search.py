@@ -1,0 +1,91 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Compare settings of the student's KD on held-out training images.
+
+For what is chosen without a look at the test images: the student is trained
+on all training images but the first ones, and measured on those. Its guides
+are the teacher and TAs of the setting, which ``tools/reproduce.py`` trains:
+
+    python tools/search.py own-crop_flip --lambdas 0.1 0.5 --taus 2 4
+
+They have seen the held-out images, but are never asked about them. It ends in
+a table; the rows are added to a JSON file, one line a run, from which
+``tools/tabulate_results.py`` makes that of the page.
+"""
+import argparse
+import os.path as osp
+
+from _common import one_line_errors
+from _experiments import METHODS, SETTINGS
+from _search import Search
+
+ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'setting',
+        choices=[name for name in SETTINGS if SETTINGS[name].averaged],
+        help='chain, recipe and data; of the averaged form')
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        choices=METHODS,
+        default=['alone', 'kd', 'dgkd'],
+        help='which (default: alone kd dgkd)')
+    parser.add_argument(
+        '--lambdas',
+        nargs='+',
+        type=float,
+        required=True,
+        help='weights of the KD; the labels have the rest of 1')
+    parser.add_argument(
+        '--taus', nargs='+', type=float, required=True, help='temperatures')
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, default=[0], help='(default: 0)')
+    parser.add_argument(
+        '--held-out',
+        type=int,
+        default=5000,
+        help='so many training images (default: 5000)')
+    parser.add_argument(
+        '--epochs', type=int, help='of the student, if not the config\'s')
+    parser.add_argument(
+        '--work-dir',
+        default=osp.join('work_dirs', 'reproduce'),
+        help='that of tools/reproduce.py (default: work_dirs/reproduce)')
+    parser.add_argument('--data-root', help='where the data set is')
+    parser.add_argument(
+        '--results',
+        default=osp.join(ROOT, 'configs', 'dgkd', 'results'),
+        help='where the metrics go (default: configs/dgkd/results)')
+    parser.add_argument(
+        '--minutes', type=float, help='stop after so long, with exit code 75')
+    parser.add_argument(
+        '--no-amp',
+        dest='amp',
+        action='store_false',
+        help='no mixed precision')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], help='for every run')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the runs and exit')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what the command line says."""
+    args = parse_args()
+    search = Search(args)
+    if args.dry_run:
+        print(search.plan())
+    else:
+        search.run_all()
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
