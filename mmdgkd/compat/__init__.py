@@ -8,15 +8,17 @@ repair names its cause and is made only where its symptom is found.
 import warnings
 from typing import List, Optional, Tuple
 
-from . import checkpoints, inplace, mmcls_names, package_lookup, quantization
+from . import (checkpoints, demo_inputs, inplace, mmcls_names, package_lookup,
+               pruning_resume, quantization)
 from .repair import Repair
 from .requirements import check_requirements
 
 # The order matters: the first three must be in force before mmrazor.models is
-# imported, which ``mmcls_names`` does; ``inplace`` looks at the result.
+# imported, which ``mmcls_names`` does; the others look at the result.
 REPAIRS: Tuple[Repair,
                ...] = (package_lookup.REPAIR, checkpoints.REPAIR,
-                       quantization.REPAIR, mmcls_names.REPAIR, inplace.REPAIR)
+                       quantization.REPAIR, mmcls_names.REPAIR, inplace.REPAIR,
+                       demo_inputs.REPAIR, pruning_resume.REPAIR)
 
 _report: List[Tuple[Repair, Optional[str]]] = []
 

@@ -257,3 +257,21 @@ def test_the_command_prints_each_repair_and_its_cause():
     for repair in compat.REPAIRS:
         assert f'{repair.name}: ' in done.stdout
         assert repair.cause in done.stdout
+
+
+def test_a_classifier_of_mmpretrain_is_traced_for_pruning():
+    from mmengine.registry import DefaultScope
+    from mmrazor.models.task_modules.demo_inputs import DefaultMMClsDemoInput
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(
+            dict(
+                type='ImageClassifier',
+                data_preprocessor=dict(mean=[1.] * 3, std=[2.] * 3),
+                backbone=dict(type='ResNet6n2', depth=8),
+                head=dict(type='LinearClsHead', num_classes=2,
+                          in_channels=64)))
+    data = DefaultMMClsDemoInput().get_data(model, [2, 3, 8, 8])
+    assert data['inputs'].shape == (2, 3, 8, 8)
+    # It is normalized, from between 0 and 1.
+    assert -.5 <= data['inputs'].min() and data['inputs'].max() <= 0
+    assert [int(sample.gt_label) for sample in data['data_samples']] == [0, 0]
