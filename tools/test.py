@@ -45,9 +45,9 @@ def main() -> None:
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         # The files of a work dir hold a network, or an algorithm around one.
-        load_weights(
-            getattr(model, 'architecture', model), args.checkpoint,
-            'checkpoint')
+        while hasattr(model, 'distiller'):
+            model = model.architecture
+        load_weights(model, args.checkpoint, 'checkpoint')
         runner.test()
         return
     name = args.stage

@@ -14,7 +14,7 @@ _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
 _FORMATS = ('pth', 'safetensors')
 _VIEW_KEYS = ('seed', 'num_views')
 _STORE_KEYS = ('store_dir', 'dtype', 'top_k')
-_NETWORK_KEYS = ('model', 'ckpt_path', 'stage')
+_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,22 @@ class Network:
 
     Args:
         name (str): Its name, and the name of its folder.
-        model (dict): Its MMPretrain model config.
+        model (dict): Its MMPretrain model config, or that of an algorithm of
+            MMRazor around one, such as ``ItePruneAlgorithm``.
         ckpt_path (str, optional): The file of its weights. Given one, it is
             not trained. Defaults to None.
         stage (dict): What its stage has otherwise than the rest of the config,
             merged into it by MMEngine's rules. Defaults to an empty dict.
+        init_from (str, optional): A network before it with the same weights,
+            by name and shape, from which its training begins; so one is pruned
+            or quantized that was trained in this chain. Defaults to None.
     """
 
     name: str
     model: Dict
     ckpt_path: Optional[str] = None
     stage: Dict = field(default_factory=dict)
+    init_from: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Chain:
         for network in networks:
             if network.ckpt_path:
                 guides[network.name] = ()
+            _check_init_from(network, names)
         views, store = _read_views(cfg.get('views',
                                            {})), cfg.get('logit_store')
         if store is False:
@@ -125,6 +131,8 @@ class Chain:
             entry = dict(name=network.name, model=network.model)
             if network.ckpt_path:
                 entry['ckpt_path'] = network.ckpt_path
+            if network.init_from:
+                entry['init_from'] = network.init_from
             if network.stage:
                 entry['stage'] = network.stage
             networks.append(entry)
@@ -138,6 +146,16 @@ class Chain:
         if self.save_as != 'pth':
             cfg['save_as'] = self.save_as
         return cfg
+
+    def needs(self, name: str) -> Tuple[str, ...]:
+        """The networks that must be there before one is trained.
+
+        Args:
+            name (str): The one: its guides, and that from which it begins.
+        """
+        first = self[name].init_from
+        guides = self.guides[name]
+        return guides if first in (None, *guides) else (*guides, first)
 
     def require(self, name: str, key: str) -> Network:
         """The network of a name that the user gave.
@@ -269,7 +287,23 @@ def _read_network(name: Any, entry: Any) -> Network:
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what this stage '
                           f'has otherwise, not {type(stage).__name__}')
-    return Network(str(name), entry['model'], entry.get('ckpt_path'), stage)
+    return Network(
+        str(name), entry['model'], entry.get('ckpt_path'), stage,
+        entry.get('init_from'))
+
+
+def _check_init_from(network: Network, names: Sequence[str]) -> None:
+    if network.init_from is None:
+        return
+    here = f'chain.networks.{network.name}.init_from'
+    before = names[:names.index(network.name)]
+    if network.init_from not in before:
+        raise ConfigError(f'{here}: {network.init_from!r} is no network before'
+                          f' "{network.name}"; possible: '
+                          f'{", ".join(before) or "none, it is the first"}')
+    if network.ckpt_path:
+        raise ConfigError(f'{here}: is given beside ckpt_path, with which '
+                          'nothing is trained; leave one out')
 
 
 def _read_views(cfg: Any) -> Optional[Dict]:

@@ -32,7 +32,7 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
             it was at the end of the training.
     """
     checkpoint = read_checkpoint(checkpoint_file, 'work_dir')
-    weights = network_weights(checkpoint, checkpoint_file, 'work_dir')
+    weights = network_weights(checkpoint, checkpoint_file, 'work_dir', model)
     check_weights(model, weights, checkpoint_file, 'work_dir')
     saved = checkpoint.get('meta', {})
     if saved.get(unit) != step:

@@ -1,8 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Looking at the networks, files and data of a chain before any training."""
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import ContextManager, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -11,9 +12,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils import check_weights, network_weights, read_checkpoint
+from mmdgkd.models.utils import (check_weights, network_cfg, network_of,
+                                 network_weights, read_checkpoint)
 from .chain import Chain, Network
 from .load_check import check_init_cfg, refuse_load_from
+from .pruning import check_schedule, pruned_network
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -41,12 +44,16 @@ class NetworkFacts:
     views: Optional[int] = None
 
 
-def build_network(network: Network, scope: str) -> nn.Module:
+def build_network(network: Network,
+                  scope: str,
+                  pruned: Optional[Dict[str, nn.Module]] = None) -> nn.Module:
     """Build a network on the meta device, where it costs no memory.
 
     Args:
         network (Network): The network.
         scope (str): The default scope of the config.
+        pruned (dict, optional): If it is pruned, what will be left of it is
+            put in here by its name. Defaults to None.
 
     Raises:
         ConfigError: If its config builds no model.
@@ -57,6 +64,10 @@ def build_network(network: Network, scope: str) -> nn.Module:
     except MISTAKES as error:
         raise ConfigError(f'chain.networks.{network.name}.model: cannot be '
                           f'built ({reason_of(error)})') from None
+    if pruned is not None:
+        left = pruned_network(network, model)
+        if left is not None:
+            pruned[network.name] = left.to('meta')
     # MMPretrain's backbones compute with real numbers as they are built, so
     # they cannot be built on the meta device in the first place.
     return model.to('meta').eval()
@@ -108,8 +119,9 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     """
     refuse_load_from(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
+    pruned: Dict[str, nn.Module] = {}
     models = {
-        network.name: build_network(network, scope)
+        network.name: build_network(network, scope, pruned)
         for network in chain.networks
     }
     for network in chain.networks:
@@ -117,11 +129,17 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             key = f'chain.networks.{network.name}.ckpt_path'
             weights = network_weights(
                 read_checkpoint(network.ckpt_path, key), network.ckpt_path,
-                key)
+                key, models[network.name])
             check_weights(models[network.name], weights, network.ckpt_path,
                           key)
         else:
             check_init_cfg(network, models[network.name])
+        if network.init_from:
+            # Nobody has trained that one yet, but its shapes are known.
+            check_weights(
+                network_of(models[network.name]),
+                network_of(models[network.init_from]).state_dict(),
+                network.init_from, f'chain.networks.{network.name}.init_from')
     stages = {
         name: stage_config(cfg, chain, name, {}, '')
         for name in chain.names
@@ -130,14 +148,17 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     data: Dict[str, DataFacts] = {}
     facts = {}
     said: Dict[Tuple[str, str], List] = {}
-    with DefaultScope.overwrite_default_scope(scope):
+    with DefaultScope.overwrite_default_scope(scope), _masks_on_meta():
         for name in chain.names:
             algorithm = None
             if not chain[name].ckpt_path:
+                check_schedule(chain[name], models[name],
+                               stages[name].get('train_cfg'))
                 algorithm = check_stage(name, stages[name], chain, models)
             seen = check_data(stages[name], data)
             facts[name] = replace(
-                network_facts(models[name], name, seen.shape),
+                network_facts(
+                    pruned.get(name, models[name]), name, seen.shape),
                 samples=seen.samples,
                 views=seen.views)
             _check_classes(chain[name], facts[name].classes, seen.classes)
@@ -153,6 +174,17 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                     f'{facts[guide].classes} classes, "{name}", which it '
                     f'guides, has {facts[name].classes}')
     return facts
+
+
+def _masks_on_meta() -> ContextManager:
+    """Let what is pruned run on the meta device, with all its channels.
+
+    MMRazor looks up in each forward which elements of a mask are set.
+    """
+    from torch.fx.experimental import _config
+    if hasattr(_config, 'meta_nonzero_assume_all_nonzero'):
+        return _config.patch(meta_nonzero_assume_all_nonzero=True)
+    return nullcontext()
 
 
 def _check_classes(network: Network, classes: Optional[int],
@@ -173,8 +205,7 @@ def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
     """A guide sees what the data preprocessor of its student makes."""
 
     def preprocessor(name: str) -> Dict:
-        model = stages[name].model
-        model = model.get('architecture', model)
+        model = network_cfg(stages[name].model)
         return dict(model.get('data_preprocessor') or {})
 
     for name, guides in chain.guides.items():

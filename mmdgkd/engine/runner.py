@@ -232,7 +232,7 @@ class ChainRunner:
             environment=environment(),
             read={
                 guide: file_entry(work.file_of(guide), work.path)
-                for guide in self.chain.guides[name]
+                for guide in self.chain.needs(name)
             })
 
         runtime = named_config(stage, stage.filename)

@@ -15,6 +15,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils import network_cfg
 from mmdgkd.models.utils.teacher_memory import check_logits, mixed_batches
 from .chain import Chain
 from .distributed import fit_to_device
@@ -242,7 +243,7 @@ def _check_batched(stage: Config, key: str) -> None:
         raise ConfigError(
             f'{key}.collate_fn: {collate!r} cannot take the whole batches of '
             "a batched data set; use dict(type='pseudo_collate')")
-    model = stage.model.get('architecture', stage.model)
+    model = network_cfg(stage.model)
     kind = (model.get('data_preprocessor') or {}).get('type')
     if str(kind).split('.')[-1] != 'BatchedDataPreprocessor':
         raise ConfigError(
@@ -263,7 +264,7 @@ def check_remembering(stage: Config, algorithm: nn.Module,
         ConfigError: If images are mixed in the batch, or if the losses need
             more of the guides than a vector per image.
     """
-    model = stage.model.get('architecture', stage.model)
+    model = network_cfg(stage.model)
     if (model.get('data_preprocessor') or {}).get('batch_augments'):
         raise mixed_batches()
     distiller = algorithm.distiller

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers import edges_for
-from mmdgkd.models.utils import type_of
+from mmdgkd.models.utils import network_cfg, type_of
 from .chain import Chain, Network
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
@@ -43,7 +43,8 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         cfg (Config): The whole config.
         chain (Chain): Its chain.
         name (str): The network to train.
-        files (Mapping[str, str]): The file of each guide's weights.
+        files (Mapping[str, str]): The file of each guide's weights, and of
+            those from which it begins.
         work_dir (str): The work dir of the chain.
 
     Returns:
@@ -84,6 +85,12 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                         chain.logit_store,
                         store_dir=store_dir(chain, work_dir)))
             ]
+    if chain[name].init_from:
+        stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
+            dict(
+                type='mmrazor.InitFromHook',
+                ckpt_path=files.get(chain[name].init_from))
+        ]
     if chain.views is not None:
         _say_views(stage, chain.views, seed_of(cfg))
     _make_resumable(stage)
@@ -263,7 +270,7 @@ def _with_preprocessor(network: Network, stage: Config) -> Dict:
     model = copy.deepcopy(dict(network.model))
     preprocessor = stage.pop('data_preprocessor', None)
     if preprocessor is not None:
-        model.setdefault('data_preprocessor', preprocessor)
+        network_cfg(model).setdefault('data_preprocessor', preprocessor)
     return model
 
 

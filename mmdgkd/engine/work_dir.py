@@ -111,7 +111,7 @@ class WorkDir:
         """The config of a stage, with the files of its guides."""
         files = {
             guide: self.file_of(guide) or self.own_file(guide)
-            for guide in self.chain.guides[name]
+            for guide in self.chain.needs(name)
         }
         stage = stage_config(self.cfg, self.chain, name, files, self.path)
         stage.randomness = dict(stage.get('randomness') or {}, seed=self.seed)
@@ -175,10 +175,11 @@ class WorkDir:
                     latest_checkpoint(self.folder(name))
         todo = [name for name in names if name not in finished]
         if only is not None:
-            for guide in self.chain.guides[only]:
+            for guide in self.chain.needs(only):
                 if guide not in finished:
+                    what = 'its guide ' * (guide in self.chain.guides[only])
                     raise ConfigError(
-                        f'--stage: "{only}" needs its guide "{guide}", which '
+                        f'--stage: "{only}" needs {what}"{guide}", which '
                         f'is not trained in {self.path!r}; train it first, or '
                         f'give chain.networks.{guide}.ckpt_path')
             todo = [name for name in todo if name == only]

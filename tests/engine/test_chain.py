@@ -50,8 +50,10 @@ def test_a_written_chain_is_the_same_chain():
     networks = {name: dict(model=MODEL) for name in NAMES}
     networks['t']['ckpt_path'] = 't.pth'
     networks['s']['stage'] = dict(train_cfg=dict(max_epochs=3))
+    networks['s']['init_from'] = 'a'
     made = chain(networks=networks, guidance='sequential', metric='acc')
     assert Chain.from_cfg(made.to_cfg()) == made
+    assert made.needs('s') == ('b', 'a') and made.needs('b') == ('a', )
 
 
 @pytest.mark.parametrize('cfg, message', [
@@ -60,7 +62,8 @@ def test_a_written_chain_is_the_same_chain():
     (dict(networks=dict(t=None)), 'chain.networks: is empty'),
     (dict(network={}), 'chain.network: is unknown; chain takes guidance'),
     (dict(networks=dict(t=dict(model=MODEL, ckpt='x'))),
-     'chain.networks.t.ckpt: is unknown; .* takes model, ckpt_path, stage'),
+     'chain.networks.t.ckpt: is unknown; .* takes model, ckpt_path, '
+     'init_from, stage'),
     (dict(networks=dict(t=dict())), 'chain.networks.t.model: is missing'),
     (dict(networks=dict(t='resnet')), 'chain.networks.t: must be dict'),
     (dict(networks=dict(t=dict(model=MODEL, stage=3))), 't.stage: must be a'),

@@ -16,6 +16,7 @@ from mmpretrain.structures import DataSample
 from mmdgkd.datasets.randomness import seed_all, step_seed
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import read_checkpoint
+from mmdgkd.models.utils import network_of
 from mmdgkd.structures import BatchViews, SampleList, ViewSource
 from ..distributed import fit_to_device
 from ..logit_store import LogitStore
@@ -93,8 +94,7 @@ def _prepare(model: Any, cfg: Config, folder: str) -> None:
     for hook in cfg.get('custom_hooks') or ():
         kind = str(hook.get('type')).split('.')[-1]
         if kind == 'FastNetworkHook' and hook.get('channels_last', True):
-            getattr(model, 'architecture',
-                    model).to(memory_format=torch.channels_last)
+            network_of(model).to(memory_format=torch.channels_last)
         if kind == 'LogitStoreHook':
             # What is remembered is rounded; in another store alike.
             options = {

@@ -5,6 +5,7 @@ from .curves_resume_hook import CurvesResumeHook
 from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
+from .init_from_hook import InitFromHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
 from .live_progress_hook import LiveProgressHook
@@ -14,7 +15,7 @@ from .stop_hook import StopHook
 
 __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
-    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'LazyRuntimeInfoHook',
-    'LedgerHook', 'LiveProgressHook', 'LogitStoreHook', 'StepSeedHook',
-    'StopHook', 'progress_of'
+    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'InitFromHook',
+    'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook', 'LogitStoreHook',
+    'StepSeedHook', 'StopHook', 'progress_of'
 ]

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils import compile_network
+from mmdgkd.models.utils import compile_network, network_of
 
 
 @HOOKS.register_module()
@@ -40,7 +40,7 @@ class FastNetworkHook(Hook):
         """
         wrapped = is_model_wrapper(runner.model)
         model = runner.model.module if wrapped else runner.model
-        network = getattr(model, 'architecture', model)
+        network = network_of(model)
         if self.channels_last:
             network.to(memory_format=torch.channels_last)
             if wrapped:

@@ -10,7 +10,7 @@ import os
 import os.path as osp
 import re
 import sys
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Set
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import (network_weights, read_checkpoint,
@@ -117,7 +117,7 @@ def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
     Raises:
         ConfigError: If one of ``networks`` cannot be read.
     """
-    elsewhere = {_weights_of(path) for path in networks}
+    elsewhere = {one for path in networks for one in _weights_of(path)}
     entries = []
     for name in sorted(os.listdir(folder)):
         path = osp.join(folder, name)
@@ -156,19 +156,22 @@ def _state_of_teacher(info: Dict, folder: str, weights: str) -> str:
     # The folder may have moved along with the work dir.
     places = [info['path'], osp.normpath(osp.join(folder, info['beside']))]
     found = [path for path in places if osp.isfile(path)]
-    if any(_weights_of(path) == weights for path in found):
+    if any(weights in _weights_of(path) for path in found):
         return 'in use'
     return 'its teacher has changed' if found else 'its teacher is gone'
 
 
-def _weights_of(path: str) -> str:
+def _weights_of(path: str) -> Set[str]:
+    """As those of a network, and as those of a network that was pruned."""
     try:
         checkpoint = read_checkpoint(path, '--keep')
-        return weights_sha256(network_weights(checkpoint, path, '--keep'))
+        network = network_weights(checkpoint, path, '--keep')
+        whole = checkpoint.get('state_dict', checkpoint)
+        return {weights_sha256(network), weights_sha256(whole)}
     except ConfigError:
         if not osp.isfile(path):
             raise
-        return ''
+        return set()
 
 
 def _entry(name: str, path: str, state: str) -> Dict:

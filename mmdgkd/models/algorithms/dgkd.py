@@ -13,7 +13,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from ..distillers import build_distiller
 from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
-                     load_weights, teacher_facts)
+                     load_weights, network_of, teacher_facts)
 
 
 @MODELS.register_module()
@@ -31,7 +31,9 @@ class DGKD(BaseAlgorithm):
     them speak; the others do no work.
 
     Args:
-        architecture (dict | BaseModel): The network in training.
+        architecture (dict | BaseModel): The network in training, or another
+            algorithm of MMRazor that trains one, such as
+            ``ItePruneAlgorithm``.
         teachers (dict[str, dict]): For each guide, by name, its model config
             ``build_cfg`` (or the built network, with its weights) and the file
             of its weights, ``ckpt_path``. Their order makes no difference.
@@ -88,8 +90,11 @@ class DGKD(BaseAlgorithm):
                 # MMRazor's own evaluates the second argument.
                 self.set_module_inplace_false(teacher,
                                               f'self.teachers["{name}"]')
-        self.distiller = build_distiller(distiller, self.student,
-                                         self.teachers)
+        # What they record is named as in the networks, whatever trains those.
+        self.distiller = build_distiller(distiller, network_of(self.student), {
+            name: network_of(teacher)
+            for name, teacher in self.teachers.items()
+        })
         self._clock = StepClock()
 
     @property

@@ -152,12 +152,15 @@ def teacher_facts(teacher: nn.Module,
         dict[str, Any]: ``weights``, the sha256 of the weights, ``model``, that
         of the config, and ``path``, which nothing depends on.
     """
+    weights = weights_sha256(teacher.state_dict())
     if isinstance(build_cfg, nn.Module):
-        text = str(build_cfg)
+        # On the meta device, where nothing is stored, a pruned one cannot
+        # say what is left of it.
+        text = str(build_cfg) if weights else ''
     else:
         text = json.dumps(build_cfg, sort_keys=True, default=str)
     return dict(
-        weights=weights_sha256(teacher.state_dict()),
+        weights=weights,
         model=hashlib.sha256(text.encode()).hexdigest(),
         path=ckpt_path)
 

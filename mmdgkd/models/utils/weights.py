@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import hashlib
-from typing import Dict, Mapping
+from typing import Dict, Iterable, Mapping, Optional
 
 import torch
 from torch import nn
@@ -12,8 +12,11 @@ from mmdgkd.fileio import read_checkpoint
 _PREFIX = 'architecture.'
 
 
-def network_weights(checkpoint: Dict, path: str,
-                    key: str) -> Dict[str, torch.Tensor]:
+def network_weights(
+        checkpoint: Dict,
+        path: str,
+        key: str,
+        model: Optional[nn.Module] = None) -> Dict[str, torch.Tensor]:
     """The weights of the network alone, out of a checkpoint.
 
     Args:
@@ -22,6 +25,8 @@ def network_weights(checkpoint: Dict, path: str,
             MMRazor algorithm, whose network is its ``architecture``.
         path (str): Where it comes from, for messages.
         key (str): The config key that names it, for messages.
+        model (nn.Module, optional): For whom. Defaults to None: a network
+            that is no algorithm itself, such as one that was pruned.
 
     Returns:
         dict[str, torch.Tensor]: The state dict of the network.
@@ -37,12 +42,22 @@ def network_weights(checkpoint: Dict, path: str,
             'under "state_dict"; it has: '
             f'{", ".join(map(str, checkpoint)) or "nothing"}')
     state = {key.removeprefix('module.'): data for key, data in state.items()}
-    if any(key.startswith(_PREFIX) for key in state):
-        return {
-            key[len(_PREFIX):]: data
-            for key, data in state.items() if key.startswith(_PREFIX)
-        }
-    return state
+    surplus = _depth(state)
+    if model is not None:
+        surplus -= _depth(model.state_dict())
+    prefix = _PREFIX * max(surplus, 0)
+    return {
+        key.removeprefix(prefix): data
+        for key, data in state.items() if key.startswith(prefix)
+    }
+
+
+def _depth(state: Iterable[str]) -> int:
+    """How deep the innermost network is in algorithms."""
+    depth = 0
+    while any(key.startswith(_PREFIX * (depth + 1)) for key in state):
+        depth += 1
+    return depth
 
 
 def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
@@ -101,7 +116,7 @@ def load_weights(model: nn.Module, path: str, key: str) -> Dict:
         ConfigError: If the file is missing, unreadable or does not fit.
     """
     checkpoint = read_checkpoint(path, key)
-    weights = network_weights(checkpoint, path, key)
+    weights = network_weights(checkpoint, path, key, model)
     check_weights(model, weights, path, key)
     model.load_state_dict(weights, strict=True)
     return checkpoint

@@ -1,0 +1,40 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmrazor.registry import HOOKS
+
+from mmdgkd.models.utils import load_weights, network_of
+
+
+@HOOKS.register_module()
+class InitFromHook(Hook):
+    """Begins a training with the weights of another network of the chain.
+
+    A chain adds it for ``init_from``. Unlike an ``init_cfg`` it finds the
+    network inside of a pruning or quantizing algorithm, and wants all of the
+    weights to fit.
+
+    Args:
+        ckpt_path (str): The file of the trained network.
+    """
+
+    # Before whatever looks at the weights.
+    priority = 'VERY_HIGH'
+
+    def __init__(self, ckpt_path: str) -> None:
+        self.ckpt_path = ckpt_path
+
+    def before_train(self, runner: Any) -> None:
+        """Load them, unless the training was resumed.
+
+        Raises:
+            ConfigError: If the file is missing, unreadable or does not fit.
+        """
+        if runner.iter:
+            return
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        load_weights(
+            network_of(model), self.ckpt_path, 'custom_hooks.InitFromHook')

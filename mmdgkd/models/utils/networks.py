@@ -1,0 +1,49 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The network inside of an algorithm: a student may be pruned or searched."""
+import copy
+from typing import Any, Mapping
+
+from mmrazor.models.algorithms import BaseAlgorithm
+from mmrazor.models.mutators import ChannelMutator
+from mmrazor.structures import export_fix_subnet
+from torch import nn
+
+
+def network_of(model: nn.Module) -> nn.Module:
+    """The network that an MMRazor algorithm trains, or the model itself.
+
+    Args:
+        model (nn.Module): A network, or an algorithm, perhaps of algorithms.
+    """
+    while isinstance(model, BaseAlgorithm):
+        model = model.architecture
+    return model
+
+
+def network_cfg(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same for the configs of these.
+
+    Args:
+        model (Mapping): The config of a network or of an algorithm.
+    """
+    while isinstance(model.get('architecture'), Mapping):
+        model = model['architecture']
+    return model
+
+
+def static_network(model: nn.Module) -> nn.Module:
+    """The network alone, with the channels that are left of it.
+
+    Args:
+        model (nn.Module): A network, or an algorithm of MMRazor around it.
+
+    Returns:
+        nn.Module: A copy in eval mode, without MMRazor's dynamic modules.
+    """
+    while isinstance(model, BaseAlgorithm):
+        mutator = getattr(model, 'mutator', None)
+        if isinstance(mutator, ChannelMutator):
+            model = export_fix_subnet(
+                model, export_subnet_mode='mutator', slice_weight=True)[1]
+        model = model.architecture
+    return copy.deepcopy(model).eval().requires_grad_(False)
