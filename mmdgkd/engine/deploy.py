@@ -1,0 +1,173 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A trained network as a program that PyTorch runs alone."""
+import copy
+import io
+import os.path as osp
+from dataclasses import dataclass
+from typing import Dict, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio import whole_file
+from mmdgkd.models.utils import load_weights, network_of, static_network
+from .chain import Chain
+from .stage_config import network_config
+from .work_dir import WorkDir
+
+# So many are compared.
+_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class ProgramFacts:
+    """What a program is.
+
+    Attributes:
+        params (int): Number of parameters.
+        macs (int): Multiply-accumulate operations per image of the
+            convolutions and matrix products.
+        size (int): Bytes of the file.
+        error (float): The largest difference of a logit from the network's,
+            on the images that it was made with.
+    """
+
+    params: int
+    macs: int
+    size: int
+    error: float
+
+
+class Program(nn.Module):
+    """From the pixels of the data to logits.
+
+    Args:
+        network (nn.Module): A classifier of MMPretrain, without anything that
+            is searched, pruned or in training.
+        preprocessor (BaseDataPreprocessor): Whose mean and standard deviation
+            are taken over.
+    """
+
+    def __init__(self, network: nn.Module,
+                 preprocessor: BaseDataPreprocessor) -> None:
+        super().__init__()
+        self.network = network
+        self.flip = bool(getattr(preprocessor, 'to_rgb', False))
+        normalize = getattr(preprocessor, '_enable_normalize', False)
+        for name, default in (('mean', 0.), ('std', 1.)):
+            value = torch.full((1, 1, 1), default)
+            if normalize:
+                value = getattr(preprocessor, name).detach().clone()
+            self.register_buffer(name, value)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The logits, shape (N, classes).
+
+        Args:
+            images (torch.Tensor): Shape (N, C, H, W), as the data set gives
+                them: values from 0 to 255, channels in its order.
+        """
+        images = images.float()
+        if self.flip:
+            images = images.flip(1)
+        return self.network((images - self.mean) / self.std, mode='tensor')
+
+
+def write_program(model: nn.Module, images: torch.Tensor,
+                  path: str) -> ProgramFacts:
+    """Write a network as a file that ``torch.export.load`` runs.
+
+    Neither MMRazor nor MMPretrain is needed to run it.
+
+    Args:
+        model (nn.Module): A trained network, or an algorithm around it.
+        images (torch.Tensor): Some images as the data gives them, shape
+            (N, C, H, W), N at least 2. The program takes any number.
+        path (str): The file to write, ``*.pt2``.
+
+    Raises:
+        ConfigError: If PyTorch cannot export the network, or if what it
+            exports does not give the network's logits.
+    """
+    model = copy.deepcopy(model).cpu().float().eval()
+    preprocessor = model.data_preprocessor
+    program = Program(static_network(model), preprocessor).eval()
+    with torch.no_grad():
+        wanted = Program(network_of(model), preprocessor)(images)
+    try:
+        exported = torch.export.export(
+            program, (images, ),
+            dynamic_shapes=dict(images={0: torch.export.Dim('batch', min=1)}))
+    except Exception as error:
+        # PyTorch raises what it likes, from many places.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f'{path}: PyTorch cannot export the network: '
+                          f'{reason[0]}') from error
+    buffer = io.BytesIO()
+    torch.export.save(exported, buffer)
+    buffer.seek(0)
+    with torch.no_grad():
+        found = torch.export.load(buffer).module()(images)
+    error = (found - wanted).abs().max()
+    if not error <= 1e-4 * wanted.abs().max() + 1e-5:
+        raise ConfigError(f'{path}: the exported network gives other logits '
+                          f'(by up to {float(error):.3g}); nothing is written')
+    with whole_file(path, 'wb') as file:
+        file.write(buffer.getvalue())
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        program(images[:1])
+    return ProgramFacts(
+        sum(param.numel() for param in program.parameters()),
+        counter.get_total_flops() // 2,
+        buffer.getbuffer().nbytes, float(error))
+
+
+def export_chain(cfg: Config,
+                 chain: Chain,
+                 only: Optional[str] = None,
+                 path: Optional[str] = None) -> Dict[str, ProgramFacts]:
+    """Write the trained networks of a work dir as programs.
+
+    Args:
+        cfg (Config): The whole config, with ``work_dir``.
+        chain (Chain): Its chain.
+        only (str, optional): The one network. Defaults to None: all that are
+            trained or given.
+        path (str, optional): The file to write, of that one.
+            Defaults to None: ``<network>.pt2`` in the folder of the network.
+
+    Returns:
+        dict[str, ProgramFacts]: By file.
+
+    Raises:
+        ConfigError: If a network is not trained, or cannot be exported.
+    """
+    work = WorkDir(cfg, chain)
+    names = [only] if only else [
+        name for name in chain.names if work.file_of(name)
+    ]
+    if not names:
+        raise ConfigError(f'work_dir: {work.path!r} holds no trained network '
+                          'yet')
+    facts = {}
+    for name in names:
+        weights = work.file_of(name)
+        if weights is None:
+            raise ConfigError(f'work_dir: {work.path!r} has no trained '
+                              f'"{name}" yet')
+        alone = network_config(cfg, chain[name])
+        scope = alone.get('default_scope', 'mmpretrain')
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MODELS.build(alone.model)
+            dataset = DATASETS.build(alone.test_dataloader.dataset)
+        load_weights(model, weights, 'work_dir')
+        images = torch.stack([dataset[i]['inputs'] for i in range(_IMAGES)])
+        out = path or osp.join(work.folder(name), f'{name}.pt2')
+        facts[out] = write_program(model, images, out)
+    return facts

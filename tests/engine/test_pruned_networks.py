@@ -1,0 +1,191 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of a chain that an algorithm of MMRazor prunes in their stage."""
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mmdgkd import ConfigError
+from mmdgkd.engine import ChainRunner
+from mmdgkd.engine.deploy import export_chain
+
+UNIT = 'backbone.layer1.0.conv1_(0, 16)_16'
+
+
+@pytest.fixture
+def pruned_cfg(tiny_cfg, root):
+    """A function that gives the chain whose ResNet-8 is pruned."""
+
+    def make(epochs=2, prune_times=1, **kwargs):
+        cfg = tiny_cfg(
+            epochs, root / 'configs/pruning/l1_resnet20_to_resnet8_digits.py',
+            **kwargs)
+        cfg.chain.networks.resnet20 = None
+        cfg.chain.networks.resnet8_pruned.model.prune_times = prune_times
+        return cfg
+
+    return make
+
+
+def weights(cfg, name):
+    return torch.load(
+        f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
+
+
+def left_of(state):
+    """How many channels of each unit are left."""
+    return [
+        int(mask.sum()) for key, mask in state.items() if key.endswith('mask')
+    ]
+
+
+def run_exported(path, images, tmp_path):
+    """The logits of a program in a process that knows PyTorch alone."""
+    torch.save(images, tmp_path / 'images.pt')
+    code = ('import sys, torch\n'
+            'program, images, logits = sys.argv[1:]\n'
+            'run = torch.export.load(program).module()\n'
+            'torch.save(run(torch.load(images)), logits)\n'
+            "known = {'mmengine', 'mmrazor', 'mmdgkd'} & set(sys.modules)\n"
+            "assert not known, known\n")
+    subprocess.run([
+        sys.executable, '-c', code, path, tmp_path / 'images.pt',
+        tmp_path / 'logits.pt'
+    ],
+                   check=True,
+                   cwd=tmp_path)
+    return torch.load(tmp_path / 'logits.pt')
+
+
+def test_it_begins_from_another_is_pruned_and_exported(pruned_cfg, tmp_path):
+    cfg = pruned_cfg()
+    # The weights stay what they were; what BN has seen does not.
+    cfg.chain.networks.resnet8_pruned.stage = dict(
+        optim_wrapper=dict(optimizer=dict(lr=0.)), param_scheduler=None)
+    ledger = ChainRunner(cfg).train()
+    entry = ledger['resnet8_pruned']
+    assert entry['guides'] == ['resnet14', 'resnet8']
+    assert entry['params'] == 19954 < ledger['resnet8']['params'] == 78042
+    whole, pruned = weights(cfg, 'resnet8'), weights(cfg, 'resnet8_pruned')
+    for name, data in whole.items():
+        if name.endswith(('conv1.weight', 'fc.weight')):
+            assert torch.equal(data, pruned[f'architecture.{name}'])
+    assert left_of(pruned) == [8, 8, 16, 16, 32, 32]
+    # The L1 norm has chosen.
+    mask = pruned['mutator.units.1.mutable_channel.mask'].bool()
+    norms = whole['backbone.layer1.0.conv1.weight'].abs().sum((1, 2, 3))
+    assert norms[mask].min() >= norms[~mask].max()
+
+    chain = ChainRunner(cfg).chain
+    facts = export_chain(cfg, chain)
+    path = f'{cfg.work_dir}/resnet8_pruned/resnet8_pruned.pt2'
+    assert [os.path.basename(file)[:-4]
+            for file in facts] == ['resnet14', 'resnet8', 'resnet8_pruned']
+    assert facts[path].params == 19954 and facts[path].macs == entry['macs']
+    images = torch.randint(0, 17, (5, 3, 8, 8), dtype=torch.uint8)
+    found = run_exported(path, images, tmp_path)
+    # As the network that was tested gives them, all masks and all.
+    from mmengine.registry import MODELS, DefaultScope
+    alone = Config.fromfile(f'{cfg.work_dir}/resnet8_pruned/resnet8_pruned.py')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(alone.model)
+    model.load_state_dict(pruned)
+    model.eval()
+    with torch.no_grad():
+        data = model.data_preprocessor(dict(inputs=list(images)))
+        wanted = model(data['inputs'], mode='tensor')
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_its_metrics_are_those_of_a_test(pruned_cfg):
+    cfg = pruned_cfg(epochs=1)
+    runner = ChainRunner(cfg)
+    last = runner.train()['resnet8_pruned']['metric']['last']
+    tested = runner.test('resnet8_pruned')['resnet8_pruned']
+    assert tested['accuracy/top1'] == pytest.approx(last)
+
+
+@HOOKS.register_module(force=True)
+class KillPruned(Hook):
+    """A kill in a step of the pruned network."""
+
+    def __init__(self, iteration, once):
+        self.iteration, self.once = iteration, once
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if (runner.iter == self.iteration and not os.path.exists(self.once)
+                and runner.experiment_name.startswith('resnet8_pruned')):
+            open(self.once, 'w').close()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('guidance', ['dense', 'none'])
+def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
+        pruned_cfg, guidance):
+    whole = pruned_cfg(4, prune_times=3, work_dir='whole')
+    torn = pruned_cfg(4, prune_times=3, work_dir='torn')
+    for cfg in (whole, torn):
+        cfg.chain.guidance = guidance
+        cfg.randomness = dict(seed=0)
+    ChainRunner(whole).train()
+    torn.custom_hooks.append(
+        dict(type='KillPruned', iteration=3, once=f'{torn.work_dir}.once'))
+    with pytest.raises(KeyboardInterrupt):
+        ChainRunner(torn).train()
+    torn.resume = True
+    ChainRunner(torn).train()
+    one, other = (weights(cfg, 'resnet8_pruned') for cfg in (whole, torn))
+    assert left_of(one) == left_of(other) == [8, 8, 16, 16, 32, 32]
+    assert all(torch.equal(data, other[name]) for name, data in one.items())
+
+
+def test_it_guides_others(pruned_cfg):
+    """What is pruned is a guide like any other, and remembered."""
+    cfg = pruned_cfg()
+    networks = cfg.chain.networks
+    networks.last = dict(model=networks.resnet8.model)
+    ledger = ChainRunner(cfg).train()
+    assert ledger['last']['guides'] == [
+        'resnet14', 'resnet8', 'resnet8_pruned'
+    ]
+    files = os.listdir(f'{cfg.work_dir}/logits')
+    assert any(name.startswith('resnet8_pruned-') for name in files)
+
+
+@pytest.mark.parametrize('key, value, message', [
+    ('init_from', 'resnet9', "init_from: 'resnet9' is no network before "
+     '"resnet8_pruned"; possible: resnet14, resnet8'),
+    ('init_from', 'resnet14', r"init_from: 'resnet14' is of another "
+     'architecture: '),
+    ('ckpt_path', 'a.pth', 'init_from: is given beside ckpt_path'),
+    ('model.target_pruning_ratio', None,
+     'model.target_pruning_ratio: None; should be a dict of ratios or numbers '
+     "of channels that are left, of 'backbone.conv1_"),
+    ('model.target_pruning_ratio', dict(head=.5),
+     "model.target_pruning_ratio: 'head' is no unit of channels that can be "
+     "pruned; there are 'backbone.conv1_"),
+    ('model.target_pruning_ratio', {
+        UNIT: 1.5
+    }, 'should be a ratio, above 0 and at most 1'),
+    ('model.prune_times', 3, 'model.prune_times: the last of 3 prunings, one '
+     'in 1 epochs, is after epoch 2, the training ends after 2'),
+])
+def test_mistakes_are_told_before_any_training(pruned_cfg, key, value,
+                                               message):
+    cfg = pruned_cfg()
+    place = cfg.chain.networks.resnet8_pruned
+    *path, last = key.split('.')
+    for name in path:
+        place = place[name]
+    # Config merges what it has.
+    dict.__setitem__(place, last, value)
+    with pytest.raises(ConfigError, match=message) as error:
+        ChainRunner(cfg).train()
+    assert str(error.value).startswith('chain.networks.resnet8_pruned.')
+    assert '\n' not in str(error.value)
+    assert not os.path.exists(cfg.work_dir)

@@ -1,0 +1,59 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Write trained networks of a chain as programs that PyTorch runs alone.
+
+    python tools/export.py CONFIG --work-dir D
+
+writes D/<network>/<network>.pt2 for each network that is trained there. What
+was pruned has only the channels that are left. On the device it needs neither
+mmdgkd nor MMRazor:
+
+    logits = torch.export.load('resnet8.pt2').module()(images)
+
+with images of shape (N, C, H, W) as the data has them, 0 to 255.
+"""
+import argparse
+import os.path as osp
+
+from _common import add_common_arguments, load_config, one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--stage',
+        metavar='NAME',
+        help='which network (default: all that are trained)')
+    parser.add_argument(
+        '--out', help='the file, *.pt2, where --stage names the network')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Export what the command line says."""
+    args = parse_args()
+    from mmdgkd import ConfigError
+    from mmdgkd.engine import Chain
+    from mmdgkd.engine.deploy import export_chain
+    from mmdgkd.engine.plan import draw_table
+    cfg = load_config(args)
+    chain = Chain.from_cfg(cfg.get('chain'))
+    if args.stage:
+        chain.require(args.stage, '--stage')
+    if args.out and not (args.stage and args.out.endswith('.pt2')):
+        raise ConfigError(f'--out: {args.out!r}; should be a *.pt2, and needs '
+                          '--stage')
+    facts = export_chain(cfg, chain, args.stage, args.out)
+    print(
+        draw_table(('file', 'parameters', 'MACs', 'KB', 'largest error'),
+                   [(osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',
+                     f'{fact.size / 1000:,.0f}', f'{fact.error:.2g}')
+                    for path, fact in facts.items()]))
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
