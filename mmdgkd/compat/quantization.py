@@ -1,37 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import importlib
 import sys
 import types
-from typing import Any, Optional
+from typing import Optional
 
 from .repair import Repair
 
 _PACKAGE = 'mmrazor.structures.quantization.backend_config'
-
-
-def _refuse(*_args: Any, **_kwargs: Any) -> Any:
-    """Stand-in for every backend config of MMRazor's quantization.
-
-    Raises:
-        ImportError: Always, with what would work.
-    """
-    import torch
-    raise ImportError(
-        'quantization of MMRazor 1.0.0 needs torch 1.13, this is torch '
-        f'{torch.__version__}: it is cut off here, all else of MMRazor works')
-
-
-def _helper(name: str) -> Any:
-    """``__getattr__`` of the helper module: each of its helpers refuses."""
-    if not name.startswith('_get_'):
-        raise AttributeError(name)
-    return _refuse
-
-
-class _NoBackendConfigs(dict):
-    """``BackendConfigs`` without an entry: asking for one says why."""
-
-    def __missing__(self, key: str) -> Any:
-        _refuse()
+_OWN = 'torch.ao.quantization.backend_config'
 
 
 def _diagnose() -> Optional[str]:
@@ -48,21 +24,34 @@ def _diagnose() -> Optional[str]:
 
 
 def _mend() -> None:
+    """Put PyTorch's own helpers where MMRazor has its copies of them.
+
+    MMRazor's are those of torch 1.13. PyTorch's have the same patterns of
+    modules, in the order that it has turned around since, and some more.
+
+    Raises:
+        ImportError: If this PyTorch has none.
+    """
+    import torch
+    try:
+        own = importlib.import_module(f'{_OWN}._common_operator_config_utils')
+        # PyTorch names it by its package, which does not import it.
+        importlib.import_module(f'{_OWN}.utils')
+    except ImportError as error:
+        raise ImportError(
+            'mmdgkd needs a PyTorch with torch.ao.quantization, as MMRazor '
+            f'does; torch {torch.__version__} has none ({error})') from None
     helpers = types.ModuleType(f'{_PACKAGE}.common_operator_config_utils')
-    # The backend modules import their helpers by name, and call them only
-    # when a backend config is asked for.
-    helpers.__getattr__ = _helper  # type: ignore
-    mapping = types.ModuleType(f'{_PACKAGE}.mapping')
-    mapping.BackendConfigs = _NoBackendConfigs()  # type: ignore
+    for name in dir(own):
+        if name.startswith('_get_'):
+            setattr(helpers, name, getattr(own, name))
     sys.modules[helpers.__name__] = helpers
-    sys.modules[mapping.__name__] = mapping
 
 
 REPAIR = Repair(
     name='quantization',
     cause='MMRazor builds its quantization backends at import, out of '
     'torch.ao names that moved in torch 2.0 (open-mmlab/mmrazor issue 615), '
-    'so that nothing of mmrazor.models imports; quantization is cut off with '
-    'a clear error',
+    'so that nothing of mmrazor.models imports',
     diagnose=_diagnose,
     mend=_mend)

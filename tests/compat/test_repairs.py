@@ -142,16 +142,6 @@ def test_without_the_cut_mmrazor_models_does_not_import():
     assert done.returncode and 'torch>=1.13' in done.stderr
 
 
-def test_quantization_says_what_it_needs():
-    from mmrazor.structures.quantization import BackendConfigs
-    with pytest.raises(ImportError, match='needs torch 1.13, this is torch'):
-        BackendConfigs['academic']
-    from mmrazor.structures.quantization.backend_config import \
-        get_native_backend_config
-    with pytest.raises(ImportError, match='quantization of MMRazor'):
-        get_native_backend_config()
-
-
 def test_soft_ce_of_mmrazor_is_computed():
     preds_S, preds_T = torch.randn(4, 5), torch.randn(4, 5)
     expected = -(preds_T.softmax(1) * preds_S.log_softmax(1)).sum(1).mean()

@@ -1,0 +1,139 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""MMRazor's quantizers on a current PyTorch."""
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
+from mmrazor.registry import MODELS
+from mmrazor.structures.quantization import BackendConfigs
+from torch import nn
+from torch.ao.quantization import disable_observer
+
+import mmdgkd  # noqa: F401
+
+QSCHEMES = dict(
+    w_qscheme=dict(
+        qdtype='qint8', bit=8, is_symmetry=True, is_symmetric_range=True),
+    a_qscheme=dict(
+        qdtype='quint8', bit=8, is_symmetry=True, averaging_constant=0.1))
+MIN_MAX = dict(
+    QSCHEMES,
+    w_observer=dict(type='mmrazor.PerChannelMinMaxObserver'),
+    a_observer=dict(type='mmrazor.MovingAverageMinMaxObserver'),
+    w_fake_quant=dict(type='mmrazor.FakeQuantize'),
+    a_fake_quant=dict(type='mmrazor.FakeQuantize'))
+PER_TENSOR = dict(MIN_MAX, w_observer=dict(type='mmrazor.MinMaxObserver'))
+LSQ = dict(
+    w_qscheme=QSCHEMES['w_qscheme'],
+    a_qscheme=dict(qdtype='quint8', bit=8, is_symmetry=True),
+    w_observer=dict(type='mmrazor.LSQPerChannelObserver'),
+    a_observer=dict(type='mmrazor.LSQObserver'),
+    w_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'),
+    a_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'))
+TRACER = dict(
+    type='mmrazor.CustomTracer',
+    skipped_methods=[
+        'mmpretrain.models.heads.ClsHead._get_loss',
+        'mmpretrain.models.heads.ClsHead._get_predictions'
+    ])
+
+
+def quantized(quantizer, qconfig):
+    """A small quantized classifier."""
+    key = 'global_qconfig'
+    if quantizer == 'AcademicQuantizer':
+        key, qconfig = 'qconfig_mapping', dict(_global_=qconfig)
+    head = dict(
+        type='LinearClsHead', num_classes=4, in_channels=64, init_cfg=None)
+    cfg = dict(
+        type='mmrazor.MMArchitectureQuant',
+        architecture=dict(
+            type='ImageClassifier',
+            backbone=dict(type='ResNet6n2', depth=8),
+            neck=dict(type='GlobalAveragePooling'),
+            head=head),
+        input_shapes=(1, 3, 8, 8),
+        quantizer={
+            'type': f'mmrazor.{quantizer}',
+            key: qconfig,
+            'tracer': TRACER
+        })
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(cfg)
+
+
+@pytest.mark.parametrize('quantizer, qconfig', [
+    ('TorchNativeQuantizer', MIN_MAX),
+    ('OpenVINOQuantizer', MIN_MAX),
+    ('TensorRTQuantizer', MIN_MAX),
+    ('AcademicQuantizer', MIN_MAX),
+    ('AcademicQuantizer', PER_TENSOR),
+    ('OpenVINOQuantizer', LSQ),
+])
+def test_a_classifier_is_trained(quantizer, qconfig):
+    model = quantized(quantizer, qconfig)
+    images, samples = torch.randn(
+        4, 3, 8, 8), [DataSample().set_gt_label(i) for i in range(4)]
+    if qconfig is LSQ:
+        from mmrazor.models.fake_quants import (enable_param_learning,
+                                                enable_static_estimate)
+        model.apply(enable_static_estimate)
+        model(images, samples, mode='loss')
+        model.apply(enable_param_learning)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(8):
+        loss = model(images, samples, mode='loss')['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+    # Fused: one BN is left, none of them by itself.
+    kinds = [type(module).__name__ for module in model.qmodels.loss.modules()]
+    assert any(kind.startswith('ConvBn') for kind in kinds)
+    # What was trained is what predicts.
+    model.sync_qparams('loss')
+    model.eval().apply(disable_observer)
+    logits = model(images, mode='tensor')
+    torch.testing.assert_close(
+        model(images, samples, mode='loss')['loss'],
+        nn.functional.cross_entropy(logits, torch.arange(4)))
+    predicted = model(images, samples, mode='predict')
+    assert [int(sample.pred_label)
+            for sample in predicted] == logits.argmax(1).tolist()
+
+
+def test_weights_are_rounded_to_eight_bits():
+    model = quantized('OpenVINOQuantizer', MIN_MAX)
+    conv = model.qmodels.tensor.backbone.conv1
+    weight = conv.weight.detach()
+    found = conv.weight_fake_quant(weight)
+    scale = weight.abs().amax((1, 2, 3), keepdim=True) / 127
+    torch.testing.assert_close(found, (weight / scale).round() * scale)
+
+
+def test_backends_know_convolutions():
+    assert set(BackendConfigs) == {
+        'academic', 'native', 'tensorrt', 'openvino'
+    }
+    for backend in BackendConfigs.values():
+        patterns = [config.pattern for config in backend.configs]
+        assert nn.Conv2d in patterns and nn.Linear in patterns
+        assert (nn.Conv2d, nn.BatchNorm2d, nn.ReLU) in patterns
+
+
+def test_where_pytorch_has_it_no_longer_it_says_so():
+    code = ('import sys\n'
+            'sys.modules["torch.ao.quantization.backend_config.'
+            '_common_operator_config_utils"] = None\n'
+            'import mmdgkd\n')
+    done = subprocess.run([sys.executable, '-c', code],
+                          capture_output=True,
+                          text=True)
+    assert ('ImportError: mmdgkd needs a PyTorch with torch.ao.quantization'
+            in done.stderr)
