@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-import importlib.util
+from types import SimpleNamespace
 from typing import Any, Dict, Optional, Sequence
 
 from .repair import Repair
@@ -33,11 +33,12 @@ def _get_mm_data(self: Any,
 
 def _diagnose() -> Optional[str]:
     from mmrazor.models.task_modules.demo_inputs import DefaultMMClsDemoInput
-    if DefaultMMClsDemoInput._get_mm_data is _get_mm_data:
-        return None
-    if importlib.util.find_spec('mmcls') is not None:
-        return None
-    return 'mmcls is not installed, which makes the demo inputs of classifiers'
+    probe = SimpleNamespace(data_preprocessor=lambda data, training: data)
+    try:
+        DefaultMMClsDemoInput()._get_mm_data(probe, (1, 1, 1, 1))
+    except ImportError as error:
+        return f'the demo inputs of classifiers: {error}'
+    return None
 
 
 def _mend() -> None:

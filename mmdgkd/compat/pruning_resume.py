@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
 from .repair import Repair
@@ -25,9 +26,18 @@ def _unpruned(method: Callable) -> Callable:
 
 def _diagnose() -> Optional[str]:
     from mmrazor.models.algorithms import ItePruneAlgorithm
-    if hasattr(ItePruneAlgorithm._init_prune_config_manager, '__wrapped__'):
+    mutator = SimpleNamespace(current_choices=dict(unit=.5), mutable_units=[])
+    probe = SimpleNamespace(
+        mutator=mutator,
+        target_pruning_ratio=None,
+        by_epoch=False,
+        step_freq=1,
+        prune_times=1,
+        linear_schedule=True)
+    manager = ItePruneAlgorithm._init_prune_config_manager(probe)
+    if manager.supernet['unit'] == 1:
         return None
-    return 'ItePruneAlgorithm takes the current channels for all of them'
+    return 'ItePruneAlgorithm takes the channels that are left for all'
 
 
 def _mend() -> None:

@@ -2,18 +2,14 @@
 """What is trained by whom: pure data, nothing is built here."""
 import re
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
-from .logit_store import check_form
+from .chain_options import read_format, read_store, read_views, refuse_unknown
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
                'save_as')
-_FORMATS = ('pth', 'safetensors')
-_VIEW_KEYS = ('seed', 'num_views')
-_STORE_KEYS = ('store_dir', 'dtype', 'top_k')
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
 
 
@@ -86,7 +82,7 @@ class Chain:
         if not isinstance(cfg, Mapping):
             raise ConfigError('chain: the config has none; it needs '
                               'chain=dict(guidance=..., networks=dict(...))')
-        _refuse_unknown(cfg, _CHAIN_KEYS, 'chain')
+        refuse_unknown(cfg, _CHAIN_KEYS, 'chain')
         networks = tuple(
             _read_network(name, entry)
             for name, entry in _entries(cfg.get('networks')))
@@ -100,18 +96,17 @@ class Chain:
             if network.ckpt_path:
                 guides[network.name] = ()
             _check_init_from(network, names)
-        views, store = _read_views(cfg.get('views',
-                                           {})), cfg.get('logit_store')
+        views, store = read_views(cfg.get('views', {})), cfg.get('logit_store')
         if store is False:
             store = None
         if store is not None:
-            store = _read_store(store)
+            store = read_store(store)
             if views is None:
                 raise ConfigError('chain.logit_store: remembers the logits of '
                                   'views, but chain.views is None; leave that '
                                   'out')
         return cls(networks, guidance, guides, cfg.get('metric'), views, store,
-                   _read_format(cfg.get('save_as', 'pth')))
+                   read_format(cfg.get('save_as', 'pth')))
 
     @property
     def names(self) -> List[str]:
@@ -276,7 +271,7 @@ def _read_network(name: Any, entry: Any) -> Network:
     if name == 'logits':
         raise ConfigError(f'{here}: is the name of the folder of the logit '
                           'store; choose another')
-    _refuse_unknown(entry, _NETWORK_KEYS, here)
+    refuse_unknown(entry, _NETWORK_KEYS, here)
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
                           'the name of a file')
@@ -304,51 +299,3 @@ def _check_init_from(network: Network, names: Sequence[str]) -> None:
     if network.ckpt_path:
         raise ConfigError(f'{here}: is given beside ckpt_path, with which '
                           'nothing is trained; leave one out')
-
-
-def _read_views(cfg: Any) -> Optional[Dict]:
-    here = 'chain.views'
-    if cfg is None:
-        return None
-    if not isinstance(cfg, Mapping):
-        raise ConfigError(f'{here}: must be dict(seed=..., num_views=...) or '
-                          f'None, not {type(cfg).__name__}')
-    _refuse_unknown(cfg, _VIEW_KEYS, here)
-    for key, least in (('seed', 0), ('num_views', 1)):
-        value = cfg.get(key)
-        if value is not None and not (type(value) is int and value >= least):
-            raise ConfigError(f'{here}.{key}: {value!r} must be a whole '
-                              f'number, {least} or more, or None')
-    return dict(cfg)
-
-
-def _read_store(cfg: Any) -> Dict:
-    here = 'chain.logit_store'
-    cfg = {} if cfg is True else cfg
-    if not isinstance(cfg, Mapping):
-        raise ConfigError(f'{here}: must be dict(store_dir=..., dtype=..., '
-                          f'top_k=...), True or None, not {cfg!r}')
-    _refuse_unknown(cfg, _STORE_KEYS, here)
-    if not isinstance(cfg.get('store_dir') or '', str):
-        raise ConfigError(f'{here}.store_dir: {cfg["store_dir"]!r} must be the'
-                          ' name of a folder')
-    cfg = dict(cfg)
-    check_form(cfg.get('dtype', 'float16'), cfg.get('top_k'))
-    return cfg
-
-
-def _read_format(name: Any) -> str:
-    if name not in _FORMATS:
-        raise ConfigError(f'chain.save_as: {name!r} must be one of '
-                          f'{", ".join(map(repr, _FORMATS))}')
-    if name == 'safetensors' and find_spec('safetensors') is None:
-        raise ConfigError("chain.save_as: 'safetensors' needs a package: "
-                          'pip install safetensors')
-    return name
-
-
-def _refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
-    for key in cfg:
-        if key not in known:
-            raise ConfigError(f'{here}.{key}: is unknown; {here} takes '
-                              f'{", ".join(known)}')

@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import whole_file
-from mmdgkd.models.utils import load_weights, network_of, static_network
+from mmdgkd.models.utils import load_weights, static_network
 from .chain import Chain
+from .stage_check import MISTAKES, reason_of
 from .stage_config import network_config
 from .work_dir import WorkDir
 
@@ -70,10 +71,10 @@ class Program(nn.Module):
 
         Args:
             images (torch.Tensor): Shape (N, C, H, W), as the data set gives
-                them: values from 0 to 255, channels in its order.
+                them: its values, and channels in its order.
         """
         images = images.float()
-        if self.flip:
+        if self.flip and images.shape[1] == 3:
             images = images.flip(1)
         return self.network((images - self.mean) / self.std, mode='tensor')
 
@@ -97,8 +98,10 @@ def write_program(model: nn.Module, images: torch.Tensor,
     model = copy.deepcopy(model).cpu().float().eval()
     preprocessor = model.data_preprocessor
     program = Program(static_network(model), preprocessor).eval()
+    # As it is tested.
+    inputs = preprocessor(dict(inputs=list(images)))['inputs']
     with torch.no_grad():
-        wanted = Program(network_of(model), preprocessor)(images)
+        wanted = model(inputs, mode='tensor')
     try:
         exported = torch.export.export(
             program, (images, ),
@@ -114,6 +117,7 @@ def write_program(model: nn.Module, images: torch.Tensor,
     with torch.no_grad():
         found = torch.export.load(buffer).module()(images)
     error = (found - wanted).abs().max()
+    # A NaN, too.
     if not error <= 1e-4 * wanted.abs().max() + 1e-5:
         raise ConfigError(f'{path}: the exported network gives other logits '
                           f'(by up to {float(error):.3g}); nothing is written')
@@ -165,9 +169,25 @@ def export_chain(cfg: Config,
         scope = alone.get('default_scope', 'mmpretrain')
         with DefaultScope.overwrite_default_scope(scope):
             model = MODELS.build(alone.model)
-            dataset = DATASETS.build(alone.test_dataloader.dataset)
-        load_weights(model, weights, 'work_dir')
-        images = torch.stack([dataset[i]['inputs'] for i in range(_IMAGES)])
+            images = _images_of(alone)
+        load_weights(
+            model, weights, f'chain.networks.{name}.ckpt_path'
+            if chain[name].ckpt_path else 'work_dir')
         out = path or osp.join(work.folder(name), f'{name}.pt2')
         facts[out] = write_program(model, images, out)
     return facts
+
+
+def _images_of(alone: Config) -> torch.Tensor:
+    """Some images of the test data, as the data set gives them."""
+    loader = alone.get('test_dataloader')
+    if loader is None:
+        raise ConfigError('test_dataloader: is missing; some of its images '
+                          'are needed to see what is exported')
+    try:
+        dataset = DATASETS.build(loader.dataset)
+        count = min(_IMAGES, len(dataset))
+        return torch.stack([dataset[i]['inputs'] for i in range(count)])
+    except MISTAKES as error:
+        raise ConfigError('test_dataloader.dataset: gives no images of one '
+                          f'size ({reason_of(error)})') from None

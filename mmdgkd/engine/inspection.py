@@ -1,13 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Looking at the networks, files and data of a chain before any training."""
 import copy
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import ContextManager, Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from mmrazor.models.algorithms import BaseAlgorithm
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,7 +16,7 @@ from mmdgkd.models.utils import (check_weights, network_cfg, network_of,
                                  network_weights, read_checkpoint)
 from .chain import Chain, Network
 from .load_check import check_init_cfg, refuse_load_from
-from .pruning import check_schedule, pruned_network
+from .pruning import check_schedule, pruned_networks
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -44,33 +44,28 @@ class NetworkFacts:
     views: Optional[int] = None
 
 
-def build_network(network: Network,
-                  scope: str,
-                  pruned: Optional[Dict[str, nn.Module]] = None) -> nn.Module:
+def build_network(network: Network, scope: str) -> nn.Module:
     """Build a network on the meta device, where it costs no memory.
 
     Args:
         network (Network): The network.
         scope (str): The default scope of the config.
-        pruned (dict, optional): If it is pruned, what will be left of it is
-            put in here by its name. Defaults to None.
 
     Raises:
         ConfigError: If its config builds no model.
     """
+    # MMPretrain's backbones compute with real numbers as they are built, so
+    # they cannot be built on the meta device in the first place.
+    return _build(network, scope).to('meta').eval()
+
+
+def _build(network: Network, scope: str) -> nn.Module:
     try:
         with DefaultScope.overwrite_default_scope(scope):
-            model = MODELS.build(copy.deepcopy(dict(network.model)))
+            return MODELS.build(copy.deepcopy(dict(network.model)))
     except MISTAKES as error:
         raise ConfigError(f'chain.networks.{network.name}.model: cannot be '
                           f'built ({reason_of(error)})') from None
-    if pruned is not None:
-        left = pruned_network(network, model)
-        if left is not None:
-            pruned[network.name] = left.to('meta')
-    # MMPretrain's backbones compute with real numbers as they are built, so
-    # they cannot be built on the meta device in the first place.
-    return model.to('meta').eval()
 
 
 def network_facts(model: nn.Module, name: str,
@@ -119,27 +114,24 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     """
     refuse_load_from(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
-    pruned: Dict[str, nn.Module] = {}
-    models = {
-        network.name: build_network(network, scope, pruned)
-        for network in chain.networks
-    }
+    models, pruned = {}, {}
     for network in chain.networks:
+        name, weights = network.name, None
+        model = _build(network, scope)
         if network.ckpt_path:
-            key = f'chain.networks.{network.name}.ckpt_path'
+            key = f'chain.networks.{name}.ckpt_path'
             weights = network_weights(
                 read_checkpoint(network.ckpt_path, key), network.ckpt_path,
-                key, models[network.name])
-            check_weights(models[network.name], weights, network.ckpt_path,
-                          key)
+                key, model)
+            check_weights(model, weights, network.ckpt_path, key)
         else:
-            check_init_cfg(network, models[network.name])
-        if network.init_from:
-            # Nobody has trained that one yet, but its shapes are known.
-            check_weights(
-                network_of(models[network.name]),
-                network_of(models[network.init_from]).state_dict(),
-                network.init_from, f'chain.networks.{network.name}.init_from')
+            check_init_cfg(network, model)
+        pruned[name] = [
+            left.to('meta')
+            for left in pruned_networks(network, model, weights)
+        ]
+        models[name] = model.to('meta').eval()
+        _check_init_from(network, models)
     stages = {
         name: stage_config(cfg, chain, name, {}, '')
         for name in chain.names
@@ -148,23 +140,29 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     data: Dict[str, DataFacts] = {}
     facts = {}
     said: Dict[Tuple[str, str], List] = {}
-    with DefaultScope.overwrite_default_scope(scope), _masks_on_meta():
+    # Where one is pruned, what is left of it takes its place.
+    shapes = {name: (pruned[name] or [models[name]])[-1] for name in models}
+    with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
-            algorithm = None
+            algorithms = []
             if not chain[name].ckpt_path:
-                check_schedule(chain[name], models[name],
-                               stages[name].get('train_cfg'))
-                algorithm = check_stage(name, stages[name], chain, models)
+                # As its training begins, and as it ends.
+                algorithms = [
+                    check_stage(name, stages[name], chain,
+                                dict(shapes, **{name: network}))
+                    for network in pruned[name] or [models[name]]
+                ]
             seen = check_data(stages[name], data)
             facts[name] = replace(
-                network_facts(
-                    pruned.get(name, models[name]), name, seen.shape),
+                network_facts(shapes[name], name, seen.shape),
                 samples=seen.samples,
                 views=seen.views)
             _check_classes(chain[name], facts[name].classes, seen.classes)
-            if chain.logit_store is not None and chain.guides[name]:
-                check_remembering(stages[name], algorithm, seen.shape)
-            if algorithm is not None:
+            for algorithm in algorithms:
+                check_schedule(chain[name], models[name], stages[name],
+                               seen.samples)
+                if chain.logit_store is not None and chain.guides[name]:
+                    check_remembering(stages[name], algorithm, seen.shape)
                 check_losses(name, stages[name], algorithm, seen, said)
     for name, guides in chain.guides.items():
         for guide in guides:
@@ -176,15 +174,20 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     return facts
 
 
-def _masks_on_meta() -> ContextManager:
-    """Let what is pruned run on the meta device, with all its channels.
-
-    MMRazor looks up in each forward which elements of a mask are set.
-    """
-    from torch.fx.experimental import _config
-    if hasattr(_config, 'meta_nonzero_assume_all_nonzero'):
-        return _config.patch(meta_nonzero_assume_all_nonzero=True)
-    return nullcontext()
+def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
+    """It begins with the weights of a network of its own shapes."""
+    source = network.init_from
+    if source is None:
+        return
+    key = f'chain.networks.{network.name}.init_from'
+    if isinstance(models[source], BaseAlgorithm):
+        raise ConfigError(
+            f'{key}: "{source}" is pruned itself, and what is left of it is '
+            'no part of its weights; begin from a network that is not')
+    # Nobody has trained that one yet, but its shapes are known.
+    check_weights(
+        network_of(models[network.name]), models[source].state_dict(), source,
+        key)
 
 
 def _check_classes(network: Network, classes: Optional[int],
@@ -193,7 +196,10 @@ def _check_classes(network: Network, classes: Optional[int],
     if not classes or not in_data or classes == in_data:
         return
     key = here = f'chain.networks.{network.name}.model'
-    head = network.model.get('head')
+    model = network.model
+    while isinstance(model.get('architecture'), Mapping):
+        model, key = model['architecture'], f'{key}.architecture'
+    head = model.get('head')
     if isinstance(head, Mapping) and 'num_classes' in head:
         key += '.head.num_classes'
     raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'

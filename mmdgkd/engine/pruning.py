@@ -1,8 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are pruned in their stage, looked at before it."""
-import copy
-from typing import Any, Mapping, Optional
+import math
+from typing import Any, Dict, Mapping, Optional, Tuple
 
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmrazor.models.algorithms import ItePruneAlgorithm
 from torch import nn
 
@@ -11,25 +14,56 @@ from mmdgkd.models.utils import static_network
 from .chain import Network
 
 
-def pruned_network(network: Network, model: nn.Module) -> Optional[nn.Module]:
-    """What will be left of a network, if it is pruned.
+def pruned_networks(
+    network: Network,
+    model: nn.Module,
+    weights: Optional[Dict[str,
+                           torch.Tensor]] = None) -> Tuple[nn.Module, ...]:
+    """What is left of a network, if it is pruned, as plain networks.
 
     Args:
         network (Network): The network.
-        model (nn.Module): Its model, with weights.
+        model (nn.Module): Its model. Its masks are changed.
+        weights (dict, optional): Of its file, if it is given.
+            Defaults to None.
 
     Returns:
-        nn.Module, optional: With some channels of the right number; None if
-        it is not pruned, or by an algorithm that finds the number itself.
+        tuple[nn.Module]: After the first and after the last pruning, with as
+        many channels as there will be; one if it is given, or pruned at once;
+        none if it is not pruned, or by another algorithm.
 
     Raises:
-        ConfigError: If it is to be pruned to no ratio, or in units that it
-            has not. MMRazor would prune nothing, and not say so.
+        ConfigError: If it is to be pruned to no ratio, in units that it has
+            not, or never. MMRazor would prune nothing, and not say so.
     """
     if not isinstance(model, ItePruneAlgorithm):
-        return None
-    here = f'chain.networks.{network.name}.model.target_pruning_ratio'
+        return ()
+    if weights is not None:
+        model.load_state_dict(weights)
+        return (static_network(model).requires_grad_(True), )
+    here = f'chain.networks.{network.name}.model'
+    for key in ('prune_times', 'step_freq'):
+        value = getattr(model, key)
+        if type(value) is not int or value < 1:
+            raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
+                              'number, 1 or more')
     units = model.mutator.choice_template
+    target = _target(model, units, f'{here}.target_pruning_ratio')
+    # In place: a copy of MMRazor's masks may be derived from the original's.
+    found = []
+    for times in sorted({1, model.prune_times}):
+        share = times / model.prune_times if model.linear_schedule else 1
+        choices = {
+            name: type(whole)(whole + (target[name] - whole) * share)
+            for name, whole in units.items() if name in target
+        }
+        model.mutator.set_choices(choices)
+        found.append(static_network(model).requires_grad_(True))
+    return tuple(found)
+
+
+def _target(model: ItePruneAlgorithm, units: Mapping, here: str) -> Dict:
+    """What is to be left, checked, each in the type of its unit."""
     target = model.target_pruning_ratio
     names = ', '.join(map(repr, units))
     if not isinstance(target, Mapping) or not target:
@@ -39,43 +73,52 @@ def pruned_network(network: Network, model: nn.Module) -> Optional[nn.Module]:
         if name not in units:
             raise ConfigError(f'{here}: {name!r} is no unit of channels that '
                               f'can be pruned; there are {names}')
-        most = 1 if isinstance(units[name], float) else units[name]
-        kind = 'a ratio' if most == 1 else 'a number of channels'
-        if isinstance(
-                value,
-                bool) or not isinstance(value,
-                                        (int, float)) or not 0 < value <= most:
+        whole = units[name]
+        kind = 'a ratio' if isinstance(whole, float) else (
+            'a whole number of channels (a ratio needs default_args='
+            "dict(choice_mode='ratio') in channel_unit_cfg)")
+        fits = type(value) is int or type(value) is type(whole)
+        if not fits or not 0 < value <= whole:
             raise ConfigError(f'{here}: {name!r}: {value!r} should be {kind}, '
-                              f'above 0 and at most {most}')
-    model = copy.deepcopy(model)
-    model.mutator.set_choices(dict(units, **target))
-    return static_network(model)
+                              f'above 0 and at most {whole:g}')
+    # An integer ratio would be taken for a number of channels.
+    target = {name: type(units[name])(value) for name, value in target.items()}
+    model.target_pruning_ratio = target
+    return target
 
 
-def check_schedule(network: Network, model: nn.Module,
-                   train_cfg: Optional[Mapping[str, Any]]) -> None:
+def check_schedule(network: Network, model: nn.Module, stage: Config,
+                   samples: Optional[int]) -> None:
     """See whether a training is long enough for all of its prunings.
 
     Args:
         network (Network): The network.
         model (nn.Module): Its model.
-        train_cfg (Mapping, optional): The loop of its stage.
+        stage (Config): The config of its stage.
+        samples (int, optional): Length of its training data.
 
     Raises:
-        ConfigError: If the last pruning would be after its end.
+        ConfigError: If the last pruning would be after its end, or if another
+            batch normalization would take the place of the prunable one.
     """
     if not isinstance(model, ItePruneAlgorithm):
         return
+    here = f'chain.networks.{network.name}.model'
+    if stage.get('sync_bn'):
+        raise ConfigError(f'sync_bn: {here}: would replace the batch '
+                          'normalization that is pruned; leave it out')
     last = (model.prune_times - 1) * model.step_freq
-    train_cfg = train_cfg or {}
+    train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
     # MMRazor counts by iterations where there is one epoch.
-    epochs = train_cfg.get('max_epochs', 1)
-    end, unit = (epochs,
-                 'epoch') if epochs != 1 else (train_cfg.get('max_iters'),
-                                               'iteration')
+    epochs, unit = train_cfg.get('max_epochs', 1), 'epoch'
+    end = epochs
+    if epochs == 1:
+        unit, end = 'iteration', train_cfg.get('max_iters')
+        batch = (stage.get('train_dataloader') or {}).get('batch_size')
+        if end is None and samples and batch:
+            end = math.ceil(samples / batch / get_world_size())
     if end is not None and last >= end:
         raise ConfigError(
-            f'chain.networks.{network.name}.model.prune_times: the last of '
-            f'{model.prune_times} prunings, one in {model.step_freq} '
-            f'{unit}s, is after {unit} {last}, the training ends after '
-            f'{end}; should be before')
+            f'{here}.prune_times: the last of {model.prune_times} prunings, '
+            f'one each {model.step_freq} {unit}s, is after {unit} {last}, the '
+            f'training ends after {end}; should be before')

@@ -89,6 +89,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
             dict(
                 type='mmrazor.InitFromHook',
+                source=chain[name].init_from,
                 ckpt_path=files.get(chain[name].init_from))
         ]
     if chain.views is not None:

@@ -229,9 +229,11 @@ class WorkDir:
                 'to train that stage again')
         for guide, read in self.ledger[name].get('read', {}).items():
             if guide in fresh:
+                did = 'guided' if guide in self.chain.guides[
+                    name] else 'been the beginning of'
                 raise ConfigError(
                     f'{self.folder(guide)!r}: is gone, but "{guide}" has '
-                    f'guided "{name}"; put it back, {rest}')
+                    f'{did} "{name}"; put it back, {rest}')
             path = self.file_of(guide)
             if path is None:
                 continue  # it is written again from its checkpoint
@@ -239,8 +241,8 @@ class WorkDir:
             if now['sha256'] != read['sha256'] or (
                     now['sha256'] is None and now['file'] != read['file']):
                 raise ConfigError(
-                    f'{path!r}: has changed since it guided the stage '
-                    f'"{name}"; put it back, {rest}')
+                    f'{path!r}: has changed since the stage "{name}" was '
+                    f'trained with it; put it back, {rest}')
 
     def _is_whole(self, name: str) -> bool:
         entry, path = self.ledger[name], self.own_file(name)

@@ -17,7 +17,8 @@ _IDENTITY: Dict[str, Tuple[type, ...]] = dict(
     loss_weight=(int, float, type(None)),
     tau=(int, float, type(None)),
     seed=(int, ),
-    held_out=(int, ))
+    held_out=(int, ),
+    options=(str, ))
 _FIGURES: Dict[str, Tuple[type, ...]] = dict(
     epochs=(int, ), best=(int, float), last=(int, float))
 
@@ -26,6 +27,7 @@ def row_of(entry: Dict,
            method: str,
            seed: int,
            held_out: int,
+           options: str = '',
            loss_weight: Optional[float] = None,
            tau: Optional[float] = None) -> Dict[str, Any]:
     """The row of one run.
@@ -35,6 +37,8 @@ def row_of(entry: Dict,
         method (str): As in :class:`~mmdgkd.results.Record`.
         seed (int): Of the training.
         held_out (int): So many of the first training images measure it.
+        options (str): What it has otherwise than the setting.
+            Defaults to ''.
         loss_weight (float, optional): The weight of its KD. Defaults to None:
             it has no guide.
         tau (float, optional): The temperature. Defaults to None.
@@ -46,6 +50,7 @@ def row_of(entry: Dict,
         tau=tau,
         seed=seed,
         held_out=held_out,
+        options=options,
         epochs=metric['history'][-1][0],
         best=round(metric['best'], 4),
         last=round(metric['last'], 4))
@@ -108,34 +113,30 @@ def search_table(rows: Sequence[Dict[str, Any]]) -> str:
         return NO_RUNS
     cells: Dict[Tuple, List[float]] = defaultdict(list)
     for row in rows:
-        # Runs of other lengths or other images are never averaged.
-        cells[row['held_out'], row['epochs'], row['loss_weight'] or 0,
-              row['tau'] or 0, row['method']].append(row['last'])
+        # Runs of other lengths, images or options are never averaged.
+        cells[row['held_out'], row['epochs'], row['options'],
+              row['loss_weight'] or 0, row['tau'] or 0,
+              row['method']].append(row['last'])
     methods = [
         method for method in METHODS
-        if method.variant is None and any(key[-1] == method.method and key[2]
+        if method.variant is None and any(key[-1] == method.method
                                           for key in cells)
     ]
     lines = []
     for key in sorted({key[:-1] for key in cells}):
-        held_out, epochs, weight, tau = key
-        if weight:
-            found = [_cell(cells[(*key, one.method)]) for one in methods]
-        else:
-            found = [_cell(cells[(*key, 'alone')])] * len(methods)
+        held_out, epochs, options, weight, tau = key
         lines.append([
-            f'{weight:g}', f'{tau:g}' if tau else '-', *found,
-            str(epochs), f'{held_out:,}'
+            f'{weight:g}' if weight else '-', f'{tau:g}' if tau else '-',
+            *(_cell(cells.get((*key, one.method), ())) for one in methods),
+            str(epochs), f'{held_out:,}', options or '-'
         ])
     heads = ['λ', 'tau', *(method.label for method in methods)]
-    seeds = ', '.join(
-        str(seed) for seed in sorted({row['seed']
-                                      for row in rows}))
-    note = (
-        'Top-1 accuracy after the last epoch on held-out training images '
-        f'(seeds of the student: {seeds}). λ: weight of the KD, the labels '
-        'have the rest of 1; with 0 it is the student alone.')
-    return f'{table([*heads, "epochs", "held out"], lines)}\n\n{note}'
+    note = ('Top-1 accuracy after the last epoch on held-out training images, '
+            'which the student has not seen; its guides have, but are not '
+            'asked about them. λ: weight of the KD, the labels have the rest '
+            'of 1. ±: sample standard deviation over the seeds.')
+    heads += ['epochs', 'held out', 'options']
+    return f'{table(heads, lines)}\n\n{note}'
 
 
 def _cell(values: Sequence[float]) -> str:

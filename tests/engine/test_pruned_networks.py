@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks of a chain that an algorithm of MMRazor prunes in their stage."""
 import os
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, MODELS, DefaultScope
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
@@ -90,7 +91,6 @@ def test_it_begins_from_another_is_pruned_and_exported(pruned_cfg, tmp_path):
     images = torch.randint(0, 17, (5, 3, 8, 8), dtype=torch.uint8)
     found = run_exported(path, images, tmp_path)
     # As the network that was tested gives them, all masks and all.
-    from mmengine.registry import MODELS, DefaultScope
     alone = Config.fromfile(f'{cfg.work_dir}/resnet8_pruned/resnet8_pruned.py')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(alone.model)
@@ -173,7 +173,12 @@ def test_it_guides_others(pruned_cfg):
         UNIT: 1.5
     }, 'should be a ratio, above 0 and at most 1'),
     ('model.prune_times', 3, 'model.prune_times: the last of 3 prunings, one '
-     'in 1 epochs, is after epoch 2, the training ends after 2'),
+     'each 1 epochs, is after epoch 2, the training ends after 2'),
+    ('model.prune_times', 0, 'model.prune_times: 0 should be a whole number'),
+    ('model.step_freq', 0, 'model.step_freq: 0 should be a whole number'),
+    ('model.mutator_cfg.channel_unit_cfg.default_args', {},
+     'target_pruning_ratio: .* 0.5 should be a whole number of channels '
+     "(a ratio needs default_args=dict(choice_mode='ratio')"),
 ])
 def test_mistakes_are_told_before_any_training(pruned_cfg, key, value,
                                                message):
@@ -184,8 +189,127 @@ def test_mistakes_are_told_before_any_training(pruned_cfg, key, value,
         place = place[name]
     # Config merges what it has.
     dict.__setitem__(place, last, value)
-    with pytest.raises(ConfigError, match=message) as error:
+    with pytest.raises(ConfigError) as error:
         ChainRunner(cfg).train()
+    assert re.search(
+        re.escape(message).replace(r'\.\*', '.*'), str(error.value))
     assert str(error.value).startswith('chain.networks.resnet8_pruned.')
     assert '\n' not in str(error.value)
     assert not os.path.exists(cfg.work_dir)
+
+
+def test_one_epoch_is_counted_in_iterations(pruned_cfg):
+    """As MMRazor does: here two, of 64 images in batches of 32."""
+    assert ChainRunner(pruned_cfg(1, prune_times=2)).facts
+    with pytest.raises(ConfigError, match='after iteration 2, .* after 2;'):
+        ChainRunner(pruned_cfg(1, prune_times=3)).facts
+
+
+def test_a_loss_that_fits_only_before_or_only_after_is_told(pruned_cfg):
+    """A feature loss sees the channels that are left."""
+
+    def make(prune_times, channels):
+        cfg = pruned_cfg(3, prune_times=prune_times)
+        cfg.chain.logit_store = None
+        cfg.model.distiller = dict(
+            type='mmrazor.MultiTeacherDistiller',
+            edges=dict(
+                default=dict(
+                    student_recorders=dict(
+                        maps=dict(
+                            type='mmrazor.ModuleOutputs',
+                            source='backbone.layer3')),
+                    teacher_recorders=dict(
+                        maps=dict(
+                            type='mmrazor.ModuleOutputs',
+                            source='backbone.layer3')),
+                    distill_losses=dict(loss_maps=dict(type='mmrazor.L2Loss')),
+                    loss_forward_mappings=dict(
+                        loss_maps=dict(
+                            s_feature=dict(
+                                recorder='maps',
+                                from_student=True,
+                                connector='wider'),
+                            t_feature=dict(
+                                recorder='maps', from_student=False))),
+                    connectors=dict(
+                        wider=dict(
+                            type='mmrazor.ConvModuleConnector',
+                            in_channel=channels,
+                            out_channel=64)))))
+        cfg.chain.guidance = dict(resnet8_pruned=['resnet14', 'resnet8'])
+        return ChainRunner(cfg)
+
+    assert make(1, 32).facts
+    with pytest.raises(ConfigError, match='loss_maps_resnet14.s_feature'):
+        make(1, 64).facts
+    # After the first of two prunings there are 48.
+    with pytest.raises(ConfigError, match='loss_maps_resnet14.s_feature'):
+        make(2, 32).facts
+
+
+def test_derived_masks(pruned_cfg):
+    """The head of a plain CNN sees what the last convolution has left."""
+    cfg = pruned_cfg(1)
+    plain = dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='PlainCNN', depth=2, variant='cifar100', input_size=8),
+        head=dict(
+            type='LinearClsHead',
+            num_classes=10,
+            in_channels=128,
+            init_cfg=None))
+    pruned = cfg.chain.networks.pop('resnet8_pruned')
+    pruned.init_from = None
+    pruned.model.architecture = plain
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        whole = MODELS.build(plain)
+        model = MODELS.build(dict(pruned.model, target_pruning_ratio={}))
+    units = model.mutator.choice_template
+    assert units
+    pruned.model.target_pruning_ratio = dict.fromkeys(units, 0.5)
+    cfg.chain.networks = dict(plain2=pruned)
+    runner = ChainRunner(cfg)
+    ledger = runner.train()
+    assert ledger['plain2']['params'] < sum(param.numel()
+                                            for param in whole.parameters())
+    (facts, ) = export_chain(cfg, runner.chain).values()
+    assert facts.params == ledger['plain2']['params']
+
+
+def test_what_was_pruned_is_not_taken_for_what_was_not(pruned_cfg, tmp_path):
+    cfg = pruned_cfg(1)
+    ChainRunner(cfg).train()
+    path = f'{cfg.work_dir}/resnet8_pruned/resnet8_pruned.pth'
+    other = pruned_cfg(1, work_dir='other')
+    other.chain.networks.resnet8.ckpt_path = path
+    with pytest.raises(ConfigError, match='of a network that was pruned'):
+        ChainRunner(other).train()
+    # As what it is, it says how large it is, whatever the config says.
+    other = pruned_cfg(1, work_dir='other')
+    other.chain.networks.resnet8_pruned.update(init_from=None, ckpt_path=path)
+    other.chain.networks.resnet8_pruned.model.target_pruning_ratio[UNIT] = .25
+    assert ChainRunner(other).facts['resnet8_pruned'].params == 19954
+
+    other = pruned_cfg(1, work_dir='other')
+    networks = other.chain.networks
+    networks.again = dict(
+        init_from='resnet8_pruned', model=networks.resnet8_pruned.model)
+    with pytest.raises(
+            ConfigError, match='again.init_from: "resnet8_pruned" is pruned'):
+        ChainRunner(other).train()
+
+
+def test_mistakes_of_an_export(pruned_cfg, trained):
+    cfg, runner = trained
+    missing = pruned_cfg()
+    with pytest.raises(ConfigError, match='holds no trained network yet'):
+        export_chain(missing, ChainRunner(missing).chain)
+    cfg = cfg.copy()
+    cfg.test_dataloader = dict(cfg.test_dataloader, dataset=dict(type='No'))
+    with pytest.raises(ConfigError, match='test_dataloader.dataset: gives'):
+        export_chain(cfg, runner.chain, 'resnet8')
+    cfg.test_dataloader = None
+    with pytest.raises(ConfigError, match='test_dataloader: is missing'):
+        export_chain(cfg, runner.chain, 'resnet8')

@@ -221,7 +221,7 @@ def test_a_changed_guide_of_a_half_trained_stage_is_refused(copied):
     copied.chain.networks.resnet20.ckpt_path = given
     assert ChainRunner(copied).work.todo(True, None) == ['resnet8']
     change_a_weight(given)
-    with pytest.raises(ConfigError, match='has changed since it guided'):
+    with pytest.raises(ConfigError, match='has changed since the stage'):
         ChainRunner(copied).work.todo(True, None)
 
 

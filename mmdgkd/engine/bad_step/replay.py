@@ -16,7 +16,7 @@ from mmpretrain.structures import DataSample
 from mmdgkd.datasets.randomness import seed_all, step_seed
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import read_checkpoint
-from mmdgkd.models.utils import network_of
+from mmdgkd.models.utils import hold_pruning, network_of
 from mmdgkd.structures import BatchViews, SampleList, ViewSource
 from ..distributed import fit_to_device
 from ..logit_store import LogitStore
@@ -56,6 +56,7 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         _prepare(model, cfg, folder)
         model.load_state_dict(facts['state_dict'])
+        hold_pruning(model)
         device = get_device()
         model.to(device).train()
         hub = MessageHub.get_instance(f'replay {osp.abspath(dump)}')

@@ -17,13 +17,15 @@ class InitFromHook(Hook):
     weights to fit.
 
     Args:
-        ckpt_path (str): The file of the trained network.
+        source (str): The name of that network.
+        ckpt_path (str): The file of its weights.
     """
 
     # Before whatever looks at the weights.
     priority = 'VERY_HIGH'
 
-    def __init__(self, ckpt_path: str) -> None:
+    def __init__(self, source: str, ckpt_path: str) -> None:
+        self.source = source
         self.ckpt_path = ckpt_path
 
     def before_train(self, runner: Any) -> None:

@@ -3,7 +3,7 @@
 import copy
 from typing import Any, Mapping
 
-from mmrazor.models.algorithms import BaseAlgorithm
+from mmrazor.models.algorithms import BaseAlgorithm, ItePruneAlgorithm
 from mmrazor.models.mutators import ChannelMutator
 from mmrazor.structures import export_fix_subnet
 from torch import nn
@@ -29,6 +29,24 @@ def network_cfg(model: Mapping[str, Any]) -> Mapping[str, Any]:
     while isinstance(model.get('architecture'), Mapping):
         model = model['architecture']
     return model
+
+
+def hold_pruning(model: nn.Module) -> None:
+    """Have an algorithm prune nothing more: its masks stay as they are.
+
+    Args:
+        model (nn.Module): It, or an algorithm around it.
+    """
+    for module in model.modules():
+        if isinstance(module, ItePruneAlgorithm):
+            module.prune_config_manager = _NoPruning()
+
+
+class _NoPruning:
+    """In place of MMRazor's schedule."""
+
+    def is_prune_time(self, iteration: int) -> bool:
+        return False
 
 
 def static_network(model: nn.Module) -> nn.Module:

@@ -32,7 +32,8 @@ def network_weights(
         dict[str, torch.Tensor]: The state dict of the network.
 
     Raises:
-        ConfigError: If it is none of these.
+        ConfigError: If it is none of these, or of a pruned network, which
+            its weights without their masks are not.
     """
     state = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state, dict) or not state or not all(
@@ -46,6 +47,12 @@ def network_weights(
     if model is not None:
         surplus -= _depth(model.state_dict())
     prefix = _PREFIX * max(surplus, 0)
+    for name, data in state.items():
+        if not name.startswith(prefix) and name.endswith(
+                '.mask') and not data.all():
+            raise ConfigError(
+                f'{key}: {path!r} is of a network that was pruned; the one '
+                'that is to have its weights is not')
     return {
         key.removeprefix(prefix): data
         for key, data in state.items() if key.startswith(prefix)
