@@ -6,7 +6,7 @@ import os.path as osp
 from typing import Any, Dict, List
 
 from _experiments import LOSS_WEIGHT, Run
-from _reproduction import Reproduction
+from _reproduction import PLACES, Reproduction
 
 # Images of the training set.
 TRAIN_IMAGES = dict(cifar10=50000, cifar100=50000)
@@ -63,6 +63,11 @@ class Search(Reproduction):
         for tau in args.taus:
             if tau <= 0:
                 raise ConfigError(f'--taus: {tau:g}; should be above 0')
+        for option in args.cfg_options:
+            key = option.split('=')[0]
+            if 'dataset' in key and key.endswith(('indices', 'split')):
+                raise ConfigError(f'--cfg-options: {key} would change which '
+                                  'images are held out; use --held-out')
 
     def _variant(self, run: Run, weight: float, tau: float) -> Run:
         """A run with this KD; the labels have the rest of the weight."""
@@ -92,6 +97,15 @@ class Search(Reproduction):
             options[f'{loader}.dataset.indices'] = held_out
         return {**super().options_of(run), **options}
 
+    def _options(self) -> str:
+        """What all runs have otherwise than the setting."""
+        options = [] if self.args.amp else ['--no-amp']
+        options += [
+            option for option in self.args.cfg_options
+            if not option.split('=')[0].endswith(PLACES)
+        ]
+        return ' '.join(options)
+
     def run_all(self) -> None:
         """Train what is left, note each run at once, and print the table."""
         from mmdgkd import ConfigError
@@ -115,6 +129,6 @@ class Search(Reproduction):
             add_row(
                 self.file,
                 row_of(entry, run.method, run.seed, self.args.held_out,
-                       **loss))
+                       self._options(), **loss))
         rows: List[Dict] = read_rows(self.file)
         print(search_table(rows))

@@ -25,29 +25,31 @@ def test_rows_are_kept_and_the_same_run_has_one(path):
     assert read_rows(path) == [first, second]
     assert second['best'] == 42 and second['epochs'] == 20
 
-    anew = row_of(entry(43., epochs=30), 'kd', 0, 5000, .5, 2.)
+    anew = row_of(entry(43., epochs=30), 'kd', 0, 5000, '', .5, 2.)
     add_row(path, anew)
     assert read_rows(path) == [first, anew]
-    add_row(path, row_of(entry(43.), 'kd', 1, 5000, .5, 2.))
-    assert len(read_rows(path)) == 3
+    add_row(path, row_of(entry(43.), 'kd', 1, 5000, '', .5, 2.))
+    add_row(path, row_of(entry(43.), 'kd', 1, 5000, 'lr=1', .5, 2.))
+    assert len(read_rows(path)) == 4
 
 
 def test_table(path):
     rows = [row_of(entry(40.), 'alone', 0, 5000)]
     for seed, last in enumerate((41., 43.)):
-        rows.append(row_of(entry(last), 'dgkd', seed, 5000, .5, 4.))
-    rows.append(row_of(entry(44.), 'kd', 0, 5000, .1, 4.))
+        rows.append(row_of(entry(last), 'dgkd', seed, 5000, '', .5, 4.))
+    rows.append(row_of(entry(44.), 'kd', 0, 5000, '', .1, 4.))
     # Another length is a row of its own.
-    rows.append(row_of(entry(50., epochs=30), 'kd', 0, 5000, .1, 4.))
+    rows.append(row_of(entry(50., epochs=30), 'kd', 0, 5000, '', .1, 4.))
     lines = search_table(rows).splitlines()
-    assert lines[0] == '| λ | tau | KD | DGKD | epochs | held out |'
+    assert lines[0] == (
+        '| λ | tau | alone | KD | DGKD | epochs | held out | options |')
     assert lines[2:6] == [
-        '| 0 | - | 40.00 | 40.00 | 20 | 5,000 |',
-        '| 0.1 | 4 | 44.00 | - | 20 | 5,000 |',
-        '| 0.5 | 4 | - | 42.00 ± 1.41 | 20 | 5,000 |',
-        '| 0.1 | 4 | 50.00 | - | 30 | 5,000 |'
+        '| - | - | 40.00 | - | - | 20 | 5,000 | - |',
+        '| 0.1 | 4 | - | 44.00 | - | 20 | 5,000 | - |',
+        '| 0.5 | 4 | - | - | 42.00 ± 1.41 | 20 | 5,000 | - |',
+        '| 0.1 | 4 | - | 50.00 | - | 30 | 5,000 | - |'
     ]
-    assert 'seeds of the student: 0, 1' in lines[-1]
+    assert 'its guides have' in lines[-1]
     assert search_table([]) == 'No runs yet.'
 
 

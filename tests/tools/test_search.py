@@ -28,6 +28,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
     (('2', '--taus', '4'), '--lambdas: 2; should be above 0 and at most 1'),
     (('--taus', '4', '--held-out', '50000'),
      '--held-out: 50000; should be between 1 and 49999 of 50000 images'),
+    (('--taus', '4', '--cfg-options', 'train_dataloader.dataset.indices=9'),
+     '--cfg-options: train_dataloader.dataset.indices would change which'),
     (('--taus', '4'),
      'plain10.pth; python tools/reproduce.py own-crop_flip trains it'),
 ])
