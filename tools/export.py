@@ -9,7 +9,7 @@ mmdgkd nor MMRazor:
 
     logits = torch.export.load('resnet8.pt2').module()(images)
 
-with images of shape (N, C, H, W) as the data has them, 0 to 255.
+with images of shape (N, C, H, W) as the data set gives them, not normalized.
 """
 import argparse
 import os.path as osp

@@ -28,6 +28,6 @@ chain = dict(
                     'backbone.layer3.0.conv1_(0, 64)_64': 0.5,
                     'backbone.layer3.0.conv2_(0, 64)_64': 0.5
                 },
-                # In equal parts, one after each epoch.
+                # In equal parts, the first at once, then one an epoch.
                 step_freq=1,
                 prune_times=5))))
