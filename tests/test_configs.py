@@ -40,7 +40,7 @@ def on_digits(cfg, size):
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 35
+    assert len(NAMES) == 37
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -63,6 +63,7 @@ def test_all_that_the_issue_names_are_there():
     for chain in ('resnet110_to_resnet8_cifar100',
                   'resnet20_to_resnet8_digits'):
         assert f'pruning/l1_{chain}.py' in NAMES
+        assert f'quantization/qat8_{chain}.py' in NAMES
 
 
 # The chains of one method are those of the others, with other guides.
@@ -91,7 +92,8 @@ def test_it_trains_an_iteration_per_stage(name, tmp_path):
     guides = [len(ledger[network]['guides']) for network in names]
     if name.startswith('feed/pfeed'):
         assert guides == [0, 0, 0, 3]
-    elif name.startswith(('dgkd', 'feed/dgkd', 'pruning')) or 'dense' in name:
+    elif name.startswith(
+        ('dgkd', 'feed/dgkd', 'pruning', 'quantization')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -112,7 +114,8 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(('dgkd', 'feed', 'pruning')) or 'dense' in name:
+    if name.startswith(
+        ('dgkd', 'feed', 'pruning', 'quantization')) or 'dense' in name:
         assert '# Objective: ' in text or 'Objective: as in' in text
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]

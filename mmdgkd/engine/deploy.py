@@ -76,7 +76,8 @@ class Program(nn.Module):
         images = images.float()
         if self.flip and images.shape[1] == 3:
             images = images.flip(1)
-        return self.network((images - self.mean) / self.std, mode='tensor')
+        # By place: a traced graph may have other names for them.
+        return self.network((images - self.mean) / self.std, None, 'tensor')
 
 
 def write_program(model: nn.Module, images: torch.Tensor,

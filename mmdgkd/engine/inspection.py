@@ -17,6 +17,7 @@ from mmdgkd.models.utils import (check_weights, network_cfg, network_of,
 from .chain import Chain, Network
 from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
+from .quantization import check_recorders, float_network
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -131,6 +132,9 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             for left in pruned_networks(network, model, weights)
         ]
         models[name] = model.to('meta').eval()
+        plain = float_network(models[name])
+        if plain is not None:
+            pruned[name] = [plain]
         _check_init_from(network, models)
     stages = {
         name: stage_config(cfg, chain, name, {}, '')
@@ -159,6 +163,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 views=seen.views)
             _check_classes(chain[name], facts[name].classes, seen.classes)
             for algorithm in algorithms:
+                check_recorders(name, models[name], algorithm)
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
                 if chain.logit_store is not None and chain.guides[name]:
@@ -182,8 +187,9 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     key = f'chain.networks.{network.name}.init_from'
     if isinstance(models[source], BaseAlgorithm):
         raise ConfigError(
-            f'{key}: "{source}" is pruned itself, and what is left of it is '
-            'no part of its weights; begin from a network that is not')
+            f'{key}: "{source}" is pruned or quantized itself, and what that '
+            'has made of it is no part of its weights; begin from a network '
+            'that is not')
     # Nobody has trained that one yet, but its shapes are known.
     check_weights(
         network_of(models[network.name]), models[source].state_dict(), source,

@@ -92,6 +92,10 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 source=chain[name].init_from,
                 ckpt_path=files.get(chain[name].init_from))
         ]
+    if _is_quantized(model):
+        hooks = list(stage.get('custom_hooks') or ())
+        if not any(type_of(hook) == 'QATHook' for hook in hooks):
+            stage.custom_hooks = hooks + [dict(type='mmrazor.QATHook')]
     if chain.views is not None:
         _say_views(stage, chain.views, seed_of(cfg))
     _make_resumable(stage)
@@ -273,6 +277,14 @@ def _with_preprocessor(network: Network, stage: Config) -> Dict:
     if preprocessor is not None:
         network_cfg(model).setdefault('data_preprocessor', preprocessor)
     return model
+
+
+def _is_quantized(model: Any) -> bool:
+    while isinstance(model, Mapping):
+        if type_of(model) == 'MMArchitectureQuant':
+            return True
+        model = model.get('architecture')
+    return False
 
 
 def _import_mmdgkd(cfg: Config) -> None:

@@ -76,6 +76,11 @@ class StepGuard:
         if self._is_open or not self._buffers:
             return
         with torch.no_grad():
+            for saved, buffer in zip(self._saved_buffers, self._buffers):
+                if saved.shape != buffer.shape:
+                    # The range of a quantizer has its size from the first
+                    # batch that it sees.
+                    saved.resize_(buffer.shape)
             torch._foreach_copy_(self._saved_buffers, self._buffers)
         self._is_open = True
 
@@ -97,7 +102,11 @@ class StepGuard:
         verdict, self._verdict = self._verdict, None
         self._row = (self._row + verdict) * verdict
         self._is_open = False
-        self._choose(verdict, zip(self._buffers, self._saved_buffers))
+        self._choose(
+            verdict,
+            [(buffer, saved)
+             for buffer, saved in zip(self._buffers, self._saved_buffers)
+             if buffer.shape == saved.shape])
         forwards = self._forwards or [
             dict(iteration=self._now[0], epoch=self._now[1])
         ]

@@ -10,6 +10,7 @@ from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
 from .live_progress_hook import LiveProgressHook
 from .logit_store_hook import LogitStoreHook
+from .qat_hook import QATHook
 from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
 
@@ -17,5 +18,5 @@ __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
     'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'InitFromHook',
     'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook', 'LogitStoreHook',
-    'StepSeedHook', 'StopHook', 'progress_of'
+    'QATHook', 'StepSeedHook', 'StopHook', 'progress_of'
 ]

@@ -13,7 +13,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from ..distillers import build_distiller
 from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
-                     load_weights, network_of, teacher_facts)
+                     load_weights, running_network, teacher_facts)
 
 
 @MODELS.register_module()
@@ -91,10 +91,11 @@ class DGKD(BaseAlgorithm):
                 self.set_module_inplace_false(teacher,
                                               f'self.teachers["{name}"]')
         # What they record is named as in the networks, whatever trains those.
-        self.distiller = build_distiller(distiller, network_of(self.student), {
-            name: network_of(teacher)
-            for name, teacher in self.teachers.items()
-        })
+        self.distiller = build_distiller(
+            distiller, running_network(self.student, 'loss'), {
+                name: running_network(teacher, 'tensor')
+                for name, teacher in self.teachers.items()
+            })
         self._clock = StepClock()
 
     @property

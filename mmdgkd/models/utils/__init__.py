@@ -2,7 +2,8 @@
 from .config_types import type_of
 from .fast_network import compile_network
 from .frozen_teachers import FrozenTeachers
-from .networks import hold_pruning, network_cfg, network_of, static_network
+from .networks import (hold_pruning, network_cfg, network_of, running_network,
+                       static_network)
 from .step_clock import StepClock
 from .teacher_memory import TeacherMemory, teacher_facts
 from .teacher_options import TeacherOptions
@@ -13,5 +14,6 @@ __all__ = [
     'FrozenTeachers', 'StepClock', 'TeacherMemory', 'TeacherOptions',
     'check_weights', 'compile_network', 'hold_pruning', 'load_weights',
     'network_cfg', 'network_of', 'network_weights', 'read_checkpoint',
-    'static_network', 'teacher_facts', 'type_of', 'weights_sha256'
+    'running_network', 'static_network', 'teacher_facts', 'type_of',
+    'weights_sha256'
 ]

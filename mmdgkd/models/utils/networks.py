@@ -3,10 +3,13 @@
 import copy
 from typing import Any, Mapping
 
-from mmrazor.models.algorithms import BaseAlgorithm, ItePruneAlgorithm
+from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
+                                       MMArchitectureQuant)
 from mmrazor.models.mutators import ChannelMutator
 from mmrazor.structures import export_fix_subnet
 from torch import nn
+
+from .fixed_graph import fixed_graph
 
 
 def network_of(model: nn.Module) -> nn.Module:
@@ -16,6 +19,22 @@ def network_of(model: nn.Module) -> nn.Module:
         model (nn.Module): A network, or an algorithm, perhaps of algorithms.
     """
     while isinstance(model, BaseAlgorithm):
+        model = model.architecture
+    return model
+
+
+def running_network(model: nn.Module, mode: str) -> nn.Module:
+    """The modules that run in a mode, so that they can be recorded.
+
+    Of a quantized network that is a graph of its own for each mode.
+
+    Args:
+        model (nn.Module): A network, or an algorithm around it.
+        mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+    """
+    while isinstance(model, BaseAlgorithm):
+        if isinstance(model, MMArchitectureQuant) and mode in model.qmodels:
+            return model.qmodels[mode]
         model = model.architecture
     return model
 
@@ -59,6 +78,8 @@ def static_network(model: nn.Module) -> nn.Module:
         nn.Module: A copy in eval mode, without MMRazor's dynamic modules.
     """
     while isinstance(model, BaseAlgorithm):
+        if isinstance(model, MMArchitectureQuant):
+            return fixed_graph(model)
         mutator = getattr(model, 'mutator', None)
         if isinstance(mutator, ChannelMutator):
             model = export_fix_subnet(

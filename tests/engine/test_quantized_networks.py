@@ -1,0 +1,187 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of a chain that MMRazor quantizes in their stage."""
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, MODELS, DefaultScope
+from torch.ao.nn.intrinsic.qat import ConvBn2d
+
+from mmdgkd import ConfigError
+from mmdgkd.engine import ChainRunner
+from mmdgkd.engine.deploy import export_chain
+
+NAME = 'resnet8_int8'
+
+
+@pytest.fixture
+def quantized_cfg(tiny_cfg, root):
+    """A function that gives the chain with a ResNet-8 of 8 bits."""
+
+    def make(epochs=1, **kwargs):
+        cfg = tiny_cfg(
+            epochs,
+            root / 'configs/quantization/qat8_resnet20_to_resnet8_digits.py',
+            **kwargs)
+        cfg.chain.networks.resnet20 = None
+        return cfg
+
+    return make
+
+
+def built(cfg, name=NAME):
+    """The trained network as its file and config make it."""
+    alone = Config.fromfile(f'{cfg.work_dir}/{name}/{name}.py')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(alone.model)
+    model.load_state_dict(weights(cfg, name))
+    return model.eval()
+
+
+def weights(cfg, name=NAME):
+    return torch.load(
+        f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
+
+
+def test_it_is_trained_tested_and_exported(quantized_cfg):
+    cfg = quantized_cfg(2)
+    runner = ChainRunner(cfg)
+    ledger = runner.train()
+    entry = ledger[NAME]
+    assert entry['guides'] == ['resnet14', 'resnet8']
+    assert entry['params'] == ledger['resnet8']['params']
+    tested = runner.test(NAME)[NAME]
+    assert tested['accuracy/top1'] == pytest.approx(entry['metric']['last'])
+
+    # The graph that predicts has learned what the one in training has.
+    model = built(cfg)
+    loss, predict = (
+        dict(model.qmodels[mode].named_buffers())
+        for mode in ('loss', 'predict'))
+    ranges = [name for name in predict if name.endswith(('scale', 'var'))]
+    assert len(ranges) > 20
+    assert all(torch.equal(loss[name], predict[name]) for name in ranges)
+    scales = [loss[name] for name in ranges if name.endswith('scale')]
+    assert not any((scale == 1).all() for scale in scales)
+
+    facts = export_chain(cfg, runner.chain, NAME)
+    ((path, found), ) = facts.items()
+    assert found.macs == entry['macs']
+    program = torch.export.load(path)
+    modules, convs = dict(model.qmodels['tensor'].named_modules()), 0
+    for name, data in program.state_dict.items():
+        if data.dim() != 4:
+            continue
+        # A convolution with its ReLU is a pair of modules.
+        name = name.removeprefix('network.').removesuffix('.weight')
+        while not hasattr(modules.get(name), 'weight_fake_quant'):
+            name = name.rpartition('.')[0]
+        steps = modules[name].weight_fake_quant.scale
+        levels = data / steps.reshape(-1, 1, 1, 1)
+        assert (levels - levels.round()).abs().max() < 1e-3
+        assert 100 < levels.abs().max() < 127.5
+        convs += 1
+    assert convs == 9
+    images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
+    with torch.no_grad():
+        inputs = model.data_preprocessor(dict(inputs=list(images)))['inputs']
+        torch.testing.assert_close(program.module()(images),
+                                   model(inputs, mode='tensor'))
+
+
+@HOOKS.register_module(force=True)
+class KillQuantized(Hook):
+    """A kill in a step of the quantized network."""
+
+    def __init__(self, iteration, once):
+        self.iteration, self.once = iteration, once
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if (runner.iter == self.iteration and not os.path.exists(self.once)
+                and runner.experiment_name.startswith(NAME)):
+            open(self.once, 'w').close()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('learned', [False, True])
+def test_resumed_it_ends_with_the_same_bits(quantized_cfg, learned):
+    """Also where the steps of the levels are learned."""
+    whole = quantized_cfg(3, work_dir='whole')
+    torn = quantized_cfg(3, work_dir='torn')
+    for cfg in (whole, torn):
+        cfg.randomness = dict(seed=0)
+        # A checkpoint in the middle of an epoch.
+        cfg.default_hooks.checkpoint = dict(
+            type='CheckpointHook', by_epoch=False, interval=3)
+        if learned:
+            quantizer = cfg.chain.networks[NAME].model.quantizer
+            quantizer.global_qconfig.update(
+                w_observer=dict(type='mmrazor.LSQPerChannelObserver'),
+                a_observer=dict(type='mmrazor.LSQObserver'),
+                w_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'),
+                a_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'))
+    ChainRunner(whole).train()
+    torn.custom_hooks.append(
+        dict(type='KillQuantized', iteration=4, once=f'{torn.work_dir}.once'))
+    with pytest.raises(KeyboardInterrupt):
+        ChainRunner(torn).train()
+    torn.resume = True
+    ChainRunner(torn).train()
+    one, other = weights(whole), weights(torn)
+    assert all(torch.equal(data, other[name]) for name, data in one.items())
+    if learned:
+        model = built(whole)
+        steps = dict(model.qmodels['predict'].named_parameters())
+        for name, data in model.qmodels['loss'].named_parameters():
+            if name.endswith('scale'):
+                assert torch.equal(data, steps[name]) and (data != 1).all()
+
+
+def test_batch_normalization_can_be_frozen(quantized_cfg):
+    cfg = quantized_cfg(2)
+    cfg.chain.networks[NAME].stage.custom_hooks = list(
+        cfg.custom_hooks) + [dict(type='mmrazor.QATHook', freeze_bn_begin=1)]
+    ChainRunner(cfg).train()
+    graph = built(cfg).qmodels['loss']
+    before = weights(cfg, 'resnet8')
+    conv = graph.backbone.conv1
+    assert isinstance(conv, ConvBn2d)
+    assert torch.equal(conv.bn.running_mean,
+                       before['backbone.bn1.running_mean'])
+
+
+def test_it_guides_others(quantized_cfg):
+    cfg = quantized_cfg()
+    cfg.chain.networks.last = dict(model=cfg.chain.networks.resnet8.model)
+    # Its graph has no batch normalization of its own to fold.
+    cfg.chain.networks.last.stage = dict(
+        model=dict(teacher_options=dict(fold_bn=False)))
+    ledger = ChainRunner(cfg).train()
+    assert ledger['last']['guides'] == ['resnet14', 'resnet8', NAME]
+    files = os.listdir(f'{cfg.work_dir}/logits')
+    assert any(name.startswith(f'{NAME}-') for name in files)
+
+
+def test_mistakes(quantized_cfg):
+    cfg = quantized_cfg()
+    cfg.chain.networks.again = dict(
+        init_from=NAME, model=cfg.chain.networks.resnet8.model)
+    with pytest.raises(
+            ConfigError,
+            match='again.init_from: "resnet8_int8" is '
+            'pruned or quantized itself'):
+        ChainRunner(cfg).train()
+
+    cfg = quantized_cfg()
+    cfg.chain.logit_store = None
+    recorder = dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')
+    cfg.chain.networks[NAME].stage.model = dict(
+        distiller=dict(student_recorders=dict(maps=recorder)))
+    with pytest.raises(
+            ConfigError,
+            match='student_recorders.maps.source: for the stage '
+            '"resnet8_int8": "backbone.layer3" is not called in the graph'):
+        ChainRunner(cfg).train()
+    assert not os.path.exists(cfg.work_dir)
