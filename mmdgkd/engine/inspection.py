@@ -17,7 +17,7 @@ from mmdgkd.models.utils import (check_weights, network_cfg, network_of,
 from .chain import Chain, Network
 from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
-from .quantization import check_recorders, float_network
+from .quantization import check_quantized, float_network
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -163,7 +163,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 views=seen.views)
             _check_classes(chain[name], facts[name].classes, seen.classes)
             for algorithm in algorithms:
-                check_recorders(name, models[name], algorithm)
+                check_quantized(name, stages[name], algorithm, models)
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
                 if chain.logit_store is not None and chain.guides[name]:

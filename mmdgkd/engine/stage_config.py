@@ -96,6 +96,10 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         hooks = list(stage.get('custom_hooks') or ())
         if not any(type_of(hook) == 'QATHook' for hook in hooks):
             stage.custom_hooks = hooks + [dict(type='mmrazor.QATHook')]
+        optimizer = stage.get('optim_wrapper') or {}
+        if optimizer.get('paramwise_cfg'):
+            # Its graphs share the weights.
+            optimizer['paramwise_cfg'].setdefault('bypass_duplicate', True)
     if chain.views is not None:
         _say_views(stage, chain.views, seed_of(cfg))
     _make_resumable(stage)

@@ -12,6 +12,7 @@ from torch.ao.nn.intrinsic.qat import ConvBn2d
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
 from mmdgkd.engine.deploy import export_chain
+from mmdgkd.engine.hooks import QATHook
 
 NAME = 'resnet8_int8'
 
@@ -155,9 +156,6 @@ def test_batch_normalization_can_be_frozen(quantized_cfg):
 def test_it_guides_others(quantized_cfg):
     cfg = quantized_cfg()
     cfg.chain.networks.last = dict(model=cfg.chain.networks.resnet8.model)
-    # Its graph has no batch normalization of its own to fold.
-    cfg.chain.networks.last.stage = dict(
-        model=dict(teacher_options=dict(fold_bn=False)))
     ledger = ChainRunner(cfg).train()
     assert ledger['last']['guides'] == ['resnet14', 'resnet8', NAME]
     files = os.listdir(f'{cfg.work_dir}/logits')
@@ -181,7 +179,73 @@ def test_mistakes(quantized_cfg):
         distiller=dict(student_recorders=dict(maps=recorder)))
     with pytest.raises(
             ConfigError,
-            match='student_recorders.maps.source: for the stage '
-            '"resnet8_int8": "backbone.layer3" is not called in the graph'):
+            match='student_recorders.maps.source: "backbone.layer3" is not '
+            'called in the graph of the quantized network "resnet8_int8"'):
         ChainRunner(cfg).train()
     assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(custom_hooks=[dict(type='EMAHook')]), 'custom_hooks: EMAHook: '
+     'chain.networks.resnet8_int8 gets the sizes'),
+    (dict(custom_hooks=[dict(type='mmrazor.FastNetworkHook', compile=True)]),
+     'custom_hooks: FastNetworkHook.compile: '),
+    (dict(
+        train_cfg=dict(
+            _delete_=True, type='mmrazor.QATEpochBasedLoop', max_epochs=1)),
+     'train_cfg.type: chain.networks.resnet8_int8 needs no loop of its own'),
+])
+def test_what_does_not_go_with_it(quantized_cfg, change, message):
+    cfg = quantized_cfg()
+    cfg.chain.networks[NAME].stage.update(change)
+    with pytest.raises(ConfigError, match=message):
+        ChainRunner(cfg).train()
+    assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('value', [0, -2, '3', True])
+def test_an_epoch_that_is_none(value):
+    with pytest.raises(
+            ConfigError,
+            match='QATHook.freeze_bn_begin: .* should '
+            'be -1, or an epoch, 1 or more'):
+        QATHook(freeze_bn_begin=value)
+
+
+def test_by_iterations_and_with_weights_of_their_own(quantized_cfg):
+    """The file is written in the middle of an epoch, and is ready to use."""
+    cfg = quantized_cfg()
+    cfg.train_cfg = dict(by_epoch=False, max_iters=3, val_interval=3)
+    cfg.train_dataloader.sampler.type = 'InfiniteSampler'
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=3)
+    cfg.log_processor = dict(by_epoch=False)
+    cfg.param_scheduler = None
+    cfg.chain.networks[NAME].stage.optim_wrapper.paramwise_cfg = dict(
+        norm_decay_mult=0.)
+    runner = ChainRunner(cfg)
+    last = runner.train()[NAME]['metric']['last']
+    state = weights(cfg)
+    flags = [
+        data for name, data in state.items()
+        if name.endswith('observer_enabled')
+    ]
+    assert flags and not any(flag.any() for flag in flags)
+    tested = runner.test(NAME)[NAME]
+    assert tested['accuracy/top1'] == pytest.approx(last)
+    export_chain(cfg, runner.chain, NAME)
+
+
+def test_graphs_with_buffers_of_their_own_begin_with_the_statistics(
+        quantized_cfg):
+    """As on a GPU, where moving a model parts what was shared."""
+    cfg = quantized_cfg()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.chain.networks[NAME].model)
+    own = model.architecture.backbone.bn1
+    own.running_mean = own.running_mean + 7
+    bn = model.qmodels['loss'].backbone.conv1.bn
+    assert (bn.running_mean == 0).all()
+    hook, runner = QATHook(), type('Runner', (), dict(model=model, iter=0))
+    hook.before_train(runner)
+    assert (bn.running_mean == 7).all()

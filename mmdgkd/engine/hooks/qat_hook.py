@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from typing import Any, List
 
+import torch
 from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -13,11 +14,14 @@ from torch import nn
 from torch.ao.nn.intrinsic.qat import freeze_bn_stats
 from torch.ao.quantization import (disable_observer, enable_fake_quant,
                                    enable_observer)
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmdgkd.errors import ConfigError
 
 
 @HOOKS.register_module()
 class QATHook(Hook):
-    """Quantization-aware training in any loop, of a network with guides too.
+    """Quantization-aware training without a loop of its own, with guides too.
 
     What MMRazor's ``QATEpochBasedLoop`` and ``LSQEpochBasedLoop`` do around an
     epoch: observers and fake quantizers are switched for training and for
@@ -27,9 +31,14 @@ class QATHook(Hook):
 
     Args:
         disable_observer_begin (int): The epoch, counted from 1, from which
-            the ranges of the quantizers stay. Defaults to -1: none.
+            the ranges of the quantizers stay; of loops by epochs.
+            Defaults to -1: none.
         freeze_bn_begin (int): The epoch, counted from 1, from which the
-            statistics of batch normalization stay. Defaults to -1: none.
+            statistics of batch normalization stay; likewise.
+            Defaults to -1: none.
+
+    Raises:
+        ConfigError: If one of them is neither -1 nor 1 or more.
     """
 
     # Before checkpoints are written.
@@ -38,18 +47,23 @@ class QATHook(Hook):
     def __init__(self,
                  disable_observer_begin: int = -1,
                  freeze_bn_begin: int = -1) -> None:
+        for key, value in (('disable_observer_begin', disable_observer_begin),
+                           ('freeze_bn_begin', freeze_bn_begin)):
+            if type(value) is not int or value < -1 or value == 0:
+                raise ConfigError(f'custom_hooks.QATHook.{key}: {value!r} '
+                                  'should be -1, or an epoch, 1 or more')
         self.disable_observer_begin = disable_observer_begin
         self.freeze_bn_begin = freeze_bn_begin
         self._algorithms: List[MMArchitectureQuant] = []
 
     def before_train(self, runner: Any) -> None:
-        """Find what is quantized."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        """Find what is quantized, and give its graphs its statistics."""
         self._algorithms = [
-            module for module in model.modules()
+            module for module in _unwrapped(runner.model).modules()
             if isinstance(module, MMArchitectureQuant)
         ]
+        for algorithm in () if runner.iter else self._algorithms:
+            _share_statistics(algorithm)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Switch to training."""
@@ -84,8 +98,19 @@ class QATHook(Hook):
                 algorithm.apply(enable_param_learning)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Any) -> None:
-        """Nothing half-learned goes into a file."""
+        """Write it as it predicts: a file may be the last one.
+
+        Its state was taken before this, and a network that still observed
+        would change with what it is tested on. Training switches that on.
+        """
         self._sync()
+        state = checkpoint['state_dict']
+        now = _unwrapped(runner.model).state_dict() if self._algorithms else {}
+        for name in state:
+            if name.endswith('observer_enabled'):
+                state[name] = torch.zeros_like(state[name])
+            elif 'qmodels.' in name:
+                state[name] = now[name].detach().cpu().clone()
 
     def after_train_epoch(self, runner: Any) -> None:
         """Switch to predicting, as it is then saved."""
@@ -119,6 +144,29 @@ class QATHook(Hook):
             for mode, graph in algorithm.qmodels.items():
                 if mode != 'loss':
                     _copy(trained, graph)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+def _share_statistics(algorithm: MMArchitectureQuant) -> None:
+    """Begin with the batch statistics of the network, as with its weights.
+
+    On a GPU its graphs share the weights with it, but have other buffers.
+    """
+    found = {
+        id(module.weight): module
+        for module in algorithm.architecture.modules()
+        if isinstance(module, _BatchNorm)
+    }
+    for module in algorithm.qmodels.modules():
+        if isinstance(module, _BatchNorm) and id(module.weight) in found:
+            own = found[id(module.weight)]
+            for name in ('running_mean', 'running_var'):
+                buffer = getattr(module, name)
+                if buffer is not getattr(own, name):
+                    buffer.copy_(getattr(own, name))
 
 
 def _copy(trained: dict, graph: nn.Module) -> None:

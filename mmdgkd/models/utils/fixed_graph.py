@@ -23,15 +23,15 @@ class FixedFakeQuantize(nn.Module):
     def __init__(self, learned: Any) -> None:
         super().__init__()
         self.scale = float(learned.scale)
-        self.zero_point = int(learned.zero_point)
+        self.zero_point = round(float(learned.zero_point))
         self.quant_min = int(learned.quant_min)
         self.quant_max = int(learned.quant_max)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """The inputs on those levels."""
         # PyTorch's own function cannot be exported.
-        levels = inputs * (1 / self.scale) + self.zero_point
-        levels = levels.round().clamp(self.quant_min, self.quant_max)
+        levels = (inputs * (1 / self.scale)).round() + self.zero_point
+        levels = levels.clamp(self.quant_min, self.quant_max)
         return (levels - self.zero_point) * self.scale
 
 
