@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 
 import mmdgkd  # noqa: F401
@@ -18,6 +19,17 @@ ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / 'configs/dgkd/resnet20_to_resnet8_digits.py'
 NETWORKS = ['plain10', 'plain8', 'plain6', 'plain4', 'plain2']
 GUIDANCE = dict(alone='none', kd='direct', takd='sequential')
+
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    # The workers share the cores; threads that wait for a core that another
+    # worker has would more than halve the speed of both.
+    os.environ['OMP_NUM_THREADS'] = '1'
+    torch.set_num_threads(1)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """How many workers ``-n auto`` is: each wants 2 GB of memory."""
+    return min(4, len(os.sched_getaffinity(0)))
 
 
 def shrink(cfg, epochs=1, images=64, batch_size=32):
