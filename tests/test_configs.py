@@ -35,6 +35,10 @@ def on_digits(cfg, size):
             indices=8,
             metainfo=dict(classes=classes),
             pipeline=loader.dataset.pipeline)
+    for network in cfg.chain.networks.values():
+        if network is not None and 'prune_times' in network.model:
+            # One batch is one iteration, in which it is pruned at once.
+            network.model.prune_times = 1
     cfg.train_cfg.max_epochs = 1
     cfg.visualizer = None
 
