@@ -316,3 +316,36 @@ def _finish(command: List[str], seconds: float) -> int:
                 signal.signal(number, handler)
     # It was asked to stop before it could listen: nothing is lost.
     return STOPPED if code in (-signal.SIGTERM, -signal.SIGUSR1) else code
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what all tools take that make such runs.
+
+    Args:
+        parser (argparse.ArgumentParser): It is changed.
+    """
+    parser.add_argument(
+        '--epochs', type=int, help='of the student, if not the config\'s')
+    parser.add_argument(
+        '--work-dir',
+        default=osp.join('work_dirs', 'reproduce'),
+        help='where the runs are kept (default: work_dirs/reproduce)')
+    parser.add_argument('--data-root', help='where the data set is')
+    parser.add_argument(
+        '--results',
+        default=osp.join(CONFIGS, 'results'),
+        help='where the metrics go (default: configs/dgkd/results)')
+    parser.add_argument(
+        '--minutes', type=float, help='stop after so long, with exit code 75')
+    parser.add_argument(
+        '--no-amp',
+        dest='amp',
+        action='store_false',
+        help='no mixed precision')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        help='for every run, such as train_dataloader.batch_size=256')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the runs and exit')

@@ -3,13 +3,14 @@
 import argparse
 import dataclasses
 import os.path as osp
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from _experiments import LOSS_WEIGHT, Run
 from _reproduction import PLACES, Reproduction
 
 # Images of the training set.
 TRAIN_IMAGES = dict(cifar10=50000, cifar100=50000)
+TAU = LOSS_WEIGHT.replace('loss_weight', 'tau')
 TASK_LOSS_WEIGHT = 'chain.networks.{}.stage.model.task_loss_weight'
 
 
@@ -72,15 +73,15 @@ class Search(Reproduction):
     def _variant(self, run: Run, weight: float, tau: float) -> Run:
         """A run with this KD; the labels have the rest of the weight."""
         student = self.names[-1]
-        loss = LOSS_WEIGHT.format(student)
         variant = f'lambda_{weight:g}_tau_{tau:g}'
         return dataclasses.replace(
             run,
             name=f'{run.method}_{variant}_seed{run.seed}',
             variant=variant,
             options={
-                **run.options, loss: weight,
-                loss.replace('loss_weight', 'tau'): tau,
+                **run.options,
+                LOSS_WEIGHT.format(student): weight,
+                TAU.format(student): tau,
                 TASK_LOSS_WEIGHT.format(student): round(1 - weight, 10)
             })
 
@@ -118,17 +119,14 @@ class Search(Reproduction):
                     raise ConfigError(
                         f'--work-dir: there is no {path}; python '
                         f'tools/reproduce.py {self.setting.name} trains it')
+        student = self.names[-1]
         for run in self.runs:
-            entry = self.train(run)[self.names[-1]]
-            loss: Dict[str, Any] = {}
-            if run.given:
-                key = LOSS_WEIGHT.format(self.names[-1])
-                loss = dict(
-                    loss_weight=run.options[key],
-                    tau=run.options[key.replace('loss_weight', 'tau')])
+            entry = self.train(run)[student]
+            # Without a guide there is neither.
             add_row(
                 self.file,
                 row_of(entry, run.method, run.seed, self.args.held_out,
-                       self._options(), **loss))
-        rows: List[Dict] = read_rows(self.file)
-        print(search_table(rows))
+                       self._options(),
+                       run.options.get(LOSS_WEIGHT.format(student)),
+                       run.options.get(TAU.format(student))))
+        print(search_table(read_rows(self.file)))

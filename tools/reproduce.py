@@ -10,14 +10,11 @@ With --minutes it stops itself in time with exit code 75, and the same command
 goes on from there.
 """
 import argparse
-import os.path as osp
 import sys
 
 from _common import one_line_errors
 from _experiments import METHODS, SETTINGS
-from _reproduction import Reproduction
-
-ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+from _reproduction import Reproduction, add_run_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,8 +37,6 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='also fewer TAs and other survival probabilities')
     parser.add_argument(
-        '--epochs', type=int, help='of the student, if not the config\'s')
-    parser.add_argument(
         '--guide-epochs',
         type=int,
         help='of the teacher and the TAs, if not the config\'s')
@@ -51,33 +46,11 @@ def parse_args() -> argparse.Namespace:
         help='the setting whose teacher and TAs guide the students (default: '
         'this one); what differs is the student\'s recipe alone then')
     parser.add_argument(
-        '--work-dir',
-        default=osp.join('work_dirs', 'reproduce'),
-        help='where the runs are kept (default: work_dirs/reproduce)')
-    parser.add_argument('--data-root', help='where the data set is')
-    parser.add_argument(
-        '--results',
-        default=osp.join(ROOT, 'configs', 'dgkd', 'results'),
-        help='where the metrics go (default: configs/dgkd/results)')
-    parser.add_argument(
-        '--minutes', type=float, help='stop after so long, with exit code 75')
-    parser.add_argument(
         '--again',
         action='store_true',
         help='train the students a second time, from the stored logits, and '
         'compare them with the first to the digit')
-    parser.add_argument(
-        '--no-amp',
-        dest='amp',
-        action='store_false',
-        help='no mixed precision')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        help='for every run, such as train_dataloader.dataset.indices=256')
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the runs and exit')
+    add_run_arguments(parser)
     return parser.parse_args()
 
 

@@ -12,13 +12,11 @@ a table; the rows are added to a JSON file, one line a run, from which
 ``tools/tabulate_results.py`` makes that of the page.
 """
 import argparse
-import os.path as osp
 
 from _common import one_line_errors
 from _experiments import METHODS, SETTINGS
+from _reproduction import add_run_arguments
 from _search import Search
-
-ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,28 +49,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=5000,
         help='so many training images (default: 5000)')
-    parser.add_argument(
-        '--epochs', type=int, help='of the student, if not the config\'s')
-    parser.add_argument(
-        '--work-dir',
-        default=osp.join('work_dirs', 'reproduce'),
-        help='that of tools/reproduce.py (default: work_dirs/reproduce)')
-    parser.add_argument('--data-root', help='where the data set is')
-    parser.add_argument(
-        '--results',
-        default=osp.join(ROOT, 'configs', 'dgkd', 'results'),
-        help='where the metrics go (default: configs/dgkd/results)')
-    parser.add_argument(
-        '--minutes', type=float, help='stop after so long, with exit code 75')
-    parser.add_argument(
-        '--no-amp',
-        dest='amp',
-        action='store_false',
-        help='no mixed precision')
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='for every run')
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the runs and exit')
+    add_run_arguments(parser)
     return parser.parse_args()
 
 

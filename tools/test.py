@@ -25,13 +25,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Test what the config and the command line say."""
     args = parse_args()
-    from mmengine.model import is_model_wrapper
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
     from mmdgkd.engine import (Chain, ChainRunner, fit_to_device,
                                start_processes)
-    from mmdgkd.models.utils import load_weights, read_checkpoint
+    from mmdgkd.models.utils import load_weights, read_checkpoint, unwrapped
 
     cfg = load_config(args)
     if cfg.get('chain') is None:
@@ -43,7 +42,7 @@ def main() -> None:
         fit_to_device(cfg)
         runner = Runner.from_cfg(cfg)
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         # The files of a work dir hold a network, or an algorithm around one.
         while hasattr(model, 'distiller'):
             model = model.architecture

@@ -1,7 +1,10 @@
 # ResNet-8 of the chain with weights and activations of 8 bits, trained on
 # (quantization-aware), guided by ResNet-20, 14 and the float ResNet-8.
 # Objective: as in resnet20_to_resnet8_digits.py.
-_base_ = '../dgkd/resnet20_to_resnet8_digits.py'
+_base_ = [
+    '../dgkd/resnet20_to_resnet8_digits.py',
+    '../_base_/quantization/openvino_8bit.py',
+]
 chain = dict(
     networks=dict(
         resnet8_int8=dict(
@@ -10,26 +13,5 @@ chain = dict(
                 type='mmrazor.MMArchitectureQuant',
                 architecture={{_base_.chain.networks.resnet8.model}},
                 input_shapes=(1, 3, 8, 8),
-                quantizer=dict(
-                    type='mmrazor.OpenVINOQuantizer',
-                    global_qconfig=dict(
-                        w_observer=dict(
-                            type='mmrazor.PerChannelMinMaxObserver'),
-                        a_observer=dict(
-                            type='mmrazor.MovingAverageMinMaxObserver'),
-                        w_fake_quant=dict(type='mmrazor.FakeQuantize'),
-                        a_fake_quant=dict(type='mmrazor.FakeQuantize'),
-                        w_qscheme=dict(
-                            qdtype='qint8',
-                            bit=8,
-                            is_symmetry=True,
-                            is_symmetric_range=True),
-                        a_qscheme=dict(
-                            qdtype='quint8', bit=8, is_symmetry=False)),
-                    tracer=dict(
-                        type='mmrazor.CustomTracer',
-                        skipped_methods=[
-                            'mmpretrain.models.heads.ClsHead._get_loss',
-                            'mmpretrain.models.heads.ClsHead._get_predictions'
-                        ]))),
+                quantizer={{_base_.quantizer}}),
             stage=dict(optim_wrapper=dict(optimizer=dict(lr=0.01))))))

@@ -11,12 +11,12 @@ from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import whole_file
 from mmdgkd.models.utils import load_weights, static_network
 from .chain import Chain
+from .inspection import count_macs
 from .stage_check import MISTAKES, reason_of
 from .stage_config import network_config
 from .work_dir import WorkDir
@@ -98,7 +98,8 @@ def write_program(model: nn.Module, images: torch.Tensor,
     """
     model = copy.deepcopy(model).cpu().float().eval()
     preprocessor = model.data_preprocessor
-    program = Program(static_network(model), preprocessor).eval()
+    program = Program(static_network(model), preprocessor)
+    program.eval().requires_grad_(False)
     # As it is tested.
     inputs = preprocessor(dict(inputs=list(images)))['inputs']
     with torch.no_grad():
@@ -124,12 +125,9 @@ def write_program(model: nn.Module, images: torch.Tensor,
                           f'(by up to {float(error):.3g}); nothing is written')
     with whole_file(path, 'wb') as file:
         file.write(buffer.getvalue())
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        program(images[:1])
+    macs, _ = count_macs(program, images[:1])
     return ProgramFacts(
-        sum(param.numel() for param in program.parameters()),
-        counter.get_total_flops() // 2,
+        sum(param.numel() for param in program.parameters()), macs,
         buffer.getbuffer().nbytes, float(error))
 
 

@@ -2,7 +2,7 @@
 """Looking at the networks, files and data of a chain before any training."""
 import copy
 from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -17,7 +17,7 @@ from mmdgkd.models.utils import (check_weights, network_cfg, network_of,
 from .chain import Chain, Network
 from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
-from .quantization import check_quantized, float_network
+from .quantization import check_quantized, float_networks
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -85,16 +85,32 @@ def network_facts(model: nn.Module, name: str,
     if input_shape is None:
         return NetworkFacts(params)
     images = torch.empty(1, *input_shape, device='meta')
-    counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), counter:
-            logits = model(images, mode='tensor')
+        macs, logits = count_macs(model, images, mode='tensor')
     except MISTAKES as error:
         raise ConfigError(
             f'chain.networks.{name}.model: does not run on an image of shape '
             f'{tuple(input_shape)} ({reason_of(error)})') from None
     classes = logits.shape[1] if isinstance(logits, torch.Tensor) else None
-    return NetworkFacts(params, counter.get_total_flops() // 2, classes)
+    return NetworkFacts(params, macs, classes)
+
+
+def count_macs(model: nn.Module, *args: Any, **kwargs: Any) -> Tuple[int, Any]:
+    """Run a model without gradients and count what it computes.
+
+    Args:
+        model (nn.Module): The model.
+        *args (Any): What it is called with.
+        **kwargs (Any): Likewise.
+
+    Returns:
+        tuple[int, Any]: The multiply-accumulate operations of convolutions
+        and matrix products, and what the model gives.
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        outputs = model(*args, **kwargs)
+    return counter.get_total_flops() // 2, outputs
 
 
 def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
@@ -115,7 +131,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     """
     refuse_load_from(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
-    models, pruned = {}, {}
+    models, plain = {}, {}
     for network in chain.networks:
         name, weights = network.name, None
         model = _build(network, scope)
@@ -127,14 +143,12 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             check_weights(model, weights, network.ckpt_path, key)
         else:
             check_init_cfg(network, model)
-        pruned[name] = [
-            left.to('meta')
-            for left in pruned_networks(network, model, weights)
+        plain[name] = [
+            stand_in.to('meta').eval()
+            for stand_in in (pruned_networks(network, model, weights)
+                             or float_networks(model) or (model, ))
         ]
         models[name] = model.to('meta').eval()
-        plain = float_network(models[name])
-        if plain is not None:
-            pruned[name] = [plain]
         _check_init_from(network, models)
     stages = {
         name: stage_config(cfg, chain, name, {}, '')
@@ -145,7 +159,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     facts = {}
     said: Dict[Tuple[str, str], List] = {}
     # Where one is pruned, what is left of it takes its place.
-    shapes = {name: (pruned[name] or [models[name]])[-1] for name in models}
+    shapes = {name: stand_ins[-1] for name, stand_ins in plain.items()}
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
             algorithms = []
@@ -154,7 +168,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 algorithms = [
                     check_stage(name, stages[name], chain,
                                 dict(shapes, **{name: network}))
-                    for network in pruned[name] or [models[name]]
+                    for network in plain[name]
                 ]
             seen = check_data(stages[name], data)
             facts[name] = replace(
@@ -162,10 +176,11 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 samples=seen.samples,
                 views=seen.views)
             _check_classes(chain[name], facts[name].classes, seen.classes)
-            for algorithm in algorithms:
-                check_quantized(name, stages[name], algorithm, models)
+            if algorithms:
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
+            for algorithm in algorithms:
+                check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
                     check_remembering(stages[name], algorithm, seen.shape)
                 check_losses(name, stages[name], algorithm, seen, said)

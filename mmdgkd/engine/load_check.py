@@ -9,11 +9,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils import read_checkpoint
+from mmdgkd.models.utils import read_checkpoint, unwrapped
 from .chain import Chain, Network
 
 Shapes = Dict[str, Tuple[int, ...]]
@@ -85,7 +84,7 @@ def check_load_from(model: nn.Module, path: Optional[str]) -> None:
     if not path:
         return
     key = 'load_from'
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     state = _without_module(_read(path, key))
     wanted, found = _compare(model, state)
     if _fits(wanted, found):

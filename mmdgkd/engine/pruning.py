@@ -40,7 +40,7 @@ def pruned_networks(
         return ()
     if weights is not None:
         model.load_state_dict(weights)
-        return (static_network(model).requires_grad_(True), )
+        return (static_network(model), )
     here = f'chain.networks.{network.name}.model'
     for key in ('prune_times', 'step_freq'):
         value = getattr(model, key)
@@ -58,7 +58,7 @@ def pruned_networks(
             for name, whole in units.items() if name in target
         }
         model.mutator.set_choices(choices)
-        found.append(static_network(model).requires_grad_(True))
+        found.append(static_network(model))
     return tuple(found)
 
 

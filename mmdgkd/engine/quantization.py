@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are quantized in their stage, looked at before it."""
-from typing import Mapping, Optional
+from typing import Mapping, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -15,18 +15,18 @@ from mmdgkd.models import DGKD, MultiTeacherOutputsRecorder
 from mmdgkd.models.utils import network_of, running_network, type_of
 
 
-def float_network(model: nn.Module) -> Optional[nn.Module]:
+def float_networks(model: nn.Module) -> Tuple[nn.Module, ...]:
     """What a quantized network is without its quantizers.
 
     Args:
         model (nn.Module): A model of the chain.
 
     Returns:
-        nn.Module, optional: The network inside; None if it is not quantized.
+        tuple[nn.Module]: The network inside; none if it is not quantized.
     """
     if not isinstance(model, MMArchitectureQuant):
-        return None
-    return network_of(model)
+        return ()
+    return (network_of(model), )
 
 
 def check_quantized(name: str, stage: Config, algorithm: nn.Module,

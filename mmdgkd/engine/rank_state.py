@@ -9,9 +9,10 @@ from typing import Any, Dict, List
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from torch import nn
+
+from mmdgkd.models.utils import unwrapped
 
 
 def collect_rank_states(runner: Any) -> List[Dict]:
@@ -68,7 +69,7 @@ def _modules(runner: Any) -> List[nn.Module]:
     averages = [
         hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)
     ]
-    return [model.module if is_model_wrapper(model) else model, *averages]
+    return [unwrapped(model), *averages]
 
 
 def _waiting_gradients(runner: Any) -> Dict[str, torch.Tensor]:

@@ -7,13 +7,12 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmrazor.registry import RUNNERS
 
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio import no_room_in_words, whole_file
-from mmdgkd.models.utils import load_weights
+from mmdgkd.models.utils import load_weights, unwrapped
 from .chain import Chain
 from .checkpoints import latest_checkpoint
 from .distributed import fit_to_device, start_processes
@@ -190,9 +189,7 @@ class ChainRunner:
             fit_to_device(cfg)
             runner = Runner.from_cfg(cfg)
             model = runner.model
-            load_weights(
-                model.module if is_model_wrapper(model) else model, path,
-                'checkpoint')
+            load_weights(unwrapped(model), path, 'checkpoint')
             results[name] = runner.test()
             release(runner)
         rows = []

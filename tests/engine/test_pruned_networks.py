@@ -263,6 +263,8 @@ def test_derived_masks(pruned_cfg):
     pruned = cfg.chain.networks.pop('resnet8_pruned')
     pruned.init_from = None
     pruned.model.architecture = plain
+    # Its head takes images of one size only.
+    pruned.model.mutator_cfg.parse_cfg.demo_input = (1, 3, 8, 8)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         whole = MODELS.build(plain)
         model = MODELS.build(dict(pruned.model, target_pruning_ratio={}))

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Optional
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.fileio import put
-from mmengine.model import is_model_wrapper
 
+from mmdgkd.models.utils import unwrapped
 from mmdgkd.structures import views_of
 
 _SHOWN = 8
@@ -145,7 +145,7 @@ def dump_step(path: str, runner: Any, step: BadStep) -> None:
         step (BadStep): The step.
     """
     model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     views = views_of(step.samples())
     inputs = step.inputs()
     facts = dict(

@@ -40,6 +40,9 @@ class StepGuard:
             if buffer.device.type != 'meta'
         ]
         self._saved_buffers = [buffer.clone() for buffer in self._buffers]
+        # The range of a quantizer has its size from the first batch that it
+        # sees; where there is none, no step looks at sizes.
+        self._may_grow = any(not buffer.numel() for buffer in self._buffers)
         self._flags: List[torch.Tensor] = []
         self._forwards: List[Dict[str, Any]] = []
         self._now = (0, 0)
@@ -76,11 +79,10 @@ class StepGuard:
         if self._is_open or not self._buffers:
             return
         with torch.no_grad():
-            for saved, buffer in zip(self._saved_buffers, self._buffers):
-                if saved.shape != buffer.shape:
-                    # The range of a quantizer has its size from the first
-                    # batch that it sees.
-                    saved.resize_(buffer.shape)
+            if self._may_grow:
+                for saved, buffer in zip(self._saved_buffers, self._buffers):
+                    if saved.shape != buffer.shape:
+                        saved.resize_(buffer.shape)
             torch._foreach_copy_(self._saved_buffers, self._buffers)
         self._is_open = True
 
@@ -104,9 +106,9 @@ class StepGuard:
         self._is_open = False
         self._choose(
             verdict,
-            [(buffer, saved)
+            ((buffer, saved)
              for buffer, saved in zip(self._buffers, self._saved_buffers)
-             if buffer.shape == saved.shape])
+             if buffer.shape == saved.shape))
         forwards = self._forwards or [
             dict(iteration=self._now[0], epoch=self._now[1])
         ]

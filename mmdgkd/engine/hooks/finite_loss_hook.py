@@ -6,11 +6,11 @@ from typing import Any, Deque, Dict, List, Optional
 
 from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import TrainingError
+from mmdgkd.models.utils import unwrapped
 from ..bad_step import BadStep, StepGuard, bad_ranks, describe, dump_step
 
 # So many iterations later an accelerator has long computed the answer.
@@ -50,7 +50,7 @@ class FiniteLossHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Watch the model's losses and the optimizer's steps."""
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         wrapper = runner.optim_wrapper
         wrappers = wrapper.optim_wrappers.values() if isinstance(
             wrapper, OptimWrapperDict) else [wrapper]

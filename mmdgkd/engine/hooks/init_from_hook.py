@@ -2,10 +2,9 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils import load_weights, network_of
+from mmdgkd.models.utils import load_weights, network_of, unwrapped
 
 
 @HOOKS.register_module()
@@ -36,7 +35,6 @@ class InitFromHook(Hook):
         """
         if runner.iter:
             return
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
         load_weights(
-            network_of(model), self.ckpt_path, 'custom_hooks.InitFromHook')
+            network_of(unwrapped(runner.model)), self.ckpt_path,
+            'custom_hooks.InitFromHook')

@@ -2,10 +2,10 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils import unwrapped
 from ..logit_store import LogitStore
 
 
@@ -26,7 +26,7 @@ class LogitStoreHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Hand the store to the algorithm."""
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         if not hasattr(model, 'remember'):
             raise ConfigError(
                 'custom_hooks: LogitStoreHook is for an algorithm with '

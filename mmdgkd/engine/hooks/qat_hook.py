@@ -4,7 +4,6 @@ from typing import Any, List
 import torch
 from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmrazor.models.algorithms import MMArchitectureQuant
 from mmrazor.models.fake_quants import (LearnableFakeQuantize,
                                         enable_param_learning,
@@ -17,6 +16,7 @@ from torch.ao.quantization import (disable_observer, enable_fake_quant,
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils import unwrapped
 
 
 @HOOKS.register_module()
@@ -59,7 +59,7 @@ class QATHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Find what is quantized, and give its graphs its statistics."""
         self._algorithms = [
-            module for module in _unwrapped(runner.model).modules()
+            module for module in unwrapped(runner.model).modules()
             if isinstance(module, MMArchitectureQuant)
         ]
         for algorithm in () if runner.iter else self._algorithms:
@@ -103,14 +103,16 @@ class QATHook(Hook):
         Its state was taken before this, and a network that still observed
         would change with what it is tested on. Training switches that on.
         """
+        if not self._algorithms:
+            return
         self._sync()
         state = checkpoint['state_dict']
-        now = _unwrapped(runner.model).state_dict() if self._algorithms else {}
+        now = unwrapped(runner.model).state_dict()
         for name in state:
             if name.endswith('observer_enabled'):
                 state[name] = torch.zeros_like(state[name])
             elif 'qmodels.' in name:
-                state[name] = now[name].detach().cpu().clone()
+                state[name] = now[name].cpu()
 
     def after_train_epoch(self, runner: Any) -> None:
         """Switch to predicting, as it is then saved."""
@@ -144,10 +146,6 @@ class QATHook(Hook):
             for mode, graph in algorithm.qmodels.items():
                 if mode != 'loss':
                     _copy(trained, graph)
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _share_statistics(algorithm: MMArchitectureQuant) -> None:

@@ -3,7 +3,7 @@ from .config_types import type_of
 from .fast_network import compile_network
 from .frozen_teachers import FrozenTeachers
 from .networks import (hold_pruning, network_cfg, network_of, running_network,
-                       static_network)
+                       static_network, unwrapped)
 from .step_clock import StepClock
 from .teacher_memory import TeacherMemory, teacher_facts
 from .teacher_options import TeacherOptions
@@ -15,5 +15,5 @@ __all__ = [
     'check_weights', 'compile_network', 'hold_pruning', 'load_weights',
     'network_cfg', 'network_of', 'network_weights', 'read_checkpoint',
     'running_network', 'static_network', 'teacher_facts', 'type_of',
-    'weights_sha256'
+    'unwrapped', 'weights_sha256'
 ]

@@ -66,4 +66,4 @@ def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
             parent, _, child = name.rpartition('.')
             setattr(
                 graph.get_submodule(parent), child, FixedFakeQuantize(module))
-    return graph.eval().requires_grad_(False)
+    return graph.eval()

@@ -1,8 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The network inside of an algorithm: a student may be pruned or searched."""
+"""The network inside of an algorithm: a student may be pruned or quantized."""
 import copy
 from typing import Any, Mapping
 
+from mmengine.model import is_model_wrapper
 from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
                                        MMArchitectureQuant)
 from mmrazor.models.mutators import ChannelMutator
@@ -10,6 +11,15 @@ from mmrazor.structures import export_fix_subnet
 from torch import nn
 
 from .fixed_graph import fixed_graph
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """A model without what wraps it for several processes.
+
+    Args:
+        model (nn.Module): Such as ``runner.model``.
+    """
+    return model.module if is_model_wrapper(model) else model
 
 
 def network_of(model: nn.Module) -> nn.Module:
@@ -85,4 +95,4 @@ def static_network(model: nn.Module) -> nn.Module:
             model = export_fix_subnet(
                 model, export_subnet_mode='mutator', slice_weight=True)[1]
         model = model.architecture
-    return copy.deepcopy(model).eval().requires_grad_(False)
+    return copy.deepcopy(model).eval()
