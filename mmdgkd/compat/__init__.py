@@ -9,16 +9,17 @@ import warnings
 from typing import List, Optional, Tuple
 
 from . import (checkpoints, demo_inputs, inplace, mmcls_names, package_lookup,
-               pruning_resume, quantization, quantizers)
+               pruning_resume, quantization, quantizers, sampled_choices)
 from .repair import Repair
 from .requirements import check_requirements
 
 # The order matters: the first three must be in force before mmrazor.models is
 # imported, which ``mmcls_names`` does; the others look at the result.
-REPAIRS: Tuple[Repair, ...] = (package_lookup.REPAIR, checkpoints.REPAIR,
-                               quantization.REPAIR, mmcls_names.REPAIR,
-                               inplace.REPAIR, demo_inputs.REPAIR,
-                               pruning_resume.REPAIR, quantizers.REPAIR)
+REPAIRS: Tuple[Repair,
+               ...] = (package_lookup.REPAIR, checkpoints.REPAIR,
+                       quantization.REPAIR, mmcls_names.REPAIR, inplace.REPAIR,
+                       demo_inputs.REPAIR, pruning_resume.REPAIR,
+                       quantizers.REPAIR, sampled_choices.REPAIR)
 
 _report: List[Tuple[Repair, Optional[str]]] = []
 

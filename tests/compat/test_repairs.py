@@ -265,3 +265,11 @@ def test_a_classifier_of_mmpretrain_is_traced_for_pruning():
     # It is normalized, from between 0 and 1.
     assert -.5 <= data['inputs'].min() and data['inputs'].max() <= 0
     assert [int(sample.gt_label) for sample in data['data_samples']] == [0, 0]
+
+
+def test_a_sampled_choice_can_be_read_again():
+    from mmrazor.models.mutables import OneShotMutableOP
+    from mmrazor.structures import Candidates
+    choice = OneShotMutableOP(
+        torch.nn.ModuleDict(dict(one=torch.nn.Identity()))).sample_choice()
+    assert Candidates([dict(a=choice)]).subnets == [dict(a='one')]
