@@ -39,12 +39,25 @@ def on_digits(cfg, size):
         if network is not None and 'prune_times' in network.model:
             # One batch is one iteration, in which it is pruned at once.
             network.model.prune_times = 1
+        if network is not None and 'SubnetSPOS' in network.model.type:
+            # An iteration before the search, and one after it.
+            network.stage.train_cfg = dict(max_epochs=2)
+            network.stage.train_dataloader.dataset.indices = 8
+            search = network.stage.custom_hooks[-1]
+            search.dataloader.dataset = cfg.val_dataloader.dataset
+            search.update(
+                epoch=1,
+                max_epochs=1,
+                num_candidates=2,
+                top_k=1,
+                num_mutation=1,
+                num_crossover=1)
     cfg.train_cfg.max_epochs = 1
     cfg.visualizer = None
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 37
+    assert len(NAMES) == 39
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -67,6 +80,7 @@ def test_all_that_the_issue_names_are_there():
     for chain in ('resnet110_to_resnet8_cifar100',
                   'resnet20_to_resnet8_digits'):
         assert f'pruning/l1_{chain}.py' in NAMES
+        assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
 
 
@@ -96,8 +110,8 @@ def test_it_trains_an_iteration_per_stage(name, tmp_path):
     guides = [len(ledger[network]['guides']) for network in names]
     if name.startswith('feed/pfeed'):
         assert guides == [0, 0, 0, 3]
-    elif name.startswith(
-        ('dgkd', 'feed/dgkd', 'pruning', 'quantization')) or 'dense' in name:
+    elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
+                          'nas')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):

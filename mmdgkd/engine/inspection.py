@@ -12,12 +12,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils import (check_weights, network_cfg, network_of,
-                                 network_weights, read_checkpoint)
+from mmdgkd.models import SubnetSPOS
+from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
+                                 network_of, network_weights, read_checkpoint,
+                                 static_network, type_of)
 from .chain import Chain, Network
 from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
 from .quantization import check_quantized, float_networks
+from .searching import check_search, searched_networks
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -36,6 +39,7 @@ class NetworkFacts:
         samples (int, optional): Length of its training data.
         views (int, optional): How many views there are of a sample in its
             training; None: one an epoch.
+        shape (tuple[int], optional): Shape (C, H, W) of an image.
     """
 
     params: int
@@ -43,6 +47,7 @@ class NetworkFacts:
     classes: Optional[int] = None
     samples: Optional[int] = None
     views: Optional[int] = None
+    shape: Optional[Tuple[int, ...]] = None
 
 
 def build_network(network: Network, scope: str) -> nn.Module:
@@ -144,9 +149,9 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
         else:
             check_init_cfg(network, model)
         plain[name] = [
-            stand_in.to('meta').eval()
-            for stand_in in (pruned_networks(network, model, weights)
-                             or float_networks(model) or (model, ))
+            stand_in.to('meta').eval() for stand_in in (
+                pruned_networks(network, model, weights) or searched_networks(
+                    model, weights) or float_networks(model) or (model, ))
         ]
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
@@ -158,7 +163,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     data: Dict[str, DataFacts] = {}
     facts = {}
     said: Dict[Tuple[str, str], List] = {}
-    # Where one is pruned, what is left of it takes its place.
+    # Where one is pruned, what is left of it takes its place; of a supernet
+    # it is not known yet, the largest stands for it.
     shapes = {name: stand_ins[-1] for name, stand_ins in plain.items()}
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
@@ -174,11 +180,14 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             facts[name] = replace(
                 network_facts(shapes[name], name, seen.shape),
                 samples=seen.samples,
-                views=seen.views)
+                views=seen.views,
+                shape=seen.shape)
             _check_classes(chain[name], facts[name].classes, seen.classes)
             if algorithms:
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
+                check_search(chain[name], models[name], plain[name],
+                             stages[name])
             for algorithm in algorithms:
                 check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
@@ -194,6 +203,31 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     return facts
 
 
+def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
+                     scope: str) -> NetworkFacts:
+    """What is known of a network after its training.
+
+    Args:
+        network (Network): The network.
+        facts (NetworkFacts): What was known before it.
+        path (str): The file of its weights.
+        scope (str): The default scope of the config.
+
+    Returns:
+        NetworkFacts: Of the subnet, if it was searched; else the same.
+
+    Raises:
+        ConfigError: If the file is unreadable or does not fit.
+    """
+    if type_of(network.model) != SubnetSPOS.__name__:
+        return facts
+    model = _build(network, scope)
+    load_weights(model, path, f'chain.networks.{network.name}')
+    subnet = static_network(model).to('meta')
+    found = network_facts(subnet, network.name, facts.shape)
+    return replace(facts, params=found.params, macs=found.macs)
+
+
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     """It begins with the weights of a network of its own shapes."""
     source = network.init_from
@@ -202,9 +236,9 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     key = f'chain.networks.{network.name}.init_from'
     if isinstance(models[source], BaseAlgorithm):
         raise ConfigError(
-            f'{key}: "{source}" is pruned or quantized itself, and what that '
-            'has made of it is no part of its weights; begin from a network '
-            'that is not')
+            f'{key}: "{source}" is pruned, searched or quantized itself, and '
+            'what that has made of it is no part of its weights; begin from a '
+            'network that is not')
     # Nobody has trained that one yet, but its shapes are known.
     check_weights(
         network_of(models[network.name]), models[source].state_dict(), source,

@@ -58,8 +58,8 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
         if isinstance(models[guide], BaseAlgorithm) and options.get('compile'):
             raise ConfigError(
                 'model.teacher_options.compile: for the stage '
-                f'"{name}": cannot be on with the pruned or quantized guide '
-                f'"{guide}"; leave it out')
+                f'"{name}": cannot be on with the guide "{guide}", which is '
+                'pruned, searched or quantized; leave it out')
         if not isinstance(models[guide], MMArchitectureQuant):
             continue
         for key, recorder in distiller.teacher_recorders.recorders.items():

@@ -20,7 +20,8 @@ from .environment import environment
 from .export import export_network
 from .hooks import (ChainProgressHook, CurvesResumeHook, DataOnlyHook,
                     LedgerHook, StopHook, progress_of)
-from .inspection import NetworkFacts, build_network, inspect_chain
+from .inspection import (NetworkFacts, build_network, facts_of_trained,
+                         inspect_chain)
 from .ledger import Ledger, file_entry
 from .monitoring import live_hook, name_runs, watched, without_curves
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
@@ -79,6 +80,9 @@ class ChainRunner:
         """What is known of the networks, after checking all there is."""
         if not self._facts:
             self._facts = inspect_chain(self.cfg, self.chain)
+            for name in self.chain.names:
+                if self.work.ledger[name].get('state') == 'done':
+                    self._see_trained(name)
         return self._facts
 
     def plan(self, resume: bool = True) -> str:
@@ -288,6 +292,17 @@ class ChainRunner:
             name,
             state='done',
             wrote=file_entry(work.own_file(name), work.path))
+        self._see_trained(name)
+        facts = self._facts[name]
+        work.ledger.update(name, params=facts.params, macs=facts.macs)
+
+    def _see_trained(self, name: str) -> None:
+        path = self.work.file_of(name)
+        if path is not None:
+            scope = self.cfg.get('default_scope', 'mmpretrain')
+            self._facts[name] = facts_of_trained(self.chain[name],
+                                                 self._facts[name], path,
+                                                 scope)
 
     def _progress_hooks(self, name: str) -> List[Hook]:
         names = self.chain.names

@@ -61,7 +61,7 @@ def check_losses(name: str, stage: Config, algorithm: nn.Module,
             f'model: {here}: nothing would be trained: nothing in its losses '
             f'({", ".join(losses)}) with "loss" in the name and a weight above'
             ' 0 depends on a parameter')
-    key = _key_of_unused(stage)
+    key = key_of_unused(stage)
     if key is None:
         return
     used = _leaves(total)
@@ -139,12 +139,8 @@ def _try_losses(algorithm: nn.Module, seen: DataFacts,
             module.training = mode
         if isinstance(algorithm, DGKD):
             algorithm._teachers = teachers
-            # Networks are copied for later stages, recorders along with them,
-            # and what they hold is in a graph.
-            for recorders in (algorithm.distiller.student_recorders,
-                              algorithm.distiller.teacher_recorders):
-                for recorder in recorders.recorders.values():
-                    recorder.reset_data_buffer()
+            # Networks are copied for later stages, recorders along with them.
+            algorithm.distiller.forget()
 
 
 def _leaves(total: torch.Tensor) -> Set[torch.Tensor]:
@@ -161,10 +157,14 @@ def _leaves(total: torch.Tensor) -> Set[torch.Tensor]:
     return found
 
 
-def _key_of_unused(stage: Config) -> Optional[str]:
+def key_of_unused(stage: Config) -> Optional[str]:
     """The key that would let DDP go on without some gradients.
 
-    None with a single process, if it is on, or with another wrapper.
+    Args:
+        stage (Config): The config of a stage.
+
+    Returns:
+        str: None with a single process, if it is on, or with another wrapper.
     """
     if stage.get('launcher', 'none') == 'none':
         return None

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import DGKD
-from .backbones import PlainCNN, ResNet6n2
+from .algorithms import DGKD, SubnetSPOS
+from .backbones import PlainCNN, ResNet6n2, SearchableResNet6n2
 from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
@@ -11,7 +11,7 @@ from .recorders import MultiTeacherOutputsRecorder
 __all__ = [
     'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'FEEDLoss',
     'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
-    'ResNet6n2', 'ResizeConnector', 'StandardizeConnector',
-    'StochasticDropConnector', 'dense_kd_loss', 'feed_loss', 'keep_mask',
-    'standardize'
+    'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2',
+    'StandardizeConnector', 'StochasticDropConnector', 'SubnetSPOS',
+    'dense_kd_loss', 'feed_loss', 'keep_mask', 'standardize'
 ]

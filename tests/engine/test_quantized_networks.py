@@ -169,7 +169,7 @@ def test_mistakes(quantized_cfg):
     with pytest.raises(
             ConfigError,
             match='again.init_from: "resnet8_int8" is '
-            'pruned or quantized itself'):
+            'pruned, searched or quantized itself'):
         ChainRunner(cfg).train()
 
     cfg = quantized_cfg()

@@ -13,10 +13,11 @@ from .logit_store_hook import LogitStoreHook
 from .qat_hook import QATHook
 from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
+from .subnet_search_hook import SubnetSearchHook
 
 __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
     'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'InitFromHook',
     'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook', 'LogitStoreHook',
-    'QATHook', 'StepSeedHook', 'StopHook', 'progress_of'
+    'QATHook', 'StepSeedHook', 'StopHook', 'SubnetSearchHook', 'progress_of'
 ]

@@ -253,6 +253,15 @@ class MultiTeacherDistiller(OFDDistiller):
             record = self.connectors[connector](record)
         return record if connector_idx is None else record[connector_idx]
 
+    def forget(self) -> None:
+        """Let go of what the last step has recorded, which is in a graph.
+
+        Modules with a recorder can then be copied.
+        """
+        for recorders in (self.student_recorders, self.teacher_recorders):
+            for recorder in recorders.recorders.values():
+                recorder.reset_data_buffer()
+
     def _is_silent(self,
                    recorder: str,
                    from_student: bool,

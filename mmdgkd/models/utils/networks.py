@@ -4,7 +4,7 @@ import copy
 from typing import Any, Mapping
 
 from mmengine.model import is_model_wrapper
-from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
+from mmrazor.models.algorithms import (SPOS, BaseAlgorithm, ItePruneAlgorithm,
                                        MMArchitectureQuant)
 from mmrazor.models.mutators import ChannelMutator
 from mmrazor.structures import export_fix_subnet
@@ -79,7 +79,7 @@ class _NoPruning:
 
 
 def static_network(model: nn.Module) -> nn.Module:
-    """The network alone, with the channels that are left of it.
+    """The network alone, with the channels and blocks that are left of it.
 
     Args:
         model (nn.Module): A network, or an algorithm of MMRazor around it.
@@ -94,5 +94,7 @@ def static_network(model: nn.Module) -> nn.Module:
         if isinstance(mutator, ChannelMutator):
             model = export_fix_subnet(
                 model, export_subnet_mode='mutator', slice_weight=True)[1]
+        elif isinstance(model, SPOS):
+            model = export_fix_subnet(model, slice_weight=True)[1]
         model = model.architecture
     return copy.deepcopy(model).eval()

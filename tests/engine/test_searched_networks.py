@@ -1,0 +1,177 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of a chain that are searched in a supernet."""
+import os
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, MODELS, DefaultScope
+
+from mmdgkd import ConfigError
+from mmdgkd.engine import ChainRunner
+from mmdgkd.engine.deploy import export_chain
+
+NAME = 'resnet8_searched'
+
+
+@pytest.fixture
+def searched_cfg(tiny_cfg, root):
+    """A function that gives the chain whose last network is searched."""
+
+    def make(epochs=2, **kwargs):
+        cfg = tiny_cfg(epochs,
+                       root / 'configs/nas/spos_resnet20_to_resnet8_digits.py',
+                       **kwargs)
+        networks = cfg.chain.networks
+        networks.resnet20 = networks.resnet8 = None
+        networks[NAME].stage.train_dataloader.dataset.indices = 64
+        hook = search_of(cfg)
+        hook.update(
+            epoch=1,
+            max_epochs=2,
+            num_candidates=4,
+            top_k=2,
+            num_mutation=2,
+            num_crossover=2)
+        hook.dataloader.dataset.indices = -32
+        return cfg
+
+    return make
+
+
+def search_of(cfg):
+    (hook, ) = (
+        hook for hook in cfg.chain.networks[NAME].stage.custom_hooks
+        if hook.type == 'mmrazor.SubnetSearchHook')
+    return hook
+
+
+def weights(cfg, name=NAME):
+    return torch.load(
+        f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
+
+
+def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
+    cfg = searched_cfg()
+    runner = ChainRunner(cfg)
+    largest = runner.facts[NAME]
+    ledger = runner.train()
+    entry = ledger[NAME]
+    assert entry['guides'] == ['resnet14']
+    subnet = weights(cfg)['subnet']
+    assert min(subnet.tolist()) >= 0
+    # Before it was the largest that there may be, now it is what it is.
+    assert entry['params'] < largest.params
+    assert entry['macs'] / 1e6 < search_of(cfg).constraints_range.flops[1]
+    again = ChainRunner(cfg)
+    assert again.facts[NAME].params == entry['params']
+    tested = again.test(NAME)[NAME]['accuracy/top1']
+    assert tested == pytest.approx(entry['metric']['last'])
+
+    facts = export_chain(cfg, again.chain, NAME)
+    (path, ) = facts
+    assert facts[path].params == entry['params']
+    assert facts[path].macs == entry['macs']
+    images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
+    found = torch.export.load(path).module()(images)
+    alone = Config.fromfile(f'{cfg.work_dir}/{NAME}/{NAME}.py')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(alone.model)
+    model.load_state_dict(weights(cfg))
+    model.eval()
+    with torch.no_grad():
+        data = model.data_preprocessor(dict(inputs=list(images)))
+        wanted = model(data['inputs'], mode='tensor')
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@HOOKS.register_module(force=True)
+class KillSearched(Hook):
+    """A kill in a step of the supernet or of its subnet."""
+
+    def __init__(self, iteration, once):
+        self.iteration, self.once = iteration, once
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if (runner.iter == self.iteration and not os.path.exists(self.once)
+                and runner.experiment_name.startswith(NAME)):
+            open(self.once, 'w').close()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('iteration',
+                         [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_resumed_it_ends_with_the_same_bits(searched_cfg, iteration):
+    """Before the search, and after it: two iterations an epoch."""
+    whole = searched_cfg(3, work_dir='whole')
+    torn = searched_cfg(3, work_dir='torn')
+    for cfg in (whole, torn):
+        cfg.chain.guidance = 'none'
+        cfg.chain.networks.resnet14 = None
+    ChainRunner(whole).train()
+    torn.chain.networks[NAME].stage.custom_hooks.append(
+        dict(
+            type='KillSearched',
+            iteration=iteration,
+            once=f'{torn.work_dir}.once'))
+    with pytest.raises(KeyboardInterrupt):
+        ChainRunner(torn).train()
+    torn.resume = True
+    ChainRunner(torn).train()
+    one, other = weights(whole), weights(torn)
+    assert min(one['subnet'].tolist()) >= 0
+    assert all(torch.equal(data, other[name]) for name, data in one.items())
+
+
+@pytest.mark.slow
+def test_it_guides_others_as_its_subnet(searched_cfg):
+    cfg = searched_cfg()
+    cfg.chain.networks.last = dict(model=cfg.chain.networks.resnet14.model)
+    ledger = ChainRunner(cfg).train()
+    assert ledger['last']['guides'] == ['resnet14', NAME]
+    assert any(
+        name.startswith(f'{NAME}-')
+        for name in os.listdir(f'{cfg.work_dir}/logits'))
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(epoch=0), 'SubnetSearchHook.epoch: 0 should be a whole number, 1 or '
+     'more'),
+    (dict(epoch=2), 'SubnetSearchHook.epoch: 2 should be before the end of '
+     'the training, which has 2 epochs'),
+    (dict(constraints_range=dict(flops=(0, 1))),
+     'SubnetSearchHook.constraints_range: no subnet has flops from 0 to 1; '
+     'they have 1.'),
+    (dict(constraints_range=dict(speed=1)),
+     "constraints_range: 'speed' is unknown; it takes flops, params"),
+    (dict(num_candidates=3),
+     'num_candidates: 3 should be at least top_k, 2, and num_mutation + '
+     'num_crossover, 4'),
+    (dict(dataloader=dict(dataset=dict(type='Nowhere'))),
+     'SubnetSearchHook.dataloader.dataset: '),
+])
+def test_mistakes_are_told_before_any_training(searched_cfg, change, message):
+    cfg = searched_cfg()
+    dict.update(search_of(cfg), change)
+    with pytest.raises(ConfigError, match=re.escape(message)) as error:
+        ChainRunner(cfg).train()
+    assert '\n' not in str(error.value)
+    assert not os.path.exists(cfg.work_dir)
+
+
+def test_without_a_search_it_would_never_be_chosen(searched_cfg):
+    cfg = searched_cfg()
+    cfg.chain.networks[NAME].stage.pop('custom_hooks')
+    with pytest.raises(
+            ConfigError, match=f'{NAME}.stage.custom_hooks: has 0 Subnet'):
+        ChainRunner(cfg).train()
+
+
+def test_a_path_is_not_compiled(searched_cfg):
+    cfg = searched_cfg()
+    cfg.chain.networks[NAME].stage.custom_hooks.append(
+        dict(type='mmrazor.FastNetworkHook', compile=True))
+    with pytest.raises(ConfigError, match='FastNetworkHook.compile: '):
+        ChainRunner(cfg).train()
