@@ -103,7 +103,9 @@ class Search(Reproduction):
         options = [] if self.args.amp else ['--no-amp']
         options += [
             option for option in self.args.cfg_options
+            # Neither where things are nor how often it is logged.
             if not option.split('=')[0].endswith(PLACES)
+            and not option.startswith('default_hooks.logger.')
         ]
         return ' '.join(options)
 
