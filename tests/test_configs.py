@@ -41,10 +41,11 @@ def on_digits(cfg, size):
             network.model.prune_times = 1
         if network is not None and 'SubnetSPOS' in network.model.type:
             # An iteration before the search, and one after it.
-            network.stage.train_cfg = dict(max_epochs=2)
+            network.stage.train_cfg = dict(max_epochs=2, val_begin=2)
             network.stage.train_dataloader.dataset.indices = 8
             search = network.stage.custom_hooks[-1]
-            search.dataloader.dataset = cfg.val_dataloader.dataset
+            search.dataloader.dataset = dict(
+                cfg.val_dataloader.dataset, indices=-8)
             search.update(
                 epoch=1,
                 max_epochs=1,

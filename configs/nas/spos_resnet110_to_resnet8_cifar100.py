@@ -21,6 +21,7 @@ chain = dict(
                     _base_.chain.networks.resnet8.model,
                     backbone=_base_.supernet_backbone)),
             stage=dict(
+                train_cfg=dict(val_begin=81),
                 train_dataloader=dict(dataset=dict(indices=45000)),
                 custom_hooks=[
                     *_base_.custom_hooks,

@@ -22,6 +22,7 @@ chain = dict(
                     _base_.chain.networks.resnet8.model,
                     backbone=_base_.supernet_backbone)),
             stage=dict(
+                train_cfg=dict(val_begin=11),
                 train_dataloader=dict(dataset=dict(indices=1100)),
                 custom_hooks=[
                     *_base_.custom_hooks,

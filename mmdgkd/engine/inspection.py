@@ -149,9 +149,10 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
         else:
             check_init_cfg(network, model)
         plain[name] = [
-            stand_in.to('meta').eval() for stand_in in (
-                pruned_networks(network, model, weights) or searched_networks(
-                    model, weights) or float_networks(model) or (model, ))
+            stand_in.to('meta').eval()
+            for stand_in in (pruned_networks(network, model, weights)
+                             or searched_networks(network, model, weights)
+                             or float_networks(model) or (model, ))
         ]
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
@@ -186,8 +187,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             if algorithms:
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
-                check_search(chain[name], models[name], plain[name],
-                             stages[name])
+                check_search(chain[name], models[name], stages[name])
             for algorithm in algorithms:
                 check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
@@ -223,6 +223,9 @@ def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
         return facts
     model = _build(network, scope)
     load_weights(model, path, f'chain.networks.{network.name}')
+    if not model.chosen:
+        raise ConfigError(f'chain.networks.{network.name}: {path!r} is of a '
+                          'supernet in which no subnet was chosen')
     subnet = static_network(model).to('meta')
     found = network_facts(subnet, network.name, facts.shape)
     return replace(facts, params=found.params, macs=found.macs)

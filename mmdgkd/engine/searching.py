@@ -1,14 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are searched in their stage, looked at before it."""
 import copy
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, HOOKS
+from mmengine.registry import DATASETS, HOOKS, METRICS
+from mmrazor.models.algorithms import SPOS
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
+from mmdgkd.datasets.randomness import aside, seed_all
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import SubnetSPOS
 from mmdgkd.models.utils import static_network, type_of
@@ -16,27 +18,46 @@ from .chain import Network
 from .stage_check import MISTAKES, reason_of
 from .stage_trial import key_of_unused
 
+# So many subnets are drawn to see whether one is within the bounds.
+_DRAWS = 100
+# What is measured of them; MMRazor measures no latency by default.
+_BOUNDED = ('flops', 'params')
+
 
 def searched_networks(
+    network: Network,
     model: nn.Module,
     weights: Optional[Dict[str,
                            torch.Tensor]] = None) -> Tuple[nn.Module, ...]:
     """What may be found in a supernet, as plain networks.
 
     Args:
-        model (nn.Module): A model of the chain.
+        network (Network): The network.
+        model (nn.Module): Its model.
         weights (dict, optional): Of its file, if it is given.
             Defaults to None.
 
     Returns:
         tuple[nn.Module]: With the smallest and with the largest candidates;
-        the subnet alone if it is chosen; none if this is no supernet.
+        the subnet alone if it is given; none if this is no supernet.
+
+    Raises:
+        ConfigError: If a given one was not searched, or a supernet is trained
+            by something else than ``SubnetSPOS``.
     """
+    here = f'chain.networks.{network.name}'
     if not isinstance(model, SubnetSPOS):
+        if any(isinstance(module, SPOS) for module in model.modules()):
+            raise ConfigError(
+                f'{here}.model.type: {type(model).__name__} cannot train the '
+                'supernet of a chain; use SubnetSPOS, around the supernet '
+                'alone')
         return ()
     if weights is not None:
         model.load_state_dict(weights)
-    if model.chosen:
+        if not model.chosen:
+            raise ConfigError(f'{here}.ckpt_path: {network.ckpt_path!r} is of '
+                              'a supernet in which no subnet was chosen')
         return (static_network(model), )
     found = []
     for extreme in (min, max):
@@ -57,20 +78,19 @@ def _size(choice: nn.Module, candidate: str) -> int:
     return sum(param.numel() for param in block.parameters())
 
 
-def check_search(network: Network, model: nn.Module,
-                 extremes: Sequence[nn.Module], stage: Config) -> None:
+def check_search(network: Network, model: nn.Module, stage: Config) -> None:
     """See whether a supernet is searched, in time and with success.
 
     Args:
         network (Network): The network.
         model (nn.Module): Its model.
-        extremes (Sequence[nn.Module]): Of :func:`searched_networks`.
         stage (Config): The config of its stage.
 
     Raises:
         ConfigError: If it is not searched, or not before the training ends; if
-            its images are not there; if no subnet can be as small or as large
-            as is asked for; or for an option that does not go with it.
+            its images are not there, or are those of the training, validation
+            or test; if no subnet is within the bounds; or for an option that
+            does not go with it.
     """
     if not isinstance(model, SubnetSPOS):
         return
@@ -83,54 +103,116 @@ def check_search(network: Network, model: nn.Module,
         raise ConfigError(
             f'{here}.stage.custom_hooks: has {len(searches)} SubnetSearchHook '
             'for its supernet; should have one')
-    for hook in hooks.get('FastNetworkHook', ()):
-        if hook.get('compile'):
-            raise ConfigError(f'custom_hooks: FastNetworkHook.compile: {here} '
-                              'takes another path in each step; leave it out')
-    key = key_of_unused(stage)
-    if key is not None:
-        raise ConfigError(
-            f'{key}: {here}: must be on with several processes: a path leaves '
-            f'most parameters without gradient; set {key}=True')
-    cfg = copy.deepcopy(dict(searches[0]))
+    _check_options(stage, hooks, here)
     try:
-        hook = HOOKS.build(cfg)
+        hook = HOOKS.build(copy.deepcopy(dict(searches[0])))
     except ConfigError:
         raise
     except MISTAKES as error:
         raise ConfigError('custom_hooks.SubnetSearchHook: '
                           f'{reason_of(error)}') from None
-    here = f'{here}: custom_hooks.SubnetSearchHook'
-    epochs = (stage.get('train_cfg') or {}).get('max_epochs')
+    train_cfg, hook_key = stage.get('train_cfg') or {}, (
+        f'{here}: custom_hooks.SubnetSearchHook')
+    epochs = train_cfg.get('max_epochs')
     if epochs is None or hook.epoch >= epochs:
         raise ConfigError(
-            f'{here}.epoch: {hook.epoch} should be before the end of the '
+            f'{hook_key}.epoch: {hook.epoch} should be before the end of the '
             f'training, which has {epochs or "no"} epochs')
+    begin = train_cfg.get('val_begin', 1)
+    if stage.get('val_dataloader') and begin <= hook.epoch:
+        raise ConfigError(
+            f'{here}.stage.train_cfg.val_begin: {begin} should be after the '
+            f'search, {hook.epoch + 1} or more: before it there is no subnet '
+            'whose accuracy could count')
+    _check_images(hook.search, stage, hook_key)
+    _check_bounds(hook.search, model, hook_key)
+
+
+def _check_options(stage: Config, hooks: Mapping, here: str) -> None:
+    """What does not go with another path in each step."""
+    for hook in hooks.get('FastNetworkHook', ()):
+        if hook.get('compile'):
+            raise ConfigError(f'custom_hooks: FastNetworkHook.compile: {here} '
+                              'takes another path in each step; leave it out')
+    for key in ('compile', 'activation_checkpointing',
+                'model_wrapper_cfg.static_graph'):
+        place, _, inner = key.partition('.')
+        value = stage.get(place)
+        if (value or {}).get(inner) if inner else value:
+            raise ConfigError(f'{key}: {here} takes another path in each step;'
+                              ' leave it out')
+    key = key_of_unused(stage)
+    if key is not None:
+        raise ConfigError(
+            f'{key}: {here}: must be on with several processes: a path leaves '
+            f'most parameters without gradient; set {key}=True')
+
+
+def _check_images(search: Mapping, stage: Config, here: str) -> None:
+    """They are there, and are no others than they should be."""
     try:
-        DATASETS.build(hook.search['dataloader']['dataset'])
+        part = 'dataloader.dataset'
+        dataset = search['dataloader']['dataset']
+        DATASETS.build(copy.deepcopy(dataset))[0]
+        part = 'evaluator'
+        for cfg in (search[part] if isinstance(search[part],
+                                               (list, tuple)) else
+                    (search[part], )):
+            METRICS.build(copy.deepcopy(dict(cfg)))
     except ConfigError:
         raise
     except MISTAKES as error:
-        raise ConfigError(f'{here}.dataloader.dataset: '
-                          f'{reason_of(error)}') from None
-    _check_range(hook.search, extremes, here)
+        raise ConfigError(f'{here}.{part}: {reason_of(error)}') from None
+
+    def images(cfg: Mapping) -> str:
+        cfg = cfg.get('dataset') if type_of(cfg) == 'ViewDataset' else cfg
+        return repr(
+            sorted((key, repr(value)) for key, value in cfg.items()
+                   if key != 'pipeline'))
+
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        other = (stage.get(key) or {}).get('dataset')
+        if other and images(other) == images(dataset):
+            raise ConfigError(
+                f'{here}.dataloader.dataset: is that of {key}; should be '
+                'images of its own, such as training images held out by '
+                'indices')
 
 
-def _check_range(search: Mapping, extremes: Sequence[nn.Module],
-                 here: str) -> None:
+def _check_bounds(search: Mapping, model: SubnetSPOS, here: str) -> None:
     """MMRazor would draw forever, where there is no such subnet."""
-    wanted = search.get('constraints_range', dict(flops=(0., 330.)))
+    wanted, key = search['constraints_range'], f'{here}.constraints_range'
+    if not isinstance(wanted, Mapping) or not set(wanted) <= set(_BOUNDED):
+        raise ConfigError(f'{key}: {wanted!r} should be a dict of bounds of '
+                          f'{" and ".join(_BOUNDED)}')
+    bounds = {}
+    for name, value in wanted.items():
+        pair = (0, value) if isinstance(value, (int, float)) else value
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(
+                isinstance(one, (int, float)) for one in pair):
+            raise ConfigError(f'{key}.{name}: {value!r} should be the largest,'
+                              ' or the smallest and the largest, in millions')
+        bounds[name] = pair
     estimator = TASK_UTILS.build(
         dict(search['estimator_cfg'], type='mmrazor.ResourceEstimator'))
-    found = [estimator.estimate(extreme) for extreme in extremes]
-    for key, bounds in (wanted or {}).items():
-        key_here = f'{here}.constraints_range'
-        if key not in found[0]:
-            raise ConfigError(f'{key_here}: {key!r} is unknown; it takes '
-                              f'{", ".join(found[0])}')
-        low, high = bounds if isinstance(bounds,
-                                         (list, tuple)) else (0, bounds)
-        if low > found[-1][key] or high < found[0][key]:
-            raise ConfigError(
-                f'{key_here}: no subnet has {key} from {low:g} to {high:g}; '
-                f'they have {found[0][key]:g} to {found[-1][key]:g}')
+    found: Dict[str, List[float]] = {name: [] for name in bounds}
+    probe = copy.deepcopy(model)
+    with aside():
+        seed_all(0)
+        for _ in range(_DRAWS):
+            probe.mutator.set_choices(probe.mutator.sample_choices())
+            try:
+                costs = estimator.estimate(static_network(probe))
+            except MISTAKES as error:
+                raise ConfigError(
+                    f'{here}.input_shape: the supernet does not run on such '
+                    f'an image ({reason_of(error)})') from None
+            for name in bounds:
+                found[name].append(costs[name])
+            if all(low <= costs[name] <= high
+                   for name, (low, high) in bounds.items()):
+                return
+    had = ', '.join(f'{name} {min(values):g} to {max(values):g}'
+                    for name, values in found.items())
+    raise ConfigError(f'{key}: {wanted!r}: none of {_DRAWS} subnets that were '
+                      f'drawn is within; they have {had}')

@@ -8,6 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmrazor.models.mutables import OneShotMutableOP
+from mmrazor.registry import TASK_UTILS
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
@@ -27,6 +29,7 @@ def searched_cfg(tiny_cfg, root):
         networks = cfg.chain.networks
         networks.resnet20 = networks.resnet8 = None
         networks[NAME].stage.train_dataloader.dataset.indices = 64
+        networks[NAME].stage.train_cfg.val_begin = 2
         hook = search_of(cfg)
         hook.update(
             epoch=1,
@@ -53,6 +56,26 @@ def weights(cfg, name=NAME):
         f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
 
 
+def cost_of(subnet):
+    """Millions of operations as MMRazor counts them, by a second way."""
+    model = MODELS.build(
+        dict(
+            type='mmpretrain.ImageClassifier',
+            backbone=dict(type='mmpretrain.SearchableResNet6n2', depth=14),
+            neck=dict(type='mmpretrain.GlobalAveragePooling')))
+    choices = [
+        module for module in model.modules()
+        if isinstance(module, OneShotMutableOP)
+    ]
+    for choice, number in zip(choices, subnet.tolist()):
+        choice.fix_chosen(sorted(choice.choices)[number])
+    return TASK_UTILS.build(
+        dict(
+            type='mmrazor.ResourceEstimator',
+            flops_params_cfg=dict(input_shape=(1, 3, 32,
+                                               32)))).estimate(model)['flops']
+
+
 def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
     cfg = searched_cfg()
     runner = ChainRunner(cfg)
@@ -64,7 +87,7 @@ def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
     assert min(subnet.tolist()) >= 0
     # Before it was the largest that there may be, now it is what it is.
     assert entry['params'] < largest.params
-    assert entry['macs'] / 1e6 < search_of(cfg).constraints_range.flops[1]
+    assert cost_of(subnet) <= search_of(cfg).constraints_range.flops[1]
     again = ChainRunner(cfg)
     assert again.facts[NAME].params == entry['params']
     tested = again.test(NAME)[NAME]['accuracy/top1']
@@ -142,10 +165,15 @@ def test_it_guides_others_as_its_subnet(searched_cfg):
     (dict(epoch=2), 'SubnetSearchHook.epoch: 2 should be before the end of '
      'the training, which has 2 epochs'),
     (dict(constraints_range=dict(flops=(0, 1))),
-     'SubnetSearchHook.constraints_range: no subnet has flops from 0 to 1; '
-     'they have 1.'),
-    (dict(constraints_range=dict(speed=1)),
-     "constraints_range: 'speed' is unknown; it takes flops, params"),
+     'SubnetSearchHook.constraints_range: {\'flops\': (0, 1)}: none of 100 '
+     'subnets that were drawn is within; they have flops '),
+    (dict(constraints_range=dict(latency=1)),
+     "constraints_range: {'latency': 1} should be a dict of bounds of flops "
+     'and params'),
+    (dict(constraints_range=dict(flops='12')),
+     "constraints_range.flops: '12' should be the largest, or the smallest "),
+    (dict(num_candidate=3), "unexpected keyword argument 'num_candidate'"),
+    (dict(evaluator=dict(type='Nothing')), 'SubnetSearchHook.evaluator: '),
     (dict(num_candidates=3),
      'num_candidates: 3 should be at least top_k, 2, and num_mutation + '
      'num_crossover, 4'),
@@ -159,6 +187,35 @@ def test_mistakes_are_told_before_any_training(searched_cfg, change, message):
         ChainRunner(cfg).train()
     assert '\n' not in str(error.value)
     assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(train_cfg=dict(val_begin=1)),
+     f'{NAME}.stage.train_cfg.val_begin: 1 should be after the search, 2 or'),
+    (dict(activation_checkpointing=['backbone.layer1']),
+     f'activation_checkpointing: chain.networks.{NAME} takes another path'),
+])
+def test_what_does_not_go_with_it(searched_cfg, change, message):
+    cfg = searched_cfg()
+    cfg.chain.networks[NAME].stage.update(change)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        ChainRunner(cfg).train()
+
+
+def test_the_images_of_the_test_are_not_searched_on(searched_cfg):
+    cfg = searched_cfg()
+    search_of(cfg).dataloader.dataset = cfg.val_dataloader.dataset
+    with pytest.raises(
+            ConfigError, match='dataset: is that of val_dataloader; should'):
+        ChainRunner(cfg).train()
+
+
+def test_a_supernet_is_for_subnet_spos(searched_cfg):
+    cfg = searched_cfg()
+    model = cfg.chain.networks[NAME].model
+    model.update(type='mmrazor.SPOS', mutator=dict(type='mmrazor.NasMutator'))
+    with pytest.raises(ConfigError, match='model.type: SPOS cannot train'):
+        ChainRunner(cfg).train()
 
 
 def test_without_a_search_it_would_never_be_chosen(searched_cfg):

@@ -51,12 +51,15 @@ def test_students_are_trained_and_measured_on_training_images(
     # So many are held out that few are left.
     done = run_tool(*COMMAND, '--taus', '2', '--methods', 'alone', 'kd',
                     '--held-out', '49800', '--results', tmp_path / 'r',
-                    *common, 'chain.views.num_views=1')
+                    *common, 'chain.views.num_views=1',
+                    'default_hooks.logger.interval=1')
     path = tmp_path / 'r/search/plain10_to_plain2_cifar100/own-crop_flip.jsonl'
     rows = read_rows(str(path))
     assert [(row['method'], row['loss_weight'], row['tau'], row['held_out'])
             for row in rows] == [('alone', None, None, 49800),
                                  ('kd', 0.25, 2.0, 49800)]
+    # How often it is logged makes no other run.
+    assert rows[0]['options'] == 'chain.views.num_views=1'
     assert '| 0.25 | 2 |' in done.stdout
     folder = tmp_path / 'w/own-crop_flip-held_out_49800'
     cfg = Config.fromfile(

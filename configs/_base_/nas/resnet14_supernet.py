@@ -1,5 +1,5 @@
 # A supernet of ResNet-14's blocks: each may be a basic block, a bottleneck of
-# a half or a quarter of the width, or, in the second place of its stage, none.
+# a half or a quarter of the width, or, where that fits, none.
 # For the `architecture` of a network of type mmrazor.SubnetSPOS; its head is
 # to have as many classes as the data.
 supernet_backbone = dict(type='SearchableResNet6n2', depth=14)

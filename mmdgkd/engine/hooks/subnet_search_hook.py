@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Sequence
 
 import torch
 from mmengine.dist import broadcast_object_list
@@ -27,46 +27,69 @@ class SubnetSearchHook(Hook):
         dataloader (dict): Of the images on which subnets are compared; should
             be neither those of the training nor those of the test.
         evaluator (dict | list): Of what they are compared by.
+        constraints_range (dict): Bounds of ``flops`` and ``params``, in
+            millions: the largest, or the smallest and the largest. MMRazor
+            counts multiply-accumulate operations as ``flops``, those of batch
+            normalization and ReLU too.
         input_shape (Sequence[int]): Shape (C, H, W) of the image for which the
             operations are counted. Defaults to (3, 32, 32).
-        **search: ``constraints_range``, ``max_epochs``, ``num_candidates`` and
-            what else the ``EvolutionSearchLoop`` takes. Its ``flops`` are
-            millions of multiply-accumulate operations.
+        score_key (str): The metric that counts. Defaults to 'accuracy/top1'.
+        max_epochs (int): Rounds of the search. Defaults to 3.
+        num_candidates (int): Subnets in each. Defaults to 12.
+        top_k (int): Of how many the next round is made. Defaults to 4.
+        num_mutation (int): How many of that are changed. Defaults to 6.
+        num_crossover (int): How many of it are crossed. Defaults to 6.
+        mutate_prob (float): With which probability each choice is changed.
+            Defaults to 0.1.
 
     Raises:
-        ConfigError: If ``epoch`` is no number above 0, or the sizes of the
-            search do not fit together.
+        ConfigError: If a number is not above 0, or the sizes of the search do
+            not fit together.
     """
+
+    # After the average of the weights has taken their place.
+    priority = 'LOWEST'
 
     def __init__(self,
                  epoch: int,
                  dataloader: Dict,
                  evaluator: Any,
-                 input_shape: Any = (3, 32, 32),
-                 **search: Any) -> None:
+                 constraints_range: Dict[str, Any],
+                 input_shape: Sequence[int] = (3, 32, 32),
+                 score_key: str = 'accuracy/top1',
+                 max_epochs: int = 3,
+                 num_candidates: int = 12,
+                 top_k: int = 4,
+                 num_mutation: int = 6,
+                 num_crossover: int = 6,
+                 mutate_prob: float = 0.1) -> None:
         here = 'custom_hooks.SubnetSearchHook'
-        if type(epoch) is not int or epoch < 1:
-            raise ConfigError(f'{here}.epoch: {epoch!r} should be a whole '
-                              'number, 1 or more')
+        sizes = dict(
+            max_epochs=max_epochs,
+            num_candidates=num_candidates,
+            top_k=top_k,
+            num_mutation=num_mutation,
+            num_crossover=num_crossover)
+        for key, value in dict(sizes, epoch=epoch).items():
+            if type(value) is not int or value < 1:
+                raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
+                                  'number, 1 or more')
+        bred = num_mutation + num_crossover
+        if max(bred, top_k) > num_candidates:
+            raise ConfigError(
+                f'{here}.num_candidates: {num_candidates} should be at least '
+                f'top_k, {top_k}, and num_mutation + num_crossover, {bred}')
         self.epoch = epoch
         self.search = dict(
             type='mmrazor.EvolutionSearchLoop',
             dataloader=dataloader,
             evaluator=evaluator,
             estimator_cfg=dict(
-                flops_params_cfg=dict(input_shape=(1, *input_shape))))
-        self.search.update(search)
-        size = {
-            key: search.get(key, default)
-            for key, default in (('num_candidates', 50), ('top_k', 10),
-                                 ('num_mutation', 25), ('num_crossover', 25))
-        }
-        bred = size['num_mutation'] + size['num_crossover']
-        if max(bred, size['top_k']) > size['num_candidates']:
-            raise ConfigError(
-                f'{here}.num_candidates: {size["num_candidates"]} should be at'
-                f' least top_k, {size["top_k"]}, and num_mutation + '
-                f'num_crossover, {bred}')
+                flops_params_cfg=dict(input_shape=(1, *input_shape))),
+            constraints_range=constraints_range,
+            score_key=score_key,
+            mutate_prob=mutate_prob,
+            **sizes)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Search, if it is time and nothing is chosen yet."""
@@ -82,6 +105,16 @@ class SubnetSearchHook(Hook):
                     # The same on all ranks.
                     seed_all(step_seed(runner.seed, runner.iter, 0))
                     self._search(runner, module)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
+        """Write what is chosen, whatever was made of the buffers.
+
+        Averages of weights leave the other buffers as they were at first.
+        """
+        for name, module in unwrapped(runner.model).named_modules():
+            if isinstance(module, SubnetSPOS) and module.chosen:
+                key = f'{name}.subnet' if name else 'subnet'
+                checkpoint['state_dict'][key] = module.numbers(module.chosen)
 
     def _search(self, runner: Any, algorithm: SubnetSPOS) -> None:
         loop = LOOPS.build(self.search, default_args=dict(runner=runner))

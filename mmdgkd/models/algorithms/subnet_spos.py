@@ -21,7 +21,8 @@ class SubnetSPOS(SPOS):
     search and subnet are one training, that can be resumed anywhere, and its
     file of weights needs no other beside it.
 
-    Without a chosen subnet it predicts by the first candidates.
+    Without a chosen subnet it predicts by the first candidates. With several
+    processes each draws a path of its own.
 
     Args:
         architecture (dict | BaseModel): A supernet whose choices are
@@ -29,21 +30,26 @@ class SubnetSPOS(SPOS):
             :class:`SearchableResNet6n2`.
         mutator (dict | NasMutator, optional): What draws.
             Defaults to None: a ``NasMutator``.
-        **kwargs: As for ``SPOS``.
+        **kwargs: As for ``SPOS``, but for ``norm_training``.
 
     Attributes:
-        subnet (torch.Tensor): For each choice the number of its candidate,
-            int64 of shape (choices, ); -1 where none is chosen yet.
+        subnet (torch.Tensor): For each choice the number of its candidate
+            among their sorted names, int64 of shape (choices, ); -1 where none
+            is chosen yet.
 
     Raises:
         ConfigError: If there is nothing to choose, or something else than
-            modules.
+            modules, or for ``norm_training``.
     """
 
     def __init__(self,
                  architecture: Any,
                  mutator: Any = None,
                  **kwargs: Any) -> None:
+        if kwargs.get('norm_training'):
+            raise ConfigError('model.norm_training: would leave the chosen '
+                              'subnet in training when it predicts; leave it '
+                              'out, the search sets it by itself')
         super().__init__(architecture, mutator
                          or dict(type='mmrazor.NasMutator'), **kwargs)
         for name, group in self.mutator.search_groups.items():
@@ -83,12 +89,22 @@ class SubnetSPOS(SPOS):
         Raises:
             ValueError: If one has no such candidate.
         """
-        numbers = [
-            names.index(choices[name])
-            for name, names in self.candidates.items()
-        ]
-        self.subnet.copy_(torch.tensor(numbers))
+        self.subnet.copy_(self.numbers(choices))
         self._read_subnet()
+
+    def numbers(self, choices: Mapping[str, str]) -> torch.Tensor:
+        """The buffer ``subnet`` of a subnet, int64 of shape (choices, ).
+
+        Args:
+            choices (Mapping[str, str]): The candidate of each choice.
+
+        Raises:
+            ValueError: If one has no such candidate.
+        """
+        return torch.tensor([
+            sorted(names).index(choices[name])
+            for name, names in self.candidates.items()
+        ])
 
     def loss(
         self,
@@ -131,7 +147,7 @@ class SubnetSPOS(SPOS):
         self._chosen = None
         if min(numbers) >= 0:
             self._chosen = {
-                name: names[number]
+                name: sorted(names)[number]
                 for (name,
                      names), number in zip(self.candidates.items(), numbers)
             }

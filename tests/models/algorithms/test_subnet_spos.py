@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from mmdgkd import ConfigError
 
 
-def build(architecture=None, **backbone):
+def build(architecture=None, algorithm=None, **backbone):
     classifier = dict(
         type='ImageClassifier',
         backbone=dict(type='SearchableResNet6n2', depth=14, **backbone),
@@ -20,7 +20,8 @@ def build(architecture=None, **backbone):
         return MODELS.build(
             dict(
                 type='mmrazor.SubnetSPOS',
-                architecture=architecture or classifier))
+                architecture=architecture or classifier,
+                **(algorithm or {})))
 
 
 def step(model):
@@ -96,6 +97,10 @@ def test_the_subnet_is_part_of_the_state(model):
     assert torch.equal(other(images), model(images))
     copied = copy.deepcopy(model)
     assert torch.equal(copied(images), model(images))
+    # By name: the order of the candidates may have changed.
+    turned = build(bottlenecks=(4, 2))
+    turned.load_state_dict(model.state_dict())
+    assert turned.chosen == model.chosen
     # And so is that there is none.
     other.load_state_dict(build().state_dict())
     assert other.chosen is None
@@ -113,5 +118,7 @@ def test_mistakes():
             dict(
                 type='ImageClassifier',
                 backbone=dict(type='ResNet6n2', depth=8)))
+    with pytest.raises(ConfigError, match='model.norm_training: would'):
+        build(algorithm=dict(norm_training=True))
     with pytest.raises(ValueError, match='bottlenecks: 3 should be a whole'):
         build(bottlenecks=(3, ))
