@@ -15,7 +15,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models import SubnetSPOS
 from mmdgkd.models.utils import static_network, type_of
 from .chain import Network
-from .stage_check import MISTAKES, reason_of
+from .stage_check import MISTAKES, reason_of, typed_parts
 from .stage_trial import key_of_unused
 
 # So many subnets are drawn to see whether one is within the bounds.
@@ -33,7 +33,7 @@ def searched_networks(
 
     Args:
         network (Network): The network.
-        model (nn.Module): Its model.
+        model (nn.Module): Its model. Its choices are changed.
         weights (dict, optional): Of its file, if it is given.
             Defaults to None.
 
@@ -61,14 +61,13 @@ def searched_networks(
         return (static_network(model), )
     found = []
     for extreme in (min, max):
-        probe = copy.deepcopy(model)
-        probe.choose({
+        model.mutator.set_choices({
             name:
             extreme(
                 group[0].choices, key=lambda choice: _size(group[0], choice))
-            for name, group in probe.mutator.search_groups.items()
+            for name, group in model.mutator.search_groups.items()
         })
-        found.append(static_network(probe))
+        found.append(static_network(model))
     return tuple(found)
 
 
@@ -155,10 +154,8 @@ def _check_images(search: Mapping, stage: Config, here: str) -> None:
         dataset = search['dataloader']['dataset']
         DATASETS.build(copy.deepcopy(dataset))[0]
         part = 'evaluator'
-        for cfg in (search[part] if isinstance(search[part],
-                                               (list, tuple)) else
-                    (search[part], )):
-            METRICS.build(copy.deepcopy(dict(cfg)))
+        for cfg in typed_parts(search[part]):
+            METRICS.build(copy.deepcopy(cfg))
     except ConfigError:
         raise
     except MISTAKES as error:
@@ -196,13 +193,12 @@ def _check_bounds(search: Mapping, model: SubnetSPOS, here: str) -> None:
     estimator = TASK_UTILS.build(
         dict(search['estimator_cfg'], type='mmrazor.ResourceEstimator'))
     found: Dict[str, List[float]] = {name: [] for name in bounds}
-    probe = copy.deepcopy(model)
     with aside():
         seed_all(0)
         for _ in range(_DRAWS):
-            probe.mutator.set_choices(probe.mutator.sample_choices())
+            model.mutator.set_choices(model.mutator.sample_choices())
             try:
-                costs = estimator.estimate(static_network(probe))
+                costs = estimator.estimate(static_network(model))
             except MISTAKES as error:
                 raise ConfigError(
                     f'{here}.input_shape: the supernet does not run on such '

@@ -74,14 +74,14 @@ def check_stage(name: str, stage: Config, chain: Chain,
     fit_to_device(runtime)
     try:
         key = 'optim_wrapper'
-        for optimizer in _typed(runtime.optim_wrapper.get('optimizer')):
+        for optimizer in typed_parts(runtime.optim_wrapper.get('optimizer')):
             _find(OPTIMIZERS, optimizer['type'])
         build_optim_wrapper(algorithm, runtime.optim_wrapper)
         key = 'val_evaluator'
-        for evaluator in _typed(runtime.get(key)):
+        for evaluator in typed_parts(runtime.get(key)):
             METRICS.build(evaluator)
         key = 'param_scheduler'
-        for scheduler in _typed(runtime.get(key)):
+        for scheduler in typed_parts(runtime.get(key)):
             _find(PARAM_SCHEDULERS, scheduler['type'])
     except MISTAKES as error:
         raise ConfigError(f'{key}: {here}: {reason_of(error)}') from None
@@ -115,12 +115,16 @@ def _find(registry: Registry, kind: Any) -> Any:
     return found
 
 
-def _typed(cfg: Any) -> List[Dict]:
-    """The parts of a config that may be one, a list, or several by name."""
+def typed_parts(cfg: Any) -> List[Dict]:
+    """The parts of a config that may be one, a list, or several by name.
+
+    Args:
+        cfg (Any): Such as ``val_evaluator``.
+    """
     if isinstance(cfg, (list, tuple)):
-        return [part for item in cfg for part in _typed(item)]
+        return [part for item in cfg for part in typed_parts(item)]
     if isinstance(cfg, dict) and 'type' not in cfg:
-        return [part for item in cfg.values() for part in _typed(item)]
+        return [part for item in cfg.values() for part in typed_parts(item)]
     return [cfg] if isinstance(cfg, dict) else []
 
 

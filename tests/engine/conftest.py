@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A terminal to write to, and what is then to be seen on it."""
+"""A kill in a stage; a terminal to write to, and what is seen on it."""
 import fcntl
 import os
 import pty
@@ -10,6 +10,22 @@ import termios
 import threading
 
 import pytest
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module(force=True)
+class KillOnce(Hook):
+    """A kill before a step of the stage of one network."""
+
+    def __init__(self, network, iteration, once):
+        self.network, self.iteration, self.once = network, iteration, once
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if (runner.iter == self.iteration and not os.path.exists(self.once)
+                and runner.experiment_name.startswith(self.network)):
+            open(self.once, 'w').close()
+            raise KeyboardInterrupt
 
 
 class Terminal:

@@ -8,8 +8,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
@@ -110,20 +109,6 @@ def test_its_metrics_are_those_of_a_test(pruned_cfg):
     assert tested['accuracy/top1'] == pytest.approx(last)
 
 
-@HOOKS.register_module(force=True)
-class KillPruned(Hook):
-    """A kill in a step of the pruned network."""
-
-    def __init__(self, iteration, once):
-        self.iteration, self.once = iteration, once
-
-    def before_train_iter(self, runner, batch_idx, **kwargs):
-        if (runner.iter == self.iteration and not os.path.exists(self.once)
-                and runner.experiment_name.startswith('resnet8_pruned')):
-            open(self.once, 'w').close()
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize('guidance', ['dense', 'none'])
 def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
         pruned_cfg, guidance):
@@ -134,7 +119,11 @@ def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
         cfg.randomness = dict(seed=0)
     ChainRunner(whole).train()
     torn.custom_hooks.append(
-        dict(type='KillPruned', iteration=3, once=f'{torn.work_dir}.once'))
+        dict(
+            type='KillOnce',
+            network='resnet8_pruned',
+            iteration=3,
+            once=f'{torn.work_dir}.once'))
     with pytest.raises(KeyboardInterrupt):
         ChainRunner(torn).train()
     torn.resume = True

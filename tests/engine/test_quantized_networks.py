@@ -5,8 +5,7 @@ import os
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from torch.ao.nn.intrinsic.qat import ConvBn2d
 
 from mmdgkd import ConfigError
@@ -92,20 +91,6 @@ def test_it_is_trained_tested_and_exported(quantized_cfg):
                                    model(inputs, mode='tensor'))
 
 
-@HOOKS.register_module(force=True)
-class KillQuantized(Hook):
-    """A kill in a step of the quantized network."""
-
-    def __init__(self, iteration, once):
-        self.iteration, self.once = iteration, once
-
-    def before_train_iter(self, runner, batch_idx, **kwargs):
-        if (runner.iter == self.iteration and not os.path.exists(self.once)
-                and runner.experiment_name.startswith(NAME)):
-            open(self.once, 'w').close()
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize('learned', [False, True])
 def test_resumed_it_ends_with_the_same_bits(quantized_cfg, learned):
     """Also where the steps of the levels are learned."""
@@ -125,7 +110,11 @@ def test_resumed_it_ends_with_the_same_bits(quantized_cfg, learned):
                 a_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'))
     ChainRunner(whole).train()
     torn.custom_hooks.append(
-        dict(type='KillQuantized', iteration=4, once=f'{torn.work_dir}.once'))
+        dict(
+            type='KillOnce',
+            network=NAME,
+            iteration=4,
+            once=f'{torn.work_dir}.once'))
     with pytest.raises(KeyboardInterrupt):
         ChainRunner(torn).train()
     torn.resume = True

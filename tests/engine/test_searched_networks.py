@@ -6,8 +6,7 @@ import re
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from mmrazor.models.mutables import OneShotMutableOP
 from mmrazor.registry import TASK_UTILS
 
@@ -110,20 +109,6 @@ def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-@HOOKS.register_module(force=True)
-class KillSearched(Hook):
-    """A kill in a step of the supernet or of its subnet."""
-
-    def __init__(self, iteration, once):
-        self.iteration, self.once = iteration, once
-
-    def before_train_iter(self, runner, batch_idx, **kwargs):
-        if (runner.iter == self.iteration and not os.path.exists(self.once)
-                and runner.experiment_name.startswith(NAME)):
-            open(self.once, 'w').close()
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize('iteration',
                          [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_resumed_it_ends_with_the_same_bits(searched_cfg, iteration):
@@ -136,7 +121,8 @@ def test_resumed_it_ends_with_the_same_bits(searched_cfg, iteration):
     ChainRunner(whole).train()
     torn.chain.networks[NAME].stage.custom_hooks.append(
         dict(
-            type='KillSearched',
+            type='KillOnce',
+            network=NAME,
             iteration=iteration,
             once=f'{torn.work_dir}.once'))
     with pytest.raises(KeyboardInterrupt):

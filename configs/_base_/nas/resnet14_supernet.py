@@ -3,16 +3,12 @@
 # For the `architecture` of a network of type mmrazor.SubnetSPOS; its head is
 # to have as many classes as the data.
 supernet_backbone = dict(type='SearchableResNet6n2', depth=14)
-# Some 36 subnets are tried; the best has at most the operations of ResNet-8,
-# in millions, with those of batch normalization and ReLU.
+# Some 36 subnets are tried, three rounds of 12; the best one has at most the
+# operations of ResNet-8, in millions, with those of batch normalization and
+# ReLU.
 subnet_search = dict(
     type='mmrazor.SubnetSearchHook',
     evaluator=dict(type='Accuracy', topk=(1, )),
-    constraints_range=dict(flops=(0., 12.8)),
-    max_epochs=3,
-    num_candidates=12,
-    top_k=4,
-    num_mutation=6,
-    num_crossover=6)
+    constraints_range=dict(flops=(0., 12.8)))
 # A path leaves the other candidates without gradients.
 find_unused_parameters = True
