@@ -12,6 +12,7 @@ from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
 from mmdgkd.engine.deploy import export_chain
 from mmdgkd.engine.hooks import QATHook
+from mmdgkd.models.utils import FixedFakeQuantize
 
 NAME = 'resnet8_int8'
 
@@ -45,7 +46,7 @@ def weights(cfg, name=NAME):
         f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
 
 
-def test_it_is_trained_tested_and_exported(quantized_cfg):
+def test_it_is_trained_tested_and_exported(quantized_cfg, monkeypatch):
     cfg = quantized_cfg(2)
     runner = ChainRunner(cfg)
     ledger = runner.train()
@@ -87,8 +88,21 @@ def test_it_is_trained_tested_and_exported(quantized_cfg):
     images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
     with torch.no_grad():
         inputs = model.data_preprocessor(dict(inputs=list(images)))['inputs']
-        torch.testing.assert_close(program.module()(images),
-                                   model(inputs, mode='tensor'))
+        wanted = model(inputs, mode='tensor')
+        off = (program.module()(images) - wanted).abs()
+    # On some processors an activation goes to the next level.
+    assert off.max() < .05 * wanted.abs().max()
+
+    # A range that is a tenth too wide is no rounding.
+    before = FixedFakeQuantize.__init__
+
+    def widened(self, learned):
+        before(self, learned)
+        self.scale *= 1.1
+
+    monkeypatch.setattr(FixedFakeQuantize, '__init__', widened)
+    with pytest.raises(ConfigError, match='gives other logits'):
+        export_chain(cfg, runner.chain, NAME)
 
 
 @pytest.mark.parametrize('learned', [False, True])

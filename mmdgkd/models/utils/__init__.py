@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .config_types import type_of
 from .fast_network import compile_network
+from .fixed_graph import FixedFakeQuantize
 from .frozen_teachers import FrozenTeachers
 from .networks import (hold_pruning, network_cfg, network_of, running_network,
                        static_network, unwrapped)
@@ -11,9 +12,9 @@ from .weights import (check_weights, load_weights, network_weights,
                       read_checkpoint, weights_sha256)
 
 __all__ = [
-    'FrozenTeachers', 'StepClock', 'TeacherMemory', 'TeacherOptions',
-    'check_weights', 'compile_network', 'hold_pruning', 'load_weights',
-    'network_cfg', 'network_of', 'network_weights', 'read_checkpoint',
-    'running_network', 'static_network', 'teacher_facts', 'type_of',
-    'unwrapped', 'weights_sha256'
+    'FixedFakeQuantize', 'FrozenTeachers', 'StepClock', 'TeacherMemory',
+    'TeacherOptions', 'check_weights', 'compile_network', 'hold_pruning',
+    'load_weights', 'network_cfg', 'network_of', 'network_weights',
+    'read_checkpoint', 'running_network', 'static_network', 'teacher_facts',
+    'type_of', 'unwrapped', 'weights_sha256'
 ]
