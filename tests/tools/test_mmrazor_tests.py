@@ -1,0 +1,70 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import json
+
+OUTCOMES = '''
+from unittest import TestCase
+import pytest
+from mmcls.structures import DataSample
+
+
+class TestSome(TestCase):
+
+    def test_good(self):
+        assert DataSample().set_gt_label(1).gt_label == 1
+
+    def test_bad(self):
+        assert False, 'it is bad'
+
+
+@pytest.mark.skip(reason='no GPU')
+def test_left_out():
+    pass
+
+
+def test_repairs():
+    import sys
+    assert 'mmdgkd' in sys.modules
+'''
+
+
+def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
+    folder = tmp_path / 'source/tests/some'
+    folder.mkdir(parents=True)
+    (folder / 'test_a.py').write_text(OUTCOMES)
+    (folder / 'test_b.py').write_text('import not_there\n')
+    (folder / 'helpers.py').write_text('raise ValueError\n')
+    tool = 'tools/mmrazor_tests.py'
+    found = {}
+    for name, words in (('bare', ['--bare']), ('repaired', [])):
+        out = tmp_path / f'{name}.json'
+        said = run_tool(tool, 'run', tmp_path / 'source', out, '--jobs', '2',
+                        *words).stdout
+        assert "tests/some/test_b.py {'error': 1}" in said
+        found[name] = json.loads(out.read_text())
+    good = 'tests/some/test_a.py::TestSome::test_good'
+    assert found['bare']['counts'] == dict(
+        error=1, failed=2, passed=1, skipped=1)
+    assert found['repaired']['counts'] == dict(
+        error=1, failed=1, passed=2, skipped=1)
+    tests = found['bare']['tests']
+    assert tests[good] == dict(outcome='passed', said='')
+    assert tests['tests/some/test_a.py::TestSome::test_bad'][
+        'said'].startswith('AssertionError: it is bad')
+    assert tests['tests/some/test_b.py']['said'] == \
+        "ModuleNotFoundError: No module named 'not_there'"
+    assert 'mmdgkd' in found['repaired']['versions']
+    assert 'mmdgkd' not in found['bare']['versions']
+
+    said = run_tool(tool, 'compare', tmp_path / 'repaired.json',
+                    tmp_path / 'bare.json').stdout.splitlines()
+    assert said[0] == 'passed before: 2, of these after: 1'
+    assert said[1].startswith('tests/some/test_a.py::test_repairs: failed: ')
+    assert len(said) == 2
+
+
+def test_a_folder_without_tests_is_told(run_tool, tmp_path):
+    done = run_tool(
+        'tools/mmrazor_tests.py', 'run', tmp_path, 'out.json', check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith('source: ')
+    assert 'has no folder tests' in done.stderr

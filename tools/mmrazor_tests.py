@@ -1,0 +1,235 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Run MMRazor's own tests, with mmdgkd's repairs or without, and compare.
+
+    pip download --no-deps --no-binary mmrazor mmrazor==1.0.0
+    tar -xzf mmrazor-1.0.0.tar.gz
+    python tools/mmrazor_tests.py run mmrazor-1.0.0 repaired.json
+    python tools/mmrazor_tests.py run mmrazor-1.0.0 bare.json --bare
+    python tools/mmrazor_tests.py compare before.json repaired.json
+
+It needs neither mmdgkd nor its Python with --bare, so that "before" may be the
+PyTorch that MMRazor was written for.
+"""
+import argparse
+import json
+import os
+import os.path as osp
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from typing import Dict, List
+from xml.etree import ElementTree
+
+PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite',
+            'mmpretrain', 'mmrazor', 'mmdgkd', 'pytest')
+# MMRazor's tests name mmcls, which is mmpretrain now. What they test is
+# MMRazor, so that they are given the names, with the repairs or without.
+PLUGIN = '''\
+import importlib.util
+import sys
+{repairs}
+if importlib.util.find_spec('mmcls') is None:
+    import mmpretrain.models
+    sys.modules.update({{
+        'mmcls' + name[len('mmpretrain'):]: module
+        for name, module in list(sys.modules.items())
+        if name.split('.')[0] == 'mmpretrain'}})
+'''
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest='command', required=True)
+    run = commands.add_parser('run', help='run the tests')
+    run.add_argument('source', help='the unpacked source of MMRazor')
+    run.add_argument('out', help='the JSON to write')
+    run.add_argument(
+        '--bare', action='store_true', help='without mmdgkd\'s repairs')
+    run.add_argument(
+        '--timeout',
+        type=int,
+        default=600,
+        help='seconds that a file of tests may take (default: 600)')
+    run.add_argument(
+        '--jobs', type=int, default=1, help='files at a time (default: 1)')
+    compare = commands.add_parser('compare', help='compare two such JSONs')
+    compare.add_argument('before')
+    compare.add_argument('after')
+    return parser.parse_args()
+
+
+def read_report(path: str, file: str) -> Dict[str, Dict]:
+    """The outcomes in pytest's JUnit XML.
+
+    Args:
+        path (str): The XML.
+        file (str): The file of tests, whose names its tests get.
+
+    Returns:
+        dict[str, dict]: Per test its ``outcome``, ``'passed'``, ``'failed'``,
+        ``'error'`` or ``'skipped'``, and what was said of it.
+    """
+    found = {}
+    for case in ElementTree.parse(path).getroot().iter('testcase'):
+        marks = {part.tag: part for part in case}
+        outcome = next(
+            (tag for tag in ('error', 'failure', 'skipped') if tag in marks),
+            'passed')
+        said = '' if outcome == 'passed' else marks[outcome].get('message', '')
+        if said == 'collection failure':
+            # The file itself could not be read; the text says why.
+            lines = (marks[outcome].text or '').splitlines()
+            said = next(
+                (line[1:] for line in reversed(lines) if line[:2] == 'E '),
+                said)
+        said = said.replace(sys.prefix + os.sep, '')
+        module = file[:-len('.py')].replace('/', '.')
+        owner = case.get('classname', '')[len(module) + 1:]
+        name = '::'.join(filter(None, (file, owner, case.get('name', ''))))
+        if not case.get('classname'):
+            # The file itself could not be read.
+            name = file
+        found[name] = dict(
+            outcome='failed' if outcome == 'failure' else outcome,
+            said=said.strip().splitlines()[0][:200] if said.strip() else '')
+    return found
+
+
+def run_file(root: str, file: str, timeout: int) -> Dict[str, Dict]:
+    """Run one file of tests in a process of its own.
+
+    Args:
+        root (str): The folder of ``tests``, with the plugin.
+        file (str): The file, from there.
+        timeout (int): Seconds that it may take.
+
+    Returns:
+        dict[str, dict]: As of :func:`read_report`.
+    """
+    report = osp.join(root, file.replace('/', '.') + '.xml')
+    try:
+        done = subprocess.run([
+            sys.executable, '-m', 'pytest', '-q', '-p', 'given_names', '-p',
+            'no:cacheprovider', f'--junitxml={report}', file
+        ],
+                              cwd=root,
+                              env=dict(
+                                  os.environ,
+                                  PYTHONPATH=root,
+                                  OMP_NUM_THREADS='1'),
+                              stdin=subprocess.DEVNULL,
+                              capture_output=True,
+                              text=True,
+                              timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return {file: dict(outcome='error', said=f'took over {timeout} s')}
+    if osp.exists(report):
+        return read_report(report, file)
+    said = (done.stderr or done.stdout).strip().splitlines() or ['']
+    return {file: dict(outcome='error', said=said[-1][:200])}
+
+
+def run_tests(args: argparse.Namespace) -> Dict:
+    """Run all files of tests, each in a process of its own.
+
+    Args:
+        args (argparse.Namespace): The command line.
+
+    Returns:
+        dict: ``versions``, ``counts`` and ``tests``.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        # Away from the sources: the installed MMRazor is tested.
+        tests = osp.join(root, 'tests')
+        shutil.copytree(osp.join(args.source, 'tests'), tests)
+        with open(osp.join(root, 'given_names.py'), 'w') as file:
+            file.write(
+                PLUGIN.format(repairs='' if args.bare else 'import mmdgkd'))
+        files = sorted(
+            osp.relpath(osp.join(folder, name), root)
+            for folder, _, names in os.walk(tests) for name in names
+            if name.startswith('test_') and name.endswith('.py'))
+        found: Dict[str, Dict] = {}
+        with ThreadPoolExecutor(args.jobs) as pool:
+            for outcomes in pool.map(
+                    lambda file: run_file(root, file, args.timeout), files):
+                found.update(outcomes)
+                for name in sorted({name.split('::')[0] for name in outcomes}):
+                    counts = Counter(test['outcome']
+                                     for test in outcomes.values())
+                    print(name, dict(counts), flush=True)
+    versions = {'python': platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if args.bare:
+        versions.pop('mmdgkd', None)
+    counts = Counter(test['outcome'] for test in found.values())
+    return dict(
+        versions=versions,
+        counts=dict(sorted(counts.items())),
+        tests=dict(sorted(found.items())))
+
+
+def compare(before: Dict, after: Dict) -> List[str]:
+    """What has become of the tests that passed.
+
+    Args:
+        before (dict): As of :func:`run_tests`.
+        after (dict): Likewise.
+
+    Returns:
+        list[str]: Lines to print.
+    """
+    passed = [
+        name for name, test in before['tests'].items()
+        if test['outcome'] == 'passed'
+    ]
+    lost = [
+        name for name in passed
+        if after['tests'].get(name, {}).get('outcome') != 'passed'
+    ]
+    lines = [
+        f'passed before: {len(passed)}, of these after: '
+        f'{len(passed) - len(lost)}'
+    ]
+    for name in lost:
+        # Where a file could not be read, it stands for its tests.
+        test = after['tests'].get(name) or after['tests'].get(
+            name.split('::')[0]) or dict(
+                outcome='not run', said='')
+        lines.append(f'{name}: {test["outcome"]}: {test["said"]}')
+    return lines
+
+
+def main() -> None:
+    """Run what the command line says."""
+    args = parse_args()
+    if args.command == 'run':
+        if not osp.isdir(osp.join(args.source, 'tests')):
+            sys.exit(f'source: {args.source!r} has no folder tests; should be '
+                     'the unpacked source of MMRazor')
+        result = run_tests(args)
+        with open(args.out, 'w') as file:
+            file.write(json.dumps(result, indent=1) + '\n')
+        print(result['counts'])
+        return
+    results = []
+    for path in (args.before, args.after):
+        with open(path) as file:
+            results.append(json.load(file))
+    print('\n'.join(compare(*results)))
+
+
+if __name__ == '__main__':
+    main()
