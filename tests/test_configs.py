@@ -39,6 +39,9 @@ def on_digits(cfg, size):
         if network is not None and 'prune_times' in network.model:
             # One batch is one iteration, in which it is pruned at once.
             network.model.prune_times = 1
+        if network is not None and 'DCFF' in network.model.type:
+            # It fuses in every epoch, of which it wants more than one.
+            network.stage = dict(train_cfg=dict(max_epochs=2))
         if network is not None and 'SubnetSPOS' in network.model.type:
             # An iteration before the search, and one after it.
             network.stage.train_cfg = dict(max_epochs=2, val_begin=2)
@@ -58,7 +61,7 @@ def on_digits(cfg, size):
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 39
+    assert len(NAMES) == 41
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -81,6 +84,7 @@ def test_all_that_the_issue_names_are_there():
     for chain in ('resnet110_to_resnet8_cifar100',
                   'resnet20_to_resnet8_digits'):
         assert f'pruning/l1_{chain}.py' in NAMES
+        assert f'pruning/dcff_{chain}.py' in NAMES
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
 

@@ -6,10 +6,11 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmrazor.models.algorithms import ItePruneAlgorithm
+from mmrazor.models.algorithms import DCFF, ItePruneAlgorithm
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models import FusionChannelUnit
 from mmdgkd.models.utils import static_network
 from .chain import Network
 
@@ -42,7 +43,10 @@ def pruned_networks(
         model.load_state_dict(weights)
         return (static_network(model), )
     here = f'chain.networks.{network.name}.model'
-    for key in ('prune_times', 'step_freq'):
+    fused = isinstance(model, DCFF)
+    if fused:
+        _check_fusion(model, here)
+    for key in ('step_freq', ) if fused else ('prune_times', 'step_freq'):
         value = getattr(model, key)
         if type(value) is not int or value < 1:
             raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
@@ -51,7 +55,7 @@ def pruned_networks(
     target = _target(model, units, f'{here}.target_pruning_ratio')
     # In place: a copy of MMRazor's masks may be derived from the original's.
     found = []
-    for times in sorted({1, model.prune_times}):
+    for times in sorted({1, model.prune_times or 1}):
         share = times / model.prune_times if model.linear_schedule else 1
         choices = {
             name: type(whole)(whole + (target[name] - whole) * share)
@@ -60,6 +64,23 @@ def pruned_networks(
         model.mutator.set_choices(choices)
         found.append(static_network(model))
     return tuple(found)
+
+
+def _check_fusion(model: DCFF, here: str) -> None:
+    """See whether what DCFF does can be resumed and loaded."""
+    for unit in model.mutator.mutable_units:
+        if not isinstance(unit, FusionChannelUnit):
+            raise ConfigError(
+                f'{here}.mutator_cfg.channel_unit_cfg.type: '
+                f'{type(unit).__name__} keeps the fusion of filters in no '
+                'file; use FusionChannelUnit')
+    if model.prune_times:
+        raise ConfigError(
+            f'{here}.prune_times: {model.prune_times!r}; DCFF fuses filters '
+            'every step_freq epochs, to the end; leave it out')
+    if model.linear_schedule:
+        raise ConfigError(f'{here}.linear_schedule: DCFF prunes at once; '
+                          'leave it out')
 
 
 def _target(model: ItePruneAlgorithm, units: Mapping, here: str) -> Dict:
@@ -107,7 +128,9 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
     if stage.get('sync_bn'):
         raise ConfigError(f'sync_bn: {here}: would replace the batch '
                           'normalization that is pruned; leave it out')
-    last = (model.prune_times - 1) * model.step_freq
+    # The second time that DCFF fuses is to be before the end, too.
+    times = 2 if isinstance(model, DCFF) else model.prune_times
+    last = (times - 1) * model.step_freq
     train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
     # MMRazor counts by iterations where there is one epoch.
     epochs, unit = train_cfg.get('max_epochs', 1), 'epoch'
@@ -118,6 +141,10 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
         if end is None and samples and batch:
             end = math.ceil(samples / batch / get_world_size())
     if end is not None and last >= end:
+        if isinstance(model, DCFF):
+            raise ConfigError(
+                f'{here}.step_freq: {model.step_freq} {unit}s; should be '
+                f'fewer than the training has, {end}')
         raise ConfigError(
             f'{here}.prune_times: the last of {model.prune_times} prunings, '
             f'one each {model.step_freq} {unit}s, is after {unit} {last}, the '

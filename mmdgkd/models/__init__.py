@@ -6,12 +6,13 @@ from .connectors import (ResizeConnector, StandardizeConnector,
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
 from .losses import DenseKDLoss, FEEDLoss, dense_kd_loss, feed_loss
+from .mutables import FusionChannelUnit
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
     'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'FEEDLoss',
-    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
-    'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2',
-    'StandardizeConnector', 'StochasticDropConnector', 'SubnetSPOS',
-    'dense_kd_loss', 'feed_loss', 'keep_mask', 'standardize'
+    'FusionChannelUnit', 'MultiTeacherDistiller',
+    'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
+    'SearchableResNet6n2', 'StandardizeConnector', 'StochasticDropConnector',
+    'SubnetSPOS', 'dense_kd_loss', 'feed_loss', 'keep_mask', 'standardize'
 ]

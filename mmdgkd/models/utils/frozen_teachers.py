@@ -8,6 +8,7 @@ from mmcv.cnn import fuse_conv_bn
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from ..mutables import FusedConv2d
 from .fast_network import compile_network
 from .teacher_options import TeacherOptions
 
@@ -38,7 +39,10 @@ class FrozenTeachers:
         self._unfolded: Dict[str, nn.Module] = {}
         for name, teacher in teachers.items():
             teacher.requires_grad_(False).eval()
-            if self.options.fold_bn:
+            # A fused filter has another scale than those that it is made of.
+            if self.options.fold_bn and not any(
+                    isinstance(part, FusedConv2d)
+                    for part in teacher.modules()):
                 self._unfolded[name] = teacher
                 teacher = fuse_conv_bn(copy.deepcopy(teacher))
                 teacher.requires_grad_(False).eval()

@@ -1,0 +1,45 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Callable, Optional, Tuple
+
+import torch
+from mmrazor.models.architectures.dynamic_ops import FuseConv2d
+
+
+class FusedConv2d(FuseConv2d):
+    """MMRazor's ``FuseConv2d``, whose fusion is kept by somebody else.
+
+    DCFF (arXiv 2107.06916) computes with ``k`` filters, each a weighted sum of
+    all ``n``. MMRazor leaves the weights of these sums in the module, in no
+    state dict: a network that was loaded or resumed would compute with the
+    first ``k`` filters instead.
+    """
+
+    # Of a layer whose own channels are not pruned.
+    _read: Optional[Callable[[], torch.Tensor]] = None
+
+    def keep_in(self, read: Callable[[], torch.Tensor],
+                write: Callable[[torch.Tensor], None]) -> None:
+        """Say where the fusion is.
+
+        Args:
+            read (Callable): Gives it, of shape (k, n).
+            write (Callable): Takes a new one of that shape.
+        """
+        self._read, self._write = read, write
+
+    def set_forward_args(self, choice: torch.Tensor) -> None:
+        """Take a new fusion.
+
+        Args:
+            choice (torch.Tensor): Of shape (k, n).
+        """
+        self._write(choice)
+
+    def _get_dynamic_params_by_mutable_channels(
+        self, weight: torch.Tensor, bias: Optional[torch.Tensor]
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        if self._read is None:
+            return super()._get_dynamic_params_by_mutable_channels(
+                weight, bias)
+        return self._get_dynamic_params_by_mutable_channels_choice(
+            weight, bias, choice=self._read())

@@ -1,0 +1,61 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from functools import partial
+from typing import Any
+
+import torch
+from mmrazor.models.architectures import dynamic_ops
+from mmrazor.models.mutables import DCFFChannelUnit, MutableChannelContainer
+from mmrazor.registry import MODELS
+from torch import nn
+
+from .fused_conv2d import FusedConv2d
+
+
+@MODELS.register_module()
+class FusionChannelUnit(DCFFChannelUnit):
+    """MMRazor's ``DCFFChannelUnit`` with the fusion in its state.
+
+    With it a network that ``DCFF`` has pruned can be resumed, loaded, tested
+    and exported. Before the first fusion a layer has its first filters.
+
+    The weights of the network keep their names, so that it can begin with
+    those of one that is not pruned.
+
+    Args:
+        num_channels (int): The channels of the network that is not pruned.
+        **kwargs: As for ``DCFFChannelUnit``.
+    """
+
+    def __init__(self, num_channels: int, **kwargs: Any) -> None:
+        super().__init__(num_channels, **kwargs)
+        self._convs = 0
+
+    def prepare_for_pruning(self, model: nn.Module) -> None:
+        """Put MMRazor's dynamic modules in place.
+
+        Args:
+            model (nn.Module): The network.
+        """
+        self._replace_with_dynamic_ops(
+            model, {
+                nn.Conv2d: FusedConv2d,
+                nn.BatchNorm2d: dynamic_ops.DynamicBatchNorm2d,
+                nn.Linear: dynamic_ops.DynamicLinear
+            })
+        self._register_channel_container(model, MutableChannelContainer)
+        self._register_mutable_channel(self.mutable_channel)
+        for channel in self.output_related:
+            conv = channel.module
+            if isinstance(conv, FusedConv2d):
+                name = f'fusion_{self._convs}'
+                self._convs += 1
+                self.register_buffer(name, torch.eye(conv.out_channels))
+                conv.keep_in(
+                    partial(self._read, name), partial(self._write, name))
+
+    def _read(self, name: str) -> torch.Tensor:
+        left = int(self.mutable_channel.current_mask.sum())
+        return getattr(self, name)[:left]
+
+    def _write(self, name: str, fusion: torch.Tensor) -> None:
+        getattr(self, name)[:len(fusion)] = fusion
