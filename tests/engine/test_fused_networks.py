@@ -80,6 +80,7 @@ def test_it_begins_from_another_is_fused_tested_and_exported(fused_cfg):
     assert not torch.equal(logits[0], logits[-1])
 
 
+@pytest.mark.slow
 def test_resumed_between_two_fusions_it_ends_with_the_same_bits(fused_cfg):
     whole, torn = (fused_cfg(3, work_dir=name) for name in ('whole', 'torn'))
     for cfg in (whole, torn):

@@ -1,6 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import json
 
+import pytest
+
 OUTCOMES = '''
 from unittest import TestCase
 import pytest
@@ -27,6 +29,7 @@ def test_repairs():
 '''
 
 
+@pytest.mark.slow
 def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
     folder = tmp_path / 'source/tests/some'
     folder.mkdir(parents=True)
