@@ -93,7 +93,7 @@ def test_all_that_the_issue_names_are_there():
 # pruned, quantized or searched is trained in tests/engine, too.
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
-        ('feed/sfeed', 'pruning', 'quantization', 'nas'))
+        ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed'))
     or name.startswith('dgkd') and not any(
         word in name for word in ('stochastic', 'crop', 'own', 'resnet56'))
 ]
@@ -117,8 +117,10 @@ def test_it_trains_an_iteration_per_stage(name, tmp_path):
     guides = [len(ledger[network]['guides']) for network in names]
     if name.startswith('feed/pfeed'):
         assert guides == [0, 0, 0, 3]
+    elif name == 'mixed/resnet20_to_resnet8_cifar100.py':
+        assert guides == [0, 1, 2, 3, 3, 3]
     elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
-                          'nas')) or 'dense' in name:
+                          'nas', 'mixed')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -140,12 +142,15 @@ def test_it_is_short_and_names_its_objective(name):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
     if name.startswith(
-        ('dgkd', 'feed', 'pruning', 'quantization')) or 'dense' in name:
-        assert '# Objective: ' in text or 'Objective: as in' in text
+        ('dgkd', 'feed', 'mixed', 'pruning', 'quantization')) or 'dense' in name:
+        assert 'Objective: ' in text
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]
         assert list(n for n, entry in cfg.chain.networks.items()
                     if 'model' in entry.get('stage', {})) == [student]
+    if name.startswith('mixed') and 'dist' in name:
+        assert list(cfg.model.distiller.edges) == ['default']
+        assert not cfg.model.distiller.distill_losses
 
 
 def test_the_data_is_normalized_as_the_papers_say():

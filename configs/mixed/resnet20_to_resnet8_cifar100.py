@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',
     '../_base_/distillers/dense_kd_averaged.py',
     '../_base_/datasets/cifar100_bs128.py',
-    '../_base_/schedules/sgd_5e_onecycle.py',
+    '../_base_/schedules/sgd_4e_onecycle.py',
     '../_base_/default_runtime.py',
     '../_base_/pruning/l1_half_resnet8.py',
     '../_base_/quantization/openvino_8bit.py',
@@ -43,8 +43,7 @@ chain = dict(
         resnet8_searched=dict(
             model=dict(
                 type='mmrazor.SubnetSPOS',
-                architecture=dict(
-                    resnet8, backbone=_base_.supernet_backbone)),
+                architecture=dict(resnet8, backbone=_base_.supernet_backbone)),
             stage=dict(
                 train_cfg=dict(val_begin=3),
                 train_dataloader=dict(dataset=dict(indices=45000)),

@@ -1,15 +1,3 @@
-# CE + DIST: correlations between the classes of a sample (inter), and between
-# the samples of a class (intra).
-_base_ = './logits_edge.py'
-edge = dict(
-    distill_losses=dict(
-        loss_dist=dict(
-            type='mmrazor.DISTLoss',
-            tau=4.0,
-            inter_loss_weight=2.0,
-            intra_loss_weight=2.0)),
-    loss_forward_mappings=dict(
-        loss_dist=dict(
-            logits_S=dict(recorder='logits', from_student=True),
-            logits_T=dict(recorder='logits', from_student=False))))
-model = dict(distiller=dict(edges=dict(default=edge)))
+# CE + DIST.
+_base_ = ['./logits_edge.py', './dist_edge.py']
+model = dict(distiller=dict(edges=dict(default={{_base_.dist_edge}})))

@@ -1,0 +1,26 @@
+# ResNet-8 with half of its channels, by the last feature map of every guide
+# through a transformation layer of its own (FEED), and by their logits.
+# Objective: as in the parent, + beta FEED (see _base_/distillers/feed.py).
+_base_ = [
+    '../pruning/l1_resnet20_to_resnet8_digits.py',
+    '../_base_/distillers/feed.py'
+]
+narrow = dict(
+    distiller=dict(
+        edges=dict(
+            default=dict(
+                _base_.feed_edge,
+                # 32 of its 64 channels are left.
+                connectors=dict(
+                    ntl=dict(
+                        type='mmrazor.Translator',
+                        in_channel=32,
+                        out_channel=64))))))
+chain = dict(
+    # It remembers logits, no maps.
+    logit_store=None,
+    networks=dict(
+        resnet8_pruned=dict(
+            # At once: the maps keep their channels.
+            model=dict(prune_times=1),
+            stage=dict(model=narrow))))
