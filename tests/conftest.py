@@ -74,6 +74,59 @@ def tiny_cfg(tmp_path):
     return make
 
 
+@pytest.fixture
+def on_digits():
+    """A function that leaves an iteration per stage of a shipped config."""
+
+    def replace(cfg, size):
+        """Replace the data by digits of the same size, one batch of it.
+
+        It says that there are as many classes as the heads have.
+        """
+        teacher = next(iter(cfg.chain.networks.values()))
+        classes = [str(i) for i in range(teacher.model.head.num_classes)]
+        for key, split in (('train_dataloader', 'train'),
+                           ('val_dataloader', 'test'), ('test_dataloader',
+                                                        'test')):
+            loader = cfg[key]
+            kind = loader.dataset.type
+            loader.batch_size = 8
+            loader.num_workers = 0
+            loader.persistent_workers = False
+            loader.dataset = dict(
+                type='BatchedDigits' if 'Batched' in kind else 'Digits',
+                split=split,
+                size=size,
+                indices=8,
+                metainfo=dict(classes=classes),
+                pipeline=loader.dataset.pipeline)
+        for network in cfg.chain.networks.values():
+            if network is not None and 'prune_times' in network.model:
+                # One batch is one iteration, in which it is pruned at once.
+                network.model.prune_times = 1
+            if network is not None and 'DCFF' in network.model.type:
+                # It fuses in every epoch, of which it wants more than one.
+                network.stage = dict(train_cfg=dict(max_epochs=2))
+            if network is not None and 'SubnetSPOS' in network.model.type:
+                # An iteration before the search, and one after it.
+                network.stage.train_cfg = dict(max_epochs=2, val_begin=2)
+                network.stage.train_dataloader.dataset.indices = 8
+                search = network.stage.custom_hooks[-1]
+                search.dataloader.dataset = dict(
+                    cfg.val_dataloader.dataset, indices=-8)
+                search.update(
+                    epoch=1,
+                    max_epochs=1,
+                    num_candidates=2,
+                    top_k=1,
+                    num_mutation=1,
+                    num_crossover=1)
+        cfg.train_cfg.max_epochs = 1
+        cfg.visualizer = None
+
+    return replace
+
+
 @pytest.fixture(scope='session')
 def trained(tmp_path_factory):
     """A trained chain of three networks, two epochs each: (cfg, runner)."""

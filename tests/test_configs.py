@@ -13,53 +13,6 @@ NAMES = sorted(
     if path.parent.name != '_base_')
 
 
-def on_digits(cfg, size):
-    """Replace the data by digits of the same size, one batch of it.
-
-    It says that there are as many classes as the heads have.
-    """
-    teacher = next(iter(cfg.chain.networks.values()))
-    classes = [str(i) for i in range(teacher.model.head.num_classes)]
-    for key, split in (('train_dataloader', 'train'),
-                       ('val_dataloader', 'test'), ('test_dataloader',
-                                                    'test')):
-        loader = cfg[key]
-        kind = loader.dataset.type
-        loader.batch_size = 8
-        loader.num_workers = 0
-        loader.persistent_workers = False
-        loader.dataset = dict(
-            type='BatchedDigits' if 'Batched' in kind else 'Digits',
-            split=split,
-            size=size,
-            indices=8,
-            metainfo=dict(classes=classes),
-            pipeline=loader.dataset.pipeline)
-    for network in cfg.chain.networks.values():
-        if network is not None and 'prune_times' in network.model:
-            # One batch is one iteration, in which it is pruned at once.
-            network.model.prune_times = 1
-        if network is not None and 'DCFF' in network.model.type:
-            # It fuses in every epoch, of which it wants more than one.
-            network.stage = dict(train_cfg=dict(max_epochs=2))
-        if network is not None and 'SubnetSPOS' in network.model.type:
-            # An iteration before the search, and one after it.
-            network.stage.train_cfg = dict(max_epochs=2, val_begin=2)
-            network.stage.train_dataloader.dataset.indices = 8
-            search = network.stage.custom_hooks[-1]
-            search.dataloader.dataset = dict(
-                cfg.val_dataloader.dataset, indices=-8)
-            search.update(
-                epoch=1,
-                max_epochs=1,
-                num_candidates=2,
-                top_k=1,
-                num_mutation=1,
-                num_crossover=1)
-    cfg.train_cfg.max_epochs = 1
-    cfg.visualizer = None
-
-
 def test_all_that_the_issue_names_are_there():
     assert len(NAMES) == 41
     for method in ('dgkd', 'takd', 'kd'):
@@ -103,7 +56,7 @@ QUICK = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in NAMES
 ])
-def test_it_trains_an_iteration_per_stage(name, tmp_path):
+def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     cfg = Config.fromfile(str(CONFIGS / name))
     on_digits(cfg, 8 if 'digits' in name else 32)
     cfg.work_dir = str(tmp_path)
@@ -141,8 +94,8 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(
-        ('dgkd', 'feed', 'mixed', 'pruning', 'quantization')) or 'dense' in name:
+    if name.startswith(('dgkd', 'feed', 'mixed', 'pruning',
+                        'quantization')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]

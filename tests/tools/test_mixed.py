@@ -1,0 +1,65 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of other algorithms of MMRazor, by several processes."""
+import os.path as osp
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+MIXED = Path(__file__).resolve().parents[2] / 'configs/mixed'
+CONFIGS = sorted(MIXED.glob('*_feed_*'))
+SAVE_RANKS = """
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SaveRanks(Hook):
+    priority = 'LOWEST'
+
+    def after_train(self, runner):
+        torch.save(runner.model.module.state_dict(),
+                   f'{runner.work_dir}/rank{runner.rank}.pt')
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
+def test_two_processes_with_amp_end_with_the_same_state(
+        config, on_digits, run_tool, tmp_path):
+    """All of it: masks, ranges, chosen blocks, connectors of each guide."""
+    (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
+    cfg = Config.fromfile(str(config))
+    on_digits(cfg, 8)
+    cfg.custom_imports.imports.append('save_ranks')
+    hook = dict(type='SaveRanks')
+    cfg.custom_hooks.append(hook)
+    name = list(cfg.chain.networks)[-1]
+    hooks = cfg.chain.networks[name].get('stage', {}).get('custom_hooks')
+    if hooks:
+        hooks.append(hook)
+    cfg.dump(tmp_path / 'chain.py')
+    run_tool(
+        'bash',
+        'tools/dist_train.sh',
+        tmp_path / 'chain.py',
+        '2',
+        '--amp',
+        '--work-dir',
+        tmp_path / 'work',
+        PORT=str(29630 + CONFIGS.index(config)),
+        PYTHONPATH=str(tmp_path))
+    folder = tmp_path / 'work' / name
+    one, other = (
+        torch.load(folder / f'rank{rank}.pt', weights_only=False)
+        for rank in (0, 1))
+    assert any('ntl_resnet20' in key for key in one)
+    for key, value in one.items():
+        if torch.is_tensor(value):
+            assert torch.equal(value, other[key]), key
+    file = torch.load(folder / f'{name}.pth')['state_dict']
+    assert file
+    for key, value in file.items():
+        assert torch.equal(value, one[f'architecture.{key}']), key
+    assert osp.exists(tmp_path / 'work' / 'chain.json')
