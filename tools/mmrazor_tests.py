@@ -159,13 +159,13 @@ def run_tests(args: argparse.Namespace) -> Dict:
             if name.startswith('test_') and name.endswith('.py'))
         found: Dict[str, Dict] = {}
         with ThreadPoolExecutor(args.jobs) as pool:
-            for outcomes in pool.map(
-                    lambda file: run_file(root, file, args.timeout), files):
+            for file, outcomes in zip(
+                    files,
+                    pool.map(lambda file: run_file(root, file, args.timeout),
+                             files)):
                 found.update(outcomes)
-                for name in sorted({name.split('::')[0] for name in outcomes}):
-                    counts = Counter(test['outcome']
-                                     for test in outcomes.values())
-                    print(name, dict(counts), flush=True)
+                counts = Counter(test['outcome'] for test in outcomes.values())
+                print(file, dict(counts), flush=True)
     versions = {'python': platform.python_version()}
     for name in PACKAGES:
         try:
