@@ -35,17 +35,17 @@ def expand_edges(distiller: Mapping[str, Any],
             by guide what its edge has otherwise than ``edges.default``, or
             None for a guide without an edge. With ``edge_reduction='mean'``
             the losses of the edges are divided by the number of guides that
-            speak, so that many weigh no more than one; by default,
-            ``'sum'``, they are not.
+            have one and speak, so that many weigh no more than one; by
+            default, ``'sum'``, they are not.
         names (Sequence[str]): The guides.
 
     Returns:
         dict: The config without ``edges``.
 
     Raises:
-        ConfigError: If an edge is of no guide, has an unknown key, or refers
-            to what is neither in it nor in the distiller; or for another
-            ``edge_reduction``.
+        ConfigError: If an edge is of no guide, has an unknown key or something
+            that is no config, or refers to what is neither in it nor in the
+            distiller; or for another ``edge_reduction``.
     """
     whole = copy.deepcopy(dict(distiller))
     edges, reduction = whole.pop('edges', None), whole.pop(_REDUCTION, 'sum')
@@ -58,14 +58,17 @@ def expand_edges(distiller: Mapping[str, Any],
     for part in (*_PARTS, _MAPPINGS):
         whole[part] = dict(whole.get(part) or {})
     common = {part: dict(whole[part]) for part in (*_PARTS, _MAPPINGS)}
+    guide_of: Dict[str, str] = {}
     for name in names:
         edge = _edge_of(edges, name)
         if edge is not None:
+            _check_parts(name, edge)
             _add_edge(whole, common, name, edge)
+        for loss in whole[_MAPPINGS]:
+            if loss not in common[_MAPPINGS]:
+                guide_of.setdefault(loss, name)
     if reduction == 'mean':
-        whole['averaged_losses'] = [
-            loss for loss in whole[_MAPPINGS] if loss not in common[_MAPPINGS]
-        ]
+        whole['averaged_losses'] = guide_of
     return whole
 
 
@@ -128,6 +131,26 @@ def _edge_of(edges: Mapping[str, Any], name: str) -> Optional[Dict[str, Any]]:
         raise ConfigError(f'{_HERE}.{name}: does not merge into '
                           f'{_HERE}.{DEFAULT}: '
                           f'{str(error).splitlines()[0]}') from None
+
+
+def _check_parts(name: str, edge: Mapping[str, Any]) -> None:
+    """See to it that all in an edge is a config."""
+
+    def check(value: Any, key: str, several: bool = False) -> None:
+        if isinstance(value, Mapping) or (several and isinstance(
+                value, (list, tuple)) and all(
+                    isinstance(item, Mapping) for item in value)):
+            return
+        raise ConfigError(f'{_HERE}.{name}.{key}: is {value!r}, should be a '
+                          f'dict{" or a list of dicts" if several else ""}')
+
+    for part in (*_PARTS, _MAPPINGS):
+        check(edge.get(part) or {}, part)
+        for key, cfg in (edge.get(part) or {}).items():
+            # Connectors may follow each other.
+            check(cfg, f'{part}.{key}', several=part == 'connectors')
+            for argument, record in (cfg.items() if part == _MAPPINGS else ()):
+                check(record, f'{part}.{key}.{argument}')
 
 
 def _add_edge(whole: Dict[str, Any], common: Mapping[str, Mapping], name: str,

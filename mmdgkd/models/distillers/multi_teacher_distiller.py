@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmrazor.models.architectures.connectors import Paraphraser
@@ -31,8 +31,9 @@ class MultiTeacherDistiller(OFDDistiller):
     float32; autocast, where it is on, does with it what it does.
 
     Args:
-        averaged_losses (Sequence[str]): The losses that are divided by the
-            number of teachers that speak. Defaults to an empty tuple.
+        averaged_losses (Mapping[str, str], optional): By loss the teacher
+            whose it is, for losses that are divided by the number of such
+            teachers that speak. Defaults to None: there are none.
         **kwargs: As for ``ConfigurableDistiller``.
 
     Raises:
@@ -40,7 +41,8 @@ class MultiTeacherDistiller(OFDDistiller):
             be trained.
     """
 
-    def __init__(self, averaged_losses: Sequence[str] = (),
+    def __init__(self,
+                 averaged_losses: Optional[Mapping[str, str]] = None,
                  **kwargs: Any) -> None:
         if 'edges' in kwargs:
             raise ConfigError(
@@ -55,7 +57,7 @@ class MultiTeacherDistiller(OFDDistiller):
                     f'nothing with it; call it "loss_{name}", here and in '
                     'loss_forward_mappings')
         super().__init__(**kwargs)
-        self._averaged = set(averaged_losses)
+        self._averaged = dict(averaged_losses or {})
         for module in self.connectors.modules():
             if isinstance(module, Paraphraser) and module.phase == 'train':
                 # It was trained before and is run without a graph: DDP would
@@ -199,7 +201,8 @@ class MultiTeacherDistiller(OFDDistiller):
 
         Raises:
             ConfigError: If a mapping or a connector does not fit what was
-                recorded, or a loss fails over maps of different shapes.
+                recorded, or a loss refuses it or fails over maps of different
+                shapes.
         """
         losses: Dict[str, torch.Tensor] = {}
         for loss_name, mappings in self.loss_forward_mappings.items():
@@ -215,11 +218,15 @@ class MultiTeacherDistiller(OFDDistiller):
                     records[key] = self.get_record(**record)
             try:
                 loss = loss_module(**records)
+            except ConfigError as error:
+                raise ConfigError('model.distiller.distill_losses.'
+                                  f'{loss_name}.{error}') from None
             except RuntimeError:
                 check_shapes(loss_name, records)
                 raise
             if loss_name in self._averaged:
-                loss = loss / len(self._speaking)
+                heard = set(self._averaged.values()) & set(self._speaking)
+                loss = loss / len(heard)
             losses[loss_name] = loss
             for name, term in getattr(loss_module, 'terms', {}).items():
                 losses[_term_name(loss_name, name)] = term

@@ -220,6 +220,13 @@ def test_many_guides_weigh_no_more_than_one():
         assert mean['student.loss'] == summed['student.loss']
 
 
+def test_a_guide_without_an_edge_does_not_count_in_the_mean():
+    edges = dict(default=EDGES['KLDivergence'], mid=None)
+    key = 'distill.loss_it_big'
+    summed, mean = step(make(edges)), step(make(edges, reduction='mean'))
+    assert mean[key].item() == pytest.approx(summed[key].item()) != 0
+
+
 def test_each_edge_its_own():
     """Logits from one teacher, maps from the other."""
     model = make(dict(big=EDGES['KLDivergence'], mid=EDGES['L2Loss']))

@@ -143,7 +143,19 @@ MAPPING = 'loss_forward_mappings.loss_feat'
      f'edges.big.{MAPPING}: "loss_feat" is none of the distill_losses'),
     (dict(default=broken('connectors.align', [1]),
           big=dict(connectors=dict(align={}))),
-     'edges.big: does not merge into model.distiller.edges.default')
+     'edges.big: does not merge into model.distiller.edges.default'),
+    (dict(big=broken('teacher_recorders.feat', 'b')),
+     "edges.big.teacher_recorders.feat: is 'b', should be a dict$"),
+    (dict(big=broken('student_recorders.feat', None)),
+     'edges.big.student_recorders.feat: is None, should be a dict$'),
+    (dict(big=broken('teacher_recorders', ['b'])),
+     r"edges.big.teacher_recorders: is \['b'\], should be a dict$"),
+    (dict(big=broken('connectors.align', ['b'])),
+     r"edges.big.connectors.align: is \['b'\], should be a dict or a list"),
+    (dict(big=broken(f'{MAPPING}', 'feat')),
+     f"edges.big.{MAPPING}: is 'feat', should be a dict$"),
+    (dict(big=broken(f'{MAPPING}.t_feature', 'feat')),
+     f"edges.big.{MAPPING}.t_feature: is 'feat', should be a dict$"),
 ])  # yapf: disable
 def test_mistakes(edges, message):
     with pytest.raises(ConfigError, match=message):
@@ -155,8 +167,9 @@ def test_mistakes(edges, message):
 def test_the_mean_over_the_guides():
     whole = expand_edges(
         dict(make(default=FEATURES), edge_reduction='mean'), ['big', 'mid'])
-    assert whole['averaged_losses'] == ['loss_feat_big', 'loss_feat_mid']
-    assert MODELS.build(whole)._averaged == {'loss_feat_big', 'loss_feat_mid'}
+    assert whole['averaged_losses'] == dict(
+        loss_feat_big='big', loss_feat_mid='mid')
+    assert MODELS.build(whole)._averaged == whole['averaged_losses']
     with pytest.raises(
             ConfigError,
             match="edge_reduction: is 'median', should be 'sum' or 'mean'"):
