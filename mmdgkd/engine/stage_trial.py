@@ -125,6 +125,9 @@ def _try_losses(algorithm: nn.Module, seen: DataFacts,
         samples = [seen.sample.to('meta')] * 2
         if isinstance(algorithm, DGKD):
             algorithm._teachers = _TeachersOnMeta(algorithm, said)
+            # Its connectors and losses: a linear layer takes no input from
+            # another device, not even in a trial.
+            algorithm.distiller.to('meta')
         with aside():
             algorithm.train()
             losses = algorithm(inputs, samples, mode='loss')
