@@ -5,14 +5,16 @@ from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
-from .losses import DenseKDLoss, FEEDLoss, dense_kd_loss, feed_loss
+from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
+                     dense_kd_loss, draw_negatives, feed_loss)
 from .mutables import FusionChannelUnit
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
-    'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss', 'FEEDLoss',
-    'FusionChannelUnit', 'MultiTeacherDistiller',
+    'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
+    'FEEDLoss', 'FusionChannelUnit', 'MultiTeacherDistiller',
     'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
     'SearchableResNet6n2', 'StandardizeConnector', 'StochasticDropConnector',
-    'SubnetSPOS', 'dense_kd_loss', 'feed_loss', 'keep_mask', 'standardize'
+    'SubnetSPOS', 'crd_loss', 'dense_kd_loss', 'draw_negatives', 'feed_loss',
+    'keep_mask', 'standardize'
 ]

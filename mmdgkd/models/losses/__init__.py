@@ -1,5 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .bank_crd_loss import BankCRDLoss, crd_loss
+from .contrast_draws import draw_negatives
 from .dense_kd_loss import DenseKDLoss, dense_kd_loss
 from .feed_loss import FEEDLoss, feed_loss
 
-__all__ = ['DenseKDLoss', 'FEEDLoss', 'dense_kd_loss', 'feed_loss']
+__all__ = [
+    'BankCRDLoss', 'DenseKDLoss', 'FEEDLoss', 'crd_loss', 'dense_kd_loss',
+    'draw_negatives', 'feed_loss'
+]
