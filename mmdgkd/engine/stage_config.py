@@ -14,6 +14,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers import edges_for
 from mmdgkd.models.utils import network_cfg, type_of
 from .chain import Chain, Network
+from .contrast import add_sample_classes
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -85,6 +86,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                         chain.logit_store,
                         store_dir=store_dir(chain, work_dir)))
             ]
+        add_sample_classes(stage, distiller)
     if chain[name].init_from:
         stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
             dict(

@@ -11,6 +11,7 @@ from .ledger_hook import LedgerHook, progress_of
 from .live_progress_hook import LiveProgressHook
 from .logit_store_hook import LogitStoreHook
 from .qat_hook import QATHook
+from .sample_classes_hook import SampleClassesHook
 from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
 from .subnet_search_hook import SubnetSearchHook
@@ -19,5 +20,6 @@ __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
     'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'InitFromHook',
     'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook', 'LogitStoreHook',
-    'QATHook', 'StepSeedHook', 'StopHook', 'SubnetSearchHook', 'progress_of'
+    'QATHook', 'SampleClassesHook', 'StepSeedHook', 'StopHook',
+    'SubnetSearchHook', 'progress_of'
 ]

@@ -25,7 +25,8 @@ def refused_records(place: str) -> Iterator[None]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         # Not what a device or a kernel has to say.
         if isinstance(error, RuntimeError) and not any(
-                word in reason for word in ('channel', 'shape', 'size')):
+                word in reason
+                for word in ('channel', 'reduction dim', 'shape', 'size')):
             raise
         raise ConfigError('model.distiller.loss_forward_mappings.'
                           f'{place}: {reason}') from None
