@@ -106,7 +106,8 @@ def on_digits():
                 network.model.prune_times = 1
             if network is not None and 'DCFF' in network.model.type:
                 # It fuses in every epoch, of which it wants more than one.
-                network.stage = dict(train_cfg=dict(max_epochs=2))
+                network.setdefault('stage', {}).update(
+                    train_cfg=dict(max_epochs=2))
             if network is not None and 'SubnetSPOS' in network.model.type:
                 # An iteration before the search, and one after it.
                 network.stage.train_cfg = dict(max_epochs=2, val_begin=2)
@@ -121,6 +122,9 @@ def on_digits():
                     top_k=1,
                     num_mutation=1,
                     num_crossover=1)
+        if 'loss_crd' in str(cfg.model):
+            edge = cfg.model.distiller.edges.default
+            edge.distill_losses.loss_crd.update(sample_n=8, neg_num=4)
         cfg.train_cfg.max_epochs = 1
         cfg.visualizer = None
 

@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 41
+    assert len(NAMES) == 44
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -28,12 +28,13 @@ def test_all_that_the_issue_names_are_there():
     for form in ('pfeed', 'sfeed'):
         for data in ('resnet56_cifar100', 'resnet20_digits'):
             assert f'feed/{form}_{data}.py' in NAMES
-    for method in ('kd', 'dgkd', 'dkd', 'dkd/standardized', 'dist'):
+    for method in ('kd', 'dgkd', 'dkd', 'dkd/standardized', 'dist', 'crd'):
         method, _, form = method.partition('/')
         name = '_'.join(filter(None, (form, 'resnet56_to_resnet20_cifar100')))
         assert f'{method}/{name}.py' in NAMES
         assert method in ('kd', 'dgkd') or f'{method}/{name}_dense.py' in NAMES
     assert 'feed/dgkd_resnet20_to_resnet8_digits.py' in NAMES
+    assert 'crd/resnet20_to_resnet8_digits.py' in NAMES
     for chain in ('resnet110_to_resnet8_cifar100',
                   'resnet20_to_resnet8_digits'):
         assert f'pruning/l1_{chain}.py' in NAMES
@@ -73,7 +74,11 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     elif name == 'mixed/resnet20_to_resnet8_cifar100.py':
         assert guides == [0, 1, 2, 3, 3, 3]
     elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
+<<<<<<< HEAD
                           'nas', 'mixed')) or 'dense' in name:
+=======
+                          'nas', 'crd/resnet20')) or 'dense' in name:
+>>>>>>> c00b826 (CRD as a baseline: direct and dense on CIFAR-100, dense on the digits)
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -94,9 +99,15 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
+<<<<<<< HEAD
     if name.startswith(('dgkd', 'feed', 'mixed', 'pruning',
                         'quantization')) or 'dense' in name:
         assert 'Objective: ' in text
+=======
+    if name.startswith(('dgkd', 'feed', 'pruning', 'quantization',
+                        'crd/resnet20')) or 'dense' in name:
+        assert '# Objective: ' in text or 'Objective: as in' in text
+>>>>>>> c00b826 (CRD as a baseline: direct and dense on CIFAR-100, dense on the digits)
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]
         assert list(n for n, entry in cfg.chain.networks.items()
