@@ -137,9 +137,9 @@ def _check_parts(name: str, edge: Mapping[str, Any]) -> None:
     """See to it that all in an edge is a config."""
 
     def check(value: Any, key: str, several: bool = False) -> None:
-        if isinstance(value, Mapping) or (several and isinstance(
-                value, (list, tuple)) and all(
-                    isinstance(item, Mapping) for item in value)):
+        if isinstance(value, Mapping) or (
+                several and isinstance(value, (list, tuple))
+                and all(isinstance(item, Mapping) for item in value)):
             return
         raise ConfigError(f'{_HERE}.{name}.{key}: is {value!r}, should be a '
                           f'dict{" or a list of dicts" if several else ""}')
