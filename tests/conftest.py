@@ -106,8 +106,8 @@ def on_digits():
                 network.model.prune_times = 1
             if network is not None and 'DCFF' in network.model.type:
                 # It fuses in every epoch, of which it wants more than one.
-                network.setdefault('stage', {}).update(
-                    train_cfg=dict(max_epochs=2))
+                network.setdefault('stage',
+                                   {}).update(train_cfg=dict(max_epochs=2))
             if network is not None and 'SubnetSPOS' in network.model.type:
                 # An iteration before the search, and one after it.
                 network.stage.train_cfg = dict(max_epochs=2, val_begin=2)

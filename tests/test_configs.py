@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 44
+    assert len(NAMES) == 57
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -41,6 +41,11 @@ def test_all_that_the_issue_names_are_there():
         assert f'pruning/dcff_{chain}.py' in NAMES
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
+    for network in ('l1', 'dcff', 'qat8', 'spos'):
+        for heard in ('stochastic', 'dist', 'feed'):
+            assert (f'mixed/{network}_{heard}_resnet20_to_resnet8_digits.py'
+                    in NAMES)
+    assert 'mixed/resnet20_to_resnet8_cifar100.py' in NAMES
 
 
 # The chains of one method are those of the others, with other guides; what is
@@ -74,11 +79,7 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     elif name == 'mixed/resnet20_to_resnet8_cifar100.py':
         assert guides == [0, 1, 2, 3, 3, 3]
     elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
-<<<<<<< HEAD
-                          'nas', 'mixed')) or 'dense' in name:
-=======
-                          'nas', 'crd/resnet20')) or 'dense' in name:
->>>>>>> c00b826 (CRD as a baseline: direct and dense on CIFAR-100, dense on the digits)
+                          'nas', 'mixed', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -99,15 +100,9 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-<<<<<<< HEAD
-    if name.startswith(('dgkd', 'feed', 'mixed', 'pruning',
-                        'quantization')) or 'dense' in name:
-        assert 'Objective: ' in text
-=======
-    if name.startswith(('dgkd', 'feed', 'pruning', 'quantization',
+    if name.startswith(('dgkd', 'feed', 'mixed', 'pruning', 'quantization',
                         'crd/resnet20')) or 'dense' in name:
-        assert '# Objective: ' in text or 'Objective: as in' in text
->>>>>>> c00b826 (CRD as a baseline: direct and dense on CIFAR-100, dense on the digits)
+        assert 'Objective: ' in text
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]
         assert list(n for n, entry in cfg.chain.networks.items()
