@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 57
+    assert len(NAMES) == 62
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -34,6 +34,9 @@ def test_all_that_the_issue_names_are_there():
         assert f'{method}/{name}.py' in NAMES
         assert method in ('kd', 'dgkd') or f'{method}/{name}_dense.py' in NAMES
     assert 'feed/dgkd_resnet20_to_resnet8_digits.py' in NAMES
+    for method in ('dgkd', 'kd'):
+        for chain in ('wrn40_2_to_wrn16_2', 'vgg13_to_vgg8'):
+            assert f'{method}/{chain}_cifar100.py' in NAMES
     assert 'crd/resnet20_to_resnet8_digits.py' in NAMES
     for chain in ('resnet110_to_resnet8_cifar100',
                   'resnet20_to_resnet8_digits'):
@@ -54,7 +57,8 @@ QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed'))
     or name.startswith('dgkd') and not any(
-        word in name for word in ('stochastic', 'crop', 'own', 'resnet56'))
+        word in name
+        for word in ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
 ]
 
 

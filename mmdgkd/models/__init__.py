@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .algorithms import DGKD, SubnetSPOS
-from .backbones import PlainCNN, ResNet6n2, SearchableResNet6n2
+from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
+                        WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
@@ -14,7 +15,7 @@ __all__ = [
     'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
     'FEEDLoss', 'FusionChannelUnit', 'MultiTeacherDistiller',
     'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
-    'SearchableResNet6n2', 'StandardizeConnector', 'StochasticDropConnector',
-    'SubnetSPOS', 'crd_loss', 'dense_kd_loss', 'draw_negatives', 'feed_loss',
-    'keep_mask', 'standardize'
+    'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
+    'StochasticDropConnector', 'SubnetSPOS', 'WideResNet', 'crd_loss',
+    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
 ]

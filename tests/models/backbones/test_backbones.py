@@ -1,13 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import pytest
 import torch
+from mmcv.cnn import fuse_conv_bn
 from mmengine.registry import DefaultScope
 from mmpretrain.models.backbones import ResNet
 from mmpretrain.registry import MODELS
 from torch import nn
 
 from mmdgkd.engine.inspection import network_facts
-from mmdgkd.models import PlainCNN, ResNet6n2
+from mmdgkd.models import PlainCNN, ResNet6n2, SmallVGG, WideResNet
 
 
 def classifier(classes, in_channels, **backbone):
@@ -96,3 +97,69 @@ def test_unknown_plain_cnns_are_refused():
         PlainCNN(3, 'cifar10')
     with pytest.raises(ValueError, match="'imagenet' is none of"):
         PlainCNN(2, 'imagenet')
+
+
+# As the table of arXiv 1910.10699 and its code have them.
+@pytest.mark.parametrize('backbone, params', [
+    (WideResNet(40, 2), 2255156),
+    (WideResNet(40, 1), 569780),
+    (WideResNet(16, 2), 703284),
+    (SmallVGG(13), 9462180),
+    (SmallVGG(8), 3965028),
+])
+def test_wide_resnets_and_vggs_have_the_papers_size(backbone, params):
+    head = 100 * (backbone.feat_dim + 1)
+    assert sum(p.numel() for p in backbone.parameters()) + head == params
+    size = 8 if isinstance(backbone, WideResNet) else 4
+    assert backbone(torch.zeros(1, 3, 32,
+                                32))[0].shape == (1, backbone.feat_dim, size,
+                                                  size)
+
+
+def test_wide_resnet_is_initialized_and_pre_activated():
+    model = WideResNet(16, 2, dropout=.5)
+    model.init_weights()
+    weight = model.layer3[1].conv1.weight
+    assert abs(weight.std() / (2 / (9 * 128))**0.5 - 1) < 0.02
+    # Nothing changes what goes along the shortcut of a block as it is.
+    block = model.layer3[1].eval()
+    with torch.no_grad():
+        block.conv2.weight.zero_()
+        x = torch.randn(2, 128, 8, 8)
+        assert torch.equal(block(x), x)
+    # Dropout is heard in training alone.
+    images = torch.randn(2, 3, 32, 32)
+    model.train()
+    assert not torch.equal(model(images)[0], model(images)[0])
+    model.eval()
+    assert torch.equal(model(images)[0], model(images)[0])
+
+
+def test_what_is_folded_of_a_wide_resnet_says_the_same():
+    model = WideResNet(16, 2)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, .5, 1.5)
+            nn.init.uniform_(module.running_mean, -.5, .5)
+    model.eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        before = model(images)[0]
+        after = fuse_conv_bn(model)(images)[0]
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_vgg_for_larger_images():
+    assert SmallVGG(
+        8, input_size=64)(torch.zeros(1, 3, 64, 64))[0].shape == (1, 512, 4, 4)
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda: WideResNet(18, 2), 'WideResNet.depth: 18 should be 6n'),
+    (lambda: WideResNet(16, 0), 'WideResNet.widen_factor: 0 should be'),
+    (lambda: SmallVGG(9), 'SmallVGG.depth: there are 8, 11, 13, 16, 19, not'),
+    (lambda: SmallVGG(8, input_size=28), 'SmallVGG.input_size: 28 should be'),
+])
+def test_other_wide_resnets_and_vggs_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

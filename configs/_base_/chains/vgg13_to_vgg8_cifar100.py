@@ -1,0 +1,19 @@
+# VGG-13, 11 and 8 for 100 classes.
+chain = dict(
+    guidance='dense',
+    # What a guide says to a view is remembered, in <work_dir>/logits.
+    logit_store=dict(dtype='float16'),
+    networks={
+        f'vgg{depth}':
+        dict(
+            model=dict(
+                type='ImageClassifier',
+                backbone=dict(type='SmallVGG', depth=depth),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead',
+                    num_classes=100,
+                    in_channels=512,
+                    init_cfg=None)))
+        for depth in (13, 11, 8)
+    })

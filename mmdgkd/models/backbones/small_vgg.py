@@ -1,0 +1,55 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any
+
+from mmpretrain.models.backbones import VGG
+from mmpretrain.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class SmallVGG(VGG):
+    """The VGGs for small images of the distillation papers.
+
+    MMPretrain's ``VGG`` with BN and without the hidden layers of its
+    classifier, whose five stages end in a map of 4x4: for 32x32 images there
+    is a pooling after each of the first three, as in the code of "Contrastive
+    Representation Distillation" (arXiv 1910.10699), whose VGG-13 and VGG-8
+    are the usual pair.
+
+    Args:
+        depth (int): 8, 11, 13, 16 or 19, the two hidden layers counted that
+            are not there.
+        input_size (int): Height and width of the images, 32 or 64, for which
+            there is a pooling after the fourth stage, too. Defaults to 32.
+        **kwargs (Any): As for MMPretrain's ``VGG``.
+
+    Attributes:
+        feat_dim (int): Channels of the output, the head's ``in_channels``.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
+
+    arch_settings = {8: (1, 1, 1, 1, 1), **VGG.arch_settings}
+    feat_dim = 512
+
+    def __init__(self,
+                 depth: int,
+                 input_size: int = 32,
+                 **kwargs: Any) -> None:
+        if depth not in self.arch_settings:
+            raise ValueError(
+                f'SmallVGG.depth: there are '
+                f'{", ".join(map(str, self.arch_settings))}, not {depth!r}')
+        if input_size not in (32, 64):
+            raise ValueError(f'SmallVGG.input_size: {input_size!r} should be '
+                             '32 or 64')
+        super().__init__(
+            depth, **{
+                'norm_cfg': dict(type='BN'),
+                'with_last_pool': False,
+                **kwargs
+            })
+        if input_size == 32:
+            fourth = self.range_sub_modules[3][1] - 1
+            self.features[fourth] = nn.Identity()
