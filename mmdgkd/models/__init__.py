@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import DGKD, SubnetSPOS
+from .algorithms import DGKD, JointSlimmable, SubnetSPOS
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
@@ -13,7 +13,7 @@ from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
     'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
-    'FEEDLoss', 'FusionChannelUnit', 'MultiTeacherDistiller',
+    'FEEDLoss', 'FusionChannelUnit', 'JointSlimmable', 'MultiTeacherDistiller',
     'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
     'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
     'StochasticDropConnector', 'SubnetSPOS', 'WideResNet', 'crd_loss',

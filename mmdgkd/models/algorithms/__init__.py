@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .dgkd import DGKD
+from .joint_slimmable import JointSlimmable
 from .subnet_spos import SubnetSPOS
 
-__all__ = ['DGKD', 'SubnetSPOS']
+__all__ = ['DGKD', 'JointSlimmable', 'SubnetSPOS']

@@ -14,6 +14,7 @@ from mmdgkd.errors import ConfigError
 from ..distillers import build_distiller
 from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
                      load_weights, running_network, teacher_facts)
+from .joint_slimmable import JointSlimmable
 
 
 @MODELS.register_module()
@@ -33,7 +34,8 @@ class DGKD(BaseAlgorithm):
     Args:
         architecture (dict | BaseModel): The network in training, or another
             algorithm of MMRazor that trains one, such as
-            ``ItePruneAlgorithm``.
+            ``ItePruneAlgorithm``, or several in one set of weights
+            (:class:`JointSlimmable`).
         teachers (dict[str, dict]): For each guide, by name, its model config
             ``build_cfg`` (or the built network, with its weights) and the file
             of its weights, ``ckpt_path``. Their order makes no difference.
@@ -122,7 +124,8 @@ class DGKD(BaseAlgorithm):
         Returns:
             dict[str, torch.Tensor]: ``student.*``, the network's own losses
             after weighting, and ``distill.*``, the distiller's losses and
-            their terms by teacher.
+            their terms by teacher; of a slimmable student those of each
+            width, see :meth:`JointSlimmable.over_widths`.
         """
         distiller = self.distiller
         speaking = distiller.begin_step(self._clock.tick())
@@ -141,13 +144,19 @@ class DGKD(BaseAlgorithm):
                 self._memory.complete()
 
         distiller.set_deliveries_override(True)
-        with distiller.student_recorders, distiller.deliveries:
-            task_losses = self.student(inputs, data_samples, mode='loss')
 
-        losses = add_prefix(self._weigh(task_losses), 'student')
-        losses.update(
-            add_prefix(distiller.compute_distill_losses(), 'distill'))
-        return losses
+        def losses_of(network: nn.Module) -> Dict[str, torch.Tensor]:
+            with distiller.student_recorders, distiller.deliveries:
+                task_losses = network(inputs, data_samples, mode='loss')
+            losses = add_prefix(self._weigh(task_losses), 'student')
+            losses.update(
+                add_prefix(distiller.compute_distill_losses(), 'distill'))
+            return losses
+
+        if isinstance(self.student, JointSlimmable):
+            # Each width hears what the teachers have said to this batch.
+            return self.student.over_widths(losses_of)
+        return losses_of(self.student)
 
     def remember(self, store: Any) -> None:
         """Take what teachers have said before from a store, and keep the rest.
