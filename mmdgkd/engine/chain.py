@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
 from .chain_options import read_format, read_store, read_views, refuse_unknown
+from .chain_widths import check_slimmable_cfg, model_of_width
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
@@ -28,6 +29,9 @@ class Network:
         init_from (str, optional): A network before it with the same weights,
             by name and shape, from which its training begins; so one is pruned
             or quantized that was trained in this chain. Defaults to None.
+        width_of (str, optional): The network before it, of several widths, of
+            which it is one. It is trained with that. Defaults to None.
+        width (float, optional): Which one. Defaults to None.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Network:
     ckpt_path: Optional[str] = None
     stage: Dict = field(default_factory=dict)
     init_from: Optional[str] = None
+    width_of: Optional[str] = None
+    width: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,10 @@ class Chain:
             raise ConfigError('chain: the config has none; it needs '
                               'chain=dict(guidance=..., networks=dict(...))')
         refuse_unknown(cfg, _CHAIN_KEYS, 'chain')
-        networks = tuple(
-            _read_network(name, entry)
-            for name, entry in _entries(cfg.get('networks')))
+        read: Dict[str, Network] = {}
+        for name, entry in _entries(cfg.get('networks')):
+            read[name] = _read_network(name, entry, read)
+        networks = tuple(read.values())
         if not networks:
             raise ConfigError('chain.networks: is empty; name at least one '
                               'network, the teacher first')
@@ -95,6 +102,9 @@ class Chain:
         for network in networks:
             if network.ckpt_path:
                 guides[network.name] = ()
+            if network.width_of:
+                _check_guidance_of_width(guidance, network)
+                guides[network.name] = guides[network.width_of]
             _check_init_from(network, names)
         views, store = read_views(cfg.get('views', {})), cfg.get('logit_store')
         if store is False:
@@ -123,7 +133,11 @@ class Chain:
         """
         networks = []
         for network in self.networks:
-            entry = dict(name=network.name, model=network.model)
+            entry = dict(name=network.name)
+            if network.width_of:
+                entry.update(width_of=network.width_of, width=network.width)
+            else:
+                entry['model'] = network.model
             if network.ckpt_path:
                 entry['ckpt_path'] = network.ckpt_path
             if network.init_from:
@@ -146,11 +160,22 @@ class Chain:
         """The networks that must be there before one is trained.
 
         Args:
-            name (str): The one: its guides, and that from which it begins.
+            name (str): The one: its guides, and that from which it begins;
+                for one width that of all widths.
         """
+        if self[name].width_of:
+            return (self[name].width_of, )
         first = self[name].init_from
         guides = self.guides[name]
         return guides if first in (None, *guides) else (*guides, first)
+
+    def stage_of(self, name: str) -> str:
+        """The network in whose stage one is trained: for all but a width it.
+
+        Args:
+            name (str): The one.
+        """
+        return self[name].width_of or name
 
     def require(self, name: str, key: str) -> Network:
         """The network of a name that the user gave.
@@ -256,7 +281,8 @@ def _entries(networks: Any) -> List[Tuple[str, Mapping]]:
     return pairs
 
 
-def _read_network(name: Any, entry: Any) -> Network:
+def _read_network(name: Any, entry: Any, before: Mapping[str,
+                                                         Network]) -> Network:
     here = f'chain.networks.{name}'
     if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in str(name):
         raise ConfigError(
@@ -271,6 +297,13 @@ def _read_network(name: Any, entry: Any) -> Network:
     if name == 'logits':
         raise ConfigError(f'{here}: is the name of the folder of the logit '
                           'store; choose another')
+    if 'width_of' in entry:
+        model = model_of_width(name, entry, {
+            other: network.model
+            for other, network in before.items()
+        })
+        return Network(
+            str(name), model, width_of=entry['width_of'], width=model['width'])
     refuse_unknown(entry, _NETWORK_KEYS, here)
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
@@ -278,6 +311,7 @@ def _read_network(name: Any, entry: Any) -> Network:
     if not isinstance(entry.get('model'), Mapping):
         raise ConfigError(f'{here}.model: is missing; it must be the config '
                           'of an MMPretrain model')
+    check_slimmable_cfg(name, entry['model'])
     stage = entry.get('stage') or {}
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what this stage '
@@ -285,6 +319,13 @@ def _read_network(name: Any, entry: Any) -> Network:
     return Network(
         str(name), entry['model'], entry.get('ckpt_path'), stage,
         entry.get('init_from'))
+
+
+def _check_guidance_of_width(guidance: Any, network: Network) -> None:
+    if isinstance(guidance, Mapping) and network.name in guidance:
+        raise ConfigError(
+            f'chain.guidance.{network.name}: is a width of '
+            f'"{network.width_of}" and has its guides; leave it out')
 
 
 def _check_init_from(network: Network, names: Sequence[str]) -> None:

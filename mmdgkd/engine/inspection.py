@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import SubnetSPOS
+from mmdgkd.models import JointSlimmable, SubnetSPOS
 from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
                                  network_of, network_weights, read_checkpoint,
                                  static_network, type_of)
@@ -21,6 +21,7 @@ from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
 from .quantization import check_quantized, float_networks
 from .searching import check_search, searched_networks
+from .slimming import check_slimmable, slimmable_networks
 from .stage_check import (MISTAKES, DataFacts, check_data, check_remembering,
                           check_stage, reason_of)
 from .stage_config import stage_config
@@ -39,6 +40,8 @@ class NetworkFacts:
         samples (int, optional): Length of its training data.
         views (int, optional): How many views there are of a sample in its
             training; None: one an epoch.
+        step_macs (int, optional): Those of all that is trained in a step,
+            where that is more than the network itself: of all widths.
         shape (tuple[int], optional): Shape (C, H, W) of an image.
     """
 
@@ -48,21 +51,25 @@ class NetworkFacts:
     samples: Optional[int] = None
     views: Optional[int] = None
     shape: Optional[Tuple[int, ...]] = None
+    step_macs: Optional[int] = None
 
 
-def build_network(network: Network, scope: str) -> nn.Module:
-    """Build a network on the meta device, where it costs no memory.
+def build_network(network: Network,
+                  scope: str,
+                  device: str = 'meta') -> nn.Module:
+    """Build a network, by default on the meta device: it costs no memory.
 
     Args:
         network (Network): The network.
         scope (str): The default scope of the config.
+        device (str): Where. Defaults to ``'meta'``.
 
     Raises:
         ConfigError: If its config builds no model.
     """
     # MMPretrain's backbones compute with real numbers as they are built, so
     # they cannot be built on the meta device in the first place.
-    return _build(network, scope).to('meta').eval()
+    return _build(network, scope).to(device).eval()
 
 
 def _build(network: Network, scope: str) -> nn.Module:
@@ -150,14 +157,15 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             check_init_cfg(network, model)
         plain[name] = [
             stand_in.to('meta').eval()
-            for stand_in in (pruned_networks(network, model, weights)
+            for stand_in in (slimmable_networks(model, weights)
+                             or pruned_networks(network, model, weights)
                              or searched_networks(network, model, weights)
                              or float_networks(model) or (model, ))
         ]
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
     stages = {
-        name: stage_config(cfg, chain, name, {}, '')
+        name: stage_config(cfg, chain, chain.stage_of(name), {}, '')
         for name in chain.names
     }
     _check_same_inputs(chain, stages)
@@ -170,7 +178,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
             algorithms = []
-            if not chain[name].ckpt_path:
+            if not (chain[name].ckpt_path or chain[name].width_of):
                 # As its training begins, and as it ends.
                 algorithms = [
                     check_stage(name, stages[name], chain,
@@ -183,11 +191,15 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 samples=seen.samples,
                 views=seen.views,
                 shape=seen.shape)
+            if len(plain[name]) > 1 and isinstance(models[name],
+                                                   JointSlimmable):
+                facts[name] = _with_all_widths(facts[name], plain[name])
             _check_classes(chain[name], facts[name].classes, seen.classes)
             if algorithms:
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
                 check_search(chain[name], models[name], stages[name])
+                check_slimmable(chain[name], models[name], stages[name])
             for algorithm in algorithms:
                 check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
@@ -201,6 +213,14 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                     f'{facts[guide].classes} classes, "{name}", which it '
                     f'guides, has {facts[name].classes}')
     return facts
+
+
+def _with_all_widths(facts: NetworkFacts,
+                     widths: List[nn.Module]) -> NetworkFacts:
+    if facts.shape is None:
+        return facts
+    macs = [network_facts(width, '', facts.shape).macs for width in widths]
+    return replace(facts, step_macs=sum(macs))
 
 
 def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
@@ -239,7 +259,8 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     key = f'chain.networks.{network.name}.init_from'
     if isinstance(models[source], BaseAlgorithm):
         raise ConfigError(
-            f'{key}: "{source}" is pruned, searched or quantized itself, and '
+            f'{key}: "{source}" is pruned, searched, quantized or slimmable '
+            'itself, and '
             'what that has made of it is no part of its weights; begin from a '
             'network that is not')
     # Nobody has trained that one yet, but its shapes are known.

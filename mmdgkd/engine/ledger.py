@@ -20,9 +20,9 @@ class Ledger:
     network with a ``ckpt_path``), the ``guides``, the ``metric`` (name, best,
     last and every validation), the ``seconds`` of training, what the logit
     ``store`` was asked for, the ``params`` and ``macs`` of the network, the
-    ``environment`` (versions and device), the sha256 of its config, and of
-    each file that it ``read`` and ``wrote``. All ranks read it, the first one
-    writes it.
+    ``environment`` (versions and device), the ``width`` of one that is a width
+    of another, the sha256 of its config, and of each file that it ``read`` and
+    ``wrote``. All ranks read it, the first one writes it.
 
     Args:
         work_dir (str): The work dir of the chain.

@@ -54,20 +54,23 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
     """Operations per image of a stage: forward, twice that backward, guides.
 
     With a logit store a guide is only run in the first stage that it guides.
+    One width of a network costs nothing beside that.
 
     Args:
         chain (Chain): The chain.
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
         name (str): The stage.
     """
+    if chain[name].width_of:
+        return 0.0
     before = chain.names[:chain.names.index(name)]
     remembered = {guide
                   for other in before
                   for guide in chain.guides[other]
                   } if chain.logit_store is not None else ()
-    return 3 * (facts[name].macs or 1) + sum(facts[guide].macs or 1
-                                             for guide in chain.guides[name]
-                                             if guide not in remembered)
+    own = facts[name].step_macs or facts[name].macs or 1
+    return 3 * own + sum(facts[guide].macs or 1 for guide in chain.guides[name]
+                         if guide not in remembered)
 
 
 def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
@@ -149,6 +152,8 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
     for number, name in enumerate(chain.names, 1):
         entry = ledger[name]
         length = '-' if entry['state'] == 'given' else length_of(stages[name])
+        if chain[name].width_of:
+            length = f'with {chain[name].width_of}'
         state = entry['state']
         if state == 'running':
             history = entry.get('metric', {}).get('history') or [[0]]

@@ -59,7 +59,7 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
             raise ConfigError(
                 'model.teacher_options.compile: for the stage '
                 f'"{name}": cannot be on with the guide "{guide}", which is '
-                'pruned, searched or quantized; leave it out')
+                'pruned, searched, quantized or slimmable; leave it out')
         if not isinstance(models[guide], MMArchitectureQuant):
             continue
         for key, recorder in distiller.teacher_recorders.recorders.items():

@@ -12,7 +12,6 @@ from mmrazor.registry import RUNNERS
 
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio import no_room_in_words, whole_file
-from mmdgkd.models.utils import load_weights, unwrapped
 from .chain import Chain
 from .checkpoints import latest_checkpoint
 from .distributed import fit_to_device, start_processes
@@ -23,12 +22,14 @@ from .hooks import (ChainProgressHook, CurvesResumeHook, DataOnlyHook,
 from .inspection import (NetworkFacts, build_network, facts_of_trained,
                          inspect_chain)
 from .ledger import Ledger, file_entry
-from .monitoring import live_hook, name_runs, watched, without_curves
+from .measuring import test_network
+from .monitoring import live_hook, name_runs, watched
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
 from .stage_config import fingerprint, named_config, network_config
 from .stopping import StopSignals
+from .width_taking import take_width
 from .work_dir import WorkDir
-from .workers import release, released
+from .workers import released
 
 
 @RUNNERS.register_module()
@@ -150,7 +151,12 @@ class ChainRunner:
                     raise TrainingStopped(
                         f'stopped by {signals.name} before the stage "{name}"'
                         '; add --resume to go on')
-                self._train_stage(name, signals)
+                if self.chain[name].width_of:
+                    take_width(self.cfg, self.chain, self.work, name,
+                               self.launcher)
+                    self.work.reload()
+                else:
+                    self._train_stage(name, signals)
         table = result_table(self.chain, self.facts, self.work.ledger)
         self.log(f'The chain in {self.work.path}:\n{table}')
         return self.work.ledger
@@ -185,17 +191,8 @@ class ChainRunner:
                 raise ConfigError(
                     f'work_dir: {self.work.path!r} has no trained "{name}" '
                     'yet; name its file')
-            cfg = network_config(self.cfg, self.chain[name])
-            cfg.work_dir = osp.join(self.work.folder(name), 'test')
-            cfg.experiment_name = f'test_{name}'
-            cfg.launcher = self.launcher
-            without_curves(cfg)
-            fit_to_device(cfg)
-            runner = Runner.from_cfg(cfg)
-            model = runner.model
-            load_weights(unwrapped(model), path, 'checkpoint')
-            results[name] = runner.test()
-            release(runner)
+            results[name] = test_network(self.cfg, self.chain[name], path,
+                                         self.work.folder(name), self.launcher)
         rows = []
         for name, metrics in results.items():
             last = self.work.ledger[name].get('metric', {}).get('last')

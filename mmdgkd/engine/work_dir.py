@@ -108,7 +108,8 @@ class WorkDir:
         return cfg
 
     def stage_config(self, name: str) -> Config:
-        """The config of a stage, with the files of its guides."""
+        """The config of the stage of a network, with its guides' files."""
+        name = self.chain.stage_of(name)
         files = {
             guide: self.file_of(guide) or self.own_file(guide)
             for guide in self.chain.needs(name)
@@ -198,6 +199,11 @@ class WorkDir:
             raise ConfigError(
                 f'{folder!r}: holds a training of which chain.json knows '
                 'nothing; remove it, or choose another --work-dir')
+        width = self.chain[name].width
+        if entry.get('width') != width:
+            raise ConfigError(
+                f'{folder!r}: holds the width {entry.get("width")} of its '
+                f'network, not {width}; take that back, or remove this folder')
         stage = self.stage_config(name)
         if entry['config_sha256'] == fingerprint(stage):
             return

@@ -1,0 +1,76 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Measuring a trained network, in a Runner of its own."""
+import os.path as osp
+from typing import Any, Dict, Mapping
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdgkd.models.utils import load_weights, unwrapped
+from .chain import Network
+from .distributed import fit_to_device
+from .monitoring import without_curves
+from .stage_config import network_config
+from .workers import release
+
+
+def test_network(cfg: Config, network: Network, path: str, folder: str,
+                 launcher: str) -> Dict[str, float]:
+    """The metrics of a network on the test data.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+        path (str): The file of its weights.
+        folder (str): Where its logs go.
+        launcher (str): As for a Runner.
+
+    Raises:
+        ConfigError: If the file does not fit.
+    """
+    return _measure(
+        network_config(cfg, network), network, path, folder, launcher, 'test')
+
+
+def validate_network(cfg: Config, network: Network, path: str, folder: str,
+                     launcher: str, stage: Mapping[str,
+                                                   Any]) -> Dict[str, float]:
+    """The metrics of a network by the validation of a stage.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+        path (str): The file of its weights.
+        folder (str): Where its logs go.
+        launcher (str): As for a Runner.
+        stage (Mapping): The config of the stage.
+
+    Returns:
+        dict[str, float]: Empty if the stage has no validation.
+
+    Raises:
+        ConfigError: If the file does not fit.
+    """
+    keys = ('val_dataloader', 'val_evaluator', 'val_cfg')
+    if any(stage.get(key) is None for key in keys):
+        return {}
+    alone = network_config(cfg, network)
+    for key in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        alone.pop(key, None)
+    for key in keys:
+        alone[key] = stage[key]
+    return _measure(alone, network, path, folder, launcher, 'val')
+
+
+def _measure(alone: Config, network: Network, path: str, folder: str,
+             launcher: str, loop: str) -> Dict[str, float]:
+    alone.work_dir = osp.join(folder, loop)
+    alone.experiment_name = f'{loop}_{network.name}'
+    alone.launcher = launcher
+    without_curves(alone)
+    fit_to_device(alone)
+    runner = Runner.from_cfg(alone)
+    load_weights(unwrapped(runner.model), path, 'checkpoint')
+    metrics = getattr(runner, loop)()
+    release(runner)
+    return metrics

@@ -1,0 +1,112 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""One width of a network that was trained at several, as a file of its own."""
+import os.path as osp
+import time
+from typing import Any, Dict
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio import whole_file, write_weights
+from mmdgkd.models import JointSlimmable
+from mmdgkd.models.utils import check_weights, load_weights, static_network
+from mmdgkd.models.utils.widths import name_of_width
+from .chain import Chain
+from .environment import environment
+from .inspection import build_network
+from .ledger import file_entry
+from .measuring import validate_network
+from .stage_config import fingerprint, network_config
+from .work_dir import WorkDir
+
+
+def take_width(cfg: Config, chain: Chain, work: WorkDir, name: str,
+               launcher: str) -> None:
+    """Take a width out of the network of which it is one, and validate it.
+
+    It has the form of any trained network: weights and config in a folder of
+    its own, and an entry in the ledger. To be called on all ranks.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        work (WorkDir): The work dir.
+        name (str): The network that is a width.
+        launcher (str): As for a Runner.
+
+    Raises:
+        ConfigError: If the weights of all widths cannot be read, or what is
+            measured has not ``chain.metric``.
+    """
+    start = time.monotonic()
+    network, ledger, path = chain[name], work.ledger, work.own_file(name)
+    source, stage = work.file_of(network.width_of), work.stage_config(name)
+    for key in ('metric', 'seconds', 'wrote'):
+        ledger[name].pop(key, None)
+    ledger.update(
+        name,
+        state='running',
+        config_sha256=fingerprint(stage),
+        environment=environment(),
+        width=network.width,
+        read={network.width_of: file_entry(source, work.path)})
+    scope = cfg.get('default_scope', 'mmpretrain')
+    if is_main_process():
+        whole = build_network(chain[network.width_of], scope, 'cpu')
+        meta = load_weights(whole, source, 'work_dir').get('meta') or {}
+        weights = width_weights(whole, network.width)
+        check_weights(build_network(network, scope), weights, source, name)
+        facts = {
+            key: meta[key]
+            for key in ('epoch', 'iter', 'seed', 'mmdgkd_version',
+                        'dataset_meta') if key in meta
+        }
+        write_weights(
+            path, weights,
+            dict(
+                facts,
+                network=name,
+                guides=list(chain.guides[name]),
+                width_of=network.width_of,
+                width=network.width))
+        with whole_file(osp.splitext(path)[0] + '.py') as file:
+            file.write(network_config(cfg, network).pretty_text)
+    barrier()
+    metrics = validate_network(cfg, network, path, work.folder(name), launcher,
+                               stage)
+    if metrics:
+        metric = chain.metric or next(iter(metrics))
+        if metric not in metrics:
+            raise ConfigError(f'chain.metric: "{metric}" is not measured; '
+                              f'there are: {", ".join(metrics)}')
+        # After as many epochs as the network that it is a width of.
+        history = ledger[network.width_of].get('metric', {}).get('history')
+        ledger.record(name, metric, history[-1][0] if history else 0,
+                      float(metrics[metric]))
+    ledger.update(
+        name,
+        state='done',
+        seconds=round(time.monotonic() - start, 1),
+        wrote=file_entry(path, work.path))
+    barrier()
+
+
+def width_weights(model: JointSlimmable, width: float) -> Dict[str, Any]:
+    """The weights of a network at one width.
+
+    Args:
+        model (JointSlimmable): It, trained.
+        width (float): Which one.
+
+    Returns:
+        dict[str, torch.Tensor]: The state dict of a ``JointSlimmable`` of that
+        width alone.
+    """
+    model.take(name_of_width(width))
+    weights = static_network(model).state_dict()
+    model.take(model.width_names[0])
+    return {
+        f'architecture.{key}': data.contiguous()
+        for key, data in weights.items()
+    }
