@@ -101,6 +101,8 @@ def on_digits():
                 metainfo=dict(classes=classes),
                 pipeline=loader.dataset.pipeline)
         for network in cfg.chain.networks.values():
+            if network is not None and 'width_of' in network:
+                continue
             if network is not None and 'prune_times' in network.model:
                 # One batch is one iteration, in which it is pruned at once.
                 network.model.prune_times = 1

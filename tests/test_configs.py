@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 62
+    assert len(NAMES) == 64
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -44,6 +44,7 @@ def test_all_that_the_issue_names_are_there():
         assert f'pruning/dcff_{chain}.py' in NAMES
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
+        assert f'slimmable/joint_{chain}.py' in NAMES
     for network in ('l1', 'dcff', 'qat8', 'spos'):
         for heard in ('stochastic', 'dist', 'feed'):
             assert (f'mixed/{network}_{heard}_resnet20_to_resnet8_digits.py'
@@ -52,10 +53,10 @@ def test_all_that_the_issue_names_are_there():
 
 
 # The chains of one method are those of the others, with other guides; what is
-# pruned, quantized or searched is trained in tests/engine, too.
+# pruned, quantized, searched or slimmable is trained in tests/engine, too.
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
-        ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed'))
+        ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable'))
     or name.startswith('dgkd') and not any(
         word in name
         for word in ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
@@ -80,6 +81,9 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     guides = [len(ledger[network]['guides']) for network in names]
     if name.startswith('feed/pfeed'):
         assert guides == [0, 0, 0, 3]
+    elif name.startswith('slimmable'):
+        before = 1 if 'digits' in name else 2
+        assert guides == [*range(before), *[before] * 3, before + 3]
     elif name == 'mixed/resnet20_to_resnet8_cifar100.py':
         assert guides == [0, 1, 2, 3, 3, 3]
     elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
@@ -104,8 +108,8 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(('dgkd', 'feed', 'mixed', 'pruning', 'quantization',
-                        'crd/resnet20')) or 'dense' in name:
+    if name.startswith(('dgkd', 'feed', 'mixed', 'slimmable', 'pruning',
+                        'quantization', 'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = list(cfg.chain.networks)[-1]
