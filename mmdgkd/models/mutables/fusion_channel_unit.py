@@ -1,10 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from functools import partial
-from typing import Any
+from typing import Any, Dict, Type
 
 import torch
-from mmrazor.models.architectures import dynamic_ops
-from mmrazor.models.mutables import DCFFChannelUnit, MutableChannelContainer
+from mmrazor.models.mutables import DCFFChannelUnit
 from mmrazor.registry import MODELS
 from torch import nn
 
@@ -36,14 +35,7 @@ class FusionChannelUnit(DCFFChannelUnit):
         Args:
             model (nn.Module): The network.
         """
-        self._replace_with_dynamic_ops(
-            model, {
-                nn.Conv2d: FusedConv2d,
-                nn.BatchNorm2d: dynamic_ops.DynamicBatchNorm2d,
-                nn.Linear: dynamic_ops.DynamicLinear
-            })
-        self._register_channel_container(model, MutableChannelContainer)
-        self._register_mutable_channel(self.mutable_channel)
+        super().prepare_for_pruning(model)
         for channel in self.output_related:
             conv = channel.module
             if isinstance(conv, FusedConv2d):
@@ -52,6 +44,13 @@ class FusionChannelUnit(DCFFChannelUnit):
                 self.register_buffer(name, torch.eye(conv.out_channels))
                 conv.keep_in(
                     partial(self._read, name), partial(self._write, name))
+
+    def _replace_with_dynamic_ops(self, model: nn.Module,
+                                  dynamicop_map: Dict[Type, Type]) -> None:
+        super()._replace_with_dynamic_ops(
+            model, {
+                **dynamicop_map, nn.Conv2d: FusedConv2d
+            })
 
     def _read(self, name: str) -> torch.Tensor:
         left = int(self.mutable_channel.current_mask.sum())
