@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are pruned in their stage, looked at before it."""
 import math
+from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
@@ -43,20 +44,14 @@ def pruned_networks(
         model.load_state_dict(weights)
         return (static_network(model), )
     here = f'chain.networks.{network.name}.model'
-    fused = isinstance(model, DCFF)
-    if fused:
+    if isinstance(model, DCFF):
         _check_fusion(model, here)
-    for key in ('step_freq', ) if fused else ('prune_times', 'step_freq'):
-        value = getattr(model, key)
-        if type(value) is not int or value < 1:
-            raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
-                              'number, 1 or more')
+    schedule = _schedule(model, here)
     units = model.mutator.choice_template
     target = _target(model, units, f'{here}.target_pruning_ratio')
     # In place: a copy of MMRazor's masks may be derived from the original's.
     found = []
-    for times in sorted({1, model.prune_times or 1}):
-        share = times / model.prune_times if model.linear_schedule else 1
+    for share in schedule.shares:
         choices = {
             name: type(whole)(whole + (target[name] - whole) * share)
             for name, whole in units.items() if name in target
@@ -64,6 +59,41 @@ def pruned_networks(
         model.mutator.set_choices(choices)
         found.append(static_network(model))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """When an algorithm prunes.
+
+    Attributes:
+        key (str): What says how long all of it takes.
+        times (int): How often at least.
+        step (int): How many epochs, or iterations, apart.
+        shares (tuple[float]): Of what is taken away, that which is gone after
+            the first and after the last time.
+    """
+
+    key: str
+    times: int
+    step: int
+    shares: Tuple[float, ...]
+
+
+def _schedule(model: ItePruneAlgorithm, here: str) -> _Schedule:
+    """Read the schedule of an algorithm once, checked."""
+    fuses = isinstance(model, DCFF)
+    for key in ('step_freq', ) if fuses else ('prune_times', 'step_freq'):
+        value = getattr(model, key)
+        if type(value) is not int or value < 1:
+            raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
+                              'number, 1 or more')
+    if fuses:
+        # It goes on to the end; the second time is to be before that.
+        return _Schedule('step_freq', 2, model.step_freq, (1., ))
+    times = model.prune_times
+    shares = {1 / times, 1.} if model.linear_schedule else {1.}
+    return _Schedule('prune_times', times, model.step_freq,
+                     tuple(sorted(shares)))
 
 
 def _check_fusion(model: DCFF, here: str) -> None:
@@ -128,9 +158,8 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
     if stage.get('sync_bn'):
         raise ConfigError(f'sync_bn: {here}: would replace the batch '
                           'normalization that is pruned; leave it out')
-    # The second time that DCFF fuses is to be before the end, too.
-    times = 2 if isinstance(model, DCFF) else model.prune_times
-    last = (times - 1) * model.step_freq
+    schedule = _schedule(model, here)
+    last = (schedule.times - 1) * schedule.step
     train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
     # MMRazor counts by iterations where there is one epoch.
     epochs, unit = train_cfg.get('max_epochs', 1), 'epoch'
@@ -140,12 +169,12 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
         batch = (stage.get('train_dataloader') or {}).get('batch_size')
         if end is None and samples and batch:
             end = math.ceil(samples / batch / get_world_size())
-    if end is not None and last >= end:
-        if isinstance(model, DCFF):
-            raise ConfigError(
-                f'{here}.step_freq: {model.step_freq} {unit}s; should be '
-                f'fewer than the training has, {end}')
-        raise ConfigError(
-            f'{here}.prune_times: the last of {model.prune_times} prunings, '
-            f'one each {model.step_freq} {unit}s, is after {unit} {last}, the '
-            f'training ends after {end}; should be before')
+    if end is None or last < end:
+        return
+    if schedule.key == 'step_freq':
+        raise ConfigError(f'{here}.step_freq: {schedule.step} {unit}s; should '
+                          f'be fewer than the training has, {end}')
+    raise ConfigError(
+        f'{here}.prune_times: the last of {schedule.times} prunings, one each '
+        f'{schedule.step} {unit}s, is after {unit} {last}, the training ends '
+        f'after {end}; should be before')
