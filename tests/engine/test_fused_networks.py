@@ -4,8 +4,6 @@ import os
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
@@ -29,12 +27,8 @@ def fused_cfg(tiny_cfg, root):
     return make
 
 
-def weights(cfg):
-    return torch.load(
-        f'{cfg.work_dir}/{NAME}/{NAME}.pth', weights_only=True)['state_dict']
-
-
-def test_it_begins_from_another_is_fused_tested_and_exported(fused_cfg):
+def test_it_begins_from_another_is_fused_tested_and_exported(
+        fused_cfg, weights_of, built_from_file):
     cfg = fused_cfg()
     networks = cfg.chain.networks
     networks.last = dict(model=networks.resnet8.model)
@@ -47,9 +41,7 @@ def test_it_begins_from_another_is_fused_tested_and_exported(fused_cfg):
     assert entry['guides'] == ['resnet14', 'resnet8']
     assert entry['params'] == 19954 < ledger['resnet8']['params']
     assert NAME in ledger['last']['guides']
-    state = weights(cfg)
-    whole = torch.load(
-        f'{cfg.work_dir}/resnet8/resnet8.pth', weights_only=True)['state_dict']
+    state, whole = weights_of(cfg, NAME), weights_of(cfg, 'resnet8')
     filters = state['architecture.backbone.conv1.weight']
     assert torch.equal(filters, whole['backbone.conv1.weight'])
     # Each is a weighted sum of all: of those, eight times.
@@ -67,40 +59,27 @@ def test_it_begins_from_another_is_fused_tested_and_exported(fused_cfg):
         program.state_dict['network.backbone.conv1.weight'],
         torch.einsum('kn,nchw->kchw', fusion, filters))
     # Its file is what is loaded, and what counts in it are the fusions.
-    alone = Config.fromfile(f'{cfg.work_dir}/{NAME}/{NAME}.py')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(alone.model)
+    model = built_from_file(cfg, NAME)
     images = torch.randn(3, 3, 8, 8)
     logits = []
     for name in state:
         if 'fusion' in name:
             state = dict(state, **{name: state[name].flip(0)})
         model.load_state_dict(state)
-        logits.append(model.eval()(images, mode='tensor'))
+        logits.append(model(images, mode='tensor'))
     assert not torch.equal(logits[0], logits[-1])
 
 
 @pytest.mark.slow
-def test_resumed_between_two_fusions_it_ends_with_the_same_bits(fused_cfg):
+def test_resumed_between_two_fusions_it_ends_with_the_same_bits(
+        fused_cfg, killed_and_whole):
     whole, torn = (fused_cfg(3, work_dir=name) for name in ('whole', 'torn'))
     for cfg in (whole, torn):
         cfg.chain.guidance = {NAME: ['resnet14', 'resnet8']}
-        cfg.randomness = dict(seed=0)
         # Checkpoints in the middle of an epoch, of two iterations.
         cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
         cfg.chain.networks[NAME].model.step_freq = 2
-    ChainRunner(whole).train()
-    torn.custom_hooks.append(
-        dict(
-            type='KillOnce',
-            network=NAME,
-            iteration=3,
-            once=f'{torn.work_dir}.once'))
-    with pytest.raises(KeyboardInterrupt):
-        ChainRunner(torn).train()
-    torn.resume = True
-    ChainRunner(torn).train()
-    one, other = weights(whole), weights(torn)
+    one, other = killed_and_whole(whole, torn, NAME, 3)
     assert all(torch.equal(data, other[name]) for name, data in one.items())
 
 

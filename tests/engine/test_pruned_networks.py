@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
@@ -30,11 +29,6 @@ def pruned_cfg(tiny_cfg, root):
         return cfg
 
     return make
-
-
-def weights(cfg, name):
-    return torch.load(
-        f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
 
 
 def left_of(state):
@@ -62,7 +56,9 @@ def run_exported(path, images, tmp_path):
     return torch.load(tmp_path / 'logits.pt')
 
 
-def test_it_begins_from_another_is_pruned_and_exported(pruned_cfg, tmp_path):
+def test_it_begins_from_another_is_pruned_and_exported(pruned_cfg, weights_of,
+                                                       built_from_file,
+                                                       tmp_path):
     cfg = pruned_cfg()
     # The weights stay what they were; what BN has seen does not.
     cfg.chain.networks.resnet8_pruned.stage = dict(
@@ -71,7 +67,8 @@ def test_it_begins_from_another_is_pruned_and_exported(pruned_cfg, tmp_path):
     entry = ledger['resnet8_pruned']
     assert entry['guides'] == ['resnet14', 'resnet8']
     assert entry['params'] == 19954 < ledger['resnet8']['params'] == 78042
-    whole, pruned = weights(cfg, 'resnet8'), weights(cfg, 'resnet8_pruned')
+    whole, pruned = (
+        weights_of(cfg, name) for name in ('resnet8', 'resnet8_pruned'))
     for name, data in whole.items():
         if name.endswith(('conv1.weight', 'fc.weight')):
             assert torch.equal(data, pruned[f'architecture.{name}'])
@@ -90,11 +87,7 @@ def test_it_begins_from_another_is_pruned_and_exported(pruned_cfg, tmp_path):
     images = torch.randint(0, 17, (5, 3, 8, 8), dtype=torch.uint8)
     found = run_exported(path, images, tmp_path)
     # As the network that was tested gives them, all masks and all.
-    alone = Config.fromfile(f'{cfg.work_dir}/resnet8_pruned/resnet8_pruned.py')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(alone.model)
-    model.load_state_dict(pruned)
-    model.eval()
+    model = built_from_file(cfg, 'resnet8_pruned')
     with torch.no_grad():
         data = model.data_preprocessor(dict(inputs=list(images)))
         wanted = model(data['inputs'], mode='tensor')
@@ -111,24 +104,11 @@ def test_its_metrics_are_those_of_a_test(pruned_cfg):
 
 @pytest.mark.parametrize('guidance', ['dense', 'none'])
 def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
-        pruned_cfg, guidance):
+        pruned_cfg, killed_and_whole, guidance):
     whole = pruned_cfg(4, prune_times=3, work_dir='whole')
     torn = pruned_cfg(4, prune_times=3, work_dir='torn')
-    for cfg in (whole, torn):
-        cfg.chain.guidance = guidance
-        cfg.randomness = dict(seed=0)
-    ChainRunner(whole).train()
-    torn.custom_hooks.append(
-        dict(
-            type='KillOnce',
-            network='resnet8_pruned',
-            iteration=3,
-            once=f'{torn.work_dir}.once'))
-    with pytest.raises(KeyboardInterrupt):
-        ChainRunner(torn).train()
-    torn.resume = True
-    ChainRunner(torn).train()
-    one, other = (weights(cfg, 'resnet8_pruned') for cfg in (whole, torn))
+    whole.chain.guidance = torn.chain.guidance = guidance
+    one, other = killed_and_whole(whole, torn, 'resnet8_pruned', 3)
     assert left_of(one) == left_of(other) == [8, 8, 16, 16, 32, 32]
     assert all(torch.equal(data, other[name]) for name, data in one.items())
 

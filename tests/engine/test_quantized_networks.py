@@ -4,7 +4,6 @@ import os
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch.ao.nn.intrinsic.qat import ConvBn2d
 
@@ -32,21 +31,8 @@ def quantized_cfg(tiny_cfg, root):
     return make
 
 
-def built(cfg, name=NAME):
-    """The trained network as its file and config make it."""
-    alone = Config.fromfile(f'{cfg.work_dir}/{name}/{name}.py')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(alone.model)
-    model.load_state_dict(weights(cfg, name))
-    return model.eval()
-
-
-def weights(cfg, name=NAME):
-    return torch.load(
-        f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
-
-
-def test_it_is_trained_tested_and_exported(quantized_cfg, monkeypatch):
+def test_it_is_trained_tested_and_exported(quantized_cfg, built_from_file,
+                                           monkeypatch):
     cfg = quantized_cfg(2)
     runner = ChainRunner(cfg)
     ledger = runner.train()
@@ -57,7 +43,7 @@ def test_it_is_trained_tested_and_exported(quantized_cfg, monkeypatch):
     assert tested['accuracy/top1'] == pytest.approx(entry['metric']['last'])
 
     # The graph that predicts has learned what the one in training has.
-    model = built(cfg)
+    model = built_from_file(cfg, NAME)
     loss, predict = (
         dict(model.qmodels[mode].named_buffers())
         for mode in ('loss', 'predict'))
@@ -106,12 +92,12 @@ def test_it_is_trained_tested_and_exported(quantized_cfg, monkeypatch):
 
 
 @pytest.mark.parametrize('learned', [False, True])
-def test_resumed_it_ends_with_the_same_bits(quantized_cfg, learned):
+def test_resumed_it_ends_with_the_same_bits(quantized_cfg, killed_and_whole,
+                                            built_from_file, learned):
     """Also where the steps of the levels are learned."""
     whole = quantized_cfg(3, work_dir='whole')
     torn = quantized_cfg(3, work_dir='torn')
     for cfg in (whole, torn):
-        cfg.randomness = dict(seed=0)
         # A checkpoint in the middle of an epoch.
         cfg.default_hooks.checkpoint = dict(
             type='CheckpointHook', by_epoch=False, interval=3)
@@ -122,34 +108,24 @@ def test_resumed_it_ends_with_the_same_bits(quantized_cfg, learned):
                 a_observer=dict(type='mmrazor.LSQObserver'),
                 w_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'),
                 a_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'))
-    ChainRunner(whole).train()
-    torn.custom_hooks.append(
-        dict(
-            type='KillOnce',
-            network=NAME,
-            iteration=4,
-            once=f'{torn.work_dir}.once'))
-    with pytest.raises(KeyboardInterrupt):
-        ChainRunner(torn).train()
-    torn.resume = True
-    ChainRunner(torn).train()
-    one, other = weights(whole), weights(torn)
+    one, other = killed_and_whole(whole, torn, NAME, 4)
     assert all(torch.equal(data, other[name]) for name, data in one.items())
     if learned:
-        model = built(whole)
+        model = built_from_file(whole, NAME)
         steps = dict(model.qmodels['predict'].named_parameters())
         for name, data in model.qmodels['loss'].named_parameters():
             if name.endswith('scale'):
                 assert torch.equal(data, steps[name]) and (data != 1).all()
 
 
-def test_batch_normalization_can_be_frozen(quantized_cfg):
+def test_batch_normalization_can_be_frozen(quantized_cfg, weights_of,
+                                           built_from_file):
     cfg = quantized_cfg(2)
     cfg.chain.networks[NAME].stage.custom_hooks = list(
         cfg.custom_hooks) + [dict(type='mmrazor.QATHook', freeze_bn_begin=1)]
     ChainRunner(cfg).train()
-    graph = built(cfg).qmodels['loss']
-    before = weights(cfg, 'resnet8')
+    graph = built_from_file(cfg, NAME).qmodels['loss']
+    before = weights_of(cfg, 'resnet8')
     conv = graph.backbone.conv1
     assert isinstance(conv, ConvBn2d)
     assert torch.equal(conv.bn.running_mean,
@@ -215,7 +191,8 @@ def test_an_epoch_that_is_none(value):
         QATHook(freeze_bn_begin=value)
 
 
-def test_by_iterations_and_with_weights_of_their_own(quantized_cfg):
+def test_by_iterations_and_with_weights_of_their_own(quantized_cfg,
+                                                     weights_of):
     """The file is written in the middle of an epoch, and is ready to use."""
     cfg = quantized_cfg()
     cfg.train_cfg = dict(by_epoch=False, max_iters=3, val_interval=3)
@@ -228,7 +205,7 @@ def test_by_iterations_and_with_weights_of_their_own(quantized_cfg):
         norm_decay_mult=0.)
     runner = ChainRunner(cfg)
     last = runner.train()[NAME]['metric']['last']
-    state = weights(cfg)
+    state = weights_of(cfg, NAME)
     flags = [
         data for name, data in state.items()
         if name.endswith('observer_enabled')

@@ -5,8 +5,7 @@ import re
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from mmrazor.models.mutables import OneShotMutableOP
 from mmrazor.registry import TASK_UTILS
 
@@ -50,11 +49,6 @@ def search_of(cfg):
     return hook
 
 
-def weights(cfg, name=NAME):
-    return torch.load(
-        f'{cfg.work_dir}/{name}/{name}.pth', weights_only=True)['state_dict']
-
-
 def cost_of(subnet):
     """Millions of operations as MMRazor counts them, by a second way."""
     model = MODELS.build(
@@ -75,14 +69,16 @@ def cost_of(subnet):
                                                32)))).estimate(model)['flops']
 
 
-def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
+def test_it_is_searched_trained_on_tested_and_exported(searched_cfg,
+                                                       weights_of,
+                                                       built_from_file):
     cfg = searched_cfg()
     runner = ChainRunner(cfg)
     largest = runner.facts[NAME]
     ledger = runner.train()
     entry = ledger[NAME]
     assert entry['guides'] == ['resnet14']
-    subnet = weights(cfg)['subnet']
+    subnet = weights_of(cfg, NAME)['subnet']
     assert min(subnet.tolist()) >= 0
     # Before it was the largest that there may be, now it is what it is.
     assert entry['params'] < largest.params
@@ -98,11 +94,7 @@ def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
     assert facts[path].macs == entry['macs']
     images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
     found = torch.export.load(path).module()(images)
-    alone = Config.fromfile(f'{cfg.work_dir}/{NAME}/{NAME}.py')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(alone.model)
-    model.load_state_dict(weights(cfg))
-    model.eval()
+    model = built_from_file(cfg, NAME)
     with torch.no_grad():
         data = model.data_preprocessor(dict(inputs=list(images)))
         wanted = model(data['inputs'], mode='tensor')
@@ -111,25 +103,15 @@ def test_it_is_searched_trained_on_tested_and_exported(searched_cfg, tmp_path):
 
 @pytest.mark.parametrize('iteration',
                          [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_resumed_it_ends_with_the_same_bits(searched_cfg, iteration):
+def test_resumed_it_ends_with_the_same_bits(searched_cfg, killed_and_whole,
+                                            iteration):
     """Before the search, and after it: two iterations an epoch."""
     whole = searched_cfg(3, work_dir='whole')
     torn = searched_cfg(3, work_dir='torn')
     for cfg in (whole, torn):
         cfg.chain.guidance = 'none'
         cfg.chain.networks.resnet14 = None
-    ChainRunner(whole).train()
-    torn.chain.networks[NAME].stage.custom_hooks.append(
-        dict(
-            type='KillOnce',
-            network=NAME,
-            iteration=iteration,
-            once=f'{torn.work_dir}.once'))
-    with pytest.raises(KeyboardInterrupt):
-        ChainRunner(torn).train()
-    torn.resume = True
-    ChainRunner(torn).train()
-    one, other = weights(whole), weights(torn)
+    one, other = killed_and_whole(whole, torn, NAME, iteration)
     assert min(one['subnet'].tolist()) >= 0
     assert all(torch.equal(data, other[name]) for name, data in one.items())
 
