@@ -4,7 +4,7 @@ from typing import Mapping, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmrazor.models.algorithms import BaseAlgorithm, MMArchitectureQuant
+from mmrazor.models.algorithms import MMArchitectureQuant
 from mmrazor.models.fake_quants import LearnableFakeQuantize
 from mmrazor.models.task_modules import (ModuleInputsRecorder,
                                          ModuleOutputsRecorder)
@@ -55,12 +55,13 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
                 _check_called(f'student_recorders.{key}', recorder.source,
                               name, models[name], 'loss')
     for guide in algorithm.teachers:
-        if isinstance(models[guide], BaseAlgorithm) and options.get('compile'):
+        quantized = isinstance(models[guide], MMArchitectureQuant)
+        if quantized and options.get('compile'):
             raise ConfigError(
                 'model.teacher_options.compile: for the stage '
                 f'"{name}": cannot be on with the guide "{guide}", which is '
-                'pruned, searched, quantized or slimmable; leave it out')
-        if not isinstance(models[guide], MMArchitectureQuant):
+                'quantized; leave it out')
+        if not quantized:
             continue
         for key, recorder in distiller.teacher_recorders.recorders.items():
             key, source = f'teacher_recorders.{key}', recorder.source

@@ -28,7 +28,7 @@ def fused_cfg(tiny_cfg, root):
 
 
 def test_it_begins_from_another_is_fused_tested_and_exported(
-        fused_cfg, weights_of, built_from_file):
+        fused_cfg, weights_of, built_from_file, guide_of):
     cfg = fused_cfg()
     networks = cfg.chain.networks
     networks.last = dict(model=networks.resnet8.model)
@@ -61,6 +61,15 @@ def test_it_begins_from_another_is_fused_tested_and_exported(
     # Its file is what is loaded, and what counts in it are the fusions.
     model = built_from_file(cfg, NAME)
     images = torch.randn(3, 3, 8, 8)
+    # As a guide it is what is left of it, its batch normalization folded.
+    guide = guide_of(cfg, 'last', NAME)
+    assert not any(
+        isinstance(part, torch.nn.BatchNorm2d) for part in guide.modules())
+    torch.testing.assert_close(
+        guide(images, mode='tensor'),
+        model(images, mode='tensor'),
+        rtol=1e-4,
+        atol=1e-5)
     logits = []
     for name in state:
         if 'fusion' in name:

@@ -13,7 +13,8 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from ..distillers import build_distiller
 from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
-                     load_weights, running_network, teacher_facts)
+                     guiding_network, load_weights, running_network,
+                     teacher_facts)
 from .joint_slimmable import JointSlimmable
 
 
@@ -83,6 +84,10 @@ class DGKD(BaseAlgorithm):
         self._memory: Optional[TeacherMemory] = None
         self._teacher_facts = {
             name: teacher_facts(network, **teachers[name])
+            for name, network in networks.items()
+        }
+        networks = {
+            name: guiding_network(network)
             for name, network in networks.items()
         }
         self._teachers = FrozenTeachers(

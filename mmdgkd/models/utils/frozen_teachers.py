@@ -8,7 +8,6 @@ from mmcv.cnn import fuse_conv_bn
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from ..mutables import FusedConv2d
 from .fast_network import compile_network
 from .teacher_options import TeacherOptions
 
@@ -39,10 +38,7 @@ class FrozenTeachers:
         self._unfolded: Dict[str, nn.Module] = {}
         for name, teacher in teachers.items():
             teacher.requires_grad_(False).eval()
-            # A fused filter has another scale than those that it is made of.
-            if self.options.fold_bn and not any(
-                    isinstance(part, FusedConv2d)
-                    for part in teacher.modules()):
+            if self.options.fold_bn:
                 self._unfolded[name] = teacher
                 teacher = fuse_conv_bn(copy.deepcopy(teacher))
                 teacher.requires_grad_(False).eval()

@@ -78,6 +78,23 @@ class _NoPruning:
         return False
 
 
+def guiding_network(model: nn.Module) -> nn.Module:
+    """What a network does to guide others: nothing is masked or chosen.
+
+    Args:
+        model (nn.Module): A trained network, or an algorithm around it.
+
+    Returns:
+        nn.Module: What is left of it; itself, if nothing was taken from it or
+        if it is quantized, whose levels are those of its own graphs.
+    """
+    quantized = any(
+        isinstance(module, MMArchitectureQuant) for module in model.modules())
+    if quantized or not isinstance(model, BaseAlgorithm):
+        return model
+    return static_network(model)
+
+
 def static_network(model: nn.Module) -> nn.Module:
     """The network alone, with the channels and blocks that are left of it.
 
