@@ -42,6 +42,7 @@ def test_all_that_the_issue_names_are_there():
                   'resnet20_to_resnet8_digits'):
         assert f'pruning/l1_{chain}.py' in NAMES
         assert f'pruning/dcff_{chain}.py' in NAMES
+        assert f'pruning/fisher_{chain}.py' in NAMES
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
         assert f'slimmable/joint_{chain}.py' in NAMES

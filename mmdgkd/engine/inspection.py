@@ -17,6 +17,7 @@ from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
                                  network_of, network_weights, read_checkpoint,
                                  static_network, type_of)
 from .chain import Chain, Network
+from .group_fisher import check_fisher, fisher_networks
 from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
 from .quantization import check_quantized, float_networks
@@ -159,6 +160,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             stand_in.to('meta').eval()
             for stand_in in (slimmable_networks(model, weights)
                              or pruned_networks(network, model, weights)
+                             or fisher_networks(network, model, weights)
                              or searched_networks(network, model, weights)
                              or float_networks(model) or (model, ))
         ]
@@ -172,8 +174,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     data: Dict[str, DataFacts] = {}
     facts = {}
     said: Dict[Tuple[str, str], List] = {}
-    # Where one is pruned, what is left of it takes its place; of a supernet
-    # it is not known yet, the largest stands for it.
+    # Where one is pruned, what is left of it takes its place; where the
+    # training decides what that is, the largest stands for it.
     shapes = {name: stand_ins[-1] for name, stand_ins in plain.items()}
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
@@ -198,6 +200,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             if algorithms:
                 check_schedule(chain[name], models[name], stages[name],
                                seen.samples)
+                check_fisher(chain[name], models[name], stages[name],
+                             seen.samples)
                 check_search(chain[name], models[name], stages[name])
                 check_slimmable(chain[name], models[name], stages[name])
             for algorithm in algorithms:
@@ -234,16 +238,17 @@ def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
         scope (str): The default scope of the config.
 
     Returns:
-        NetworkFacts: Of the subnet, if it was searched; else the same.
+        NetworkFacts: Of what is left, if the training has decided what that
+        is; else the same.
 
     Raises:
         ConfigError: If the file is unreadable or does not fit.
     """
-    if type_of(network.model) != SubnetSPOS.__name__:
+    if type_of(network.model) not in ('SubnetSPOS', 'TargetGroupFisher'):
         return facts
     model = _build(network, scope)
     load_weights(model, path, f'chain.networks.{network.name}')
-    if not model.chosen:
+    if isinstance(model, SubnetSPOS) and not model.chosen:
         raise ConfigError(f'chain.networks.{network.name}: {path!r} is of a '
                           'supernet in which no subnet was chosen')
     subnet = static_network(model).to('meta')

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import FusionChannelUnit
-from mmdgkd.models.utils import static_network
+from mmdgkd.models.utils import static_network, type_of
 from .chain import Network
 
 
@@ -155,20 +155,13 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
     if not isinstance(model, ItePruneAlgorithm):
         return
     here = f'chain.networks.{network.name}.model'
-    if stage.get('sync_bn'):
-        raise ConfigError(f'sync_bn: {here}: would replace the batch '
-                          'normalization that is pruned; leave it out')
+    _refuse_sync_bn(stage, here)
     schedule = _schedule(model, here)
     last = (schedule.times - 1) * schedule.step
-    train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
     # MMRazor counts by iterations where there is one epoch.
-    epochs, unit = train_cfg.get('max_epochs', 1), 'epoch'
-    end = epochs
-    if epochs == 1:
-        unit, end = 'iteration', train_cfg.get('max_iters')
-        batch = (stage.get('train_dataloader') or {}).get('batch_size')
-        if end is None and samples and batch:
-            end = math.ceil(samples / batch / get_world_size())
+    unit, end = 'epoch', (stage.get('train_cfg') or {}).get('max_epochs', 1)
+    if end == 1:
+        unit, end = 'iteration', length_in_iterations(stage, samples)
     if end is None or last < end:
         return
     if schedule.key == 'step_freq':
@@ -178,3 +171,48 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
         f'{here}.prune_times: the last of {schedule.times} prunings, one each '
         f'{schedule.step} {unit}s, is after {unit} {last}, the training ends '
         f'after {end}; should be before')
+
+
+def length_in_iterations(stage: Config,
+                         samples: Optional[int]) -> Optional[int]:
+    """How long a stage is, or None if that is not known.
+
+    Args:
+        stage (Config): Its config.
+        samples (int, optional): Length of its training data.
+    """
+    train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
+    if 'max_epochs' not in train_cfg and 'max_iters' in train_cfg:
+        return train_cfg['max_iters']
+    batch = (stage.get('train_dataloader') or {}).get('batch_size')
+    if not samples or not batch:
+        return None
+    return train_cfg.get('max_epochs', 1) * math.ceil(
+        samples / batch / get_world_size())
+
+
+def refuse_options(stage: Config, here: str) -> None:
+    """What does not go with a network that changes from step to step.
+
+    Args:
+        stage (Config): The config of its stage.
+        here (str): The key of its model.
+
+    Raises:
+        ConfigError: If such an option is on.
+    """
+    _refuse_sync_bn(stage, here)
+    for hook in stage.get('custom_hooks') or ():
+        if type_of(hook) == 'FastNetworkHook' and hook.get('compile'):
+            raise ConfigError(f'custom_hooks: FastNetworkHook.compile: {here} '
+                              'changes from step to step; leave it out')
+    for key in ('compile', 'activation_checkpointing'):
+        if stage.get(key):
+            raise ConfigError(f'{key}: {here} changes from step to step; '
+                              'leave it out')
+
+
+def _refuse_sync_bn(stage: Config, here: str) -> None:
+    if stage.get('sync_bn'):
+        raise ConfigError(f'sync_bn: {here}: would replace the batch '
+                          'normalization that is pruned; leave it out')

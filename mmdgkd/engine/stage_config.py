@@ -94,7 +94,10 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 source=chain[name].init_from,
                 ckpt_path=files.get(chain[name].init_from))
         ]
-    if _is_quantized(model):
+    if _is_trained_by(model, 'TargetGroupFisher'):
+        stage.custom_hooks = list(stage.get('custom_hooks') or
+                                  ()) + [dict(type='mmrazor.GroupFisherHook')]
+    if _is_trained_by(model, 'MMArchitectureQuant'):
         hooks = list(stage.get('custom_hooks') or ())
         if not any(type_of(hook) == 'QATHook' for hook in hooks):
             stage.custom_hooks = hooks + [dict(type='mmrazor.QATHook')]
@@ -285,9 +288,10 @@ def _with_preprocessor(network: Network, stage: Config) -> Dict:
     return model
 
 
-def _is_quantized(model: Any) -> bool:
+def _is_trained_by(model: Any, kind: str) -> bool:
+    """Whether there is such an algorithm around the network of a stage."""
     while isinstance(model, Mapping):
-        if type_of(model) == 'MMArchitectureQuant':
+        if type_of(model) == kind:
             return True
         model = model.get('architecture')
     return False

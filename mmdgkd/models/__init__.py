@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import DGKD, JointSlimmable, SubnetSPOS
+from .algorithms import DGKD, JointSlimmable, SubnetSPOS, TargetGroupFisher
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
@@ -8,14 +8,15 @@ from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
 from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
                      dense_kd_loss, draw_negatives, feed_loss)
-from .mutables import FusionChannelUnit
+from .mutables import FisherChannelUnit, FusionChannelUnit
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
     'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
-    'FEEDLoss', 'FusionChannelUnit', 'JointSlimmable', 'MultiTeacherDistiller',
-    'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
-    'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
-    'StochasticDropConnector', 'SubnetSPOS', 'WideResNet', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
+    'FEEDLoss', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
+    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
+    'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2', 'SmallVGG',
+    'StandardizeConnector', 'StochasticDropConnector', 'SubnetSPOS',
+    'TargetGroupFisher', 'WideResNet', 'crd_loss', 'dense_kd_loss',
+    'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
 ]

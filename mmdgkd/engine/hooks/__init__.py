@@ -5,6 +5,7 @@ from .curves_resume_hook import CurvesResumeHook
 from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
+from .group_fisher_hook import GroupFisherHook
 from .init_from_hook import InitFromHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
@@ -18,8 +19,8 @@ from .subnet_search_hook import SubnetSearchHook
 
 __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
-    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'InitFromHook',
-    'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook', 'LogitStoreHook',
-    'QATHook', 'SampleClassesHook', 'StepSeedHook', 'StopHook',
-    'SubnetSearchHook', 'progress_of'
+    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'GroupFisherHook',
+    'InitFromHook', 'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook',
+    'LogitStoreHook', 'QATHook', 'SampleClassesHook', 'StepSeedHook',
+    'StopHook', 'SubnetSearchHook', 'progress_of'
 ]

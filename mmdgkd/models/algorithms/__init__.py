@@ -2,5 +2,6 @@
 from .dgkd import DGKD
 from .joint_slimmable import JointSlimmable
 from .subnet_spos import SubnetSPOS
+from .target_group_fisher import TargetGroupFisher
 
-__all__ = ['DGKD', 'JointSlimmable', 'SubnetSPOS']
+__all__ = ['DGKD', 'JointSlimmable', 'SubnetSPOS', 'TargetGroupFisher']
