@@ -110,6 +110,13 @@ def on_digits():
                 # It fuses in every epoch, of which it wants more than one.
                 network.setdefault('stage',
                                    {}).update(train_cfg=dict(max_epochs=2))
+            if network is not None and 'GroupFisher' in network.model.type:
+                # One iteration is one channel.
+                network.model.update(interval=1, target_flops_ratio=.99)
+            if network is not None and 'DMCP' in network.model.type:
+                # An iteration of the supernet, and one of the subnet.
+                network.model.update(search_epochs=1, arch_start_train=0)
+                network.stage.train_cfg = dict(max_epochs=2, val_begin=2)
             if network is not None and 'SubnetSPOS' in network.model.type:
                 # An iteration before the search, and one after it.
                 network.stage.train_cfg = dict(max_epochs=2, val_begin=2)

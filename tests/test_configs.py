@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 64
+    assert len(NAMES) == 68
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -43,6 +43,7 @@ def test_all_that_the_issue_names_are_there():
         assert f'pruning/l1_{chain}.py' in NAMES
         assert f'pruning/dcff_{chain}.py' in NAMES
         assert f'pruning/fisher_{chain}.py' in NAMES
+        assert f'pruning/dmcp_{chain}.py' in NAMES
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
         assert f'slimmable/joint_{chain}.py' in NAMES

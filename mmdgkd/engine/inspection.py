@@ -12,11 +12,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import JointSlimmable, SubnetSPOS
+from mmdgkd.models import JointSlimmable
 from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
                                  network_of, network_weights, read_checkpoint,
                                  static_network, type_of)
 from .chain import Chain, Network
+from .dmcp import check_dmcp, dmcp_networks
 from .group_fisher import check_fisher, fisher_networks
 from .load_check import check_init_cfg, refuse_load_from
 from .pruning import check_schedule, pruned_networks
@@ -161,6 +162,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             for stand_in in (slimmable_networks(model, weights)
                              or pruned_networks(network, model, weights)
                              or fisher_networks(network, model, weights)
+                             or dmcp_networks(network, model, weights)
                              or searched_networks(network, model, weights)
                              or float_networks(model) or (model, ))
         ]
@@ -202,6 +204,8 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                                seen.samples)
                 check_fisher(chain[name], models[name], stages[name],
                              seen.samples)
+                check_dmcp(chain[name], models[name], stages[name],
+                           seen.samples)
                 check_search(chain[name], models[name], stages[name])
                 check_slimmable(chain[name], models[name], stages[name])
             for algorithm in algorithms:
@@ -244,11 +248,12 @@ def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
     Raises:
         ConfigError: If the file is unreadable or does not fit.
     """
-    if type_of(network.model) not in ('SubnetSPOS', 'TargetGroupFisher'):
+    if type_of(network.model) not in ('SubnetDMCP', 'SubnetSPOS',
+                                      'TargetGroupFisher'):
         return facts
     model = _build(network, scope)
     load_weights(model, path, f'chain.networks.{network.name}')
-    if isinstance(model, SubnetSPOS) and not model.chosen:
+    if not getattr(model, 'chosen', True):
         raise ConfigError(f'chain.networks.{network.name}: {path!r} is of a '
                           'supernet in which no subnet was chosen')
     subnet = static_network(model).to('meta')

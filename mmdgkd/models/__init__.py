@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import DGKD, JointSlimmable, SubnetSPOS, TargetGroupFisher
+from .algorithms import (DGKD, JointSlimmable, SubnetDMCP, SubnetSPOS,
+                         TargetGroupFisher)
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
@@ -16,7 +17,7 @@ __all__ = [
     'FEEDLoss', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
     'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
     'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2', 'SmallVGG',
-    'StandardizeConnector', 'StochasticDropConnector', 'SubnetSPOS',
-    'TargetGroupFisher', 'WideResNet', 'crd_loss', 'dense_kd_loss',
-    'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
+    'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
+    'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
+    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
 ]
