@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
@@ -36,8 +37,9 @@ def dmcp_cfg(tiny_cfg, root):
 
 
 @pytest.fixture
-def supernet(dmcp_cfg):
-    """It alone, in training."""
+def supernet(dmcp_cfg, tmp_path):
+    """It alone, in training, in no Runner."""
+    MessageHub.get_instance(str(tmp_path))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return MODELS.build(dmcp_cfg().chain.networks[NAME].model).train()
 

@@ -219,7 +219,10 @@ class SubnetDMCP(DMCP):
         return [number for _, number, _ in self._attrs()]
 
     def _epoch(self) -> int:
-        return MessageHub.get_current_instance().get_info('epoch') or 0
+        hub = MessageHub.get_current_instance()
+        # As StepClock: out of a training loop it is of one that is over.
+        return hub.get_info('epoch') if hub.get_info(
+            'loop_stage') == 'train' else 0
 
     def _rest(self) -> None:
         """Out of a training step it is always the same network."""
