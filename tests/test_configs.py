@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 68
+    assert len(NAMES) == 78
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -47,8 +47,15 @@ def test_all_that_the_issue_names_are_there():
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
         assert f'slimmable/joint_{chain}.py' in NAMES
-    for network in ('l1', 'dcff', 'qat8', 'spos'):
-        for heard in ('stochastic', 'dist', 'feed'):
+    for network, maps in dict(
+            l1='feed',
+            dcff='feed',
+            qat8='feed',
+            spos='feed',
+            fisher='at',
+            dmcp='at',
+            joint='at').items():
+        for heard in ('stochastic', 'dist', maps):
             assert (f'mixed/{network}_{heard}_resnet20_to_resnet8_digits.py'
                     in NAMES)
     assert 'mixed/resnet20_to_resnet8_cifar100.py' in NAMES
@@ -83,11 +90,12 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     guides = [len(ledger[network]['guides']) for network in names]
     if name.startswith('feed/pfeed'):
         assert guides == [0, 0, 0, 3]
+    elif name.startswith(
+        ('mixed/resnet20', 'mixed/joint', 'slimmable/student')):
+        assert guides == [0, 1, 2, 3, 3, 3]
     elif name.startswith('slimmable'):
         before = 1 if 'digits' in name else 2
         assert guides == [*range(before), *[before] * 3, before + 3]
-    elif name == 'mixed/resnet20_to_resnet8_cifar100.py':
-        assert guides == [0, 1, 2, 3, 3, 3]
     elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
                           'nas', 'mixed', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
@@ -114,7 +122,10 @@ def test_it_is_short_and_names_its_objective(name):
                         'quantization', 'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
-        student = list(cfg.chain.networks)[-1]
+        student = [
+            name for name, entry in cfg.chain.networks.items()
+            if 'width_of' not in entry
+        ][-1]
         assert list(n for n, entry in cfg.chain.networks.items()
                     if 'model' in entry.get('stage', {})) == [student]
     if name.startswith('mixed') and 'dist' in name:

@@ -1,5 +1,5 @@
-# ResNet-8 with half as many filters, fused, by the last feature map of every guide
-# through a transformation layer of its own (FEED), and by their logits.
+# ResNet-8 with half as many filters, fused, by the last feature map of every
+# guide through a transformation layer of its own (FEED), and by their logits.
 # Objective: as in the parent, + beta FEED (see _base_/distillers/feed.py).
 _base_ = [
     '../pruning/dcff_resnet20_to_resnet8_digits.py',

@@ -1,5 +1,6 @@
 # ResNet-8 that loses half of its channels in five parts, by the attention of
-# every guide (AT), which goes with any number of channels, and by their logits.
+# every guide (AT), which goes with any number of channels, and by their
+# logits.
 # Objective: as in the parent, + 250 AT (see _base_/distillers).
 _base_ = [
     '../pruning/l1_resnet20_to_resnet8_digits.py',

@@ -1,5 +1,5 @@
-# A network that is searched, by the last feature map of every guide
-# through a transformation layer of its own (FEED), and by their logits.
+# A network that is searched, by the last feature map of every guide through a
+# transformation layer of its own (FEED), and by their logits.
 # Objective: as in the parent, + beta FEED (see _base_/distillers/feed.py).
 _base_ = [
     '../nas/spos_resnet20_to_resnet8_digits.py', '../_base_/distillers/feed.py'

@@ -1,0 +1,10 @@
+# ResNet-8 pruned to learned sizes, and one guide, drawn anew, is silent in
+# each step.
+# Objective: as in the parent.
+_base_ = [
+    '../pruning/dmcp_resnet20_to_resnet8_digits.py',
+    '../_base_/distillers/stochastic.py',
+]
+chain = dict(
+    networks=dict(
+        resnet8_pruned=dict(stage=dict(model={{_base_.stochastic_teaching}}))))

@@ -1,0 +1,9 @@
+# ResNet-8 at three widths, and one guide, drawn anew, is silent in each step.
+# Objective: as in the parent.
+_base_ = [
+    '../slimmable/student_resnet20_to_resnet8_digits.py',
+    '../_base_/distillers/stochastic.py',
+]
+chain = dict(
+    networks=dict(
+        resnet8_joint=dict(stage=dict(model={{_base_.stochastic_teaching}}))))
