@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 78
+    assert len(NAMES) == 80
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -47,6 +47,7 @@ def test_all_that_the_issue_names_are_there():
         assert f'nas/spos_{chain}.py' in NAMES
         assert f'quantization/qat8_{chain}.py' in NAMES
         assert f'slimmable/joint_{chain}.py' in NAMES
+        assert f'gslr/qat8_{chain}.py' in NAMES
     for network, maps in dict(
             l1='feed',
             dcff='feed',
@@ -65,10 +66,10 @@ def test_all_that_the_issue_names_are_there():
 # pruned, quantized, searched or slimmable is trained in tests/engine, too.
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
-        ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable'))
-    or name.startswith('dgkd') and not any(
-        word in name
-        for word in ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
+        ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
+         'gslr')) or name.startswith('dgkd') and not any(
+             word in name for word in
+             ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
 ]
 
 
@@ -96,8 +97,9 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     elif name.startswith('slimmable'):
         before = 1 if 'digits' in name else 2
         assert guides == [*range(before), *[before] * 3, before + 3]
-    elif name.startswith(('dgkd', 'feed/dgkd', 'pruning', 'quantization',
-                          'nas', 'mixed', 'crd/resnet20')) or 'dense' in name:
+    elif name.startswith(
+        ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
+         'gslr', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -118,8 +120,9 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(('dgkd', 'feed', 'mixed', 'slimmable', 'pruning',
-                        'quantization', 'crd/resnet20')) or 'dense' in name:
+    if name.startswith(
+        ('dgkd', 'feed', 'gslr', 'mixed', 'slimmable', 'pruning',
+         'quantization', 'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

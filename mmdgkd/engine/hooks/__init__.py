@@ -6,6 +6,7 @@ from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
 from .group_fisher_hook import GroupFisherHook
+from .gslr_hook import GSLRHook
 from .init_from_hook import InitFromHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .ledger_hook import LedgerHook, progress_of
@@ -19,8 +20,8 @@ from .subnet_search_hook import SubnetSearchHook
 
 __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
-    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'GroupFisherHook',
-    'InitFromHook', 'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook',
-    'LogitStoreHook', 'QATHook', 'SampleClassesHook', 'StepSeedHook',
-    'StopHook', 'SubnetSearchHook', 'progress_of'
+    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'GSLRHook',
+    'GroupFisherHook', 'InitFromHook', 'LazyRuntimeInfoHook', 'LedgerHook',
+    'LiveProgressHook', 'LogitStoreHook', 'QATHook', 'SampleClassesHook',
+    'StepSeedHook', 'StopHook', 'SubnetSearchHook', 'progress_of'
 ]

@@ -54,6 +54,11 @@ class DGKD(BaseAlgorithm):
         **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
             of MMRazor's ``BaseAlgorithm``.
 
+    Attributes:
+        soft_share (float): What is left of the distiller's losses; the weight
+            w of the network's own loss is then share * w + (1 - share). 1,
+            unless a :class:`GSLRHook` sets it for each iteration.
+
     Raises:
         ConfigError: If a teacher has no config, or its file is missing, of
             another architecture or with another number of classes; or if the
@@ -104,6 +109,7 @@ class DGKD(BaseAlgorithm):
                 for name, teacher in self.teachers.items()
             })
         self._clock = StepClock()
+        self.soft_share = 1.
 
     @property
     def student(self) -> nn.Module:
@@ -134,6 +140,10 @@ class DGKD(BaseAlgorithm):
         """
         distiller = self.distiller
         speaking = distiller.begin_step(self._clock.tick())
+        if self.soft_share == 0 and not any(
+                param.requires_grad for param in distiller.parameters()):
+            # Nobody is heard any more, and DDP waits for no connector.
+            return self._unguided(inputs, data_samples)
 
         missing, timing = speaking, None
         if self._memory is not None:
@@ -154,8 +164,10 @@ class DGKD(BaseAlgorithm):
             with distiller.student_recorders, distiller.deliveries:
                 task_losses = network(inputs, data_samples, mode='loss')
             losses = add_prefix(self._weigh(task_losses), 'student')
-            losses.update(
-                add_prefix(distiller.compute_distill_losses(), 'distill'))
+            distill_losses = distiller.compute_distill_losses()
+            if self.soft_share != 1:
+                distill_losses = _scaled(distill_losses, self.soft_share)
+            losses.update(add_prefix(distill_losses, 'distill'))
             return losses
 
         if isinstance(self.student, JointSlimmable):
@@ -179,6 +191,7 @@ class DGKD(BaseAlgorithm):
 
     def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
         weight = self.task_loss_weight * self.distiller.task_weight()
+        weight = self.soft_share * weight + (1 - self.soft_share)
         if weight == 1:
             return task_losses
         weighted = {}
@@ -188,16 +201,39 @@ class DGKD(BaseAlgorithm):
             elif weight == 0:
                 # Out of the graph: 0 * inf would be NaN.
                 weighted[key.replace('loss', 'task')] = _detach(value)
-            elif isinstance(value, (list, tuple)):
-                weighted[key] = [weight * item for item in value]
             else:
-                weighted[key] = weight * value
+                weighted.update(_scaled({key: value}, weight))
         return weighted
+
+    def _unguided(self, inputs: torch.Tensor,
+                  data_samples: Any) -> Dict[str, torch.Tensor]:
+        """A step in which the network's own loss is all there is."""
+
+        def losses_of(network: nn.Module) -> Dict[str, torch.Tensor]:
+            return add_prefix(
+                network(inputs, data_samples, mode='loss'), 'student')
+
+        if isinstance(self.student, JointSlimmable):
+            return self.student.over_widths(losses_of)
+        return losses_of(self.student)
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
         """Take the teachers along to another device or dtype."""
         self._teachers.apply_to_tensors(fn)
         return super()._apply(fn, *args, **kwargs)
+
+
+def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
+    """Losses times a weight; what is only logged stays."""
+    scaled = {}
+    for key, value in losses.items():
+        if 'loss' not in key:
+            scaled[key] = value
+        elif isinstance(value, (list, tuple)):
+            scaled[key] = [weight * item for item in value]
+        else:
+            scaled[key] = weight * value
+    return scaled
 
 
 def _detach(value: Any) -> Any:

@@ -373,3 +373,36 @@ def test_bad_input(files, change, message):
 
 def test_it_is_the_registered_class(make):
     assert type(make()) is DGKD
+
+
+@pytest.mark.parametrize('weight, share', [(.25, .5), (0., .5), (1., .75),
+                                           (.25, 1.)])
+def test_a_share_of_the_soft_loss_leaves_the_rest_to_the_labels(
+        make, weight, share):
+    inputs, samples = batch()
+    plain = make(task_loss_weight=1.)(inputs, samples, mode='loss')
+    model = make(task_loss_weight=weight)
+    model.soft_share = share
+    losses = model(inputs, samples, mode='loss')
+    hard, soft = plain['student.loss'], plain['distill.loss_kd']
+    torch.testing.assert_close(
+        losses.get('student.loss', hard * 0),
+        (share * weight + 1 - share) * hard)
+    torch.testing.assert_close(losses['distill.loss_kd'], share * soft)
+
+
+def test_without_a_soft_loss_no_teacher_runs(make):
+    inputs, samples = batch()
+    model = make(task_loss_weight=0.)
+    hard = make(task_loss_weight=1.)(inputs, samples, mode='loss')
+    ran = []
+    for name, teacher in model.teachers.items():
+        teacher.register_forward_hook(lambda *_, name=name: ran.append(name))
+    model.soft_share = .5
+    model(inputs, samples, mode='loss')
+    assert sorted(ran) == ['net14', 'net20']
+    model.soft_share = 0.
+    losses = model(inputs, samples, mode='loss')
+    assert len(ran) == 2
+    assert list(losses) == ['student.loss']
+    assert torch.equal(losses['student.loss'], hard['student.loss'])
