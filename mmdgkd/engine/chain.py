@@ -142,7 +142,7 @@ class Chain:
                 entry['ckpt_path'] = network.ckpt_path
             if network.init_from:
                 entry['init_from'] = network.init_from
-            if network.stage:
+            if network.stage and not network.width_of:
                 entry['stage'] = network.stage
             networks.append(entry)
         cfg = dict(
@@ -302,8 +302,13 @@ def _read_network(name: Any, entry: Any, before: Mapping[str,
             other: network.model
             for other, network in before.items()
         })
+        # It is tested and deployed as its network is.
         return Network(
-            str(name), model, width_of=entry['width_of'], width=model['width'])
+            str(name),
+            model,
+            stage=before[entry['width_of']].stage,
+            width_of=entry['width_of'],
+            width=model['width'])
     refuse_unknown(entry, _NETWORK_KEYS, here)
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '

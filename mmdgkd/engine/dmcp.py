@@ -4,7 +4,7 @@ from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import is_distributed
 from mmrazor.models.algorithms import DMCP
 from torch import nn
 
@@ -73,7 +73,7 @@ def check_dmcp(network: Network, model: nn.Module, stage: Config,
         return
     here = f'chain.networks.{network.name}'
     refuse_options(stage, f'{here}.model')
-    if get_world_size() > 1:
+    if is_distributed():
         raise ConfigError(f'{here}.model.type: SubnetDMCP trains in one '
                           'process alone')
     train_cfg = stage.get('train_cfg') or {}

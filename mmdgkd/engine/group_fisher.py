@@ -5,13 +5,14 @@ from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
 from mmrazor.implementations.pruning.group_fisher import GroupFisherAlgorithm
 from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import FisherChannelUnit, TargetGroupFisher
-from mmdgkd.models.utils import static_network
+from mmdgkd.models.utils import static_network, type_of
 from .chain import Network
 from .pruning import length_in_iterations, refuse_options
 
@@ -93,10 +94,15 @@ def check_fisher(network: Network, model: nn.Module, stage: Config,
         return
     here = f'chain.networks.{network.name}.model'
     refuse_options(stage, here)
-    if get_world_size() > 1:
+    if is_distributed():
         # It makes SyncBatchNorm of the normalization, which no CPU runs.
         raise ConfigError(f'{here}.type: TargetGroupFisher trains in one '
-                          'process alone')
+                          'process alone, without a launcher')
+    if type_of(stage.get('optim_wrapper')
+               or {}) == 'AmpOptimWrapper' and get_device() != 'cpu':
+        raise ConfigError('optim_wrapper.type: AmpOptimWrapper scales the '
+                          f'gradients by which {here} chooses channels, and '
+                          'they overflow; leave it, or --amp, out')
     end = length_in_iterations(stage, samples)
     fewest = model.fewest_prunings()
     if end is not None and math.ceil(end / model.interval) < fewest:

@@ -16,6 +16,7 @@ from mmdgkd.models import JointSlimmable
 from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
                                  network_of, network_weights, read_checkpoint,
                                  static_network, type_of)
+from .algorithm_check import check_algorithm
 from .chain import Chain, Network
 from .dmcp import check_dmcp, dmcp_networks
 from .group_fisher import check_fisher, fisher_networks
@@ -166,6 +167,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                              or searched_networks(network, model, weights)
                              or float_networks(model) or (model, ))
         ]
+        check_algorithm(name, model)
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
     stages = {

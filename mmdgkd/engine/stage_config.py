@@ -95,12 +95,9 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 ckpt_path=files.get(chain[name].init_from))
         ]
     if _is_trained_by(model, 'TargetGroupFisher'):
-        stage.custom_hooks = list(stage.get('custom_hooks') or
-                                  ()) + [dict(type='mmrazor.GroupFisherHook')]
+        _have_hook(stage, 'GroupFisherHook')
     if _is_trained_by(model, 'MMArchitectureQuant'):
-        hooks = list(stage.get('custom_hooks') or ())
-        if not any(type_of(hook) == 'QATHook' for hook in hooks):
-            stage.custom_hooks = hooks + [dict(type='mmrazor.QATHook')]
+        _have_hook(stage, 'QATHook')
         optimizer = stage.get('optim_wrapper') or {}
         if optimizer.get('paramwise_cfg'):
             # Its graphs share the weights.
@@ -142,6 +139,13 @@ def named_config(cfg: Config, filename: str) -> Config:
     # Without a text MMEngine would read it from the file.
     return Config(
         copy.deepcopy(cfg.to_dict()), cfg_text=' ', filename=filename)
+
+
+def _have_hook(stage: Config, kind: str) -> None:
+    """Add a hook to a stage, unless it is there already."""
+    hooks = list(stage.get('custom_hooks') or ())
+    if not any(type_of(hook) == kind for hook in hooks):
+        stage.custom_hooks = hooks + [dict(type=f'mmrazor.{kind}')]
 
 
 def network_config(cfg: Config, network: Network) -> Config:

@@ -140,8 +140,8 @@ def test_there_is_nothing_that_a_logit_store_could_remember(crd_cfg):
     cfg.chain.logit_store = dict(dtype='float16')
     with pytest.raises(
             ConfigError,
-            match='^distiller.teacher_recorders.pooled_resnet20: a logit '
-            'store can .*; use that, or set chain.logit_store=None'):
+            match=r'^model\.distiller\.teacher_recorders\.pooled_resnet20: a '
+            'logit store can .*; use that, or set chain.logit_store=None'):
         ChainRunner(cfg).train()
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks of a chain whose numbers of channels DMCP learns."""
 import os
+import random
 
 import pytest
 import torch
@@ -40,6 +41,7 @@ def dmcp_cfg(tiny_cfg, root):
 def supernet(dmcp_cfg, tmp_path):
     """It alone, in training, in no Runner."""
     MessageHub.get_instance(str(tmp_path))
+    torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return MODELS.build(dmcp_cfg().chain.networks[NAME].model).train()
 
@@ -134,6 +136,49 @@ def test_sizes_are_learned_to_the_target(supernet):
     # Between the steps it is the whole network.
     assert all(unit.mutable_channel.mask.all()
                for unit in supernet.mutator.units)
+
+
+def test_each_kind_of_subnet_has_its_turn(supernet, monkeypatch):
+    supernet.strategy = ['min', 'arch_random']
+    kinds = []
+    take = type(supernet).set_subnet
+    monkeypatch.setattr(
+        type(supernet), 'set_subnet', lambda self, kind:
+        (kinds.append(kind), take(self, kind)))
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.)
+    for _ in range(6):
+        step(supernet, optimizer)
+    # The largest learns the sizes in each second step.
+    assert kinds == ['max', 'min', 'max', 'direct', 'max', 'min']
+
+
+def test_what_is_drawn_is_a_function_of_the_step(supernet):
+    supernet.arch_start_train = 100
+    supernet.strategy = ['arch_random']
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.)
+    drawn = []
+    for _ in range(2):
+        supernet._clock._ticks = 6
+        random.random()
+        before = random.getstate()
+        drawn.append(float(step(supernet, optimizer)['loss']))
+        assert random.getstate() == before
+    assert drawn[0] == drawn[1]
+    supernet._clock._ticks = 7
+    assert float(step(supernet, optimizer)['loss']) != drawn[0]
+
+
+def test_a_step_that_is_taken_back_takes_the_choice_along(supernet):
+    before = supernet.groups.clone()
+    supernet.choose()
+    assert supernet.chosen
+    chosen = [unit.current_choice for unit in supernet.mutator.units]
+    supernet.groups.copy_(before)
+    assert not supernet.chosen
+    assert all(unit.mutable_channel.mask.all()
+               for unit in supernet.mutator.units)
+    supernet.choose()
+    assert chosen == [unit.current_choice for unit in supernet.mutator.units]
 
 
 def test_nearest_within():

@@ -10,6 +10,8 @@ from mmrazor.registry import TASK_UTILS
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
 from mmdgkd.engine.deploy import export_chain
+from mmdgkd.engine.stage_config import stage_config
+from mmdgkd.models.utils import type_of
 
 NAME = 'resnet8_pruned'
 
@@ -165,6 +167,59 @@ def test_what_does_not_go_with_it(fisher_cfg, change, message):
     with pytest.raises(ConfigError) as error:
         ChainRunner(cfg).train()
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize('scale', [1., 2.**20])
+def test_a_large_loss_prunes_the_same_channel(fisher_cfg, scale):
+    """MMRazor takes what is above 1e5 for the last of all."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        torch.manual_seed(0)
+        model = MODELS.build(fisher_cfg().chain.networks[NAME].model)
+    model.train()
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
+    model.begin_step()
+    logits = model(images, mode='tensor')
+    (scale * torch.nn.functional.cross_entropy(logits, labels)).backward()
+    # What the least important channel is, by the definition.
+    model.mutator.end_record_info()
+    model.mutator.update_imp()
+    units = model.mutator.mutable_units
+    least = min(units, key=lambda unit: unit.importance().min())
+    index = least.importance().argmin()
+    model.mutator.reset_imp()
+    model.mutator.start_record_info()
+    assert model.end_step(0)
+    assert least.mutable_channel.mask[index] == 0
+    assert sum(int((u.mutable_channel.mask == 0).sum()) for u in units) == 1
+    # Nothing was heard since: nothing more goes.
+    model.begin_step()
+    assert not model.end_step(0)
+    assert sum(int((u.mutable_channel.mask == 0).sum()) for u in units) == 1
+
+
+def test_it_is_not_pruned_twice_a_step(fisher_cfg):
+    cfg = fisher_cfg()
+    cfg.custom_hooks.append(dict(type='mmrazor.GroupFisherHook'))
+    runner = ChainRunner(cfg)
+    stage = stage_config(cfg, runner.chain, NAME, {}, '')
+    kinds = [type_of(hook) for hook in stage.custom_hooks]
+    assert kinds.count('GroupFisherHook') == 1
+
+
+def test_several_processes_and_scaled_gradients_are_refused(
+        fisher_cfg, monkeypatch):
+    cfg = fisher_cfg()
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    # On the CPU nothing is scaled.
+    assert ChainRunner(cfg).facts
+    here = 'mmdgkd.engine.group_fisher'
+    with monkeypatch.context() as patch:
+        patch.setattr(f'{here}.get_device', lambda: 'cuda')
+        with pytest.raises(ConfigError, match='^optim_wrapper.type: Amp'):
+            ChainRunner(cfg).train()
+    monkeypatch.setattr(f'{here}.is_distributed', lambda: True)
+    with pytest.raises(ConfigError, match='one process alone'):
+        ChainRunner(cfg).train()
 
 
 def test_what_is_counted_is_what_mmrazor_counts(fisher_cfg):

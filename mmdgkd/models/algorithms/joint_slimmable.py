@@ -41,9 +41,9 @@ class JointSlimmable(SlimmableNetwork):
         width (float, optional): Be that one width alone, as a plain network
             without MMRazor's modules. Defaults to None: all widths.
         in_place (dict, optional): Guide each width by the wider ones of the
-            same step, too: a loss of logits, such as ``DenseKDLoss``, and
-            ``source``, the module that puts them out, by default
-            ``'head.fc'``. Defaults to None.
+            same step, too: a loss of ``(preds_S, {name: preds_T})``, such as
+            ``DenseKDLoss``, and ``source``, the module that puts the logits
+            out, by default ``'head.fc'``. Defaults to None.
         parse_cfg (dict, optional): Of MMRazor's ``ChannelAnalyzer``, which
             finds the channels that go together. Defaults to None: its
             ``FxTracer``, on images of three channels.
@@ -105,6 +105,7 @@ class JointSlimmable(SlimmableNetwork):
             if self._source not in dict(self.architecture.named_modules()):
                 raise ConfigError(f'model.in_place.source: "{self._source}" '
                                   'is no module of the architecture')
+            _try_in_place(self._in_place)
         self.take(next(iter(self._choices)))
 
     @property
@@ -205,6 +206,19 @@ class JointSlimmable(SlimmableNetwork):
                         f'model.architecture.{name}: normalizes channels that '
                         'do not go together; MMRazor has no slimmable form of '
                         'it')
+
+
+def _try_in_place(loss: nn.Module) -> None:
+    """See whether a loss takes the logits of several widths."""
+    logits = torch.zeros(2, 3)
+    try:
+        with torch.no_grad():
+            loss(logits, {'1.0': logits.clone()})
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        raise ConfigError(
+            f'model.in_place.type: {type(loss).__name__} does not take the '
+            'logits of a width and a dict of those of the wider ones; use '
+            'DenseKDLoss, or another loss that does') from None
 
 
 def _share(value: Any, count: int) -> Any:

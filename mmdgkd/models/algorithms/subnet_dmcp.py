@@ -1,5 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import contextlib
+import random
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import MessageHub, print_log
@@ -112,6 +114,7 @@ class SubnetDMCP(DMCP):
         self.register_buffer('groups',
                              torch.full((len(self.mutator.units), ), -1))
         self._chosen = False
+        self._version = self.groups._version
         self._clock = StepClock()
         self._rest()
 
@@ -121,6 +124,9 @@ class SubnetDMCP(DMCP):
     @property
     def chosen(self) -> bool:
         """Whether the subnet is chosen."""
+        if self._version != self.groups._version and not self.groups.is_meta:
+            # A step that was taken back has taken the choice along.
+            self._read_groups()
         return self._chosen
 
     def sizes(self, groups: Sequence[Any]) -> List[Any]:
@@ -174,7 +180,10 @@ class SubnetDMCP(DMCP):
         step = self._clock.tick()
         self.arch_train = step >= self.arch_start_train
         learn = self.arch_train and step % self.arch_train_freq == 0
-        kind = 'max' if learn else self.strategy[step % len(self.strategy)]
+        # The steps in which nothing is learned, counted.
+        turn = step - (1 +
+                       step // self.arch_train_freq if self.arch_train else 0)
+        kind = 'max' if learn else self.strategy[turn % len(self.strategy)]
         if kind == 'arch_random':
             kind = 'direct' if self.arch_train else 'random'
         for param in self.mutator.arch_params.values() if learn else ():
@@ -182,7 +191,8 @@ class SubnetDMCP(DMCP):
         # In the other steps they are no parameters, but numbers.
         self.mutator.arch_params.requires_grad_(learn)
         try:
-            self.set_subnet(kind)
+            with drawn_from(f'{self._clock.seed} {step}'):
+                self.set_subnet(kind)
             losses = super().loss(inputs, data_samples)
             if learn:
                 expected = self.macs(self.sizes(self.expected()))
@@ -236,6 +246,7 @@ class SubnetDMCP(DMCP):
     def _read_groups(self) -> None:
         """Do what the buffer says."""
         self._chosen = bool(self.groups.min() >= 0)
+        self._version = self.groups._version
         self._rest()
 
     def _load_from_state_dict(self, state_dict: Dict, prefix: str, *args: Any,
@@ -243,6 +254,21 @@ class SubnetDMCP(DMCP):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         if not self.groups.is_meta:
             self._read_groups()
+
+
+@contextlib.contextmanager
+def drawn_from(words: str) -> Iterator[None]:
+    """Have what draws from the module ``random`` draw by these words alone.
+
+    Args:
+        words (str): What the draws are a function of.
+    """
+    state = random.getstate()
+    random.seed(words)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def nearest_within(expected: Sequence[float], cost: Any,

@@ -110,12 +110,13 @@ class TargetGroupFisher(GroupFisherAlgorithm):
         if self._has_heard():
             self.mutator.update_imp()
         self.mutator.reset_recorded_info()
-        if iteration % self.interval:
+        if iteration % self.interval or not self._weigh_alike():
             return False
+        before = self._channels()
         self.mutator.try_prune()
         self.mutator.reset_imp()
         self._left = None
-        return True
+        return self._channels() < before
 
     def fewest_prunings(self) -> int:
         """How many channels it has to prune at least, from a whole network.
@@ -151,6 +152,26 @@ class TargetGroupFisher(GroupFisherAlgorithm):
                     'is left')
             self._fewest = math.ceil((1 - self.target_flops_ratio) / most)
         return self._fewest
+
+    def _weigh_alike(self) -> bool:
+        """Divide what was heard by the largest of it; False if it is nothing.
+
+        The order stays. MMRazor takes what is above 1e5 for the last, and a
+        large loss, as of a high tau, may bring all of it there.
+        """
+        sums = [
+            unit.normalized_fisher_info for unit in self.mutator.mutable_units
+        ]
+        largest = max(float(each.max()) for each in sums)
+        if not largest > 0:
+            return False
+        for each in sums:
+            each.div_(largest)
+        return True
+
+    def _channels(self) -> int:
+        return sum(unit.mutable_channel.activated_channels
+                   for unit in self.mutator.mutable_units)
 
     def _has_heard(self) -> bool:
         """Not of a step that was not taken to its end."""

@@ -69,7 +69,7 @@ class MultiTeacherDistiller(OFDDistiller):
         ]
         if len(drops) > 1:
             raise ConfigError(
-                'distiller.connectors: there are '
+                'model.distiller.connectors: there are '
                 f'{len(drops)} StochasticDropConnectors; a teacher speaks or '
                 'is silent as a whole, so one can decide')
         # Not as an attribute of its own: it would be registered twice.
@@ -153,19 +153,21 @@ class MultiTeacherDistiller(OFDDistiller):
         for name, recorder in recorders.items():
             if not isinstance(recorder, MultiTeacherOutputsRecorder):
                 raise ConfigError(
-                    f'distiller.teacher_recorders.{name}: a logit store can '
+                    'model.distiller.teacher_recorders.'
+                    f'{name}: a logit store can '
                     "take the place of type='mmrazor.MultiTeacherOutputs' "
                     'alone; use that, or set chain.logit_store=None')
         sources = sorted({recorder.source for recorder in recorders.values()})
         if len(sources) != 1:
-            raise ConfigError(
-                'distiller.teacher_recorders: a logit store keeps one output '
-                f'of each teacher, not {len(sources)} '
-                f'({", ".join(sources) or "none"}); set '
-                'chain.logit_store=None')
+            raise ConfigError('model.distiller.teacher_recorders: '
+                              'a logit store keeps one output '
+                              f'of each teacher, not {len(sources)} '
+                              f'({", ".join(sources) or "none"}); set '
+                              'chain.logit_store=None')
         if self.deliveries.deliveries:
             raise ConfigError(
-                'distiller.distill_deliveries: a teacher whose logits are '
+                'model.distiller.distill_deliveries: '
+                'a teacher whose logits are '
                 'remembered does not run and delivers nothing; set '
                 'chain.logit_store=None')
         return sources[0]

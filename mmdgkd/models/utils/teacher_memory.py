@@ -125,7 +125,8 @@ def check_logits(name: str, output: Any) -> None:
         what = (f'a tensor of shape {tuple(output.shape)}' if isinstance(
             output, torch.Tensor) else type(output).__name__)
         raise ConfigError(
-            'distiller.teacher_recorders: a logit store keeps logits of shape '
+            'model.distiller.teacher_recorders: '
+            'a logit store keeps logits of shape '
             f'(N, C), but what is recorded of "{name}" is {what}; set '
             'chain.logit_store=None')
 

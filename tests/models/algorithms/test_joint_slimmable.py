@@ -228,3 +228,8 @@ def test_an_in_place_source_that_is_not_there():
 def test_a_width_that_it_has_not():
     with pytest.raises(ConfigError, match='model.width: 0.3 is none of'):
         build(slimmable(width=0.3))
+
+
+def test_an_in_place_loss_that_takes_no_dict():
+    with pytest.raises(ConfigError, match='in_place.type: KLDivergence does'):
+        build(slimmable(in_place=dict(type='mmrazor.KLDivergence')))
