@@ -60,6 +60,8 @@ def test_from_the_teacher_alone(crd_cfg):
     cfg.chain.guidance = 'direct'
     cfg.chain.networks.resnet14 = None
     cfg.chain.networks.resnet20.stage = dict(train_cfg=dict(max_epochs=2))
+    # At the lr of 0.1 so few steps go up and down.
+    cfg.optim_wrapper.optimizer.lr = 0.01
     ledger = ChainRunner(cfg).train()
     assert ledger['resnet8']['guides'] == ['resnet20']
     said = terms(cfg, 'resnet20')
