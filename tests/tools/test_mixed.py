@@ -61,11 +61,12 @@ def test_two_processes_with_amp_end_with_the_same_state(
     assert 'feed' not in config.stem or any('ntl_resnet20' in key
                                             for key in one)
     for key, value in one.items():
-        # Whether it still observes is set anew before each epoch.
-        if torch.is_tensor(value) and not key.endswith('observer_enabled'):
+        if torch.is_tensor(value):
             assert torch.equal(value, other[key]), key
     file = torch.load(folder / f'{name}.pth')['state_dict']
     assert file
     for key, value in file.items():
-        assert torch.equal(value, one[f'architecture.{key}']), key
+        # Observers are off in the file, and on again in the next epoch.
+        if not key.endswith('observer_enabled'):
+            assert torch.equal(value, one[f'architecture.{key}']), key
     assert osp.exists(tmp_path / 'work' / 'chain.json')
