@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import BankCRDLoss
 from mmdgkd.models.utils import type_of
+from .stage_options import have_hook
 
 
 def add_sample_classes(stage: Config, distiller: Any) -> None:
@@ -29,9 +30,7 @@ def add_sample_classes(stage: Config, distiller: Any) -> None:
             'train_dataloader.sampler.round_up: False gives some processes a '
             'smaller batch, whose features BankCRDLoss could not gather; '
             'leave it out')
-    hooks = list(stage.get('custom_hooks') or ())
-    if not any(type_of(hook) == 'SampleClassesHook' for hook in hooks):
-        stage.custom_hooks = hooks + [dict(type='mmrazor.SampleClassesHook')]
+    have_hook(stage, 'SampleClassesHook')
 
 
 def _contrasts(distiller: Any) -> bool:

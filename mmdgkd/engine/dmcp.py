@@ -12,7 +12,8 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models import SubnetDMCP
 from mmdgkd.models.utils import static_network
 from .chain import Network
-from .pruning import length_in_iterations, refuse_options
+from .pruning import refuse_options
+from .stage_options import check_search_end, length_in_iterations
 
 
 def dmcp_networks(
@@ -76,21 +77,11 @@ def check_dmcp(network: Network, model: nn.Module, stage: Config,
     if is_distributed():
         raise ConfigError(f'{here}.model.type: SubnetDMCP trains in one '
                           'process alone')
-    train_cfg = stage.get('train_cfg') or {}
-    epochs = train_cfg.get('max_epochs')
-    if epochs is None or model.search_epochs >= epochs:
-        raise ConfigError(
-            f'{here}.model.search_epochs: {model.search_epochs} should be '
-            'before the end of the training, which has '
-            f'{epochs or "no"} epochs')
-    begin = train_cfg.get('val_begin', 1)
-    if stage.get('val_dataloader') and begin <= model.search_epochs:
-        raise ConfigError(
-            f'{here}.stage.train_cfg.val_begin: {begin} should be after the '
-            f'search, {model.search_epochs + 1} or more: before it there is no'
-            ' subnet whose accuracy could count')
+    check_search_end(stage, here, f'{here}.model.search_epochs',
+                     model.search_epochs)
     length = length_in_iterations(stage, samples)
-    searched = length and length // epochs * model.search_epochs
+    searched = length and (length // stage.train_cfg.max_epochs *
+                           model.search_epochs)
     if searched and model.arch_start_train >= searched:
         raise ConfigError(
             f'{here}.model.arch_start_train: {model.arch_start_train} should '

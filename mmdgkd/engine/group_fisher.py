@@ -14,7 +14,8 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models import FisherChannelUnit, TargetGroupFisher
 from mmdgkd.models.utils import static_network, type_of
 from .chain import Network
-from .pruning import length_in_iterations, refuse_options
+from .pruning import refuse_options
+from .stage_options import length_in_iterations
 
 
 def fisher_networks(

@@ -1,19 +1,18 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are pruned in their stage, looked at before it."""
-import math
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
 from mmrazor.models.algorithms import DCFF, ItePruneAlgorithm
 from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import FusionChannelUnit
-from mmdgkd.models.utils import static_network, type_of
+from mmdgkd.models.utils import static_network
 from .chain import Network
+from .stage_options import length_in_iterations, refuse_fixed_graphs
 
 
 def pruned_networks(
@@ -173,24 +172,6 @@ def check_schedule(network: Network, model: nn.Module, stage: Config,
         f'after {end}; should be before')
 
 
-def length_in_iterations(stage: Config,
-                         samples: Optional[int]) -> Optional[int]:
-    """How long a stage is, or None if that is not known.
-
-    Args:
-        stage (Config): Its config.
-        samples (int, optional): Length of its training data.
-    """
-    train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
-    if 'max_epochs' not in train_cfg and 'max_iters' in train_cfg:
-        return train_cfg['max_iters']
-    batch = (stage.get('train_dataloader') or {}).get('batch_size')
-    if not samples or not batch:
-        return None
-    return train_cfg.get('max_epochs', 1) * math.ceil(
-        samples / batch / get_world_size())
-
-
 def refuse_options(stage: Config, here: str) -> None:
     """What does not go with a network that changes from step to step.
 
@@ -202,14 +183,7 @@ def refuse_options(stage: Config, here: str) -> None:
         ConfigError: If such an option is on.
     """
     _refuse_sync_bn(stage, here)
-    for hook in stage.get('custom_hooks') or ():
-        if type_of(hook) == 'FastNetworkHook' and hook.get('compile'):
-            raise ConfigError(f'custom_hooks: FastNetworkHook.compile: {here} '
-                              'changes from step to step; leave it out')
-    for key in ('compile', 'activation_checkpointing'):
-        if stage.get(key):
-            raise ConfigError(f'{key}: {here} changes from step to step; '
-                              'leave it out')
+    refuse_fixed_graphs(stage, f'{here} changes from step to step')
 
 
 def _refuse_sync_bn(stage: Config, here: str) -> None:

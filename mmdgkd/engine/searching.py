@@ -16,6 +16,7 @@ from mmdgkd.models import SubnetSPOS
 from mmdgkd.models.utils import static_network, type_of
 from .chain import Network
 from .stage_check import MISTAKES, reason_of, typed_parts
+from .stage_options import check_search_end, refuse_fixed_graphs
 from .stage_trial import key_of_unused
 
 # So many subnets are drawn to see whether one is within the bounds.
@@ -102,7 +103,7 @@ def check_search(network: Network, model: nn.Module, stage: Config) -> None:
         raise ConfigError(
             f'{here}.stage.custom_hooks: has {len(searches)} SubnetSearchHook '
             'for its supernet; should have one')
-    _check_options(stage, hooks, here)
+    _check_options(stage, here)
     try:
         hook = HOOKS.build(copy.deepcopy(dict(searches[0])))
     except ConfigError:
@@ -110,36 +111,19 @@ def check_search(network: Network, model: nn.Module, stage: Config) -> None:
     except MISTAKES as error:
         raise ConfigError('custom_hooks.SubnetSearchHook: '
                           f'{reason_of(error)}') from None
-    train_cfg, hook_key = stage.get('train_cfg') or {}, (
-        f'{here}: custom_hooks.SubnetSearchHook')
-    epochs = train_cfg.get('max_epochs')
-    if epochs is None or hook.epoch >= epochs:
-        raise ConfigError(
-            f'{hook_key}.epoch: {hook.epoch} should be before the end of the '
-            f'training, which has {epochs or "no"} epochs')
-    begin = train_cfg.get('val_begin', 1)
-    if stage.get('val_dataloader') and begin <= hook.epoch:
-        raise ConfigError(
-            f'{here}.stage.train_cfg.val_begin: {begin} should be after the '
-            f'search, {hook.epoch + 1} or more: before it there is no subnet '
-            'whose accuracy could count')
+    hook_key = f'{here}: custom_hooks.SubnetSearchHook'
+    check_search_end(stage, here, f'{hook_key}.epoch', hook.epoch)
     _check_images(hook.search, stage, hook_key)
     _check_bounds(hook.search, model, hook_key)
 
 
-def _check_options(stage: Config, hooks: Mapping, here: str) -> None:
+def _check_options(stage: Config, here: str) -> None:
     """What does not go with another path in each step."""
-    for hook in hooks.get('FastNetworkHook', ()):
-        if hook.get('compile'):
-            raise ConfigError(f'custom_hooks: FastNetworkHook.compile: {here} '
-                              'takes another path in each step; leave it out')
-    for key in ('compile', 'activation_checkpointing',
-                'model_wrapper_cfg.static_graph'):
-        place, _, inner = key.partition('.')
-        value = stage.get(place)
-        if (value or {}).get(inner) if inner else value:
-            raise ConfigError(f'{key}: {here} takes another path in each step;'
-                              ' leave it out')
+    why = f'{here} takes another path in each step'
+    refuse_fixed_graphs(stage, why)
+    if (stage.get('model_wrapper_cfg') or {}).get('static_graph'):
+        raise ConfigError(f'model_wrapper_cfg.static_graph: {why}; leave it '
+                          'out')
     key = key_of_unused(stage)
     if key is not None:
         raise ConfigError(

@@ -8,8 +8,9 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import JointSlimmable
-from mmdgkd.models.utils import static_network, type_of
+from mmdgkd.models.utils import static_network
 from .chain import Network
+from .stage_options import refuse_fixed_graphs
 
 
 def slimmable_networks(
@@ -55,15 +56,7 @@ def check_slimmable(network: Network, model: nn.Module, stage: Config) -> None:
     if stage.get('sync_bn'):
         raise ConfigError(f'sync_bn: {here}.model: would replace the batch '
                           'normalization of its widths; leave it out')
-    for key in ('compile', 'activation_checkpointing'):
-        if stage.get(key):
-            raise ConfigError(f'{key}: {here} takes all its widths in each '
-                              'step; leave it out')
-    for hook in stage.get('custom_hooks') or ():
-        if type_of(hook) == 'FastNetworkHook' and hook.get('compile'):
-            raise ConfigError(
-                f'custom_hooks: FastNetworkHook.compile: {here} '
-                'takes all its widths in each step; leave it out')
+    refuse_fixed_graphs(stage, f'{here} takes all its widths in each step')
     distiller = stage.model.get('distiller') or {}
     if distiller.get('distill_deliveries'):
         raise ConfigError(

@@ -15,6 +15,7 @@ from mmdgkd.models.distillers import edges_for
 from mmdgkd.models.utils import network_cfg, type_of
 from .chain import Chain, Network
 from .contrast import add_sample_classes
+from .stage_options import have_hook
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -95,9 +96,9 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 ckpt_path=files.get(chain[name].init_from))
         ]
     if _is_trained_by(model, 'TargetGroupFisher'):
-        _have_hook(stage, 'GroupFisherHook')
+        have_hook(stage, 'GroupFisherHook')
     if _is_trained_by(model, 'MMArchitectureQuant'):
-        _have_hook(stage, 'QATHook')
+        have_hook(stage, 'QATHook')
         optimizer = stage.get('optim_wrapper') or {}
         if optimizer.get('paramwise_cfg'):
             # Its graphs share the weights.
@@ -139,13 +140,6 @@ def named_config(cfg: Config, filename: str) -> Config:
     # Without a text MMEngine would read it from the file.
     return Config(
         copy.deepcopy(cfg.to_dict()), cfg_text=' ', filename=filename)
-
-
-def _have_hook(stage: Config, kind: str) -> None:
-    """Add a hook to a stage, unless it is there already."""
-    hooks = list(stage.get('custom_hooks') or ())
-    if not any(type_of(hook) == kind for hook in hooks):
-        stage.custom_hooks = hooks + [dict(type=f'mmrazor.{kind}')]
 
 
 def network_config(cfg: Config, network: Network) -> Config:

@@ -1,5 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The real images, for tools that train on them."""
+import importlib
+import sys
 import tarfile
 from pathlib import Path
 
@@ -20,3 +22,23 @@ def cifar100(tmp_path_factory):
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter='data')
     return folder
+
+
+@pytest.fixture
+def run_in_process(monkeypatch, capsys, root):
+    """A function that runs a tool: its exit code, and what it has said.
+
+    In this process, since a new one would take longer to start than to work.
+    """
+
+    def run(tool, *words):
+        monkeypatch.syspath_prepend(str(root / 'tools'))
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
+        code = 0
+        try:
+            importlib.import_module(tool).main()
+        except SystemExit as stop:
+            code = stop.code
+        return code, ''.join(capsys.readouterr())
+
+    return run

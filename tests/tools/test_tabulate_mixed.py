@@ -1,7 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-import importlib
 import json
-import sys
+from functools import partial
 
 import pytest
 
@@ -12,20 +11,9 @@ MARKS = f'<!-- results: {NAME} begin -->\n<!-- results: {NAME} end -->\n'
 
 
 @pytest.fixture
-def tabulate(monkeypatch, capsys, root):
+def tabulate(run_in_process):
     """A function that runs the tool: its exit code, and what it has said."""
-
-    def run(*words):
-        monkeypatch.syspath_prepend(str(root / 'tools'))
-        monkeypatch.setattr(sys, 'argv', ['tabulate', *map(str, words)])
-        code = 0
-        try:
-            importlib.import_module('tabulate_mixed').main()
-        except SystemExit as stop:
-            code = stop.code
-        return code, ''.join(capsys.readouterr())
-
-    return run
+    return partial(run_in_process, 'tabulate_mixed')
 
 
 def test_a_work_dir_is_noted_and_the_page_filled(tabulate, trained, tmp_path):

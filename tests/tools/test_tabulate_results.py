@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-import importlib
-import sys
+
+from functools import partial
 
 import pytest
 
@@ -11,23 +11,9 @@ MARKS = '<!-- results: short begin -->\n<!-- results: short end -->\n'
 
 
 @pytest.fixture
-def tabulate(monkeypatch, capsys, root):
-    """A function that runs the tool: its exit code, and what it has said.
-
-    In this process, since a new one would take longer to start than to work.
-    """
-
-    def run(*words):
-        monkeypatch.syspath_prepend(str(root / 'tools'))
-        monkeypatch.setattr(sys, 'argv', ['tabulate', *map(str, words)])
-        code = 0
-        try:
-            importlib.import_module('tabulate_results').main()
-        except SystemExit as stop:
-            code = stop.code
-        return code, ''.join(capsys.readouterr())
-
-    return run
+def tabulate(run_in_process):
+    """A function that runs the tool: its exit code, and what it has said."""
+    return partial(run_in_process, 'tabulate_results')
 
 
 def test_pages_are_filled_and_checked(tabulate, make_record, tmp_path):
