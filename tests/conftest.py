@@ -108,8 +108,8 @@ def on_digits():
                 network.model.prune_times = 1
             if network is not None and 'DCFF' in network.model.type:
                 # It fuses in every epoch, of which it wants more than one.
-                network.setdefault('stage',
-                                   {}).update(train_cfg=dict(max_epochs=2))
+                network.stage = dict(
+                    network.get('stage', {}), train_cfg=dict(max_epochs=2))
             if network is not None and 'GroupFisher' in network.model.type:
                 # One iteration is one channel.
                 network.model.update(interval=1, target_flops_ratio=.99)
