@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Small real chains and made-up records for all tests."""
+import gc
 import os
 import os.path as osp
 import subprocess
@@ -54,6 +55,19 @@ def unformatted_configs():
         patch.setattr('mmengine.config.config.FormatCode', lambda text, **_:
                       (text, True))
         yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def imports_out_of_the_garbage_collection():
+    """Leave all that was imported to the end of the process.
+
+    MMEngine collects garbage for every data set; to walk through PyTorch and
+    OpenMMLab each time is a third of a second.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
