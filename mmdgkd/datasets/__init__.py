@@ -1,11 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .batched import BatchedCIFAR10, BatchedCIFAR100, BatchedDigits
+from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits,
+                      BatchedSVHN)
 from .digits import Digits
 from .randomness import view_seed
+from .svhn import SVHN
+from .tiny_imagenet import TinyImageNet
 from .view_dataset import ViewDataset
 from .view_sampler import ViewSampler
 
 __all__ = [
-    'BatchedCIFAR10', 'BatchedCIFAR100', 'BatchedDigits', 'Digits',
-    'ViewDataset', 'ViewSampler', 'view_seed'
+    'BatchedCIFAR10', 'BatchedCIFAR100', 'BatchedDigits', 'BatchedSVHN',
+    'Digits', 'SVHN', 'TinyImageNet', 'ViewDataset', 'ViewSampler', 'view_seed'
 ]

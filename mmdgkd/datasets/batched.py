@@ -12,6 +12,7 @@ from mmpretrain.registry import DATASETS
 from mmdgkd.errors import ConfigError
 from ..structures import ImageBatch
 from .digits import Digits
+from .svhn import SVHN
 
 _KNOWN = ('RandomCrop (padding_mode constant), RandomFlip (horizontal) and '
           'PackInputs, in this order')
@@ -169,3 +170,8 @@ class BatchedCIFAR100(BatchedImages, CIFAR100):
 @DATASETS.register_module()
 class BatchedDigits(BatchedImages, Digits):
     """The digits in whole batches, see :class:`BatchedImages`."""
+
+
+@DATASETS.register_module()
+class BatchedSVHN(BatchedImages, SVHN):
+    """SVHN in whole batches, see :class:`BatchedImages`."""
