@@ -113,7 +113,11 @@ def on_digits():
                 size=size,
                 indices=8,
                 metainfo=dict(classes=classes),
-                pipeline=loader.dataset.pipeline)
+                # The digits are in memory.
+                pipeline=[
+                    step for step in loader.dataset.pipeline
+                    if step.type != 'LoadImageFromFile'
+                ])
         for network in cfg.chain.networks.values():
             if network is not None and 'width_of' in network:
                 continue

@@ -14,7 +14,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 80
+    assert len(NAMES) == 106
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -37,6 +37,16 @@ def test_all_that_the_issue_names_are_there():
     for method in ('dgkd', 'kd'):
         for chain in ('wrn40_2_to_wrn16_2', 'vgg13_to_vgg8'):
             assert f'{method}/{chain}_cifar100.py' in NAMES
+        for chain in ('resnet26_to_resnet8_svhn',
+                      'wrn40_2_to_wrn16_2_tiny_imagenet'):
+            assert f'{method}/{chain}.py' in NAMES
+    for chain in ('resnet110_to_resnet32', 'wrn40_2_to_wrn16_2',
+                  'vgg13_to_vgg8'):
+        for method in ('kd/', 'dgkd/', 'dkd/', 'dkd/standardized_', 'crd/'):
+            assert f'{method}{chain}_cifar100.py' in NAMES
+    for method in ('takd', 'dgkd'):
+        for form in ('cifar10', 'cifar100_7_tas'):
+            assert f'{method}/plain10_to_plain2_{form}.py' in NAMES
     assert 'crd/resnet20_to_resnet8_digits.py' in NAMES
     for chain in ('resnet110_to_resnet8_cifar100',
                   'resnet20_to_resnet8_digits'):
@@ -69,7 +79,8 @@ QUICK = [
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
          'gslr')) or name.startswith('dgkd') and not any(
              word in name for word in
-             ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
+             ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn',
+              'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
 ]
 
 
@@ -79,7 +90,8 @@ QUICK = [
 ])
 def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     cfg = Config.fromfile(str(CONFIGS / name))
-    on_digits(cfg, 8 if 'digits' in name else 32)
+    size = 8 if 'digits' in name else 64 if 'tiny' in name else 32
+    on_digits(cfg, size)
     cfg.work_dir = str(tmp_path)
     runner = ChainRunner(cfg)
     ledger = runner.train()

@@ -1,0 +1,19 @@
+# Plain CNNs of 10-8-6-4-2 convolutions for 10 classes.
+chain = dict(
+    guidance='dense',
+    # What a guide says to a view is remembered, in <work_dir>/logits.
+    logit_store=dict(dtype='float16'),
+    networks={
+        f'plain{depth}':
+        dict(
+            model=dict(
+                type='ImageClassifier',
+                backbone=dict(type='PlainCNN', depth=depth, variant='cifar10'),
+                head=dict(
+                    type='LinearClsHead',
+                    num_classes=10,
+                    in_channels=in_channels,
+                    init_cfg=None)))
+        for depth, in_channels in ((10, 128), (8, 64), (6, 1024), (4, 2048),
+                                   (2, 1024))
+    })

@@ -1,0 +1,19 @@
+# ResNet-110-56-44-32 for 100 classes.
+chain = dict(
+    guidance='dense',
+    # What a guide says to a view is remembered, in <work_dir>/logits.
+    logit_store=dict(dtype='float16'),
+    networks={
+        f'resnet{depth}':
+        dict(
+            model=dict(
+                type='ImageClassifier',
+                backbone=dict(type='ResNet6n2', depth=depth),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead',
+                    num_classes=100,
+                    in_channels=64,
+                    init_cfg=None)))
+        for depth in (110, 56, 44, 32)
+    })

@@ -1,0 +1,2 @@
+_base_ = './vgg13_to_vgg8_cifar100_dense.py'
+chain = dict(guidance='direct', networks=dict(vgg11=None))

@@ -1,0 +1,9 @@
+# The standard CIFAR-100 table's VGG-13 and 8, with VGG-11 between them.
+# Objective: CE + DKD (see _base_/distillers).
+_base_ = [
+    '../_base_/chains/vgg13_to_vgg8_cifar100.py',
+    '../_base_/distillers/dkd.py',
+    '../_base_/datasets/cifar100_bs64.py',
+    '../_base_/schedules/sgd_240e.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,0 +1,9 @@
+# The standard CIFAR-100 table's WRN-40-2 and 16-2, three TAs between them.
+# Objective: CE + DKD (see _base_/distillers).
+_base_ = [
+    '../_base_/chains/wrn40_2_to_wrn16_2_cifar100.py',
+    '../_base_/distillers/dkd.py',
+    '../_base_/datasets/cifar100_bs64.py',
+    '../_base_/schedules/sgd_240e.py',
+    '../_base_/default_runtime.py',
+]
