@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import sys
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional, Sequence, Type
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (argparse.ArgumentParser): It is changed.
     """
-    from mmengine.config import DictAction
     parser.add_argument('config', help='the config file')
     parser.add_argument(
         '--work-dir',
@@ -23,7 +22,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=cfg_options_action(),
         help='override settings of the config, such as '
         'train_cfg.max_epochs=10')
     parser.add_argument(
@@ -37,6 +36,31 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='what has started this process (default: none)')
     # torch.distributed.launch passes the second form since PyTorch 2.0.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def cfg_options_action() -> Type[argparse.Action]:
+    """MMEngine's reader of ``key=value``, whose mistakes are one line."""
+    from mmengine.config import DictAction
+
+    class CfgOptions(DictAction):
+
+        def __call__(self,
+                     parser: argparse.ArgumentParser,
+                     namespace: argparse.Namespace,
+                     values: Sequence[str],
+                     option_string: Optional[str] = None) -> None:
+            for value in values:
+                try:
+                    super().__call__(parser, namespace, [value])
+                except (AssertionError, IndexError, RecursionError,
+                        ValueError):
+                    from mmdgkd import ConfigError
+                    raise ConfigError(
+                        f'--cfg-options: {value!r} should be key=value, such '
+                        'as train_cfg.max_epochs=10; a list is [a,b], and a '
+                        'mapping is given key by key: a.b=1 a.c=2') from None
+
+    return CfgOptions
 
 
 def load_config(args: argparse.Namespace) -> Any:

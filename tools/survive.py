@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
-from _common import one_line_errors
+from _common import cfg_options_action, one_line_errors
 from _kill_points import (KINDS, Job, KillPoint, counts_of, differences,
                           outcome, run)
 
@@ -27,7 +27,6 @@ IN_A_ROW = 5
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmengine.config import DictAction
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,7 +39,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--kinds', nargs='+', choices=KINDS, default=list(KINDS))
     parser.add_argument('--json', help='write the outcome there')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=cfg_options_action())
     return parser.parse_args()
 
 

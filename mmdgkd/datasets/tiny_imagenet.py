@@ -15,10 +15,10 @@ class TinyImageNet(CustomDataset):
 
     The data set of Stanford's course CS231n, as its archive unpacks; 50 more
     images of each class are for validation, by which methods are compared (the
-    labels of the test images are not public). The training images are found by
-    MMPretrain's ``CustomDataset``, one folder a class; those for validation lie
-    in one folder, with a table of their own, or in a folder a class, as many
-    scripts sort them.
+    labels of the test images are not public). The training images are found
+    by MMPretrain's ``CustomDataset``, one folder a class; those for validation
+    lie in one folder, with a table of their own, or in a folder a class, as
+    many scripts sort them.
 
     Args:
         data_root (str): The folder ``tiny-imagenet-200``.
