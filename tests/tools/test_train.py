@@ -61,8 +61,8 @@ def test_dry_run_says_what_is_done(run_tool, trained):
       ], "ckpt_path: there is no file 'no.pth'"),
     ([CONFIG, '--cfg-options', 'chain.guidance=densely'
       ], "chain.guidance: 'densely' is none of"),
-    ([CONFIG, '--cfg-options', "chain.guidance={'a': ['b'], 'c': ['b', 'd']}"
-      ], "\"chain.guidance={'a': ['b'], 'c': ['b', 'd']}\" should be key=value"),
+    ([CONFIG, '--cfg-options', "chain.guidance={'a': ['b'], 'c': ['b', 'd']}"],
+     "\"chain.guidance={'a': ['b'], 'c': ['b', 'd']}\" should be key=value"),
     ([CONFIG, '--cfg-options', 'train_cfg.max_epochs'
       ], "--cfg-options: 'train_cfg.max_epochs' should be key=value"),
 ])
