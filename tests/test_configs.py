@@ -70,6 +70,9 @@ def test_all_that_the_issue_names_are_there():
             assert (f'mixed/{network}_{heard}_resnet20_to_resnet8_digits.py'
                     in NAMES)
     assert 'mixed/resnet20_to_resnet8_cifar100.py' in NAMES
+    for data in ('digits', 'cifar100'):
+        for method in ('fewbit', 'gslr'):
+            assert f'{method}/w2_resnet20_to_resnet8_{data}.py' in NAMES
 
 
 # The chains of one method are those of the others, with other guides; what is
@@ -77,7 +80,7 @@ def test_all_that_the_issue_names_are_there():
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr')) or name.startswith('dgkd') and not any(
+         'gslr', 'fewbit')) or name.startswith('dgkd') and not any(
              word in name for word in
              ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn',
               'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
@@ -115,7 +118,7 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
         assert guides == [*range(before), *[before] * 3, before + 3]
     elif name.startswith(
         ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
-         'gslr', 'crd/resnet20')) or 'dense' in name:
+         'gslr', 'fewbit', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -137,7 +140,7 @@ def test_it_is_short_and_names_its_objective(name):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
     if name.startswith(
-        ('dgkd', 'feed', 'gslr', 'mixed', 'slimmable', 'pruning',
+        ('dgkd', 'feed', 'fewbit', 'gslr', 'mixed', 'slimmable', 'pruning',
          'quantization', 'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:

@@ -4,7 +4,8 @@
     python tools/export.py CONFIG --work-dir D
 
 writes D/<network>/<network>.pt2 for each network that is trained there. What
-was pruned has only the channels that are left. On the device it needs neither
+was pruned has only the channels that are left. What has weights of few levels
+is also written as whole numbers and steps, D/<network>/<network>_int.pth. On the device it needs neither
 mmdgkd nor MMRazor:
 
     logits = torch.export.load('resnet8.pt2').module()(images)
@@ -52,6 +53,9 @@ def main() -> None:
                    [(osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',
                      f'{fact.size / 1000:,.0f}', f'{fact.error:.2g}')
                     for path, fact in facts.items()]))
+    for fact in facts.values():
+        if fact.integers is not None:
+            print(fact.integers)
 
 
 if __name__ == '__main__':

@@ -6,10 +6,10 @@ from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import (JointSlimmable, SubnetDMCP, SubnetSPOS,
+from mmdgkd.models import (FewBitNetwork, JointSlimmable, SubnetDMCP, SubnetSPOS,
                            TargetGroupFisher)
 
-KNOWN = (ItePruneAlgorithm, JointSlimmable, MMArchitectureQuant, SubnetDMCP,
+KNOWN = (ItePruneAlgorithm, FewBitNetwork, JointSlimmable, MMArchitectureQuant, SubnetDMCP,
          SubnetSPOS, TargetGroupFisher)
 
 

@@ -3,7 +3,7 @@
 import copy
 import io
 import os.path as osp
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Optional
 
 import torch
@@ -14,8 +14,11 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import whole_file
-from mmdgkd.models.utils import FixedFakeQuantize, load_weights, static_network
+from mmdgkd.models import FewBitNetwork
+from mmdgkd.models.utils import load_weights, static_network
+from .agreement import logits_agree
 from .chain import Chain
+from .few_bits import IntegerFacts, write_integers
 from .inspection import count_macs
 from .stage_check import MISTAKES, reason_of
 from .stage_config import network_config
@@ -23,13 +26,6 @@ from .work_dir import WorkDir
 
 # So many are compared.
 _IMAGES = 16
-# How far the logits may be off, as a share of the largest.
-_ROUNDING = 1e-4
-# In a quantized network the last bit of a sum, which is another one on another
-# processor, decides to which of two levels an activation goes that is just
-# between them, and all that follows hears of it (0.8 % was seen). A range or a
-# weight that is wrong moves the logits of all images.
-_LEVELS, _LEVELS_MEDIAN = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -43,12 +39,15 @@ class ProgramFacts:
         size (int): Bytes of the file.
         error (float): The largest difference of a logit from the network's,
             on the images that it was made with.
+        integers (IntegerFacts, optional): Of a network of few levels, what was
+            written beside. None.
     """
 
     params: int
     macs: int
     size: int
     error: float
+    integers: Optional[IntegerFacts] = None
 
 
 class Program(nn.Module):
@@ -126,7 +125,7 @@ def write_program(model: nn.Module, images: torch.Tensor,
     with torch.no_grad():
         found = torch.export.load(buffer).module()(images)
     error = (found - wanted).abs().max()
-    if not _agree(found, wanted, program):
+    if not logits_agree(found, wanted, program):
         raise ConfigError(f'{path}: the exported network gives other logits '
                           f'(by up to {float(error):.3g}); nothing is written')
     with whole_file(path, 'wb') as file:
@@ -137,21 +136,13 @@ def write_program(model: nn.Module, images: torch.Tensor,
         buffer.getbuffer().nbytes, float(error))
 
 
-def _agree(found: torch.Tensor, wanted: torch.Tensor,
-           program: nn.Module) -> bool:
-    """Whether logits are the same but for rounding; no NaN is."""
-    largest, off = wanted.abs().max(), (found - wanted).abs()
-    if any(isinstance(part, FixedFakeQuantize) for part in program.modules()):
-        return bool(off.max() <= _LEVELS * largest
-                    and off.median() <= _LEVELS_MEDIAN * largest)
-    return bool(off.max() <= _ROUNDING * largest + 1e-5)
-
-
 def export_chain(cfg: Config,
                  chain: Chain,
                  only: Optional[str] = None,
                  path: Optional[str] = None) -> Dict[str, ProgramFacts]:
     """Write the trained networks of a work dir as programs.
+
+    Those of few levels are written as whole numbers, too, ``<network>_int``.
 
     Args:
         cfg (Config): The whole config, with ``work_dir``.
@@ -190,6 +181,10 @@ def export_chain(cfg: Config,
             if chain[name].ckpt_path else 'work_dir')
         out = path or osp.join(work.folder(name), f'{name}.pt2')
         facts[out] = write_program(model, images, out)
+        if isinstance(model, FewBitNetwork):
+            beside = f'{osp.splitext(out)[0]}_int.{chain.save_as}'
+            facts[out] = replace(
+                facts[out], integers=write_integers(model, images, beside))
     return facts
 
 

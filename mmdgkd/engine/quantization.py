@@ -11,8 +11,10 @@ from mmrazor.models.task_modules import (ModuleInputsRecorder,
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import DGKD, MultiTeacherOutputsRecorder
+from mmdgkd.models import (DGKD, FewBitNetwork,
+                           MultiTeacherOutputsRecorder)
 from mmdgkd.models.utils import network_of, running_network, type_of
+from .few_bits import check_few_bits
 
 
 def float_networks(model: nn.Module) -> Tuple[nn.Module, ...]:
@@ -24,6 +26,8 @@ def float_networks(model: nn.Module) -> Tuple[nn.Module, ...]:
     Returns:
         tuple[nn.Module]: The network inside; none if it is not quantized.
     """
+    if isinstance(model, FewBitNetwork):
+        return (model.plain_network(), )
     if not isinstance(model, MMArchitectureQuant):
         return ()
     return (network_of(model), )
@@ -43,6 +47,8 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
         ConfigError: If a recorder would hear nothing, or for a hook, a loop
             or an option that would fail in the middle of the training.
     """
+    if isinstance(models[name], FewBitNetwork):
+        check_few_bits(name, stage)
     if isinstance(models[name], MMArchitectureQuant):
         _check_student(name, stage, models[name])
     if not isinstance(algorithm, DGKD):

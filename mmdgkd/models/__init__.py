@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import (DGKD, JointSlimmable, SubnetDMCP, SubnetSPOS,
+from .algorithms import (DGKD, FewBitNetwork, JointSlimmable, SubnetDMCP, SubnetSPOS,
                          TargetGroupFisher)
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
@@ -10,14 +10,15 @@ from .distillers import MultiTeacherDistiller
 from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
                      dense_kd_loss, draw_negatives, feed_loss)
 from .mutables import FisherChannelUnit, FusionChannelUnit
+from .quantizers import ActQuantizer, WeightQuantizer, optimal_step
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
-    'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
-    'FEEDLoss', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
+    'ActQuantizer', 'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
+    'FEEDLoss', 'FewBitNetwork', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
     'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
     'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2', 'SmallVGG',
     'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
-    'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
+    'SubnetSPOS', 'TargetGroupFisher', 'WeightQuantizer', 'WideResNet', 'crd_loss',
+    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'optimal_step', 'standardize'
 ]

@@ -1,10 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .dgkd import DGKD
+from .few_bit_network import FewBitNetwork
 from .joint_slimmable import JointSlimmable
 from .subnet_dmcp import SubnetDMCP
 from .subnet_spos import SubnetSPOS
 from .target_group_fisher import TargetGroupFisher
 
 __all__ = [
-    'DGKD', 'JointSlimmable', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher'
+    'DGKD', 'FewBitNetwork', 'JointSlimmable', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher'
 ]

@@ -107,6 +107,10 @@ def static_network(model: nn.Module) -> nn.Module:
     while isinstance(model, BaseAlgorithm):
         if isinstance(model, MMArchitectureQuant):
             return fixed_graph(model)
+        fixed_network = getattr(model, 'fixed_network', None)
+        if fixed_network is not None:
+            # Of few levels, see FewBitNetwork.
+            return fixed_network()
         mutator = getattr(model, 'mutator', None)
         if isinstance(mutator, ChannelMutator):
             model = export_fix_subnet(

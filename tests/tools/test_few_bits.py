@@ -1,0 +1,61 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of few levels, by several processes."""
+import pytest
+import torch
+from mmengine.config import Config
+
+SAVE_RANKS = """
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SaveRanks(Hook):
+    priority = 'LOWEST'
+
+    def after_train(self, runner):
+        torch.save(runner.model.module.state_dict(),
+                   f'{runner.work_dir}/rank{runner.rank}.pt')
+"""
+CASES = dict(
+    learned=(24511, dict(act_bits=2)),
+    optimal=(24512, dict(act_bits=4, step='optimal')))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('case', CASES)
+def test_two_processes_with_amp_end_with_the_same_state(
+        case, on_digits, run_tool, tmp_path, root):
+    """Each has other images, from which activations get their steps."""
+    (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
+    port, settings = CASES[case]
+    cfg = Config.fromfile(
+        str(root / 'configs/fewbit/w2_resnet20_to_resnet8_digits.py'))
+    on_digits(cfg, 8)
+    networks = cfg.chain.networks
+    networks.resnet20 = networks.resnet14 = None
+    networks.resnet8_w2.model.update(settings)
+    cfg.custom_imports.imports.append('save_ranks')
+    cfg.custom_hooks.append(dict(type='SaveRanks'))
+    cfg.dump(tmp_path / 'chain.py')
+    run_tool(
+        'bash',
+        'tools/dist_train.sh',
+        tmp_path / 'chain.py',
+        '2',
+        '--amp',
+        '--work-dir',
+        tmp_path / 'work',
+        PORT=str(port),
+        PYTHONPATH=f'{tmp_path}:{root}')
+    folder = tmp_path / 'work/resnet8_w2'
+    one, other = (
+        torch.load(folder / f'rank{rank}.pt', weights_only=False)
+        for rank in (0, 1))
+    steps = [data for key, data in one.items() if key.endswith('act.step')]
+    assert steps and not any(data == 1 for data in steps)
+    file = torch.load(folder / 'resnet8_w2.pth')['state_dict']
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+    for key, value in file.items():
+        assert torch.equal(value, one[f'architecture.{key}']), key
