@@ -11,8 +11,7 @@ from mmrazor.models.task_modules import (ModuleInputsRecorder,
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import (DGKD, FewBitNetwork,
-                           MultiTeacherOutputsRecorder)
+from mmdgkd.models import DGKD, FewBitNetwork, MultiTeacherOutputsRecorder
 from mmdgkd.models.utils import network_of, running_network, type_of
 from .few_bits import check_few_bits
 

@@ -1,24 +1,27 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import (DGKD, FewBitNetwork, JointSlimmable, SubnetDMCP, SubnetSPOS,
-                         TargetGroupFisher)
+from .algorithms import (DGKD, SPEQ, FewBitNetwork, JointSlimmable, SubnetDMCP,
+                         SubnetSPOS, TargetGroupFisher)
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
-from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
-                     dense_kd_loss, draw_negatives, feed_loss)
+from .losses import (BankCRDLoss, CosineLoss, DenseKDLoss, FEEDLoss,
+                     cosine_loss, crd_loss, dense_kd_loss, draw_negatives,
+                     feed_loss)
 from .mutables import FisherChannelUnit, FusionChannelUnit
 from .quantizers import ActQuantizer, WeightQuantizer, optimal_step
 from .recorders import MultiTeacherOutputsRecorder
 
 __all__ = [
-    'ActQuantizer', 'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
-    'FEEDLoss', 'FewBitNetwork', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
-    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
-    'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2', 'SmallVGG',
-    'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
-    'SubnetSPOS', 'TargetGroupFisher', 'WeightQuantizer', 'WideResNet', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'optimal_step', 'standardize'
+    'ActQuantizer', 'BankCRDLoss', 'BatchedDataPreprocessor', 'CosineLoss',
+    'DGKD', 'DenseKDLoss', 'FEEDLoss', 'FewBitNetwork', 'FisherChannelUnit',
+    'FusionChannelUnit', 'JointSlimmable', 'MultiTeacherDistiller',
+    'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
+    'SPEQ', 'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
+    'StochasticDropConnector', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher',
+    'WeightQuantizer', 'WideResNet', 'cosine_loss', 'crd_loss',
+    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask',
+    'optimal_step', 'standardize'
 ]

@@ -71,7 +71,8 @@ def test_it_is_trained_tested_exported_and_a_guide(few_bit_cfg, guide_of,
     assert conv.dtype == torch.int8 and conv.unique().tolist() == [-1, 0, 1]
     numbers = integer_network(model.plain_network(), tensors)
     with torch.no_grad():
-        assert (numbers(inputs) - wanted).abs().max() < .05 * wanted.abs().max()
+        assert (numbers(inputs) -
+                wanted).abs().max() < .05 * wanted.abs().max()
 
     # A level that is one off is no rounding.
     before = WeightQuantizer.levels_of

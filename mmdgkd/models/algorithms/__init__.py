@@ -2,10 +2,12 @@
 from .dgkd import DGKD
 from .few_bit_network import FewBitNetwork
 from .joint_slimmable import JointSlimmable
+from .speq import SPEQ
 from .subnet_dmcp import SubnetDMCP
 from .subnet_spos import SubnetSPOS
 from .target_group_fisher import TargetGroupFisher
 
 __all__ = [
-    'DGKD', 'FewBitNetwork', 'JointSlimmable', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher'
+    'DGKD', 'FewBitNetwork', 'JointSlimmable', 'SPEQ', 'SubnetDMCP',
+    'SubnetSPOS', 'TargetGroupFisher'
 ]

@@ -54,6 +54,8 @@ class FewBitNetwork(BaseAlgorithm):
             ``BaseAlgorithm``.
 
     Attributes:
+        inner_layers (tuple[str]): The layers between the first and the last,
+            as they are named there:
         quantizers (nn.ModuleDict): By layer, its name with ``-`` for ``.``:
             ``weight``, a :class:`WeightQuantizer`, and perhaps ``act``, an
             :class:`ActQuantizer`.
@@ -88,6 +90,8 @@ class FewBitNetwork(BaseAlgorithm):
                 'should be a network')
         layers = self._find_layers()
         names = list(layers)
+        self.inner_layers = tuple(
+            name.replace('.', '-') for name in names[1:-1])
         learned = step == 'learned'
         self.quantizers = nn.ModuleDict()
         for name, layer in layers.items():

@@ -1,10 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .bank_crd_loss import BankCRDLoss, crd_loss
 from .contrast_draws import draw_negatives
+from .cosine_loss import CosineLoss, cosine_loss
 from .dense_kd_loss import DenseKDLoss, dense_kd_loss
 from .feed_loss import FEEDLoss, feed_loss
 
 __all__ = [
-    'BankCRDLoss', 'DenseKDLoss', 'FEEDLoss', 'crd_loss', 'dense_kd_loss',
-    'draw_negatives', 'feed_loss'
+    'BankCRDLoss', 'CosineLoss', 'DenseKDLoss', 'FEEDLoss', 'cosine_loss',
+    'crd_loss', 'dense_kd_loss', 'draw_negatives', 'feed_loss'
 ]

@@ -76,8 +76,8 @@ def integer_network(network: nn.Module,
         if levels is not None:
             step, low, high = levels.tolist()
             round_inputs(
-                layer, FixedRounding(step, int(low), int(high),
-                                     to_levels=True))
+                layer,
+                FixedRounding(step, int(low), int(high), to_levels=True))
             scale = scale * step
         scales[name] = scale
     try:

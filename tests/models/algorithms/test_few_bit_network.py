@@ -151,7 +151,7 @@ def test_the_first_batch_sets_steps_and_signs_once():
         assert quantizer.signed and quantizer.levels() == (3., -1, 1)
         quantizer(x / 3)
         # Learned by gradients alone, or a tenth of the way to 1.
-        assert float(quantizer.step) == pytest.approx(3 if learned else 2.8)
+        assert quantizer.step.item() == pytest.approx(3 if learned else 2.8)
         again = copy.deepcopy(quantizer)
         again.load_state_dict(quantizer.state_dict())
         assert again.levels() == quantizer.levels()
