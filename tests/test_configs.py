@@ -73,6 +73,7 @@ def test_all_that_the_issue_names_are_there():
     for data in ('digits', 'cifar100'):
         for method in ('fewbit', 'gslr'):
             assert f'{method}/w2_resnet20_to_resnet8_{data}.py' in NAMES
+        assert f'speq/w2a2_resnet20_to_resnet8_{data}.py' in NAMES
 
 
 # The chains of one method are those of the others, with other guides; what is
@@ -80,7 +81,7 @@ def test_all_that_the_issue_names_are_there():
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr', 'fewbit')) or name.startswith('dgkd') and not any(
+         'gslr', 'fewbit', 'speq')) or name.startswith('dgkd') and not any(
              word in name for word in
              ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn',
               'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
@@ -118,7 +119,7 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
         assert guides == [*range(before), *[before] * 3, before + 3]
     elif name.startswith(
         ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
-         'gslr', 'fewbit', 'crd/resnet20')) or 'dense' in name:
+         'gslr', 'fewbit', 'speq', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -140,8 +141,8 @@ def test_it_is_short_and_names_its_objective(name):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
     if name.startswith(
-        ('dgkd', 'feed', 'fewbit', 'gslr', 'mixed', 'slimmable', 'pruning',
-         'quantization', 'crd/resnet20')) or 'dense' in name:
+        ('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed', 'slimmable',
+         'pruning', 'quantization', 'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

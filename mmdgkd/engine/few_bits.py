@@ -9,19 +9,20 @@ from mmengine.config import Config
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import write_weights
-from mmdgkd.models import FewBitNetwork
+from mmdgkd.models import SPEQ, FewBitNetwork
 from mmdgkd.models.quantizers import (integer_network, integer_tensors,
                                       packed_bytes)
 from .agreement import logits_agree
 from .stage_options import refuse_fixed_graphs
 
 
-def check_few_bits(name: str, stage: Config) -> None:
+def check_few_bits(name: str, stage: Config, model: FewBitNetwork) -> None:
     """See what does not go with weights that are made for each forward.
 
     Args:
         name (str): The stage.
         stage (Config): Its config.
+        model (FewBitNetwork): Its network.
 
     Raises:
         ConfigError: For an option that does not.
@@ -30,6 +31,11 @@ def check_few_bits(name: str, stage: Config) -> None:
     refuse_fixed_graphs(stage, why)
     if stage.get('efficient_conv_bn_eval'):
         raise ConfigError(f'efficient_conv_bn_eval: {why}; leave it out')
+    distiller = stage.model.get('distiller') or {}
+    if isinstance(model, SPEQ) and distiller.get('distill_deliveries'):
+        raise ConfigError(
+            f'model.distiller.distill_deliveries: chain.networks.{name} runs '
+            'twice in a step, and a delivery is for one run; leave it out')
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
             or an option that would fail in the middle of the training.
     """
     if isinstance(models[name], FewBitNetwork):
-        check_few_bits(name, stage)
+        check_few_bits(name, stage, models[name])
     if isinstance(models[name], MMArchitectureQuant):
         _check_student(name, stage, models[name])
     if not isinstance(algorithm, DGKD):

@@ -17,24 +17,29 @@ class SaveRanks(Hook):
         torch.save(runner.model.module.state_dict(),
                    f'{runner.work_dir}/rank{runner.rank}.pt')
 """
-CASES = dict(
-    learned=(24511, dict(act_bits=2)),
-    optimal=(24512, dict(act_bits=4, step='optimal')))
+CASES = {
+    'fewbit/w2': (24511, dict(act_bits=2)),
+    'speq/w2a2': (24512, dict(act_bits=4, step='optimal'))
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('case', CASES)
 def test_two_processes_with_amp_end_with_the_same_state(
         case, on_digits, run_tool, tmp_path, root):
-    """Each has other images, from which activations get their steps."""
+    """Each has other images, from which activations get their steps.
+
+    Learned ones, and optimal ones that go on following the batches.
+    """
     (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
     port, settings = CASES[case]
     cfg = Config.fromfile(
-        str(root / 'configs/fewbit/w2_resnet20_to_resnet8_digits.py'))
+        str(root / f'configs/{case}_resnet20_to_resnet8_digits.py'))
+    name = f'resnet8_{case.rpartition("/")[2]}'
     on_digits(cfg, 8)
     networks = cfg.chain.networks
     networks.resnet20 = networks.resnet14 = None
-    networks.resnet8_w2.model.update(settings)
+    networks[name].model.update(settings)
     cfg.custom_imports.imports.append('save_ranks')
     cfg.custom_hooks.append(dict(type='SaveRanks'))
     cfg.dump(tmp_path / 'chain.py')
@@ -48,13 +53,13 @@ def test_two_processes_with_amp_end_with_the_same_state(
         tmp_path / 'work',
         PORT=str(port),
         PYTHONPATH=f'{tmp_path}:{root}')
-    folder = tmp_path / 'work/resnet8_w2'
+    folder = tmp_path / 'work' / name
     one, other = (
         torch.load(folder / f'rank{rank}.pt', weights_only=False)
         for rank in (0, 1))
     steps = [data for key, data in one.items() if key.endswith('act.step')]
     assert steps and not any(data == 1 for data in steps)
-    file = torch.load(folder / 'resnet8_w2.pth')['state_dict']
+    file = torch.load(folder / f'{name}.pth')['state_dict']
     for key, value in one.items():
         assert torch.equal(value, other[key]), key
     for key, value in file.items():

@@ -17,8 +17,7 @@ NETWORK = dict(
 
 def build(kind='SPEQ', **settings):
     torch.manual_seed(0)
-    cfg = dict(
-        type=f'mmrazor.{kind}', architecture=dict(NETWORK), **settings)
+    cfg = dict(type=f'mmrazor.{kind}', architecture=dict(NETWORK), **settings)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return MODELS.build(cfg)
 
@@ -61,8 +60,7 @@ def test_it_has_the_state_and_the_statistics_of_a_network_without_it():
     losses, state = state_after_a_step(own)
     assert set(losses) == {'loss', 'loss_speq'}
     assert before.keys() == state.keys()
-    assert all(torch.equal(data, state[name])
-               for name, data in before.items())
+    assert all(torch.equal(data, state[name]) for name, data in before.items())
     count = sum(param.numel() for param in plain.parameters())
     assert sum(param.numel() for param in own.parameters()) == count
     conv = own.architecture.backbone.layer1[0].conv1.weight
