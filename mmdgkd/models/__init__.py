@@ -11,13 +11,15 @@ from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
                      dense_kd_loss, draw_negatives, feed_loss)
 from .mutables import FisherChannelUnit, FusionChannelUnit
 from .recorders import MultiTeacherOutputsRecorder
+from .rows import RowStream, peak_bytes, row_conv, rows_seen
 
 __all__ = [
     'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
     'FEEDLoss', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
     'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
-    'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2', 'SmallVGG',
-    'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
-    'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
+    'ResNet6n2', 'ResizeConnector', 'RowStream', 'SearchableResNet6n2',
+    'SmallVGG', 'StandardizeConnector', 'StochasticDropConnector',
+    'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
+    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'peak_bytes',
+    'row_conv', 'rows_seen', 'standardize'
 ]
