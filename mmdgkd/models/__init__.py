@@ -6,7 +6,7 @@ from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
 from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
-from .distillers import MultiTeacherDistiller
+from .distillers import MultiTeacherDistiller, ensemble_logits
 from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
                      dense_kd_loss, draw_negatives, feed_loss)
 from .mutables import FisherChannelUnit, FusionChannelUnit
@@ -20,6 +20,6 @@ __all__ = [
     'ResNet6n2', 'ResizeConnector', 'RowStream', 'SearchableResNet6n2',
     'SmallVGG', 'StandardizeConnector', 'StochasticDropConnector',
     'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'peak_bytes',
-    'row_conv', 'rows_seen', 'standardize'
+    'dense_kd_loss', 'draw_negatives', 'ensemble_logits', 'feed_loss',
+    'keep_mask', 'peak_bytes', 'row_conv', 'rows_seen', 'standardize'
 ]
