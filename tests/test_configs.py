@@ -58,6 +58,9 @@ def test_all_that_the_issue_names_are_there():
         assert f'quantization/qat8_{chain}.py' in NAMES
         assert f'slimmable/joint_{chain}.py' in NAMES
         assert f'gslr/qat8_{chain}.py' in NAMES
+    for chain in ('resnet20_to_resnet8_digits', 'resnet20_to_resnet8_cifar100',
+                  'wrn40_4_cifar100', 'vgg13_cifar100'):
+        assert f'onthefly/pacemaker_{chain}.py' in NAMES
     for network, maps in dict(
             l1='feed',
             dcff='feed',
@@ -81,10 +84,11 @@ def test_all_that_the_issue_names_are_there():
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr', 'fewbit', 'speq')) or name.startswith('dgkd') and not any(
-             word in name for word in
-             ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn',
-              'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
+         'gslr', 'fewbit', 'speq', 'onthefly'))
+    or name.startswith('dgkd') and not any(
+        word in name for word in
+        ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn', 'vgg',
+         'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
 ]
 
 
@@ -114,6 +118,9 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     elif name.startswith(
         ('mixed/resnet20', 'mixed/joint', 'slimmable/student')):
         assert guides == [0, 1, 2, 3, 3, 3]
+    elif name.startswith('onthefly'):
+        # The TAs by the teacher, then the pacemaker, then the teacher again.
+        assert guides == [0, 1, 1, 2, 1]
     elif name.startswith('slimmable'):
         before = 1 if 'digits' in name else 2
         assert guides == [*range(before), *[before] * 3, before + 3]
@@ -140,9 +147,9 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(
-        ('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed', 'slimmable',
-         'pruning', 'quantization', 'crd/resnet20')) or 'dense' in name:
+    if name.startswith(('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed',
+                        'onthefly', 'slimmable', 'pruning', 'quantization',
+                        'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

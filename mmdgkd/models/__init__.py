@@ -6,22 +6,24 @@ from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
 from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
-from .distillers import MultiTeacherDistiller
+from .distillers import MultiTeacherDistiller, ensemble_logits
 from .losses import (BankCRDLoss, CosineLoss, DenseKDLoss, FEEDLoss,
                      cosine_loss, crd_loss, dense_kd_loss, draw_negatives,
                      feed_loss)
 from .mutables import FisherChannelUnit, FusionChannelUnit
 from .quantizers import ActQuantizer, WeightQuantizer, optimal_step
 from .recorders import MultiTeacherOutputsRecorder
+from .rows import RowStream, peak_bytes, row_conv, rows_seen
 
 __all__ = [
     'ActQuantizer', 'BankCRDLoss', 'BatchedDataPreprocessor', 'CosineLoss',
     'DGKD', 'DenseKDLoss', 'FEEDLoss', 'FewBitNetwork', 'FisherChannelUnit',
     'FusionChannelUnit', 'JointSlimmable', 'MultiTeacherDistiller',
     'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
-    'SPEQ', 'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
-    'StochasticDropConnector', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher',
-    'WeightQuantizer', 'WideResNet', 'cosine_loss', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask',
-    'optimal_step', 'standardize'
+    'RowStream', 'SPEQ', 'SearchableResNet6n2', 'SmallVGG',
+    'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
+    'SubnetSPOS', 'TargetGroupFisher', 'WeightQuantizer', 'WideResNet',
+    'cosine_loss', 'crd_loss', 'dense_kd_loss', 'draw_negatives',
+    'ensemble_logits', 'feed_loss', 'keep_mask', 'optimal_step', 'peak_bytes',
+    'row_conv', 'rows_seen', 'standardize'
 ]

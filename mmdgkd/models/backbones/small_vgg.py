@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any
+from typing import Any, Tuple, Union
 
 from mmpretrain.models.backbones import VGG
 from mmpretrain.registry import MODELS
@@ -21,6 +21,9 @@ class SmallVGG(VGG):
             are not there.
         input_size (int): Height and width of the images, 32 or 64, for which
             there is a pooling after the fourth stage, too. Defaults to 32.
+        pool_size (int | tuple[int, int]): Window and stride of the poolings;
+            (1, 2) pools along the rows only and keeps all of them, as
+            :func:`row_conv` does. Defaults to 2.
         **kwargs (Any): As for MMPretrain's ``VGG``.
 
     Attributes:
@@ -36,6 +39,7 @@ class SmallVGG(VGG):
     def __init__(self,
                  depth: int,
                  input_size: int = 32,
+                 pool_size: Union[int, Tuple[int, int]] = 2,
                  **kwargs: Any) -> None:
         if depth not in self.arch_settings:
             raise ValueError(
@@ -44,6 +48,8 @@ class SmallVGG(VGG):
         if input_size not in (32, 64):
             raise ValueError(f'SmallVGG.input_size: {input_size!r} should be '
                              '32 or 64')
+        pool_size = pool_size if isinstance(pool_size,
+                                            int) else tuple(pool_size)
         super().__init__(
             depth, **{
                 'norm_cfg': dict(type='BN'),
@@ -53,3 +59,6 @@ class SmallVGG(VGG):
         if input_size == 32:
             fourth = self.range_sub_modules[3][1] - 1
             self.features[fourth] = nn.Identity()
+        for module in self.features:
+            if isinstance(module, nn.MaxPool2d):
+                module.kernel_size = module.stride = pool_size

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mmdgkd.errors import ConfigError
 from ..utils import type_of
+from .ensembles import Ensembles
 
 # The edge of all guides without one of their own, and what these build on.
 DEFAULT = 'default'
@@ -74,7 +75,9 @@ def expand_edges(distiller: Mapping[str, Any],
 
 def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
               networks: Sequence[str]) -> Dict[str, Any]:
-    """A distiller's config without the edges of those who do not guide here.
+    """A distiller's config without those who do not guide here.
+
+    Its edges and its ensembles are of others, too.
 
     Args:
         distiller (Mapping): The template of a chain.
@@ -82,15 +85,21 @@ def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
         networks (Sequence[str]): All networks of the chain.
 
     Raises:
-        ConfigError: If an edge is of none of them.
+        ConfigError: If an edge is of none of them and of no ensemble, or for
+            a wrong ensemble.
     """
-    if not isinstance(distiller, Mapping) or distiller.get('edges') is None:
+    if not isinstance(distiller, Mapping):
         return distiller
-    _check_names(distiller['edges'], [DEFAULT, *networks])
+    together = Ensembles(distiller.get('ensembles'), networks)
+    if together.all:
+        distiller = together.in_stage(distiller, guides)
+    if distiller.get('edges') is None:
+        return distiller
+    _check_names(distiller['edges'], [DEFAULT, *networks, *together.all])
     edges = {
         name: edge
         for name, edge in distiller['edges'].items()
-        if name in (DEFAULT, *guides)
+        if name in (DEFAULT, *together.voices(guides))
     }
     return dict(distiller, edges=edges)
 

@@ -11,6 +11,7 @@ from mmdgkd.errors import ConfigError
 from ..connectors import StochasticDropConnector
 from ..recorders import MultiTeacherOutputsRecorder, check_stock_source
 from .edges import expand_edges
+from .ensembles import Ensembles
 from .records import check_shapes, in_float32, refused_records
 
 
@@ -27,6 +28,10 @@ class MultiTeacherDistiller(OFDDistiller):
     :class:`DGKD` its config may have ``edges``, what passes from each guide to
     the student, see :func:`expand_edges`.
 
+    Guides of one ensemble are one teacher: what a recorder of type
+    ``'MultiTeacherOutputs'`` has of them comes to the losses as one entry, the
+    mean of those of them that speak.
+
     What is recorded in half precision goes into connectors and losses in
     float32; autocast, where it is on, does with it what it does.
 
@@ -34,6 +39,10 @@ class MultiTeacherDistiller(OFDDistiller):
         averaged_losses (Mapping[str, str], optional): By loss the teacher
             whose it is, for losses that are divided by the number of such
             teachers that speak. Defaults to None: there are none.
+        ensembles (Mapping, optional): By name the guides that teach together,
+            ``pacemaker=['resnet14', 'row14']`` or
+            ``pacemaker=dict(members=[...], mean='probs', tau=4.)``, see
+            :func:`ensemble_logits`. Defaults to None: each by itself.
         **kwargs: As for ``ConfigurableDistiller``.
 
     Raises:
@@ -43,6 +52,7 @@ class MultiTeacherDistiller(OFDDistiller):
 
     def __init__(self,
                  averaged_losses: Optional[Mapping[str, str]] = None,
+                 ensembles: Optional[Mapping[str, Any]] = None,
                  **kwargs: Any) -> None:
         if 'edges' in kwargs:
             raise ConfigError(
@@ -76,6 +86,8 @@ class MultiTeacherDistiller(OFDDistiller):
         self._drops: Tuple[StochasticDropConnector, ...] = tuple(drops)
         self._names: List[str] = []
         self._speaking: List[str] = []
+        self._ensembles_cfg = ensembles
+        self._ensembles = Ensembles(None, [])
 
     def prepare_from_student(self, model: nn.Module) -> None:
         """Initialize the student recorders.
@@ -95,18 +107,21 @@ class MultiTeacherDistiller(OFDDistiller):
             model (Mapping[str, nn.Module]): The teachers by name.
 
         Raises:
-            ConfigError: If a recorder, a drop policy or a loss names a teacher
-                or a module that is not there.
+            ConfigError: If a recorder, a drop policy, an ensemble or a loss
+                names a teacher or a module that is not there.
         """
         self._names = list(model)
+        self._ensembles = Ensembles(self._ensembles_cfg, self._names)
         for name in self._names:
             if 'loss' in name:
                 raise ConfigError(
                     f'teachers: the name "{name}" contains "loss", and '
                     'MMEngine adds up all logged values with such names')
-        for part in (*self._drops, *self.distill_losses.values()):
-            if hasattr(part, 'check_teachers'):
-                part.check_teachers(self._names)
+        for drop in self._drops:
+            drop.check_teachers(self._names)
+        for loss in self.distill_losses.values():
+            if hasattr(loss, 'check_teachers'):
+                loss.check_teachers(self._ensembles.voices(self._names))
         # A view of them for the recorders to look through; nobody keeps it.
         teachers = nn.ModuleDict(model)
         self._initialize('teacher_recorders', teachers, 'the teachers')
@@ -188,7 +203,7 @@ class MultiTeacherDistiller(OFDDistiller):
 
     def task_weight(self) -> int:
         """How often the losses count the student's own loss."""
-        return max((loss.task_weight(len(self._names))
+        return max((loss.task_weight(len(self._ensembles.voices(self._names)))
                     for loss in self.distill_losses.values()
                     if hasattr(loss, 'task_weight')),
                    default=1)
@@ -227,7 +242,8 @@ class MultiTeacherDistiller(OFDDistiller):
                 check_shapes(loss_name, records)
                 raise
             if loss_name in self._averaged:
-                heard = set(self._averaged.values()) & set(self._speaking)
+                heard = {*self._averaged.values()
+                         } & {*self._ensembles.voices(self._speaking)}
                 loss = loss / len(heard)
             losses[loss_name] = loss
             for name, term in getattr(loss_module, 'terms', {}).items():
@@ -252,14 +268,22 @@ class MultiTeacherDistiller(OFDDistiller):
             connector (str, optional): The connector. Defaults to None.
             connector_idx (int, optional): Which item of what the connector
                 gives back. Defaults to None.
-            teacher (str, optional): Whose, of a recorder of several.
+            teacher (str, optional): Whose, of a recorder of several: a guide
+                or an ensemble.
                 Defaults to None.
         """
         record = super().get_record(recorder, from_student, record_idx,
                                     data_idx)
-        record = in_float32(record if teacher is None else record[teacher])
+        record, of_all = in_float32(record), not from_student and isinstance(
+            self.teacher_recorders.get_recorder(recorder),
+            MultiTeacherOutputsRecorder)
+        if teacher is not None:
+            record = self._ensembles.pick(record, teacher)
         if connector is not None:
             record = self.connectors[connector](record)
+        if of_all and isinstance(record, Mapping):
+            # After a drop policy, which knows the guides by name.
+            record = self._ensembles.merge(record)
         return record if connector_idx is None else record[connector_idx]
 
     def forget(self) -> None:
@@ -280,7 +304,8 @@ class MultiTeacherDistiller(OFDDistiller):
         if from_student or len(self._speaking) == len(self._names):
             return False
         if teacher is not None:
-            return teacher not in self._speaking
+            return teacher not in (*self._speaking,
+                                   *self._ensembles.voices(self._speaking))
         source = self.teacher_recorders.get_recorder(recorder)
         return (not isinstance(source, MultiTeacherOutputsRecorder)
                 and not source.data_buffer)
@@ -314,7 +339,9 @@ def build_distiller(
         ConfigError: If it is none for several teachers, names what is not
             there, or has edges that do not fit.
     """
-    distiller = MODELS.build(expand_edges(cfg, list(teachers)))
+    names = list(teachers)
+    voices = Ensembles(cfg.get('ensembles'), names).voices(names)
+    distiller = MODELS.build(expand_edges(cfg, voices))
     if not isinstance(distiller, MultiTeacherDistiller):
         raise ConfigError(
             "model.distiller: type must be 'mmrazor.MultiTeacherDistiller', "

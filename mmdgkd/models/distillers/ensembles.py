@@ -1,0 +1,195 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Guides that teach together, with one voice."""
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+import torch
+
+from mmdgkd.errors import ConfigError
+
+MEANS = ('logits', 'probs')
+_HERE = 'model.distiller.ensembles'
+
+
+def ensemble_logits(logits: Sequence[torch.Tensor],
+                    mean: str = 'logits',
+                    tau: float = 1.0) -> torch.Tensor:
+    """The logits of an ensemble.
+
+    Args:
+        logits (Sequence[torch.Tensor]): Those of its members, each of shape
+            (N, C).
+        mean (str): ``'logits'``: their mean, whose softmax is, at any
+            temperature, the geometric mean of the members' distributions;
+            ``'probs'``: the arithmetic mean of these, ``tau log(mean of
+            softmax(logits / tau))``. Section 2 of "Distilling the Knowledge in
+            a Neural Network" (arXiv 1503.02531) names both.
+            Defaults to ``'logits'``.
+        tau (float): The temperature of ``'probs'``: a loss of this temperature
+            sees that mean. Defaults to 1.0.
+
+    Returns:
+        torch.Tensor: Shape (N, C).
+    """
+    stacked = torch.stack(list(logits))
+    if mean == 'logits':
+        return stacked.mean(0)
+    summed = (stacked / tau).log_softmax(-1).logsumexp(0)
+    return tau * (summed - math.log(len(stacked)))
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One of them.
+
+    Args:
+        members (tuple[str]): The guides in it.
+        mean (str): See :func:`ensemble_logits`.
+        tau (float): Likewise.
+    """
+
+    members: Tuple[str, ...]
+    mean: str = 'logits'
+    tau: float = 1.0
+
+
+class Ensembles:
+    """Which guides teach together, and as what.
+
+    Args:
+        cfg (Mapping, optional): By ensemble its members, a list of guides, or
+            a dict with ``members``, ``mean`` and ``tau``.
+        names (Sequence[str]): All guides that there are.
+
+    Raises:
+        ConfigError: If a member is none of these or in two ensembles; or for
+            another name, mean or temperature.
+    """
+
+    def __init__(self, cfg: Any, names: Sequence[str]) -> None:
+        if not isinstance(cfg or {}, Mapping):
+            raise ConfigError(f'{_HERE}: is {cfg!r}, should be a dict, '
+                              'ensemble -> list of its members')
+        # By name, as guides are: MMEngine sorts the keys that it writes.
+        self.all = {
+            name: _read(name, cfg[name], names)
+            for name in sorted(cfg or {})
+        }
+        self._of: Dict[str, str] = {}
+        for name, ensemble in self.all.items():
+            for member in ensemble.members:
+                if member in self._of:
+                    raise ConfigError(f'{_HERE}.{name}: "{member}" is in '
+                                      f'{self._of[member]}, too; a guide '
+                                      'speaks once')
+                self._of[member] = name
+
+    def voices(self, names: Sequence[str]) -> List[str]:
+        """Who is heard if some guides speak.
+
+        Args:
+            names (Sequence[str]): These.
+
+        Returns:
+            list[str]: Guides that are in no ensemble, and ensembles of which
+            one or more members speak.
+        """
+        return list(dict.fromkeys(self._of.get(name, name) for name in names))
+
+    def in_stage(self, distiller: Mapping[str, Any],
+                 guides: Sequence[str]) -> Dict[str, Any]:
+        """A distiller's config with these, as far as they guide a stage.
+
+        Args:
+            distiller (Mapping): The template of a chain.
+            guides (Sequence[str]): Who guides the stage.
+        """
+        left = {}
+        for name, ensemble in self.all.items():
+            members = [one for one in ensemble.members if one in guides]
+            if members:
+                left[name] = dict(
+                    members=members, mean=ensemble.mean, tau=ensemble.tau)
+        rest = {k: v for k, v in distiller.items() if k != 'ensembles'}
+        return dict(rest, ensembles=left) if left else rest
+
+    def pick(self, said: Mapping[str, Any], name: str) -> Any:
+        """What one guide, or one ensemble, says.
+
+        Args:
+            said (Mapping[str, Any]): What was recorded of each guide.
+            name (str): Which one.
+        """
+        if name not in self.all:
+            return said[name]
+        members = self.all[name].members
+        return self.merge({
+            k: v
+            for k, v in said.items() if k in members
+        })[name]
+
+    def merge(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put in the place of members what their ensemble says.
+
+        Args:
+            said (Mapping[str, torch.Tensor]): The logits of each guide that
+                speaks, shape (N, C).
+
+        Returns:
+            dict[str, torch.Tensor]: By voice. An ensemble is the mean of those
+            of its members that speak.
+
+        Raises:
+            ConfigError: If what is recorded of members is no logits.
+        """
+        if not self.all:
+            return said
+        parts: Dict[str, List] = {}
+        for name, data in said.items():
+            parts.setdefault(self._of.get(name, name), []).append(data)
+        merged = {}
+        for name, data in parts.items():
+            if name not in self.all:
+                merged[name], = data
+                continue
+            shapes = {tuple(getattr(one, 'shape', ())) for one in data}
+            if len(shapes) > 1 or len(min(shapes)) != 2:
+                raise ConfigError(
+                    f'{_HERE}.{name}: is a mean of logits, all of one shape '
+                    f'(N, C), not of {", ".join(map(str, sorted(shapes)))}')
+            ensemble = self.all[name]
+            merged[name] = ensemble_logits(data, ensemble.mean, ensemble.tau)
+        return merged
+
+
+def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
+    here = f'{_HERE}.{name}'
+    if not re.fullmatch(r'[A-Za-z0-9_-]+', name) or 'loss' in name:
+        raise ConfigError(
+            f'{here}: a name is made of letters, digits, "_" and "-", without '
+            'the word "loss" (MMEngine adds up all logged values with it)')
+    if name in names:
+        raise ConfigError(f'{here}: is the name of a network, too; choose '
+                          'another')
+    cfg = dict(cfg) if isinstance(cfg, Mapping) else dict(members=cfg)
+    for key in cfg:
+        if key not in ('members', 'mean', 'tau'):
+            raise ConfigError(f'{here}.{key}: is unknown; an ensemble has '
+                              'members, mean and tau')
+    members = cfg.get('members')
+    if not isinstance(members, (list, tuple)) or not members:
+        raise ConfigError(f'{here}: {members!r} should be a list of guides')
+    for member in members:
+        if member not in names:
+            raise ConfigError(f'{here}: {member!r} is no guide; there are '
+                              f'{", ".join(names)}')
+    if cfg.get('mean', 'logits') not in MEANS:
+        raise ConfigError(f'{here}.mean: {cfg["mean"]!r} is none of '
+                          f'{", ".join(MEANS)}')
+    tau = cfg.get('tau', 1.0)
+    if type(tau) not in (int, float) or not tau > 0:
+        raise ConfigError(f'{here}.tau: {tau!r} should be above 0')
+    return Ensemble(
+        tuple(sorted(set(members))), cfg.get('mean', 'logits'), tau)
