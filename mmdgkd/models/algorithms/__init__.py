@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .dense_dafl import DenseDAFL
 from .dgkd import DGKD
 from .joint_slimmable import JointSlimmable
 from .subnet_dmcp import SubnetDMCP
@@ -6,5 +7,6 @@ from .subnet_spos import SubnetSPOS
 from .target_group_fisher import TargetGroupFisher
 
 __all__ = [
-    'DGKD', 'JointSlimmable', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher'
+    'DGKD', 'DenseDAFL', 'JointSlimmable', 'SubnetDMCP', 'SubnetSPOS',
+    'TargetGroupFisher'
 ]
