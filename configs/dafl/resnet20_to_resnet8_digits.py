@@ -22,10 +22,10 @@ data_free = dict(
     train_dataloader=dict(
         batch_size=64,
         dataset=dict(
-            _delete_=True, type='NoImages', length=3200, shape=(3, 8, 8))),
+            _delete_=True, type='NoImages', length=1920, shape=(3, 8, 8))),
     optim_wrapper=dict(
         constructor='mmrazor.GeneratorOptimWrapperConstructor',
-        generator=dict(optimizer=dict(type='Adam', lr=1e-3))),
+        generator=dict(optimizer=dict(type='Adam', lr=1e-4))),
     # The generator's stays what it is.
     param_scheduler=dict(
         _delete_=True, student=_base_.param_scheduler, generator=[]))

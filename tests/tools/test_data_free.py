@@ -51,8 +51,7 @@ chain = dict(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('flags', [(), ('--amp', )], ids=['float32', 'amp'])
-def test_two_processes_end_with_the_same_weights(flags, run_tool, tmp_path):
+def test_two_processes_end_with_the_same_weights(run_tool, tmp_path):
     (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
     (tmp_path / 'chain.py').write_text(CHILD)
     run_tool(
@@ -60,7 +59,6 @@ def test_two_processes_end_with_the_same_weights(flags, run_tool, tmp_path):
         'tools/dist_train.sh',
         tmp_path / 'chain.py',
         '2',
-        *flags,
         '--work-dir',
         tmp_path / 'work',
         PORT=str(random.randint(21000, 22999)),

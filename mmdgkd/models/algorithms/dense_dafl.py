@@ -171,7 +171,8 @@ class DenseDAFL(DGKD):
         noise = latent_noise(self._clock.seed, step, self._clock.rank,
                              len(inputs), self.generator.latent_dim,
                              next(self.generator.parameters()).device)
-        made = self.generator(noise, len(inputs))
+        # As a data preprocessor gives images, whatever autocast does.
+        made = self.generator(noise, len(inputs)).float()
         if self.gray:
             made = made[:, :1].expand_as(made)
         if made.shape != inputs.shape:
