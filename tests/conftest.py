@@ -121,6 +121,9 @@ def on_digits():
         for network in cfg.chain.networks.values():
             if network is not None and 'width_of' in network:
                 continue
+            if 'NoImages' in str(network and network.get('stage')):
+                network.stage.train_dataloader.batch_size = 8
+                network.stage.train_dataloader.dataset.length = 8
             if network is not None and 'prune_times' in network.model:
                 # One batch is one iteration, in which it is pruned at once.
                 network.model.prune_times = 1

@@ -61,6 +61,8 @@ def test_all_that_the_issue_names_are_there():
     for chain in ('resnet20_to_resnet8_digits', 'resnet20_to_resnet8_cifar100',
                   'wrn40_4_cifar100', 'vgg13_cifar100'):
         assert f'onthefly/pacemaker_{chain}.py' in NAMES
+    for data in ('digits', 'cifar100'):
+        assert f'dafl/resnet20_to_resnet8_{data}.py' in NAMES
     for network, maps in dict(
             l1='feed',
             dcff='feed',
@@ -126,7 +128,7 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
         assert guides == [*range(before), *[before] * 3, before + 3]
     elif name.startswith(
         ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
-         'gslr', 'fewbit', 'speq', 'crd/resnet20')) or 'dense' in name:
+         'gslr', 'fewbit', 'speq', 'crd/resnet20', 'dafl')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith(('takd', 'feed/sfeed')):
@@ -149,7 +151,7 @@ def test_it_is_short_and_names_its_objective(name):
         assert loss.form in ('released', 'paper', 'averaged')
     if name.startswith(('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed',
                         'onthefly', 'slimmable', 'pruning', 'quantization',
-                        'crd/resnet20')) or 'dense' in name:
+                        'crd/resnet20', 'dafl')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

@@ -8,18 +8,19 @@ repair names its cause and is made only where its symptom is found.
 import warnings
 from typing import List, Optional, Tuple
 
-from . import (checkpoints, demo_inputs, inplace, mmcls_names, package_lookup,
-               pruning_resume, quantization, quantizers, sampled_choices)
+from . import (checkpoints, demo_inputs, generator_device, inplace,
+               mmcls_names, package_lookup, pruning_resume, quantization,
+               quantizers, sampled_choices)
 from .repair import Repair
 from .requirements import check_requirements
 
 # The order matters: the first three must be in force before mmrazor.models is
 # imported, which ``mmcls_names`` does; the others look at the result.
-REPAIRS: Tuple[Repair,
-               ...] = (package_lookup.REPAIR, checkpoints.REPAIR,
-                       quantization.REPAIR, mmcls_names.REPAIR, inplace.REPAIR,
-                       demo_inputs.REPAIR, pruning_resume.REPAIR,
-                       quantizers.REPAIR, sampled_choices.REPAIR)
+REPAIRS: Tuple[Repair, ...] = (package_lookup.REPAIR, checkpoints.REPAIR,
+                               quantization.REPAIR, mmcls_names.REPAIR,
+                               inplace.REPAIR, demo_inputs.REPAIR,
+                               pruning_resume.REPAIR, quantizers.REPAIR,
+                               sampled_choices.REPAIR, generator_device.REPAIR)
 
 _report: List[Tuple[Repair, Optional[str]]] = []
 

@@ -2,6 +2,7 @@
 from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits,
                       BatchedSVHN)
 from .digits import Digits
+from .no_images import NoImages
 from .randomness import view_seed
 from .svhn import SVHN
 from .tiny_imagenet import TinyImageNet
@@ -10,5 +11,6 @@ from .view_sampler import ViewSampler
 
 __all__ = [
     'BatchedCIFAR10', 'BatchedCIFAR100', 'BatchedDigits', 'BatchedSVHN',
-    'Digits', 'SVHN', 'TinyImageNet', 'ViewDataset', 'ViewSampler', 'view_seed'
+    'Digits', 'NoImages', 'SVHN', 'TinyImageNet', 'ViewDataset', 'ViewSampler',
+    'view_seed'
 ]

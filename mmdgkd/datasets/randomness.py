@@ -40,6 +40,20 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return _hashed(b'step', seed, step, rank)
 
 
+def noise_seed(seed: int, step: int, rank: int) -> int:
+    """The seed from which a generator's noise is drawn in one step.
+
+    Args:
+        seed (int): The seed of the run.
+        step (int): The iteration, counted from 0.
+        rank (int): The rank.
+
+    Returns:
+        int: 32 bits.
+    """
+    return _hashed(b'noise', seed, step, rank)
+
+
 def _hashed(stream: bytes, seed: int, *counters: int) -> int:
     data = struct.pack('<3Q', seed & _WORD, *counters)
     digest = hashlib.blake2b(data, digest_size=4, person=stream).digest()

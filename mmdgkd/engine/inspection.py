@@ -191,7 +191,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                                 dict(shapes, **{name: network}))
                     for network in plain[name]
                 ]
-            seen = check_data(stages[name], data)
+            seen = _data_of(chain, stages, name, data)
             facts[name] = replace(
                 network_facts(shapes[name], name, seen.shape),
                 samples=seen.samples,
@@ -223,6 +223,25 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                     f'{facts[guide].classes} classes, "{name}", which it '
                     f'guides, has {facts[name].classes}')
     return facts
+
+
+def _data_of(chain: Chain, stages: Dict[str, Config], name: str,
+             known: Dict[str, DataFacts]) -> DataFacts:
+    """The data of a network; of one that is given not its training data.
+
+    Whoever has only its file may have no such data.
+    """
+    if not chain[name].ckpt_path:
+        return check_data(stages[name], known)
+    given = Config(copy.deepcopy(stages[name].to_dict()))
+    given.train_dataloader = None
+    seen = check_data(given, known)
+    if seen.shape is None:
+        # Nothing is validated: then what the networks see that are trained.
+        for network in chain.networks:
+            if not (network.ckpt_path or network.width_of):
+                return check_data(stages[network.name], known)
+    return seen
 
 
 def _with_all_widths(facts: NetworkFacts,

@@ -65,7 +65,7 @@ def check_stage(name: str, stage: Config, chain: Chain,
             algorithm = MODELS.build(template)
         except MISTAKES as error:
             key, reason = 'model', reason_of(error)
-            if reason.startswith('model.distiller.'):
+            if reason.startswith(('model.distiller.', 'model.generator')):
                 key, _, reason = reason.partition(': ')
             raise ConfigError(f'{key}: {here}: {reason}') from None
     _check_loop(stage.get('train_cfg'), here)

@@ -15,6 +15,7 @@ from mmdgkd.models.distillers import edges_for
 from mmdgkd.models.utils import network_cfg, type_of
 from .chain import Chain, Network
 from .contrast import add_sample_classes
+from .data_free import check_data_free, judges_for
 from .stage_options import have_hook
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
@@ -71,7 +72,11 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
         distiller = edges_for(template['distiller'], chain.guides[name],
                               chain.names)
-        model = dict(template, architecture=model, distiller=distiller)
+        model = dict(
+            template,
+            architecture=model,
+            distiller=distiller,
+            **judges_for(template, chain.guides[name], chain.names))
         model['teachers'] = {
             guide:
             dict(
@@ -97,6 +102,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         ]
     if _is_trained_by(model, 'TargetGroupFisher'):
         have_hook(stage, 'GroupFisherHook')
+    check_data_free(stage, model, chain, name)
     if _is_trained_by(model, 'MMArchitectureQuant'):
         have_hook(stage, 'QATHook')
         optimizer = stage.get('optim_wrapper') or {}

@@ -98,9 +98,20 @@ class _TeachersOnMeta:
     def check(self, *_: Any) -> None:
         """There are no values to compare."""
 
-    @torch.no_grad()
-    def run(self, names: List[str], *inputs: Any, **_: Any) -> None:
+    def run(self,
+            names: List[str],
+            *inputs: Any,
+            grad: bool = False,
+            **_: Any) -> None:
         """Forward them, or let the recorders hear what they said before."""
+        for name in names if grad else ():
+            # What was said before is in no graph of these inputs.
+            self.modules[name](*inputs, mode='tensor')
+        if not grad:
+            self._run_or_recall(names, inputs)
+
+    @torch.no_grad()
+    def _run_or_recall(self, names: List[str], inputs: Tuple) -> None:
         for name in names:
             keys = [(name, recorder.source) for recorder in self._recorders]
             if not self._can_recall or any(key not in self._said
@@ -124,10 +135,10 @@ def _try_losses(algorithm: nn.Module, seen: DataFacts,
         inputs = torch.empty(2, *seen.shape, device='meta')
         samples = [seen.sample.to('meta')] * 2
         if isinstance(algorithm, DGKD):
+            # Its connectors, losses and generator, too: a linear layer takes
+            # no input from another device, not even in a trial.
+            algorithm.to('meta')
             algorithm._teachers = _TeachersOnMeta(algorithm, said)
-            # Its connectors and losses: a linear layer takes no input from
-            # another device, not even in a trial.
-            algorithm.distiller.to('meta')
         with aside():
             algorithm.train()
             losses = algorithm(inputs, samples, mode='loss')
@@ -143,7 +154,8 @@ def _try_losses(algorithm: nn.Module, seen: DataFacts,
         if isinstance(algorithm, DGKD):
             algorithm._teachers = teachers
             # Networks are copied for later stages, recorders along with them.
-            algorithm.distiller.forget()
+            for distiller in algorithm.distillers:
+                distiller.forget()
 
 
 def _leaves(total: torch.Tensor) -> Set[torch.Tensor]:

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import (DGKD, SPEQ, FewBitNetwork, JointSlimmable, SubnetDMCP,
-                         SubnetSPOS, TargetGroupFisher)
+from .algorithms import (DGKD, SPEQ, DenseDAFL, FewBitNetwork, JointSlimmable,
+                         SubnetDMCP, SubnetSPOS, TargetGroupFisher)
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
@@ -17,13 +17,13 @@ from .rows import RowStream, peak_bytes, row_conv, rows_seen
 
 __all__ = [
     'ActQuantizer', 'BankCRDLoss', 'BatchedDataPreprocessor', 'CosineLoss',
-    'DGKD', 'DenseKDLoss', 'FEEDLoss', 'FewBitNetwork', 'FisherChannelUnit',
-    'FusionChannelUnit', 'JointSlimmable', 'MultiTeacherDistiller',
-    'MultiTeacherOutputsRecorder', 'PlainCNN', 'ResNet6n2', 'ResizeConnector',
-    'RowStream', 'SPEQ', 'SearchableResNet6n2', 'SmallVGG',
-    'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
-    'SubnetSPOS', 'TargetGroupFisher', 'WeightQuantizer', 'WideResNet',
-    'cosine_loss', 'crd_loss', 'dense_kd_loss', 'draw_negatives',
+    'DGKD', 'DenseDAFL', 'DenseKDLoss', 'FEEDLoss', 'FewBitNetwork',
+    'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
+    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
+    'ResNet6n2', 'ResizeConnector', 'RowStream', 'SPEQ', 'SearchableResNet6n2',
+    'SmallVGG', 'StandardizeConnector', 'StochasticDropConnector',
+    'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher', 'WeightQuantizer',
+    'WideResNet', 'cosine_loss', 'crd_loss', 'dense_kd_loss', 'draw_negatives',
     'ensemble_logits', 'feed_loss', 'keep_mask', 'optimal_step', 'peak_bytes',
     'row_conv', 'rows_seen', 'standardize'
 ]

@@ -273,3 +273,10 @@ def test_a_sampled_choice_can_be_read_again():
     choice = OneShotMutableOP(
         torch.nn.ModuleDict(dict(one=torch.nn.Identity()))).sample_choice()
     assert Candidates([dict(a=choice)]).subnets == [dict(a='one')]
+
+
+def test_noise_goes_to_the_device_of_the_generator():
+    from mmrazor.models.architectures.generators import DAFLGenerator
+    generator = DAFLGenerator(8, 4, 2).to('meta')
+    images = generator(torch.empty(5, 4, device='meta'), 5)
+    assert images.device.type == 'meta' and images.shape == (5, 3, 8, 8)

@@ -61,7 +61,9 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         model.to(device).train()
         hub = MessageHub.get_instance(f'replay {osp.abspath(dump)}')
         for key, value in dict(
-                loop_stage='train', iter=facts['iter'],
+                loop_stage='train',
+                iter=facts['iter'],
+                rank=facts['rank'],
                 seed=facts['seed']).items():
             hub.update_info(key, value)
         seed = step_seed(facts['seed'], facts['iter'], facts['rank'])

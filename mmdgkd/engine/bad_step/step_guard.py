@@ -19,7 +19,8 @@ class StepGuard:
     the device itself chooses between what was, of which it holds a copy
     meanwhile, and what came of it; only counters that an optimizer keeps on
     the CPU, such as Adam's, go on. Of several optimizers each has its own
-    step: what another has done before is done.
+    step: what another has done before is done; unless one backward is for all
+    of them, whose gradients the first step then judges together.
 
     Args:
         model (nn.Module): The model, without its wrapper.
@@ -27,11 +28,17 @@ class StepGuard:
         max_skips (int): After so many bad steps in a row no further one
             counts, good or bad, so that the host finds what the first one
             found.
+        joint (bool): Whether the optimizers step together, after a backward
+            that is for all of them. Defaults to False.
     """
 
-    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer],
-                 max_skips: int) -> None:
+    def __init__(self,
+                 model: nn.Module,
+                 optimizers: Sequence[Optimizer],
+                 max_skips: int,
+                 joint: bool = False) -> None:
         self._model = model
+        self._together = list(optimizers) if joint else []
         self._max_skips = max_skips
         self.device = next(model.parameters()).device
         self.on_host = self.device.type == 'cpu'
@@ -149,8 +156,8 @@ class StepGuard:
 
     def _before_step(self, optimizer: Optimizer, *_: Any) -> None:
         grads = [
-            parameter.grad for group in optimizer.param_groups
-            for parameter in group['params']
+            parameter.grad for one in self._together or [optimizer]
+            for group in one.param_groups for parameter in group['params']
             if parameter.grad is not None and not parameter.grad.is_sparse
         ]
         # A scaler of gradients looks at them itself, before or in the step.

@@ -5,6 +5,7 @@ from .curves_resume_hook import CurvesResumeHook
 from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
+from .generated_images_hook import GeneratedImagesHook
 from .group_fisher_hook import GroupFisherHook
 from .gslr_hook import GSLRHook
 from .init_from_hook import InitFromHook
@@ -21,7 +22,8 @@ from .subnet_search_hook import SubnetSearchHook
 __all__ = [
     'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
     'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'GSLRHook',
-    'GroupFisherHook', 'InitFromHook', 'LazyRuntimeInfoHook', 'LedgerHook',
-    'LiveProgressHook', 'LogitStoreHook', 'QATHook', 'SampleClassesHook',
-    'StepSeedHook', 'StopHook', 'SubnetSearchHook', 'progress_of'
+    'GeneratedImagesHook', 'GroupFisherHook', 'InitFromHook',
+    'LazyRuntimeInfoHook', 'LedgerHook', 'LiveProgressHook', 'LogitStoreHook',
+    'QATHook', 'SampleClassesHook', 'StepSeedHook', 'StopHook',
+    'SubnetSearchHook', 'progress_of'
 ]

@@ -12,6 +12,7 @@ from mmrazor.registry import HOOKS
 from mmdgkd.errors import TrainingError
 from mmdgkd.models.utils import unwrapped
 from ..bad_step import BadStep, StepGuard, bad_ranks, describe, dump_step
+from ..optim import JointOptimWrapperDict
 
 # So many iterations later an accelerator has long computed the answer.
 _LAG = 2
@@ -55,7 +56,11 @@ class FiniteLossHook(Hook):
         wrappers = wrapper.optim_wrappers.values() if isinstance(
             wrapper, OptimWrapperDict) else [wrapper]
         optimizers = [part.optimizer for part in wrappers]
-        self._guard = StepGuard(model, optimizers, self.max_skips)
+        self._guard = StepGuard(
+            model,
+            optimizers,
+            self.max_skips,
+            joint=isinstance(wrapper, JointOptimWrapperDict))
         self._steps.clear()
         self._row = 0
 
@@ -73,8 +78,9 @@ class FiniteLossHook(Hook):
                          outputs: Optional[Dict] = None) -> None:
         """Judge the step, or one that was long ago."""
         wrapper = runner.optim_wrapper
-        ended = not isinstance(wrapper,
-                               OptimWrapperDict) and wrapper.should_update()
+        steps_at_once = (not isinstance(wrapper, OptimWrapperDict)
+                         or isinstance(wrapper, JointOptimWrapperDict))
+        ended = steps_at_once and wrapper.should_update()
         step = self._guard.end(ended)
         if step is None:
             return

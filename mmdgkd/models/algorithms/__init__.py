@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from .dense_dafl import DenseDAFL
 from .dgkd import DGKD
 from .few_bit_network import FewBitNetwork
 from .joint_slimmable import JointSlimmable
@@ -8,6 +9,6 @@ from .subnet_spos import SubnetSPOS
 from .target_group_fisher import TargetGroupFisher
 
 __all__ = [
-    'DGKD', 'FewBitNetwork', 'JointSlimmable', 'SPEQ', 'SubnetDMCP',
-    'SubnetSPOS', 'TargetGroupFisher'
+    'DGKD', 'DenseDAFL', 'FewBitNetwork', 'JointSlimmable', 'SPEQ',
+    'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher'
 ]

@@ -11,7 +11,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from ..distillers import build_distiller
+from ..distillers import MultiTeacherDistiller, build_distiller
 from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
                      guiding_network, load_weights, running_network,
                      teacher_facts)
@@ -138,8 +138,13 @@ class DGKD(BaseAlgorithm):
             their terms by teacher; of a slimmable student those of each
             width, see :meth:`JointSlimmable.over_widths`.
         """
+        return self._losses_of_step(self._clock.tick(), inputs, data_samples)
+
+    def _losses_of_step(self, step: int, inputs: torch.Tensor,
+                        data_samples: Any) -> Dict[str, torch.Tensor]:
+        """The losses of an iteration, counted from 0."""
         distiller = self.distiller
-        speaking = distiller.begin_step(self._clock.tick())
+        speaking = distiller.begin_step(step)
         if self.soft_share == 0 and not any(
                 param.requires_grad for param in distiller.parameters()):
             # Nobody is heard any more, and DDP waits for no connector.
@@ -154,7 +159,7 @@ class DGKD(BaseAlgorithm):
         # A delivery hands the student what it kept of the teachers' forward.
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
-            self._teachers.run(missing, inputs, data_samples, timing=timing)
+            self._run_teachers(missing, inputs, data_samples, timing)
             if self._memory is not None:
                 self._memory.complete()
 
@@ -175,6 +180,11 @@ class DGKD(BaseAlgorithm):
             return self.student.over_widths(losses_of)
         return losses_of(self.student)
 
+    @property
+    def distillers(self) -> List[MultiTeacherDistiller]:
+        """All whose recorders listen in a step."""
+        return [self.distiller]
+
     def remember(self, store: Any) -> None:
         """Take what teachers have said before from a store, and keep the rest.
 
@@ -188,6 +198,11 @@ class DGKD(BaseAlgorithm):
         self._memory = TeacherMemory(store, self._teachers, self.distiller,
                                      self._teacher_facts,
                                      self.data_preprocessor)
+
+    def _run_teachers(self, names: List[str], inputs: torch.Tensor,
+                      data_samples: Any, timing: Optional[Callable]) -> None:
+        """Forward those that speak; the recorders listen."""
+        self._teachers.run(names, inputs, data_samples, timing=timing)
 
     def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
         weight = self.task_loss_weight * self.distiller.task_weight()

@@ -12,7 +12,7 @@ from ..connectors import StochasticDropConnector
 from ..recorders import MultiTeacherOutputsRecorder, check_stock_source
 from .edges import expand_edges
 from .ensembles import Ensembles
-from .records import check_shapes, in_float32, refused_records
+from .records import check_shapes, detached, in_float32, refused_records
 
 
 @MODELS.register_module()
@@ -45,10 +45,17 @@ class MultiTeacherDistiller(OFDDistiller):
             :func:`ensemble_logits`. Defaults to None: each by itself.
         **kwargs: As for ``ConfigurableDistiller``.
 
+    Attributes:
+        detach_teachers (bool): Whether what the teachers have put out is
+            taken out of a graph, in which it is where a generator learns from
+            the same forward. False.
+
     Raises:
         ConfigError: If there are two drop policies, or if a loss would not
             be trained.
     """
+
+    detach_teachers = False
 
     def __init__(self,
                  averaged_losses: Optional[Mapping[str, str]] = None,
@@ -153,6 +160,19 @@ class MultiTeacherDistiller(OFDDistiller):
             mask = drop.begin_step(self._names, step)
             self._speaking = [name for name in self._names if mask[name]]
         return self._speaking
+
+    @property
+    def has_drops(self) -> bool:
+        """Whether a drop policy is among its connectors."""
+        return bool(self._drops)
+
+    def follow(self, speaking: List[str]) -> None:
+        """Begin a step in which another distiller has decided who speaks.
+
+        Args:
+            speaking (list[str]): Names of those that do, in order.
+        """
+        self._speaking = speaking
 
     def logits_source(self) -> str:
         """The one module of each teacher whose output the losses need.
@@ -274,6 +294,8 @@ class MultiTeacherDistiller(OFDDistiller):
         """
         record = super().get_record(recorder, from_student, record_idx,
                                     data_idx)
+        if self.detach_teachers and not from_student:
+            record = detached(record)
         record, of_all = in_float32(record), not from_student and isinstance(
             self.teacher_recorders.get_recorder(recorder),
             MultiTeacherOutputsRecorder)

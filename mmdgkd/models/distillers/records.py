@@ -56,6 +56,21 @@ def check_shapes(loss_name: str, records: Mapping[str, Any]) -> None:
             'mmrazor.ResizeConnector for height and width') from None
 
 
+def detached(record: Any) -> Any:
+    """Take what was recorded out of its graph.
+
+    Args:
+        record (Any): A tensor, or tensors in tuples, lists and dicts.
+    """
+    if isinstance(record, torch.Tensor):
+        return record.detach()
+    if isinstance(record, dict):
+        return {key: detached(item) for key, item in record.items()}
+    if type(record) in (tuple, list):
+        return type(record)(map(detached, record))
+    return record
+
+
 def in_float32(record: Any) -> Any:
     """Take what was recorded out of half precision.
 

@@ -59,12 +59,12 @@ class FrozenTeachers:
         for teacher in (*self.modules.values(), *self._unfolded.values()):
             teacher._apply(fn, *args)
 
-    @torch.no_grad()
     def run(self,
             names: Iterable[str],
             inputs: torch.Tensor,
             *others: Any,
-            timing: Optional[Callable[..., ContextManager]] = None) -> None:
+            timing: Optional[Callable[..., ContextManager]] = None,
+            grad: bool = False) -> None:
         """Forward some of them; what is needed of it is in the recorders.
 
         Args:
@@ -73,8 +73,11 @@ class FrozenTeachers:
             *others (Any): Further arguments of their forwards.
             timing (Callable, optional): Makes the context in which each runs,
                 of its name and the device. Defaults to None.
+            grad (bool): Whether gradients pass through them, to a generator
+                of the inputs. Defaults to False.
         """
-        with self.options.autocast(inputs.device.type):
+        with torch.set_grad_enabled(grad), self.options.autocast(
+                inputs.device.type):
             for name in names:
                 teacher = self.modules[name]
                 if teacher.training:  # somebody got hold of it

@@ -33,6 +33,12 @@ class StepClock:
         return self._ticks
 
     @property
+    def rank(self) -> int:
+        """Of this process; where a step is repeated, that of the run."""
+        hub = MessageHub.get_current_instance()
+        return hub.get_info('rank', dist.get_rank())
+
+    @property
     def seed(self) -> int:
         """The seed, the same on all ranks."""
         if self._seed is None:

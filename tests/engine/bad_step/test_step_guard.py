@@ -218,3 +218,24 @@ def test_a_scaler_of_gradients_looks_at_them_itself():
     optimizer.step()
     assert not guard.end(True).is_bad()
     assert all(map(torch.equal, before, net.parameters()))
+
+
+@pytest.mark.parametrize('joint', [True, False])
+def test_optimizers_of_one_backward_are_judged_together(joint):
+    """The gradients of the second one are bad, not those of the first."""
+    torch.manual_seed(0)
+    net = Net()
+    parts = [torch.optim.SGD(net.body[i].parameters(), 0.1) for i in (0, 3)]
+    guard = StepGuard(net, parts, 0, joint=joint)
+    before = [value.clone() for value in net.parameters()]
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    net.body[3].weight.grad[0, 0] = float('nan')
+    for optimizer in parts:
+        optimizer.step()
+    assert guard.end(True).is_bad()
+    after = list(net.parameters())
+    same = [torch.equal(*pair) for pair in zip(before, after)]
+    # Each by itself the first has stepped before it is known.
+    assert same[0] == joint
+    assert all(same[2:])
