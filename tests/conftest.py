@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 import mmdgkd  # noqa: F401
 from mmdgkd.engine import ChainRunner
+from mmdgkd.models.utils import network_cfg
 from mmdgkd.results import Record, pack_errors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +99,9 @@ def on_digits():
         It says that there are as many classes as the heads have.
         """
         teacher = next(iter(cfg.chain.networks.values()))
-        classes = [str(i) for i in range(teacher.model.head.num_classes)]
+        classes = [
+            str(i) for i in range(network_cfg(teacher.model).head.num_classes)
+        ]
         for key, split in (('train_dataloader', 'train'),
                            ('val_dataloader', 'test'), ('test_dataloader',
                                                         'test')):
@@ -115,7 +118,7 @@ def on_digits():
                 metainfo=dict(classes=classes),
                 pipeline=loader.dataset.pipeline)
         for network in cfg.chain.networks.values():
-            if network is not None and 'width_of' in network:
+            if network is not None and 'model' not in network:
                 continue
             if network is not None and 'prune_times' in network.model:
                 # One batch is one iteration, in which it is pruned at once.

@@ -67,9 +67,10 @@ def test_all_that_the_issue_names_are_there():
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr')) or name.startswith('dgkd') and not any(
-             word in name for word in
-             ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
+         'gslr', 'born_again', 'mutual'))
+    or name.startswith('dgkd') and not any(
+        word in name
+        for word in ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
 ]
 
 
@@ -102,7 +103,10 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
          'gslr', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
-    elif name.startswith(('takd', 'feed/sfeed')):
+    elif name.startswith('mutual'):
+        assert guides == ([0, 0] if 'resnet8_' in name[:16] else
+                          [0, 1, 1, 1, 4] if 'cifar100' in name else [0, 1, 1])
+    elif name.startswith(('takd', 'feed/sfeed', 'born_again')):
         assert guides == [0] + [1] * (len(names) - 1)
     else:
         assert guides == [0, 1]
@@ -121,8 +125,8 @@ def test_it_is_short_and_names_its_objective(name):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
     if name.startswith(
-        ('dgkd', 'feed', 'gslr', 'mixed', 'slimmable', 'pruning',
-         'quantization', 'crd/resnet20')) or 'dense' in name:
+        ('dgkd', 'feed', 'gslr', 'mixed', 'slimmable', 'pruning', 'born_again',
+         'mutual', 'quantization', 'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .algorithms import (DGKD, JointSlimmable, SubnetDMCP, SubnetSPOS,
-                         TargetGroupFisher)
+from .algorithms import (DGKD, JointSlimmable, MutualNetworks, SubnetDMCP,
+                         SubnetSPOS, TargetGroupFisher, mutual_losses)
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
@@ -15,9 +15,10 @@ from .recorders import MultiTeacherOutputsRecorder
 __all__ = [
     'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
     'FEEDLoss', 'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
-    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'PlainCNN',
-    'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2', 'SmallVGG',
-    'StandardizeConnector', 'StochasticDropConnector', 'SubnetDMCP',
-    'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
-    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask', 'standardize'
+    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'MutualNetworks',
+    'PlainCNN', 'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2',
+    'SmallVGG', 'StandardizeConnector', 'StochasticDropConnector',
+    'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
+    'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask',
+    'mutual_losses', 'standardize'
 ]
