@@ -7,9 +7,14 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmdgkd.engine import Chain
+
 MIXED = Path(__file__).resolve().parents[2] / 'configs/mixed'
 # Group Fisher and DMCP are refused by several processes.
-CONFIGS = sorted([*MIXED.glob('*_feed_*'), *MIXED.glob('joint_at_*')])
+CONFIGS = sorted([
+    *MIXED.glob('*_feed_*'), *MIXED.glob('joint_at_*'),
+    *MIXED.parent.glob('mutual/*digits.py')
+])
 SAVE_RANKS = """
 import torch
 from mmengine.hooks import Hook
@@ -38,11 +43,13 @@ def test_two_processes_with_amp_end_with_the_same_state(
     cfg.custom_hooks.append(hook)
     name = [
         name for name, entry in cfg.chain.networks.items()
-        if 'width_of' not in entry
+        if 'model' in entry
     ][-1]
     hooks = cfg.chain.networks[name].get('stage', {}).get('custom_hooks')
     if hooks:
         hooks.append(hook)
+    # In a dict the file would have the networks in another order.
+    cfg.chain = Chain.from_cfg(cfg.chain).to_cfg()
     cfg.dump(tmp_path / 'chain.py')
     run_tool(
         'bash',
