@@ -7,10 +7,12 @@ from .connectors import (ResizeConnector, StandardizeConnector,
                          StochasticDropConnector, keep_mask, standardize)
 from .data_preprocessors import BatchedDataPreprocessor
 from .distillers import MultiTeacherDistiller
-from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, crd_loss,
-                     dense_kd_loss, draw_negatives, feed_loss)
+from .losses import (BankCRDLoss, DenseKDLoss, FEEDLoss, StudentGuidedKDLoss,
+                     crd_loss, dense_kd_loss, draw_negatives, feed_loss,
+                     student_guided_mean)
 from .mutables import FisherChannelUnit, FusionChannelUnit
-from .recorders import MultiTeacherOutputsRecorder
+from .recorders import (MultiTeacherOutputsRecorder,
+                        StochasticTeacherOutputsRecorder, pass_masks)
 
 __all__ = [
     'BankCRDLoss', 'BatchedDataPreprocessor', 'DGKD', 'DenseKDLoss',
@@ -18,7 +20,8 @@ __all__ = [
     'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'MutualNetworks',
     'PlainCNN', 'ResNet6n2', 'ResizeConnector', 'SearchableResNet6n2',
     'SmallVGG', 'StandardizeConnector', 'StochasticDropConnector',
-    'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
+    'StochasticTeacherOutputsRecorder', 'StudentGuidedKDLoss', 'SubnetDMCP',
+    'SubnetSPOS', 'TargetGroupFisher', 'WideResNet', 'crd_loss',
     'dense_kd_loss', 'draw_negatives', 'feed_loss', 'keep_mask',
-    'mutual_losses', 'standardize'
+    'mutual_losses', 'pass_masks', 'standardize', 'student_guided_mean'
 ]

@@ -13,7 +13,8 @@ MIXED = Path(__file__).resolve().parents[2] / 'configs/mixed'
 # Group Fisher and DMCP are refused by several processes.
 CONFIGS = sorted([
     *MIXED.glob('*_feed_*'), *MIXED.glob('joint_at_*'),
-    *MIXED.parent.glob('mutual/*digits.py')
+    *MIXED.parent.glob('mutual/*digits.py'),
+    *MIXED.parent.glob('student_guided/*digits.py')
 ])
 SAVE_RANKS = """
 import torch
@@ -31,7 +32,10 @@ class SaveRanks(Hook):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'config',
+    CONFIGS,
+    ids=lambda path: '/'.join(path.with_suffix('').parts[-2:]))
 def test_two_processes_with_amp_end_with_the_same_state(
         config, on_digits, run_tool, tmp_path):
     """All of it: masks, ranges, chosen blocks, connectors of each guide."""
@@ -42,8 +46,7 @@ def test_two_processes_with_amp_end_with_the_same_state(
     hook = dict(type='SaveRanks')
     cfg.custom_hooks.append(hook)
     name = [
-        name for name, entry in cfg.chain.networks.items()
-        if 'model' in entry
+        name for name, entry in cfg.chain.networks.items() if 'model' in entry
     ][-1]
     hooks = cfg.chain.networks[name].get('stage', {}).get('custom_hooks')
     if hooks:

@@ -3,8 +3,10 @@ from .bank_crd_loss import BankCRDLoss, crd_loss
 from .contrast_draws import draw_negatives
 from .dense_kd_loss import DenseKDLoss, dense_kd_loss
 from .feed_loss import FEEDLoss, feed_loss
+from .student_guided_kd_loss import StudentGuidedKDLoss, student_guided_mean
 
 __all__ = [
-    'BankCRDLoss', 'DenseKDLoss', 'FEEDLoss', 'crd_loss', 'dense_kd_loss',
-    'draw_negatives', 'feed_loss'
+    'BankCRDLoss', 'DenseKDLoss', 'FEEDLoss', 'StudentGuidedKDLoss',
+    'crd_loss', 'dense_kd_loss', 'draw_negatives', 'feed_loss',
+    'student_guided_mean'
 ]
