@@ -1,5 +1,5 @@
-# ResNet-20-14-8, a few epochs each; of what a guide says in many dropout passes each
-# network hears what is nearest to it.
+# ResNet-20-14-8, a few epochs each; of what a guide says in many dropout
+# passes each network hears what is nearest to it.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',

@@ -18,7 +18,7 @@ def student_guided_mean(preds_S: torch.Tensor,
                         keep: float = 0.1,
                         sharpness: float = 1.0,
                         tau: float = 1.0) -> torch.Tensor:
-    """The mean of what a teacher says in several passes, as a student hears it.
+    """The mean of what a teacher says in several passes, for a student.
 
     For each image the passes that agree most with the student are kept, and
     weighed by how much they do.
