@@ -67,7 +67,7 @@ def test_all_that_the_issue_names_are_there():
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr', 'born_again', 'mutual', 'student_guided'))
+         'gslr', 'born_again', 'mutual', 'student_guided', 'byot'))
     or name.startswith('dgkd') and not any(
         word in name
         for word in ('stochastic', 'crop', 'own', 'resnet56', 'wrn', 'vgg'))
@@ -100,9 +100,11 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
         assert guides == [*range(before), *[before] * 3, before + 3]
     elif name.startswith(
         ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
-         'gslr', 'student_guided', 'crd/resnet20')) or 'dense' in name:
+         'gslr', 'student_guided', 'byot', 'crd/resnet20')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
+    elif name == 'byot/resnet56_cifar100.py':
+        assert guides == [0]
     elif name.startswith('mutual'):
         assert guides == ([0, 0] if 'resnet8_' in name[:16] else
                           [0, 1, 1, 1, 4] if 'cifar100' in name else [0, 1, 1])
@@ -124,9 +126,10 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(('dgkd', 'feed', 'gslr', 'mixed', 'slimmable',
-                        'pruning', 'born_again', 'mutual', 'student_guided',
-                        'quantization', 'crd/resnet20')) or 'dense' in name:
+    if name.startswith(
+        ('dgkd', 'feed', 'gslr', 'mixed', 'slimmable', 'pruning', 'born_again',
+         'mutual', 'student_guided', 'byot', 'quantization',
+         'crd/resnet20')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils import type_of
 from .chain_members import check_mutual_cfg, model_of_member
 from .chain_options import read_format, read_store, read_views, refuse_unknown
 from .chain_widths import check_slimmable_cfg, model_of_width
@@ -13,6 +14,8 @@ GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
                'save_as')
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
+# Algorithms of MMRazor that have parts for the training alone.
+_TRAINERS = ('SelfDistill', )
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Network:
         width (float, optional): Which one. Defaults to None.
         member_of (str, optional): The network before it that is trained
             together with it, and has it among its peers. Defaults to None.
+        trainer (dict, optional): The config of an algorithm around it that has
+            parts for the training alone, such as auxiliary heads. They are in
+            its checkpoints, and not in its file. Defaults to None.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Network:
     width_of: Optional[str] = None
     width: Optional[float] = None
     member_of: Optional[str] = None
+    trainer: Optional[Dict] = None
 
     @property
     def trained_with(self) -> Optional[str]:
@@ -148,7 +155,7 @@ class Chain:
             elif network.member_of:
                 entry['member_of'] = network.member_of
             else:
-                entry['model'] = network.model
+                entry['model'] = network.trainer or network.model
             if network.ckpt_path:
                 entry['ckpt_path'] = network.ckpt_path
             if network.init_from:
@@ -343,9 +350,19 @@ def _read_network(name: Any, entry: Any, before: Mapping[str,
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what this stage '
                           f'has otherwise, not {type(stage).__name__}')
+    model, trainer = entry['model'], None
+    if type_of(model) in _TRAINERS:
+        trainer, model = model, model.get('architecture')
+        if not isinstance(model, Mapping):
+            raise ConfigError(f'{here}.model.architecture: is missing; it must'
+                              ' be the config of an MMPretrain model')
     return Network(
-        str(name), entry['model'], entry.get('ckpt_path'), stage,
-        entry.get('init_from'))
+        str(name),
+        model,
+        entry.get('ckpt_path'),
+        stage,
+        entry.get('init_from'),
+        trainer=trainer)
 
 
 def _check_guidance_of_part(guidance: Any, network: Network) -> None:

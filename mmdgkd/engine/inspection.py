@@ -148,7 +148,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     """
     refuse_load_from(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
-    models, plain = {}, {}
+    models, plain, trained = {}, {}, {}
     for network in chain.networks:
         name, weights = network.name, None
         model = _build(network, scope)
@@ -170,6 +170,13 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 or float_networks(model) or (model, ))
         ]
         check_algorithm(name, model)
+        trained[name] = plain[name]
+        if network.trainer and not network.ckpt_path:
+            trained[name] = [
+                _build(replace(network, model=network.trainer), scope)
+            ]
+            check_algorithm(name, trained[name][0])
+            trained[name][0].to('meta').eval()
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
     stages = {
@@ -191,7 +198,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 algorithms = [
                     check_stage(name, stages[name], chain,
                                 dict(shapes, **{name: network}))
-                    for network in plain[name]
+                    for network in trained[name]
                 ]
             seen = check_data(stages[name], data)
             facts[name] = replace(
