@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 import mmdgkd  # noqa: F401
 from mmdgkd.engine import ChainRunner
+from mmdgkd.models.utils import network_cfg
 from mmdgkd.results import Record, pack_errors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +99,9 @@ def on_digits():
         It says that there are as many classes as the heads have.
         """
         teacher = next(iter(cfg.chain.networks.values()))
-        classes = [str(i) for i in range(teacher.model.head.num_classes)]
+        classes = [
+            str(i) for i in range(network_cfg(teacher.model).head.num_classes)
+        ]
         for key, split in (('train_dataloader', 'train'),
                            ('val_dataloader', 'test'), ('test_dataloader',
                                                         'test')):
@@ -119,7 +122,7 @@ def on_digits():
                     if step.type != 'LoadImageFromFile'
                 ])
         for network in cfg.chain.networks.values():
-            if network is not None and 'width_of' in network:
+            if network is not None and 'model' not in network:
                 continue
             if 'NoImages' in str(network and network.get('stage')):
                 network.stage.train_dataloader.batch_size = 8

@@ -86,11 +86,11 @@ def test_all_that_the_issue_names_are_there():
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
         ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr', 'fewbit', 'speq', 'onthefly'))
-    or name.startswith('dgkd') and not any(
-        word in name for word in
-        ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn', 'vgg',
-         'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
+         'gslr', 'fewbit', 'speq', 'onthefly', 'born_again', 'mutual',
+         'student_guided', 'byot')) or name.startswith('dgkd') and not any(
+             word in name for word in
+             ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn',
+              'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
 ]
 
 
@@ -128,10 +128,16 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
         assert guides == [*range(before), *[before] * 3, before + 3]
     elif name.startswith(
         ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
-         'gslr', 'fewbit', 'speq', 'crd/resnet20', 'dafl')) or 'dense' in name:
+         'gslr', 'fewbit', 'speq', 'crd/resnet20', 'dafl', 'student_guided',
+         'byot')) or 'dense' in name:
         assert guides == list(range(len(names)))
         assert len(names) > 2
-    elif name.startswith(('takd', 'feed/sfeed')):
+    elif name == 'byot/resnet56_cifar100.py':
+        assert guides == [0]
+    elif name.startswith('mutual'):
+        assert guides == ([0, 0] if 'resnet8_' in name[:16] else
+                          [0, 1, 1, 1, 4] if 'cifar100' in name else [0, 1, 1])
+    elif name.startswith(('takd', 'feed/sfeed', 'born_again')):
         assert guides == [0] + [1] * (len(names) - 1)
     else:
         assert guides == [0, 1]
@@ -149,9 +155,10 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
         assert loss.form in ('released', 'paper', 'averaged')
-    if name.startswith(('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed',
-                        'onthefly', 'slimmable', 'pruning', 'quantization',
-                        'crd/resnet20', 'dafl')) or 'dense' in name:
+    if name.startswith(
+        ('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed', 'onthefly',
+         'slimmable', 'pruning', 'quantization', 'born_again', 'mutual',
+         'student_guided', 'byot', 'crd/resnet20', 'dafl')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

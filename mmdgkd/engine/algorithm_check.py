@@ -6,11 +6,11 @@ from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import (FewBitNetwork, JointSlimmable, SubnetDMCP,
-                           SubnetSPOS, TargetGroupFisher)
+from mmdgkd.models import (FewBitNetwork, JointSlimmable, MutualNetworks,
+                           SubnetDMCP, SubnetSPOS, TargetGroupFisher)
 
 KNOWN = (ItePruneAlgorithm, FewBitNetwork, JointSlimmable, MMArchitectureQuant,
-         SubnetDMCP, SubnetSPOS, TargetGroupFisher)
+         MutualNetworks, SubnetDMCP, SubnetSPOS, TargetGroupFisher)
 
 
 def check_algorithm(name: str, model: nn.Module) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils import type_of
+from .chain_members import check_mutual_cfg, model_of_member
 from .chain_options import read_format, read_store, read_views, refuse_unknown
 from .chain_widths import check_slimmable_cfg, model_of_width
 
@@ -12,6 +14,8 @@ GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
                'save_as')
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
+# Algorithms of MMRazor that have parts for the training alone.
+_TRAINERS = ('SelfDistill', )
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Network:
         width_of (str, optional): The network before it, of several widths, of
             which it is one. It is trained with that. Defaults to None.
         width (float, optional): Which one. Defaults to None.
+        member_of (str, optional): The network before it that is trained
+            together with it, and has it among its peers. Defaults to None.
+        trainer (dict, optional): The config of an algorithm around it that has
+            parts for the training alone, such as auxiliary heads. They are in
+            its checkpoints, and not in its file. Defaults to None.
     """
 
     name: str
@@ -41,6 +50,13 @@ class Network:
     init_from: Optional[str] = None
     width_of: Optional[str] = None
     width: Optional[float] = None
+    member_of: Optional[str] = None
+    trainer: Optional[Dict] = None
+
+    @property
+    def trained_with(self) -> Optional[str]:
+        """The network in whose stage it is trained, if it has none."""
+        return self.width_of or self.member_of
 
 
 @dataclass(frozen=True)
@@ -102,9 +118,9 @@ class Chain:
         for network in networks:
             if network.ckpt_path:
                 guides[network.name] = ()
-            if network.width_of:
-                _check_guidance_of_width(guidance, network)
-                guides[network.name] = guides[network.width_of]
+            if network.trained_with:
+                _check_guidance_of_part(guidance, network)
+                guides[network.name] = guides[network.trained_with]
             _check_init_from(network, names)
         views, store = read_views(cfg.get('views', {})), cfg.get('logit_store')
         if store is False:
@@ -136,13 +152,15 @@ class Chain:
             entry = dict(name=network.name)
             if network.width_of:
                 entry.update(width_of=network.width_of, width=network.width)
+            elif network.member_of:
+                entry['member_of'] = network.member_of
             else:
-                entry['model'] = network.model
+                entry['model'] = network.trainer or network.model
             if network.ckpt_path:
                 entry['ckpt_path'] = network.ckpt_path
             if network.init_from:
                 entry['init_from'] = network.init_from
-            if network.stage and not network.width_of:
+            if network.stage and not network.trained_with:
                 entry['stage'] = network.stage
             networks.append(entry)
         cfg = dict(
@@ -161,21 +179,21 @@ class Chain:
 
         Args:
             name (str): The one: its guides, and that from which it begins;
-                for one width that of all widths.
+                for one without a stage that with which it is trained.
         """
-        if self[name].width_of:
-            return (self[name].width_of, )
+        if self[name].trained_with:
+            return (self[name].trained_with, )
         first = self[name].init_from
         guides = self.guides[name]
         return guides if first in (None, *guides) else (*guides, first)
 
     def stage_of(self, name: str) -> str:
-        """The network in whose stage one is trained: for all but a width it.
+        """The network in whose stage one is trained, mostly it itself.
 
         Args:
             name (str): The one.
         """
-        return self[name].width_of or name
+        return self[name].trained_with or name
 
     def require(self, name: str, key: str) -> Network:
         """The network of a name that the user gave.
@@ -309,6 +327,16 @@ def _read_network(name: Any, entry: Any, before: Mapping[str,
             stage=before[entry['width_of']].stage,
             width_of=entry['width_of'],
             width=model['width'])
+    if 'member_of' in entry:
+        model = model_of_member(name, entry, {
+            other: network.model
+            for other, network in before.items()
+        })
+        return Network(
+            str(name),
+            model,
+            stage=before[entry['member_of']].stage,
+            member_of=entry['member_of'])
     refuse_unknown(entry, _NETWORK_KEYS, here)
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
@@ -317,20 +345,32 @@ def _read_network(name: Any, entry: Any, before: Mapping[str,
         raise ConfigError(f'{here}.model: is missing; it must be the config '
                           'of an MMPretrain model')
     check_slimmable_cfg(name, entry['model'])
+    check_mutual_cfg(name, entry['model'])
     stage = entry.get('stage') or {}
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what this stage '
                           f'has otherwise, not {type(stage).__name__}')
+    model, trainer = entry['model'], None
+    if type_of(model) in _TRAINERS:
+        trainer, model = model, model.get('architecture')
+        if not isinstance(model, Mapping):
+            raise ConfigError(f'{here}.model.architecture: is missing; it must'
+                              ' be the config of an MMPretrain model')
     return Network(
-        str(name), entry['model'], entry.get('ckpt_path'), stage,
-        entry.get('init_from'))
+        str(name),
+        model,
+        entry.get('ckpt_path'),
+        stage,
+        entry.get('init_from'),
+        trainer=trainer)
 
 
-def _check_guidance_of_width(guidance: Any, network: Network) -> None:
+def _check_guidance_of_part(guidance: Any, network: Network) -> None:
     if isinstance(guidance, Mapping) and network.name in guidance:
+        what = 'a width of' if network.width_of else 'trained with'
         raise ConfigError(
-            f'chain.guidance.{network.name}: is a width of '
-            f'"{network.width_of}" and has its guides; leave it out')
+            f'chain.guidance.{network.name}: is {what} '
+            f'"{network.trained_with}" and has its guides; leave it out')
 
 
 def _check_init_from(network: Network, names: Sequence[str]) -> None:

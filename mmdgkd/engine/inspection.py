@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models import JointSlimmable
+from mmdgkd.models import JointSlimmable, MutualNetworks
 from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
                                  network_of, network_weights, read_checkpoint,
                                  static_network, type_of)
@@ -21,6 +21,7 @@ from .chain import Chain, Network
 from .dmcp import check_dmcp, dmcp_networks
 from .group_fisher import check_fisher, fisher_networks
 from .load_check import check_init_cfg, refuse_load_from
+from .mutual import check_mutual, mutual_networks
 from .pruning import check_schedule, pruned_networks
 from .quantization import check_quantized, float_networks
 from .searching import check_search, searched_networks
@@ -44,7 +45,8 @@ class NetworkFacts:
         views (int, optional): How many views there are of a sample in its
             training; None: one an epoch.
         step_macs (int, optional): Those of all that is trained in a step,
-            where that is more than the network itself: of all widths.
+            where that is more than the network itself: of all widths, or of
+            all that are trained together.
         shape (tuple[int], optional): Shape (C, H, W) of an image.
     """
 
@@ -146,7 +148,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     """
     refuse_load_from(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
-    models, plain = {}, {}
+    models, plain, trained = {}, {}, {}
     for network in chain.networks:
         name, weights = network.name, None
         model = _build(network, scope)
@@ -159,15 +161,22 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
         else:
             check_init_cfg(network, model)
         plain[name] = [
-            stand_in.to('meta').eval()
-            for stand_in in (slimmable_networks(model, weights)
-                             or pruned_networks(network, model, weights)
-                             or fisher_networks(network, model, weights)
-                             or dmcp_networks(network, model, weights)
-                             or searched_networks(network, model, weights)
-                             or float_networks(model) or (model, ))
+            stand_in.to('meta').eval() for stand_in in (
+                slimmable_networks(model, weights) or mutual_networks(
+                    model, weights) or pruned_networks(network, model, weights)
+                or fisher_networks(network, model, weights)
+                or dmcp_networks(network, model, weights)
+                or searched_networks(network, model, weights)
+                or float_networks(model) or (model, ))
         ]
         check_algorithm(name, model)
+        trained[name] = plain[name]
+        if network.trainer and not network.ckpt_path:
+            trained[name] = [
+                _build(replace(network, model=network.trainer), scope)
+            ]
+            check_algorithm(name, trained[name][0])
+            trained[name][0].to('meta').eval()
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
     stages = {
@@ -184,12 +193,12 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
     with DefaultScope.overwrite_default_scope(scope):
         for name in chain.names:
             algorithms = []
-            if not (chain[name].ckpt_path or chain[name].width_of):
+            if not (chain[name].ckpt_path or chain[name].trained_with):
                 # As its training begins, and as it ends.
                 algorithms = [
                     check_stage(name, stages[name], chain,
                                 dict(shapes, **{name: network}))
-                    for network in plain[name]
+                    for network in trained[name]
                 ]
             seen = _data_of(chain, stages, name, data)
             facts[name] = replace(
@@ -197,9 +206,9 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 samples=seen.samples,
                 views=seen.views,
                 shape=seen.shape)
-            if len(plain[name]) > 1 and isinstance(models[name],
-                                                   JointSlimmable):
-                facts[name] = _with_all_widths(facts[name], plain[name])
+            if len(plain[name]) > 1 and isinstance(
+                    models[name], (JointSlimmable, MutualNetworks)):
+                facts[name] = _with_all(facts[name], name, plain[name])
             _check_classes(chain[name], facts[name].classes, seen.classes)
             if algorithms:
                 check_schedule(chain[name], models[name], stages[name],
@@ -210,6 +219,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                            seen.samples)
                 check_search(chain[name], models[name], stages[name])
                 check_slimmable(chain[name], models[name], stages[name])
+                check_mutual(chain[name], models[name], algorithms)
             for algorithm in algorithms:
                 check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
@@ -239,17 +249,22 @@ def _data_of(chain: Chain, stages: Dict[str, Config], name: str,
     if seen.shape is None:
         # Nothing is validated: then what the networks see that are trained.
         for network in chain.networks:
-            if not (network.ckpt_path or network.width_of):
+            if not (network.ckpt_path or network.trained_with):
                 return check_data(stages[network.name], known)
     return seen
 
 
-def _with_all_widths(facts: NetworkFacts,
-                     widths: List[nn.Module]) -> NetworkFacts:
+def _with_all(facts: NetworkFacts, name: str,
+              networks: List[nn.Module]) -> NetworkFacts:
     if facts.shape is None:
         return facts
-    macs = [network_facts(width, '', facts.shape).macs for width in widths]
-    return replace(facts, step_macs=sum(macs))
+    found = [network_facts(each, name, facts.shape) for each in networks]
+    classes = [each.classes for each in found]
+    if len(set(classes)) > 1:
+        raise ConfigError(f'chain.networks.{name}.model.peers: have '
+                          f'{classes[:-1]} classes, "{name}" has {classes[-1]}'
+                          '; all need the same')
+    return replace(facts, step_macs=sum(each.macs for each in found))
 
 
 def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
@@ -290,8 +305,8 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     key = f'chain.networks.{network.name}.init_from'
     if isinstance(models[source], BaseAlgorithm):
         raise ConfigError(
-            f'{key}: "{source}" is pruned, searched, quantized or slimmable '
-            'itself, and '
+            f'{key}: "{source}" is pruned, searched, quantized, slimmable or '
+            'one of several itself, and '
             'what that has made of it is no part of its weights; begin from a '
             'network that is not')
     # Nobody has trained that one yet, but its shapes are known.

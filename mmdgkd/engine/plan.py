@@ -54,14 +54,14 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
     """Operations per image of a stage: forward, twice that backward, guides.
 
     With a logit store a guide is only run in the first stage that it guides.
-    One width of a network costs nothing beside that.
+    What is trained with another costs nothing beside that.
 
     Args:
         chain (Chain): The chain.
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
         name (str): The stage.
     """
-    if chain[name].width_of:
+    if chain[name].trained_with:
         return 0.0
     before = chain.names[:chain.names.index(name)]
     remembered = {guide
@@ -152,8 +152,8 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
     for number, name in enumerate(chain.names, 1):
         entry = ledger[name]
         length = '-' if entry['state'] == 'given' else length_of(stages[name])
-        if chain[name].width_of:
-            length = f'with {chain[name].width_of}'
+        if chain[name].trained_with:
+            length = f'with {chain[name].trained_with}'
         state = entry['state']
         if state == 'running':
             history = entry.get('metric', {}).get('history') or [[0]]

@@ -24,10 +24,10 @@ from .inspection import (NetworkFacts, build_network, facts_of_trained,
 from .ledger import Ledger, file_entry
 from .measuring import test_network
 from .monitoring import live_hook, name_runs, watched
+from .part_taking import take_part
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
 from .stage_config import fingerprint, named_config, network_config
 from .stopping import StopSignals
-from .width_taking import take_width
 from .work_dir import WorkDir
 from .workers import released
 
@@ -151,9 +151,9 @@ class ChainRunner:
                     raise TrainingStopped(
                         f'stopped by {signals.name} before the stage "{name}"'
                         '; add --resume to go on')
-                if self.chain[name].width_of:
-                    take_width(self.cfg, self.chain, self.work, name,
-                               self.launcher)
+                if self.chain[name].trained_with:
+                    take_part(self.cfg, self.chain, self.work, name,
+                              self.launcher)
                     self.work.reload()
                 else:
                     self._train_stage(name, signals)

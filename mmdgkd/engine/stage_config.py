@@ -58,7 +58,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     """
     stage = _merged(cfg, chain[name])
     template = stage.pop('model', None)
-    model = _with_preprocessor(chain[name], stage)
+    model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
     if 'model' in chain[name].stage and not (chain.guides[name]
                                              or chain.guidance == 'none'):
         raise ConfigError(
@@ -159,7 +159,7 @@ def network_config(cfg: Config, network: Network) -> Config:
         network (Network): The network.
     """
     stage = _merged(cfg, network)
-    alone = Config(dict(model=_with_preprocessor(network, stage)))
+    alone = Config(dict(model=_with_preprocessor(network.model, stage)))
     for key in ('default_scope', 'custom_imports', 'env_cfg', 'visualizer',
                 'vis_backends', 'log_level', 'default_hooks',
                 'test_dataloader', 'test_evaluator', 'test_cfg'):
@@ -283,9 +283,9 @@ def _make_resumable(stage: Config) -> None:
         stage.default_hooks = hooks
 
 
-def _with_preprocessor(network: Network, stage: Config) -> Dict:
+def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
     """Inside of the model a data preprocessor needs no explicit type."""
-    model = copy.deepcopy(dict(network.model))
+    model = copy.deepcopy(dict(model))
     preprocessor = stage.pop('data_preprocessor', None)
     if preprocessor is not None:
         network_cfg(model).setdefault('data_preprocessor', preprocessor)

@@ -115,7 +115,11 @@ class WorkDir:
             for guide in self.chain.needs(name)
         }
         stage = stage_config(self.cfg, self.chain, name, files, self.path)
-        stage.randomness = dict(stage.get('randomness') or {}, seed=self.seed)
+        # The chain's, unless the stage has one of its own.
+        randomness = dict(stage.get('randomness') or {})
+        if randomness.get('seed') is None:
+            randomness['seed'] = self.seed
+        stage.randomness = randomness
         return stage
 
     # State -----------------------------------------------------------------

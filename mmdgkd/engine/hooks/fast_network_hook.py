@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils import compile_network, network_of
+from mmdgkd.models.utils import compile_network, network_of, peers_of
 
 
 @HOOKS.register_module()
@@ -40,9 +40,10 @@ class FastNetworkHook(Hook):
         """
         wrapped = is_model_wrapper(runner.model)
         model = runner.model.module if wrapped else runner.model
-        network = network_of(model)
+        networks = (network_of(model), *peers_of(model))
         if self.channels_last:
-            network.to(memory_format=torch.channels_last)
+            for network in networks:
+                network.to(memory_format=torch.channels_last)
             if wrapped:
                 # DDP has laid out its buckets by the format of before, and
                 # would scatter the first gradients all over the weights.
@@ -51,4 +52,5 @@ class FastNetworkHook(Hook):
                 runner.model = runner.wrap_model(
                     runner.cfg.get('model_wrapper_cfg'), model)
         if self.compile:
-            compile_network(network, 'custom_hooks.FastNetworkHook')
+            for network in networks:
+                compile_network(network, 'custom_hooks.FastNetworkHook')

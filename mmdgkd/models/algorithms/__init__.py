@@ -3,12 +3,13 @@ from .dense_dafl import DenseDAFL
 from .dgkd import DGKD
 from .few_bit_network import FewBitNetwork
 from .joint_slimmable import JointSlimmable
+from .mutual_networks import MutualNetworks, mutual_losses
 from .speq import SPEQ
 from .subnet_dmcp import SubnetDMCP
 from .subnet_spos import SubnetSPOS
 from .target_group_fisher import TargetGroupFisher
 
 __all__ = [
-    'DGKD', 'DenseDAFL', 'FewBitNetwork', 'JointSlimmable', 'SPEQ',
-    'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher'
+    'DGKD', 'DenseDAFL', 'FewBitNetwork', 'JointSlimmable', 'MutualNetworks',
+    'SPEQ', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher', 'mutual_losses'
 ]

@@ -13,9 +13,10 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from ..distillers import MultiTeacherDistiller, build_distiller
 from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
-                     guiding_network, load_weights, running_network,
+                     guiding_network, load_weights, peers_of, running_network,
                      teacher_facts)
 from .joint_slimmable import JointSlimmable
+from .mutual_networks import MutualNetworks
 
 
 @MODELS.register_module()
@@ -35,8 +36,9 @@ class DGKD(BaseAlgorithm):
     Args:
         architecture (dict | BaseModel): The network in training, or another
             algorithm of MMRazor that trains one, such as
-            ``ItePruneAlgorithm``, or several in one set of weights
-            (:class:`JointSlimmable`).
+            ``ItePruneAlgorithm``, or several: in one set of weights
+            (:class:`JointSlimmable`), or side by side
+            (:class:`MutualNetworks`).
         teachers (dict[str, dict]): For each guide, by name, its model config
             ``build_cfg`` (or the built network, with its weights) and the file
             of its weights, ``ckpt_path``. Their order makes no difference.
@@ -108,6 +110,8 @@ class DGKD(BaseAlgorithm):
                 name: running_network(teacher, 'tensor')
                 for name, teacher in self.teachers.items()
             })
+        for peer in peers_of(self.student):
+            self.distiller.prepare_from_student(peer)
         self._clock = StepClock()
         self.soft_share = 1.
 
@@ -135,8 +139,8 @@ class DGKD(BaseAlgorithm):
         Returns:
             dict[str, torch.Tensor]: ``student.*``, the network's own losses
             after weighting, and ``distill.*``, the distiller's losses and
-            their terms by teacher; of a slimmable student those of each
-            width, see :meth:`JointSlimmable.over_widths`.
+            their terms by teacher; of several students those of each, see
+            :meth:`JointSlimmable.over_networks`.
         """
         return self._losses_of_step(self._clock.tick(), inputs, data_samples)
 
@@ -175,10 +179,7 @@ class DGKD(BaseAlgorithm):
             losses.update(add_prefix(distill_losses, 'distill'))
             return losses
 
-        if isinstance(self.student, JointSlimmable):
-            # Each width hears what the teachers have said to this batch.
-            return self.student.over_widths(losses_of)
-        return losses_of(self.student)
+        return self._over_networks(losses_of)
 
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:
@@ -228,8 +229,13 @@ class DGKD(BaseAlgorithm):
             return add_prefix(
                 network(inputs, data_samples, mode='loss'), 'student')
 
-        if isinstance(self.student, JointSlimmable):
-            return self.student.over_widths(losses_of)
+        return self._over_networks(losses_of)
+
+    def _over_networks(self, losses_of: Callable) -> Dict[str, torch.Tensor]:
+        """The losses of all that are trained in a step."""
+        if isinstance(self.student, (JointSlimmable, MutualNetworks)):
+            # Each of them hears what the teachers have said to this batch.
+            return self.student.over_networks(losses_of)
         return losses_of(self.student)
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:

@@ -9,6 +9,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from ..utils.said import check_said_loss, said_by
 from ..utils.widths import (find_units, name_of_width, read_widths,
                             slimmable_units)
 
@@ -105,7 +106,7 @@ class JointSlimmable(SlimmableNetwork):
             if self._source not in dict(self.architecture.named_modules()):
                 raise ConfigError(f'model.in_place.source: "{self._source}" '
                                   'is no module of the architecture')
-            _try_in_place(self._in_place)
+            check_said_loss(self._in_place, 'model.in_place')
         self.take(next(iter(self._choices)))
 
     @property
@@ -133,11 +134,11 @@ class JointSlimmable(SlimmableNetwork):
                 (N, C, H, W).
             data_samples (list[BaseDataElement], optional): Its labels.
         """
-        return self.over_widths(
+        return self.over_networks(
             lambda network: network(batch_inputs, data_samples, mode='loss'))
 
-    def over_widths(self, losses_of: Callable[[nn.Module],
-                                              Dict]) -> Dict[str, Any]:
+    def over_networks(
+            self, losses_of: Callable[[nn.Module], Dict]) -> Dict[str, Any]:
         """Collect the losses of a step at each width.
 
         Args:
@@ -175,12 +176,8 @@ class JointSlimmable(SlimmableNetwork):
         if self._in_place is None:
             return losses_of(self.architecture)
         source = self.architecture.get_submodule(self._source)
-        handle = source.register_forward_hook(
-            lambda module, inputs, outputs: said.update({name: outputs}))
-        try:
+        with said_by(source, name, said):
             found = dict(losses_of(self.architecture))
-        finally:
-            handle.remove()
         wider = {key: logits.detach() for key, logits in said.items()}
         del wider[name]
         if wider:
@@ -206,19 +203,6 @@ class JointSlimmable(SlimmableNetwork):
                         f'model.architecture.{name}: normalizes channels that '
                         'do not go together; MMRazor has no slimmable form of '
                         'it')
-
-
-def _try_in_place(loss: nn.Module) -> None:
-    """See whether a loss takes the logits of several widths."""
-    logits = torch.zeros(2, 3)
-    try:
-        with torch.no_grad():
-            loss(logits, {'1.0': logits.clone()})
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-        raise ConfigError(
-            f'model.in_place.type: {type(loss).__name__} does not take the '
-            'logits of a width and a dict of those of the wider ones; use '
-            'DenseKDLoss, or another loss that does') from None
 
 
 def _share(value: Any, count: int) -> Any:

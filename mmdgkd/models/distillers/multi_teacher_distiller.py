@@ -186,7 +186,8 @@ class MultiTeacherDistiller(OFDDistiller):
         """
         recorders = self.teacher_recorders.recorders
         for name, recorder in recorders.items():
-            if not isinstance(recorder, MultiTeacherOutputsRecorder):
+            # Nor a kind of it, which says another thing in each step.
+            if type(recorder) is not MultiTeacherOutputsRecorder:
                 raise ConfigError(
                     'model.distiller.teacher_recorders.'
                     f'{name}: a logit store can '

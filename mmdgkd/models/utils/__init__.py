@@ -4,7 +4,7 @@ from .fast_network import compile_network
 from .fixed_graph import FixedFakeQuantize
 from .frozen_teachers import FrozenTeachers
 from .networks import (guiding_network, hold_pruning, network_cfg, network_of,
-                       running_network, static_network, unwrapped)
+                       peers_of, running_network, static_network, unwrapped)
 from .step_clock import StepClock
 from .teacher_memory import TeacherMemory, teacher_facts
 from .teacher_options import TeacherOptions
@@ -15,6 +15,6 @@ __all__ = [
     'FixedFakeQuantize', 'FrozenTeachers', 'StepClock', 'TeacherMemory',
     'TeacherOptions', 'check_weights', 'compile_network', 'guiding_network',
     'hold_pruning', 'load_weights', 'network_cfg', 'network_of',
-    'network_weights', 'read_checkpoint', 'running_network', 'static_network',
-    'teacher_facts', 'type_of', 'unwrapped', 'weights_sha256'
+    'network_weights', 'peers_of', 'read_checkpoint', 'running_network',
+    'static_network', 'teacher_facts', 'type_of', 'unwrapped', 'weights_sha256'
 ]

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The network inside of an algorithm: a student may be pruned or quantized."""
 import copy
-from typing import Any, Mapping
+from typing import Any, Mapping, Tuple
 
 from mmengine.model import is_model_wrapper
 from mmrazor.models.algorithms import (SPOS, BaseAlgorithm, ItePruneAlgorithm,
@@ -31,6 +31,19 @@ def network_of(model: nn.Module) -> nn.Module:
     while isinstance(model, BaseAlgorithm):
         model = model.architecture
     return model
+
+
+def peers_of(model: nn.Module) -> Tuple[nn.Module, ...]:
+    """The other networks that are trained with :func:`network_of`.
+
+    Args:
+        model (nn.Module): A network, or an algorithm, perhaps of algorithms.
+    """
+    while isinstance(model, BaseAlgorithm):
+        if hasattr(model, 'peers'):
+            return tuple(model.peers.values())
+        model = model.architecture
+    return ()
 
 
 def running_network(model: nn.Module, mode: str) -> nn.Module:

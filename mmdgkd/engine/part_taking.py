@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""One width of a network that was trained at several, as a file of its own."""
+"""One of several networks of a stage, as a file of its own."""
 import os.path as osp
 import time
 from typing import Any, Dict
@@ -9,7 +9,7 @@ from mmengine.dist import barrier, is_main_process
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio import whole_file, write_weights
-from mmdgkd.models import JointSlimmable
+from mmdgkd.models import JointSlimmable, MutualNetworks
 from mmdgkd.models.utils import check_weights, load_weights, static_network
 from mmdgkd.models.utils.widths import name_of_width
 from .chain import Chain
@@ -21,9 +21,11 @@ from .stage_config import fingerprint, network_config
 from .work_dir import WorkDir
 
 
-def take_width(cfg: Config, chain: Chain, work: WorkDir, name: str,
-               launcher: str) -> None:
-    """Take a width out of the network of which it is one, and validate it.
+def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
+              launcher: str) -> None:
+    """Take a network out of what it was trained with, and validate it.
+
+    That is one of several widths, or one of several networks side by side.
 
     It has the form of any trained network: weights and config in a folder of
     its own, and an entry in the ledger. To be called on all ranks.
@@ -32,16 +34,18 @@ def take_width(cfg: Config, chain: Chain, work: WorkDir, name: str,
         cfg (Config): The whole config.
         chain (Chain): Its chain.
         work (WorkDir): The work dir.
-        name (str): The network that is a width.
+        name (str): The network that has no stage of its own.
         launcher (str): As for a Runner.
 
     Raises:
-        ConfigError: If the weights of all widths cannot be read, or what is
-            measured has not ``chain.metric``.
+        ConfigError: If the weights of all cannot be read, or what is measured
+            has not ``chain.metric``.
     """
     start = time.monotonic()
     network, ledger, path = chain[name], work.ledger, work.own_file(name)
-    source, stage = work.file_of(network.width_of), work.stage_config(name)
+    whole_name = network.trained_with
+    source, stage = work.file_of(whole_name), work.stage_config(name)
+    of = dict(width=network.width) if network.width_of else {}
     for key in ('metric', 'seconds', 'wrote'):
         ledger[name].pop(key, None)
     ledger.update(
@@ -49,13 +53,15 @@ def take_width(cfg: Config, chain: Chain, work: WorkDir, name: str,
         state='running',
         config_sha256=fingerprint(stage),
         environment=environment(),
-        width=network.width,
-        read={network.width_of: file_entry(source, work.path)})
+        read={whole_name: file_entry(source, work.path)},
+        **of)
     scope = cfg.get('default_scope', 'mmpretrain')
     if is_main_process():
-        whole = build_network(chain[network.width_of], scope, 'cpu')
+        whole = build_network(chain[whole_name], scope, 'cpu')
         meta = load_weights(whole, source, 'work_dir').get('meta') or {}
-        weights = width_weights(whole, network.width)
+        weights = (
+            width_weights(whole, network.width)
+            if network.width_of else member_weights(whole, name))
         check_weights(build_network(network, scope), weights, source, name)
         facts = {
             key: meta[key]
@@ -68,8 +74,8 @@ def take_width(cfg: Config, chain: Chain, work: WorkDir, name: str,
                 facts,
                 network=name,
                 guides=list(chain.guides[name]),
-                width_of=network.width_of,
-                width=network.width))
+                **{'width_of' if of else 'member_of': whole_name},
+                **of))
         with whole_file(osp.splitext(path)[0] + '.py') as file:
             file.write(network_config(cfg, network).pretty_text)
     barrier()
@@ -80,8 +86,8 @@ def take_width(cfg: Config, chain: Chain, work: WorkDir, name: str,
         if metric not in metrics:
             raise ConfigError(f'chain.metric: "{metric}" is not measured; '
                               f'there are: {", ".join(metrics)}')
-        # After as many epochs as the network that it is a width of.
-        history = ledger[network.width_of].get('metric', {}).get('history')
+        # After as many epochs as what it was trained with.
+        history = ledger[whole_name].get('metric', {}).get('history')
         ledger.record(name, metric, history[-1][0] if history else 0,
                       float(metrics[metric]))
     ledger.update(
@@ -109,4 +115,20 @@ def width_weights(model: JointSlimmable, width: float) -> Dict[str, Any]:
     return {
         f'architecture.{key}': data.contiguous()
         for key, data in weights.items()
+    }
+
+
+def member_weights(model: MutualNetworks, name: str) -> Dict[str, Any]:
+    """The weights of one of several networks that were trained together.
+
+    Args:
+        model (MutualNetworks): All of them, trained.
+        name (str): Which one.
+
+    Returns:
+        dict[str, torch.Tensor]: The state dict of it alone.
+    """
+    return {
+        key: data.contiguous()
+        for key, data in model.peers[name].state_dict().items()
     }

@@ -1,0 +1,16 @@
+# ResNet-20-14-8, each guided by all before it; ResNet-8 is its own teacher,
+# too: auxiliary heads in it hear its last layer.
+# Objective: as in resnet20_to_resnet8_digits.py, and those of the heads
+# (see _base_/distillers/byot.py), weighed as the labels are.
+_base_ = [
+    '../dgkd/resnet20_to_resnet8_digits.py',
+    '../_base_/distillers/byot_digits.py'
+]
+chain = dict(
+    networks=dict(
+        resnet8=dict(
+            model=dict(
+                _delete_=True,
+                type='mmrazor.SelfDistill',
+                architecture={{_base_.chain.networks.resnet8.model}},
+                distiller={{_base_.byot}}))))

@@ -1,0 +1,48 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What networks in training say, to be heard by others of the same step."""
+import contextlib
+from typing import Callable, Dict, Iterator
+
+import torch
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+
+
+@contextlib.contextmanager
+def said_by(source: nn.Module, name: str,
+            said: Dict[str, torch.Tensor]) -> Iterator[None]:
+    """Write down what a module puts out.
+
+    Args:
+        source (nn.Module): The module.
+        name (str): Under which name.
+        said (dict[str, torch.Tensor]): Where; it is added to.
+    """
+    handle = source.register_forward_hook(
+        lambda module, inputs, outputs: said.update({name: outputs}))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def check_said_loss(loss: Callable, key: str) -> None:
+    """See whether a loss takes the logits of several networks.
+
+    Args:
+        loss (Callable): The loss.
+        key (str): Its config key, for the message.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    logits = torch.zeros(2, 3)
+    try:
+        with torch.no_grad():
+            loss(logits, {'1.0': logits.clone()})
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        raise ConfigError(
+            f'{key}.type: {type(loss).__name__} does not take the logits of '
+            'a network and a dict of those of the others; use DenseKDLoss, or '
+            'another loss that does') from None
