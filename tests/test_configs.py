@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Every config that is shipped, on images at hand."""
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 106
+    assert len(NAMES) == 129
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -170,6 +171,18 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith('mixed') and 'dist' in name:
         assert list(cfg.model.distiller.edges) == ['default']
         assert not cfg.model.distiller.distill_losses
+
+
+def test_the_readme_leads_to_every_method():
+    text = (CONFIGS.parent / 'README.md').read_text()
+    table = text[text.index('\n## Methods\n'):text.index('\n## Versions\n')]
+    for card in CONFIGS.glob('*/README.md'):
+        assert f'(configs/{card.parent.name}/README.md)' in table
+    trials = re.findall(r'`(\S+\.py)` \|$', table, re.MULTILINE)
+    assert set(trials) <= set(NAMES)
+    rows = [row for row in table.splitlines() if row.startswith('| [')]
+    assert len(rows) == len(list(CONFIGS.glob('*/README.md')))
+    assert len(trials) == sum('CIFAR-100 only' not in row for row in rows)
 
 
 def test_the_data_is_normalized_as_the_papers_say():

@@ -1,5 +1,5 @@
-# Seven TAs between plain CNNs of 10 and 2 convolutions (the DGKD paper's longest
-# chain), in the released code's recipe.
+# Seven TAs between plain CNNs of 10 and 2 convolutions, the DGKD paper's
+# longest chain, in the released code's recipe.
 # Objective: the released code's form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/plain10_to_plain2_cifar100_7_tas.py',

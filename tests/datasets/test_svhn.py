@@ -23,8 +23,9 @@ def svhn_files(tmp_path, monkeypatch):
     """
     images = {}
     for split, count in dict(train=40, test=20, extra=3).items():
-        pixels = np.random.RandomState(count).randint(
-            0, 256, (32, 32, 3, count), np.uint8)
+        pixels = np.random.RandomState(count).randint(0, 256,
+                                                      (32, 32, 3, count),
+                                                      np.uint8)
         labels = np.arange(count, dtype=np.uint8)[:, None] % 10 + 1
         path = tmp_path / f'{split}_32x32.mat'
         savemat(path, dict(X=pixels, y=labels))

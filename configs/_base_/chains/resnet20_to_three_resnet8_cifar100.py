@@ -1,4 +1,4 @@
-# ResNet-20, 14 and 8, and three that are smaller than ResNet-8: with half of its
+# ResNet-20, 14 and 8, and three that are smaller than ResNet-8: with half its
 # channels pruned, searched, and with weights and activations of 8 bits. Four
 # epochs of the CIFAR-100 images.
 _base_ = [
