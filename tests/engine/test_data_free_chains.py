@@ -7,8 +7,9 @@ import cv2
 import pytest
 import torch
 
-from mmdgkd import ConfigError
+from mmdgkd import ConfigError, TrainingError
 from mmdgkd.engine import ChainRunner
+from mmdgkd.engine.bad_step import replay
 
 CONFIG = 'configs/dafl/resnet20_to_resnet8_digits.py'
 NOWHERE = dict(type='CIFAR100', data_root='nowhere', split='train')
@@ -99,6 +100,17 @@ def test_not_even_test_images_are_needed(dafl_cfg):
     assert 'metric' not in ledger['resnet8']
 
 
+def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
+    cfg = dafl_cfg(
+        **{'model.distiller.distill_losses.loss_kd.loss_weight': 1e39})
+    cfg.chain.networks.pop('resnet14')
+    with pytest.raises(TrainingError, match='loss_kd'):
+        ChainRunner(cfg).train()
+    found = replay(osp.join(cfg.work_dir, 'resnet8/bad_step_1/rank_0.pth'))
+    key = 'generator.loss_entropy_resnet20'
+    assert found['terms'][key] == float(found['dumped'][key])
+
+
 @pytest.mark.parametrize('changes,message', [
     ({
         'chain.logit_store': True
@@ -111,9 +123,8 @@ def test_not_even_test_images_are_needed(dafl_cfg):
         'custom_hooks': [dict(type='mmrazor.GSLRHook')]
     }, 'custom_hooks: GSLRHook lets labels take the place'),
     ({
-        'chain.networks.resnet8.stage.param_scheduler':
-        dict(_delete_=True, student=[])
-    }, 'param_scheduler: has student, but must have generator and student'),
+        'chain.networks.resnet8.stage.param_scheduler.generater': []
+    }, 'param_scheduler: has student, generator, generater, but must have'),
     ({
         'model.generator.img_size': 16
     }, r'model.generator.img_size: its images are of shape \(3, 16, 16\)'),
