@@ -166,7 +166,7 @@ class Ensembles:
 
 def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
     here = f'{_HERE}.{name}'
-    if not re.fullmatch(r'[A-Za-z0-9_-]+', name) or 'loss' in name:
+    if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in name:
         raise ConfigError(
             f'{here}: a name is made of letters, digits, "_" and "-", without '
             'the word "loss" (MMEngine adds up all logged values with it)')

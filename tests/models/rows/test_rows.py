@@ -144,6 +144,24 @@ def test_the_first_that_sees_more_is_named(backbone, message):
         RowStream(classifier(backbone), (3, 16, 16))
 
 
+class CallsTwice(nn.Module):
+    """An activation of a map that sees more, and then of the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(1, 1, 3, padding=1), nn.ReLU()
+
+    def forward(self, x):
+        self.act(self.conv(x))
+        return self.act(x)
+
+
+def test_of_a_module_that_is_called_twice_both_calls_count():
+    seen = rows_seen(CallsTwice(), (1, 4, 4))
+    assert seen['act'].sum(1).tolist() == [2, 3, 3, 2]
+    assert seen[''].sum(1).tolist() == [1, 1, 1, 1]
+
+
 class MixesImages(nn.Module):
 
     def forward(self, x):
