@@ -66,8 +66,8 @@ def test_generations_predict_together(trained, built_from_file):
         with torch.no_grad():
             probs += model(data['inputs'], mode='tensor').softmax(1) / 3
     right = (probs.argmax(1) == torch.tensor(labels)).float().mean()
-    assert found['mean of 3']['accuracy/top1'] == pytest.approx(
-        100 * float(right))
+    assert found['mean of 3']['accuracy/top1'] == pytest.approx(100 *
+                                                                float(right))
 
 
 def test_the_mean_by_hand():
