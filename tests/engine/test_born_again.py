@@ -49,8 +49,6 @@ def test_a_generation_hears_its_parent_and_the_labels(tiny_cfg, root,
 
 def test_generations_predict_together(trained, built_from_file):
     cfg, runner = trained
-    cfg.resume = True
-    runner = ChainRunner(cfg)
     found = runner.test(mean=True)
     names = runner.chain.names
     assert list(found) == [*names, 'mean of 3']

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import math
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
@@ -22,7 +23,7 @@ def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
         torch.Tensor: The logarithm of the mean, shape (N, C): logits again.
     """
     said = torch.stack([one.float() for one in logits]).log_softmax(2)
-    return said.logsumexp(0) - torch.tensor(float(len(said))).log()
+    return said.logsumexp(0) - math.log(len(said))
 
 
 @MODELS.register_module()
