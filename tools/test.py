@@ -19,6 +19,11 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME',
         help='which network, where the file does '
         'not say it itself')
+    parser.add_argument(
+        '--mean',
+        action='store_true',
+        help='test what all networks of the chain say together, too: the '
+        'mean of their probabilities')
     return parser.parse_args()
 
 
@@ -34,6 +39,8 @@ def main() -> None:
 
     cfg = load_config(args)
     if cfg.get('chain') is None:
+        if args.mean:
+            raise ConfigError(f'--mean: {args.config!r} declares no chain')
         if not args.checkpoint:
             raise ConfigError(
                 f'checkpoint: {args.config!r} declares no chain; '
@@ -61,7 +68,10 @@ def main() -> None:
                 f'{", ".join(chain.names)}')
     if name is not None:
         chain.require(name, '--stage' if args.stage else args.checkpoint)
-    ChainRunner(cfg).test(name, args.checkpoint)
+    if args.mean and name is not None:
+        raise ConfigError('--mean: is of all networks of a chain; leave out '
+                          'the checkpoint and --stage')
+    ChainRunner(cfg).test(name, args.checkpoint, args.mean)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 # Objective: CE, and those of the heads (see _base_/distillers/byot.py).
 _base_ = [
     '../_base_/chains/resnet56_to_resnet20_cifar100.py',
+    '../_base_/distillers/dense_kd_averaged.py',
     '../_base_/distillers/byot.py',
     '../_base_/datasets/cifar100_bs64.py',
     '../_base_/schedules/sgd_240e.py',

@@ -22,7 +22,7 @@ from .hooks import (ChainProgressHook, CurvesResumeHook, DataOnlyHook,
 from .inspection import (NetworkFacts, build_network, facts_of_trained,
                          inspect_chain)
 from .ledger import Ledger, file_entry
-from .measuring import test_network
+from .measuring import test_mean, test_network
 from .monitoring import live_hook, name_runs, watched
 from .part_taking import take_part
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
@@ -163,7 +163,8 @@ class ChainRunner:
 
     def test(self,
              network: Optional[str] = None,
-             ckpt_path: Optional[str] = None) -> Dict[str, Dict[str, float]]:
+             ckpt_path: Optional[str] = None,
+             mean: bool = False) -> Dict[str, Dict[str, float]]:
         """Test the trained networks.
 
         Args:
@@ -171,9 +172,12 @@ class ChainRunner:
                 that have been trained or given.
             ckpt_path (str, optional): The file of its weights.
                 Defaults to None: that of the work dir.
+            mean (bool): Whether to test what they say together, too.
+                Defaults to False.
 
         Returns:
-            dict[str, dict[str, float]]: The metrics by network.
+            dict[str, dict[str, float]]: The metrics by network, and of their
+            mean as ``'mean of <number>'``.
 
         Raises:
             ConfigError: If there is nothing to test, or a file does not fit.
@@ -193,9 +197,15 @@ class ChainRunner:
                     'yet; name its file')
             results[name] = test_network(self.cfg, self.chain[name], path,
                                          self.work.folder(name), self.launcher)
+        if mean:
+            paths = {name: self.work.file_of(name) for name in names}
+            results[f'mean of {len(names)}'] = test_mean(
+                self.cfg, self.chain, paths, osp.join(self.work.path, 'mean'),
+                self.launcher)
         rows = []
         for name, metrics in results.items():
-            last = self.work.ledger[name].get('metric', {}).get('last')
+            entry = self.work.ledger[name] if name in names else {}
+            last = entry.get('metric', {}).get('last')
             rows.append((name, *(f'{value:.2f}' for value in metrics.values()),
                          '-' if last is None else f'{last:.2f}'))
         columns = ('network', *next(iter(results.values())), 'in the ledger')

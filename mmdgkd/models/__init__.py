@@ -1,7 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .algorithms import (DGKD, SPEQ, DenseDAFL, FewBitNetwork, JointSlimmable,
-                         MutualNetworks, SubnetDMCP, SubnetSPOS,
-                         TargetGroupFisher, mutual_losses)
+                         MeanOfNetworks, MutualNetworks, SubnetDMCP,
+                         SubnetSPOS, TargetGroupFisher, mean_prediction,
+                         mutual_losses)
 from .backbones import (PlainCNN, ResNet6n2, SearchableResNet6n2, SmallVGG,
                         WideResNet)
 from .connectors import (ResizeConnector, StandardizeConnector,
@@ -21,13 +22,14 @@ __all__ = [
     'ActQuantizer', 'BankCRDLoss', 'BatchedDataPreprocessor', 'CosineLoss',
     'DGKD', 'DenseDAFL', 'DenseKDLoss', 'FEEDLoss', 'FewBitNetwork',
     'FisherChannelUnit', 'FusionChannelUnit', 'JointSlimmable',
-    'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder', 'MutualNetworks',
-    'PlainCNN', 'ResNet6n2', 'ResizeConnector', 'RowStream', 'SPEQ',
-    'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
+    'MeanOfNetworks', 'MultiTeacherDistiller', 'MultiTeacherOutputsRecorder',
+    'MutualNetworks', 'PlainCNN', 'ResNet6n2', 'ResizeConnector', 'RowStream',
+    'SPEQ', 'SearchableResNet6n2', 'SmallVGG', 'StandardizeConnector',
     'StochasticDropConnector', 'StochasticTeacherOutputsRecorder',
     'StudentGuidedKDLoss', 'SubnetDMCP', 'SubnetSPOS', 'TargetGroupFisher',
     'WeightQuantizer', 'WideResNet', 'cosine_loss', 'crd_loss',
     'dense_kd_loss', 'draw_negatives', 'ensemble_logits', 'feed_loss',
-    'keep_mask', 'mutual_losses', 'optimal_step', 'pass_masks', 'peak_bytes',
-    'row_conv', 'rows_seen', 'standardize', 'student_guided_mean'
+    'keep_mask', 'mean_prediction', 'mutual_losses', 'optimal_step',
+    'pass_masks', 'peak_bytes', 'row_conv', 'rows_seen', 'standardize',
+    'student_guided_mean'
 ]

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
 
 from mmdgkd.engine import ChainRunner
+from mmdgkd.models import mean_prediction
 
 
 def test_each_generation_begins_with_other_weights(tiny_cfg, root):
@@ -42,3 +45,33 @@ def test_a_generation_hears_its_parent_and_the_labels(tiny_cfg, root,
     assert stage.model.task_loss_weight == 1
     assert logged['loss'] > max(logged['student.loss'], 0) > 1
     assert {'student.loss', 'distill.kd.resnet8_0'} < logged.keys()
+
+
+def test_generations_predict_together(trained, built_from_file):
+    cfg, runner = trained
+    found = runner.test(mean=True)
+    names = runner.chain.names
+    assert list(found) == [*names, 'mean of 3']
+    images, labels = [], []
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        for sample in DATASETS.build(cfg.test_dataloader.dataset):
+            images.append(sample['inputs'])
+            labels.append(int(sample['data_samples'].gt_label))
+    probs = 0
+    for name in names:
+        model = built_from_file(cfg, name)
+        data = model.data_preprocessor(dict(inputs=images))
+        with torch.no_grad():
+            probs += model(data['inputs'], mode='tensor').softmax(1) / 3
+    right = (probs.argmax(1) == torch.tensor(labels)).float().mean()
+    assert found['mean of 3']['accuracy/top1'] == pytest.approx(100 *
+                                                                float(right))
+
+
+def test_the_mean_by_hand():
+    logits = [
+        torch.tensor([row]).log() + shift
+        for row, shift in (([.5, .5], 0), ([.9, .1], 3))
+    ]
+    found = mean_prediction(logits)
+    torch.testing.assert_close(found.exp(), torch.tensor([[.7, .3]]))

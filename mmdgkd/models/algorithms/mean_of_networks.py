@@ -1,0 +1,64 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import math
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+from mmengine.model import BaseModel, ModuleList
+from mmengine.structures import BaseDataElement
+from mmrazor.registry import MODELS
+
+from ..utils import network_of
+
+
+def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """What several networks say on average.
+
+    The ensemble of the generations of Born Again Neural Networks (Furlanello
+    et al., ICML 2018, arXiv 1805.04770): the mean of their probabilities.
+
+    Args:
+        logits (Sequence[torch.Tensor]): Of each network, shape (N, C).
+
+    Returns:
+        torch.Tensor: The logarithm of the mean, shape (N, C): logits again.
+    """
+    said = torch.stack([one.float() for one in logits]).log_softmax(2)
+    return said.logsumexp(0) - math.log(len(said))
+
+
+@MODELS.register_module()
+class MeanOfNetworks(BaseModel):
+    """Several trained networks that predict together.
+
+    It is tested, not trained.
+
+    Args:
+        networks (Sequence[dict]): Their model configs.
+        data_preprocessor (dict, optional): Defaults to None: that of the
+            first.
+    """
+
+    def __init__(self,
+                 networks: Sequence[Dict],
+                 data_preprocessor: Optional[Dict] = None) -> None:
+        built = [MODELS.build(cfg) for cfg in networks]
+        super().__init__(data_preprocessor or built[0].data_preprocessor)
+        self.networks = ModuleList(built)
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[List[BaseDataElement]] = None,
+                mode: str = 'tensor') -> Any:
+        """What they say, as logits or written into the samples.
+
+        Args:
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            data_samples (list[DataSample], optional): Defaults to None.
+            mode (str): ``'tensor'`` or ``'predict'``.
+        """
+        logits = mean_prediction(
+            [network(inputs, mode='tensor') for network in self.networks])
+        if mode == 'tensor':
+            return logits
+        head = network_of(self.networks[0]).head
+        return head._get_predictions(logits, data_samples)
