@@ -115,6 +115,23 @@ class Ensembles:
         rest = {k: v for k, v in distiller.items() if k != 'ensembles'}
         return dict(rest, ensembles=left) if left else rest
 
+    def check_recorders(self, recorders: Mapping[str, Any]) -> None:
+        """Refuse to record a module of an ensemble.
+
+        Args:
+            recorders (Mapping[str, BaseRecorder]): Those of the teachers.
+
+        Raises:
+            ConfigError: If one is to.
+        """
+        for key, recorder in recorders.items():
+            name = str(getattr(recorder, 'source', '')).split('.')[0]
+            if name in self.all:
+                raise ConfigError(
+                    f'{_HERE}.{name}: is a mean of logits and has no modules, '
+                    f'as {key} wants them; the recorder of its edge must have '
+                    "type='mmrazor.MultiTeacherOutputs'")
+
     def pick(self, said: Mapping[str, Any], name: str) -> Any:
         """What one guide, or one ensemble, says.
 

@@ -129,6 +129,7 @@ class MultiTeacherDistiller(OFDDistiller):
         for loss in self.distill_losses.values():
             if hasattr(loss, 'check_teachers'):
                 loss.check_teachers(self._ensembles.voices(self._names))
+        self._ensembles.check_recorders(self.teacher_recorders.recorders)
         # A view of them for the recorders to look through; nobody keeps it.
         teachers = nn.ModuleDict(model)
         self._initialize('teacher_recorders', teachers, 'the teachers')

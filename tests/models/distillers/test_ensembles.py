@@ -66,7 +66,7 @@ def test_means_by_hand():
     found = ensemble_logits([one, other], 'probs', 2.)
     assert F.softmax(found / 2, 1)[0, 0].item() == pytest.approx(
         (1 / (1 + 2.718281828) + 1 / (1 + 2.718281828**-2)) / 2)
-    torch.testing.assert_close(F.softmax(found / 2, 1), probs)
+    torch.testing.assert_close(found, 2 * probs.log())
     # The geometric mean, at any temperature.
     for tau in (1., 3.):
         product = (F.softmax(one / tau, 1) * F.softmax(other / tau, 1)).sqrt()
@@ -156,6 +156,18 @@ def test_an_edge_of_an_ensemble(reduction, share):
         dict(type='mmrazor.StochasticDropConnector', **silent))
     distiller._drops = (distiller.connectors['drop'], )
     assert set(step(distiller, student, teachers)[0]) == {'loss_kl_t'}
+
+
+def test_an_ensemble_has_no_modules():
+    maps = dict(
+        teacher_recorders=dict(
+            maps=dict(type='mmrazor.ModuleOutputs', source='fc')))
+    with pytest.raises(
+            ConfigError,
+            match='ensembles.pacemaker: is a mean of '
+            'logits and has no modules, as maps_pacemaker wants'):
+        distiller_of(edges=dict(default=maps))
+    distiller_of(edges=dict(default=maps, pacemaker=None))
 
 
 def test_a_member_can_have_a_loss_of_its_own():
