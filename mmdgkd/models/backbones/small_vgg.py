@@ -48,8 +48,11 @@ class SmallVGG(VGG):
         if input_size not in (32, 64):
             raise ValueError(f'SmallVGG.input_size: {input_size!r} should be '
                              '32 or 64')
-        pool_size = pool_size if isinstance(pool_size,
-                                            int) else tuple(pool_size)
+        window = (pool_size, ) * 2 if type(pool_size) is int else pool_size
+        if (not isinstance(window, (list, tuple)) or len(window) != 2
+                or any(type(n) is not int or n < 1 for n in window)):
+            raise ValueError(f'SmallVGG.pool_size: {pool_size!r} should be a '
+                             'whole number, or two, such as (1, 2)')
         super().__init__(
             depth, **{
                 'norm_cfg': dict(type='BN'),
@@ -61,4 +64,4 @@ class SmallVGG(VGG):
             self.features[fourth] = nn.Identity()
         for module in self.features:
             if isinstance(module, nn.MaxPool2d):
-                module.kernel_size = module.stride = pool_size
+                module.kernel_size = module.stride = tuple(window)

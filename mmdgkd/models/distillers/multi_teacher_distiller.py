@@ -291,8 +291,7 @@ class MultiTeacherDistiller(OFDDistiller):
             connector_idx (int, optional): Which item of what the connector
                 gives back. Defaults to None.
             teacher (str, optional): Whose, of a recorder of several: a guide
-                or an ensemble.
-                Defaults to None.
+                or an ensemble. Defaults to None.
         """
         record = super().get_record(recorder, from_student, record_idx,
                                     data_idx)

@@ -159,6 +159,9 @@ def test_vgg_for_larger_images():
     (lambda: WideResNet(16, 0), 'WideResNet.widen_factor: 0 should be'),
     (lambda: SmallVGG(9), 'SmallVGG.depth: there are 8, 11, 13, 16, 19, not'),
     (lambda: SmallVGG(8, input_size=28), 'SmallVGG.input_size: 28 should be'),
+    (lambda: SmallVGG(8, pool_size=(1, )),
+     r'SmallVGG.pool_size: \(1,\) should'),
+    (lambda: SmallVGG(8, pool_size=0), 'SmallVGG.pool_size: 0 should be'),
 ])
 def test_other_wide_resnets_and_vggs_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
