@@ -31,7 +31,7 @@ def test_weights_of_agreement_by_hand():
 
 @pytest.mark.parametrize('passes, keep, count', [(100, .1, 10), (10, .1, 1),
                                                  (5, .1, 1), (30, .1, 3),
-                                                 (11, .1, 2)])
+                                                 (11, .1, 2), (100, .07, 7)])
 def test_how_many_are_kept(passes, keep, count):
     said = torch.eye(passes)[:, None]
     student = torch.arange(passes, 0., -1)[None]
