@@ -4,6 +4,7 @@ from typing import Any, Dict, List
 
 from mmengine.fileio import exists, join_path, list_from_file
 from mmpretrain.datasets import CustomDataset
+from mmpretrain.datasets.custom import get_samples
 from mmpretrain.registry import DATASETS
 
 _URL = 'http://cs231n.stanford.edu/tiny-imagenet-200.zip'
@@ -53,13 +54,26 @@ class TinyImageNet(CustomDataset):
 
     def load_data_list(self) -> List[Dict]:
         """Find the images, each as ``img_path`` with its ``gt_label``."""
-        table = join_path(self.img_prefix, 'val_annotations.txt')
-        images = join_path(self.img_prefix, 'images')
-        # Sorted into folders, the one of all images is away.
-        if self.split == 'train' or not (exists(table) and exists(images)):
+        if self.split == 'train':
             return super().load_data_list()
-        labels = {name: i for i, name in enumerate(self.CLASSES)}
-        data_list = []
+        images = join_path(self.img_prefix, 'images')
+        for folder in (self.img_prefix, images):
+            # Scripts leave table and folders of others behind.
+            if exists(join_path(folder, self.CLASSES[0])):
+                return [
+                    dict(img_path=join_path(folder, path),
+                         gt_label=label) for path, label in get_samples(
+                             folder, self.class_to_idx, self.is_valid_file)[0]
+                ]
+        return self._read_table(images)
+
+    def _read_table(self, images: str) -> List[Dict]:
+        table = join_path(self.img_prefix, 'val_annotations.txt')
+        if not exists(table):
+            raise FileNotFoundError(
+                f'{table}: is absent, and so are folders of the classes; '
+                f'unpack {_URL} again')
+        labels, data_list = self.class_to_idx, []
         for number, line in enumerate(list_from_file(table), 1):
             if not line.strip():
                 continue

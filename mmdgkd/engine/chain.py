@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import type_of
-from .chain_members import check_mutual_cfg, model_of_member
+from .chain_members import check_mutual_cfg, is_mutual, model_of_member
 from .chain_options import read_format, read_store, read_views, refuse_unknown
 from .chain_widths import check_slimmable_cfg, model_of_width
 
@@ -382,6 +382,9 @@ def _check_init_from(network: Network, names: Sequence[str]) -> None:
         raise ConfigError(f'{here}: {network.init_from!r} is no network before'
                           f' "{network.name}"; possible: '
                           f'{", ".join(before) or "none, it is the first"}')
+    if is_mutual(network.model):
+        raise ConfigError(f'{here}: would begin one of the networks that are '
+                          'trained together, and not its peers; leave it out')
     if network.ckpt_path:
         raise ConfigError(f'{here}: is given beside ckpt_path, with which '
                           'nothing is trained; leave one out')

@@ -46,7 +46,8 @@ def check_data_free(stage: Config, model: Mapping[str, Any], chain: Chain,
 
     Raises:
         ConfigError: If it is not, or if the stage wants to remember what its
-            guides say, or to hear them less and less.
+            guides say, or to hear them less and less, or has one optimizer
+            for student and generator.
     """
     dataset = (stage.get('train_dataloader') or {}).get('dataset') or {}
     while isinstance(dataset.get('dataset'), Mapping):
@@ -70,6 +71,12 @@ def check_data_free(stage: Config, model: Mapping[str, Any], chain: Chain,
         raise ConfigError(
             'custom_hooks: GSLRHook lets labels take the place of the guides, '
             'but images of mmrazor.DenseDAFL have none; leave it out')
+    if 'constructor' not in (stage.get('optim_wrapper') or {}):
+        raise ConfigError(
+            'optim_wrapper.constructor: is missing, so that one optimizer '
+            'would train student and generator; should be '
+            "'mmrazor.GeneratorOptimWrapperConstructor', with "
+            'optim_wrapper.generator=dict(optimizer=...)')
     schedulers = stage.get('param_scheduler')
     parts = {'student', 'generator'}
     if isinstance(

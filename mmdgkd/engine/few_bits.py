@@ -12,6 +12,7 @@ from mmdgkd.fileio import write_weights
 from mmdgkd.models import SPEQ, FewBitNetwork
 from mmdgkd.models.quantizers import (integer_network, integer_tensors,
                                       packed_bytes)
+from mmdgkd.models.utils import type_of
 from .agreement import logits_agree
 from .stage_options import refuse_fixed_graphs
 
@@ -31,6 +32,12 @@ def check_few_bits(name: str, stage: Config, model: FewBitNetwork) -> None:
     refuse_fixed_graphs(stage, why)
     if stage.get('efficient_conv_bn_eval'):
         raise ConfigError(f'efficient_conv_bn_eval: {why}; leave it out')
+    if isinstance(model, SPEQ) and (type_of(stage.model) == 'DenseDAFL' or
+                                    stage.model.get('task_loss_weight') == 0):
+        raise ConfigError(
+            f'chain.networks.{name}.model.type: the loss of SPEQ is one of the'
+            " network's own, which weigh nothing here (task_loss_weight); use "
+            'FewBitNetwork, or weigh them')
     distiller = stage.model.get('distiller') or {}
     if isinstance(model, SPEQ) and distiller.get('distill_deliveries'):
         raise ConfigError(

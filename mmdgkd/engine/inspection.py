@@ -220,6 +220,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 check_search(chain[name], models[name], stages[name])
                 check_slimmable(chain[name], models[name], stages[name])
                 check_mutual(chain[name], models[name], algorithms)
+                _check_trainer(chain[name], stages[name])
             for algorithm in algorithms:
                 check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
@@ -233,6 +234,15 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                     f'{facts[guide].classes} classes, "{name}", which it '
                     f'guides, has {facts[name].classes}')
     return facts
+
+
+def _check_trainer(network: Network, stage: Config) -> None:
+    """See whether what a network has for its training alone is trained."""
+    if network.trainer and stage.model.get('task_loss_weight') == 0:
+        raise ConfigError(
+            f'model.task_loss_weight: 0; the heads in chain.networks.'
+            f'{network.name}.model are trained by the network\'s own losses; '
+            'should be above 0')
 
 
 def _data_of(chain: Chain, stages: Dict[str, Config], name: str,

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import nn
 
 from mmdgkd.models.utils import unwrapped
+from .optim import JointOptimWrapperDict
 
 
 def collect_rank_states(runner: Any) -> List[Dict]:
@@ -75,8 +76,11 @@ def _modules(runner: Any) -> List[nn.Module]:
 def _waiting_gradients(runner: Any) -> Dict[str, torch.Tensor]:
     """The gradients that are still to be applied, by name."""
     wrapper = runner.optim_wrapper
-    # A dict of wrappers counts by itself what it has accumulated.
-    if isinstance(wrapper, OptimWrapperDict) or wrapper.should_update():
+    # MMEngine's dict of wrappers leaves it to the algorithm when each steps.
+    by_itself = (
+        isinstance(wrapper, OptimWrapperDict)
+        and not isinstance(wrapper, JointOptimWrapperDict))
+    if by_itself or wrapper.should_update():
         return {}
     return {
         name: parameter.grad.cpu()

@@ -13,11 +13,12 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.utils import register_all_modules
 
-from mmdgkd.engine.chain import Chain
+from mmdgkd.engine.chain import Chain, Network
 from mmdgkd.engine.inspection import build_network, network_facts
 from mmdgkd.engine.plan import length_of
 from mmdgkd.engine.stage_check import check_data, reason_of
 from mmdgkd.engine.stage_config import stage_config, training_settings
+from mmdgkd.models.utils import type_of
 from .records import Run, Stage
 
 # What may differ between runs of the same thing: the seed, whose files the
@@ -25,6 +26,11 @@ from .records import Run, Stage
 # guides are run and remembered.
 _FREE = ('randomness.', 'model.teachers.', 'model.teacher_options.',
          'train_dataloader.dataset.seed')
+# Algorithms whose networks hear more than their labels, without any guide.
+_TEACH_THEMSELVES = dict(
+    MutualNetworks=('mutual learning', 'what its peers say'),
+    SelfDistill=('BYOT', 'its own last layer, by auxiliary heads'),
+    SPEQ=('SPEQ', 'itself at drawn precisions'))
 
 
 def add_settings(run: Run) -> None:
@@ -47,7 +53,10 @@ def add_settings(run: Run) -> None:
         if run.seed is None:
             run.seed = (cfg.get('randomness') or {}).get('seed')
         for name, stage in run.stages.items():
-            _add_to_stage(stage, configs[name])
+            # Of a width, or one of several networks, that of all of them.
+            whole = chain.stage_of(name)
+            trained = configs[whole]
+            _add_to_stage(stage, trained, chain[whole])
         run.settings = _in_words(cfg, chain, run, configs)
         if any(stage.params is None for stage in run.stages.values()):
             _count_operations(run, cfg, chain, configs)
@@ -61,7 +70,7 @@ def add_settings(run: Run) -> None:
             level=logging.WARNING)
 
 
-def _add_to_stage(stage: Stage, cfg: Config) -> None:
+def _add_to_stage(stage: Stage, cfg: Config, network: Network) -> None:
     length, unit = length_of(cfg).split()
     stage.length = int(length) or None
     stage.unit = 'epoch' if unit == 'epochs' else 'iteration'
@@ -79,6 +88,14 @@ def _add_to_stage(stage: Stage, cfg: Config) -> None:
             stage.method = f'stochastic {stage.method}'
     else:
         stage.objective = 'the labels alone'
+    word, heard = _TEACH_THEMSELVES.get(
+        type_of(network.trainer or network.model), (None, ''))
+    if word is not None:
+        if stage.guides:
+            stage.method = f'{stage.method}, {word}'
+            stage.objective = f'{stage.objective}, and {heard}'
+        else:
+            stage.method, stage.objective = word, f'the labels and {heard}'
 
 
 def _is_of_the_store(key: str, cfg: Config) -> bool:

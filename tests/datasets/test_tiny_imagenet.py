@@ -65,13 +65,14 @@ def test_both_splits_number_the_classes_alike(tiny_root):
     assert sample['data_samples'].gt_label.item() == 1
 
 
-def test_validation_images_that_were_sorted_into_folders(tiny_root):
+@pytest.mark.parametrize('where', ['val', 'val/images'])
+def test_validation_images_that_were_sorted_into_folders(tiny_root, where):
     whole = _labels(TinyImageNet(str(tiny_root), 'val'))
     for i, wnid in enumerate(WNIDS * 2):
-        folder = tiny_root / 'val' / wnid
+        folder = tiny_root / where / wnid
         folder.mkdir(exist_ok=True)
         shutil.move(tiny_root / f'val/images/val_{i}.JPEG', folder)
-    (tiny_root / 'val/images').rmdir()
+    # The table stays, and so does the folder of all images.
     assert _labels(TinyImageNet(str(tiny_root), 'val')) == whole
 
 
@@ -83,6 +84,11 @@ def test_what_is_wrong_is_named(tiny_root):
     with pytest.raises(
             ValueError,
             match="val_annotations.txt: line 7: 'n99' is not in .*wnids.txt"):
+        TinyImageNet(str(tiny_root), 'val')
+    (tiny_root / 'val/val_annotations.txt').unlink()
+    with pytest.raises(
+            FileNotFoundError,
+            match='val_annotations.txt: is absent, and so are folders'):
         TinyImageNet(str(tiny_root), 'val')
     (tiny_root / 'wnids.txt').unlink()
     with pytest.raises(

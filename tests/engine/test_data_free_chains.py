@@ -72,6 +72,8 @@ def test_a_killed_training_ends_with_the_same_bits(dafl_cfg, killed_and_whole):
                         type='mmrazor.StochasticDropConnector',
                         mode='bernoulli'))))
         cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
+        # Killed between the two halves of an update.
+        cfg.chain.networks.resnet8.stage.optim_wrapper.accumulative_counts = 2
         cfgs.append(cfg)
     whole, torn = killed_and_whole(*cfgs, 'resnet8', 3)
     for key, value in whole.items():
@@ -140,6 +142,10 @@ def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
         'head.fd'
     }, 'model.generator_distiller.teacher_recorders.logits'),
     ({
+        'model.distiller.distill_deliveries': dict(a=1)
+    }, 'model.distiller.distill_deliveries: for the stage "resnet14": would '
+     'hand the student'),
+    ({
         'chain.networks.resnet8.stage.optim_wrapper.generator': None
     }, 'optim_wrapper: for the stage "resnet8": optim_wrapper.generator'),
 ])
@@ -147,4 +153,12 @@ def test_what_does_not_fit_is_told_before_any_training(dafl_cfg, changes,
                                                        message):
     cfg = dafl_cfg(**changes)
     with pytest.raises(ConfigError, match=f'^{message}'):
+        ChainRunner(cfg).facts
+
+
+def test_one_optimizer_for_both_is_refused(dafl_cfg):
+    cfg = dafl_cfg()
+    del cfg.chain.networks.resnet8.stage['optim_wrapper']
+    with pytest.raises(
+            ConfigError, match='^optim_wrapper.constructor: is missing'):
         ChainRunner(cfg).facts

@@ -11,6 +11,8 @@ import torch
 from mmdgkd import ConfigError
 from mmdgkd.engine import Chain, ChainRunner
 from mmdgkd.engine.deploy import export_chain
+from mmdgkd.report.records import read_runs
+from mmdgkd.report.settings import add_settings
 
 TOGETHER = ('resnet14', 'resnet8')
 
@@ -60,6 +62,26 @@ def scalars_of(cfg, name):
         for line in path.read_text().splitlines()
         for key in json.loads(line)
     }
+
+
+def test_the_report_says_what_they_hear(trained_cfg):
+    (run, ) = read_runs([trained_cfg.work_dir])
+    add_settings(run)
+    for name in TOGETHER:
+        stage = run.stages[name]
+        assert stage.method.endswith(', mutual learning')
+        assert stage.objective.endswith(', and what its peers say')
+    assert (run.stages['resnet8'].settings == run.stages['resnet14'].settings)
+    assert 'mutual' not in run.stages['last'].method
+
+
+def test_beginning_one_of_them_with_other_weights_is_refused(mutual_cfg):
+    cfg = mutual_cfg()
+    cfg.chain.networks.resnet14.init_from = 'resnet20'
+    with pytest.raises(
+            ConfigError,
+            match='^chain.networks.resnet14.init_from: would begin one of'):
+        ChainRunner(cfg)
 
 
 def test_each_is_a_network_of_its_own(trained_cfg, weights_of):

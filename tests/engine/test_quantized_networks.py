@@ -148,7 +148,7 @@ def test_mistakes(quantized_cfg):
     with pytest.raises(
             ConfigError,
             match='again.init_from: "resnet8_int8" is '
-            'pruned, searched, quantized or slimmable itself'):
+            'pruned, searched, quantized, slimmable or one of'):
         ChainRunner(cfg).train()
 
     cfg = quantized_cfg()

@@ -115,6 +115,16 @@ def test_the_chain_is_read_again_as_it_was_written(byot_cfg):
 def test_what_is_wrong_is_said_before_any_training(byot_cfg, change, message):
     cfg = byot_cfg(1)
     change(cfg.chain.networks.resnet8.model)
+    _refused(cfg, message)
+
+
+def test_heads_that_would_not_be_trained_are_refused(byot_cfg):
+    cfg = byot_cfg(1)
+    cfg.model.task_loss_weight = 0
+    _refused(cfg, 'model.task_loss_weight: 0; the heads in chain.networks.')
+
+
+def _refused(cfg, message):
     with pytest.raises(ConfigError, match='^' + re.escape(message)) as info:
         ChainRunner(cfg).plan()
     assert '\n' not in str(info.value)

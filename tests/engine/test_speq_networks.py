@@ -53,3 +53,16 @@ def test_deliveries_are_for_one_forward(speq_cfg):
             match='model.distiller.distill_deliveries: '
             f'chain.networks.{NAME} runs twice in a step'):
         check_few_bits(NAME, stage, model)
+
+
+@pytest.mark.parametrize('model', [
+    dict(type='mmrazor.DGKD', task_loss_weight=0),
+    dict(type='mmrazor.DenseDAFL')
+])
+def test_what_it_hears_of_itself_must_weigh_something(speq_cfg, model):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        speq = MODELS.build(speq_cfg().chain.networks[NAME].model)
+    with pytest.raises(
+            ConfigError,
+            match=f'chain.networks.{NAME}.model.type: the loss of SPEQ'):
+        check_few_bits(NAME, Config(dict(model=model)), speq)

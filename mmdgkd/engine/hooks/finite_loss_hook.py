@@ -60,7 +60,9 @@ class FiniteLossHook(Hook):
             model,
             optimizers,
             self.max_skips,
-            joint=isinstance(wrapper, JointOptimWrapperDict))
+            # A scaler skips the steps of each optimizer by itself.
+            joint=isinstance(wrapper, JointOptimWrapperDict)
+            and not wrapper.scales)
         self._steps.clear()
         self._row = 0
 

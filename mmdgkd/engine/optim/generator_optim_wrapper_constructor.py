@@ -20,8 +20,9 @@ class GeneratorOptimWrapperConstructor:
             optimizer=dict(type='SGD', lr=0.1),
             generator=dict(optimizer=dict(type='Adam', lr=1e-3)))
 
-    ``type``, ``clip_grad``, ``accumulative_counts`` and the like are for both,
-    unless ``generator`` has its own. A ``param_scheduler`` is for both, too;
+    ``clip_grad`` and the like are for both, unless ``generator`` has its own;
+    ``type``, ``accumulative_counts``, ``loss_scale`` and ``dtype`` are for
+    both. A ``param_scheduler`` is for both, too;
     ``dict(student=[...], generator=[])`` has one for each, or none.
 
     Args:
@@ -30,7 +31,8 @@ class GeneratorOptimWrapperConstructor:
             for all but the generator. Defaults to None.
 
     Raises:
-        ConfigError: If there is no optimizer for the generator.
+        ConfigError: If there is no optimizer for the generator, or if it has
+            of its own what is for both.
     """
 
     def __init__(self,
@@ -43,6 +45,12 @@ class GeneratorOptimWrapperConstructor:
                 'optim_wrapper.generator: must be a dict with the optimizer '
                 'of the generator, such as '
                 "dict(optimizer=dict(type='Adam', lr=1e-3))")
+        for key in ('type', 'accumulative_counts', 'loss_scale', 'dtype'):
+            if key in generator and generator[key] != common.get(key):
+                raise ConfigError(
+                    f'optim_wrapper.generator.{key}: {generator[key]!r}; one '
+                    'backward is for both, so that it should be that of the '
+                    f'student, {common.get(key)!r}; leave it out')
         generator = dict(common, **generator)
         self._student = DefaultOptimWrapperConstructor(common, paramwise_cfg)
         self._generator = DefaultOptimWrapperConstructor(

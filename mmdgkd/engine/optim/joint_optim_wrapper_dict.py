@@ -32,6 +32,11 @@ class JointOptimWrapperDict(OptimWrapperDict):
             if hasattr(part, 'loss_scaler'):
                 part.loss_scaler = _SharedScaler(self._first.loss_scaler)
 
+    @property
+    def scales(self) -> bool:
+        """Whether the loss is scaled, as for float16."""
+        return hasattr(self._first, 'loss_scaler')
+
     def update_params(self,
                       loss: torch.Tensor,
                       step_kwargs: Optional[Dict] = None,

@@ -118,6 +118,10 @@ class DenseDAFL(DGKD):
             raise ConfigError(
                 f'model.task_loss_weight: {task_loss_weight!r} must be 0: '
                 'images of a generator have no labels')
+        if distiller.get('distill_deliveries'):
+            raise ConfigError(
+                'model.distiller.distill_deliveries: would hand the student '
+                'what is in the graph of the generated images; leave it out')
         super().__init__(architecture, teachers, distiller, task_loss_weight,
                          **kwargs)
         self.distiller.detach_teachers = True

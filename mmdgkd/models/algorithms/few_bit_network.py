@@ -125,9 +125,14 @@ class FewBitNetwork(BaseAlgorithm):
         return self._run(self.quantized_weights(), inputs, data_samples, mode)
 
     def quantized_weights(self) -> Dict[str, torch.Tensor]:
-        """The weights that it computes with, by their names in the network."""
+        """The weights that it computes with, by their names in the network.
+
+        Made once in a step, at its beginning.
+        """
         found = {}
         for key, parts in self.quantizers.items():
+            for quantizer in parts.values():
+                quantizer.settle()
             name = key.replace('-', '.')
             weight = self.architecture.get_submodule(name).weight
             found[f'{name}.weight'] = parts['weight'](weight)

@@ -102,6 +102,14 @@ class MutualNetworks(BaseAlgorithm):
         self._mutual_loss = MODELS.build(
             mutual_loss or dict(type='mmrazor.DenseKDLoss', form='averaged'))
         check_said_loss(self._mutual_loss, 'model.mutual_loss')
+        if getattr(self._mutual_loss, 'form', None) == 'paper':
+            raise ConfigError(
+                "model.mutual_loss.form: 'paper' also weighs the labels by the"
+                " number of guides; should be 'averaged' or 'released'")
+        if self._mutual_loss.state_dict():
+            raise ConfigError(
+                'model.mutual_loss: learns, and each of the networks would '
+                'need its own; use a loss without parameters')
 
     @property
     def networks(self) -> Dict[str, nn.Module]:

@@ -96,6 +96,11 @@ def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
     if distiller.get('edges') is None:
         return distiller
     _check_names(distiller['edges'], [DEFAULT, *networks, *together.all])
+    for name in distiller['edges']:
+        if together.of(name):
+            raise ConfigError(
+                f'{_HERE}.{name}: speaks in the ensemble "{together.of(name)}"'
+                ' alone; give that an edge')
     edges = {
         name: edge
         for name, edge in distiller['edges'].items()

@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -85,6 +85,14 @@ class Ensembles:
                                       f'{self._of[member]}, too; a guide '
                                       'speaks once')
                 self._of[member] = name
+
+    def of(self, name: str) -> Optional[str]:
+        """The ensemble in which a guide speaks, if it is in one.
+
+        Args:
+            name (str): The guide.
+        """
+        return self._of.get(name)
 
     def voices(self, names: Sequence[str]) -> List[str]:
         """Who is heard if some guides speak.

@@ -46,7 +46,7 @@ class ActQuantizer(nn.Module):
             self.register_buffer('step', torch.ones(()))
         for name in ('begun', 'signed'):
             self.register_buffer(name, torch.zeros((), dtype=torch.uint8))
-        # Read once begun is 1: a GPU is not asked in each step.
+        # Kept by settle: a GPU is not asked in each step.
         self._begun = self._signed = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -82,12 +82,20 @@ class ActQuantizer(nn.Module):
         step, low, high = self._levels()
         return float(step), low, high
 
+    def settle(self) -> None:
+        """Keep what the steps so far have begun; to be called between steps.
+
+        Not within one: a bad step is taken back, and with it its beginning.
+        """
+        if not self._begun and self._has_begun():
+            self._begun, self._signed = True, bool(self.signed)
+
     def _levels(self) -> Tuple[torch.Tensor, int, int]:
-        low, high = level_range(self.bits, self._signed)
+        low, high = level_range(self.bits, self._is_signed())
         step = self.step.abs().clamp_min(SMALLEST_STEP)
         if self.bits_now not in (None, self.bits):
             largest = high
-            low, high = level_range(self.bits_now, self._signed)
+            low, high = level_range(self.bits_now, self._is_signed())
             step = step * (largest / high)
         return step, low, high
 
@@ -100,18 +108,23 @@ class ActQuantizer(nn.Module):
             negative = (values < 0).any().to(torch.uint8)
             all_reduce(negative, op='max')
             self.signed.copy_(negative)
-        low, high = level_range(self.bits, bool(self.signed))
+        low, high = level_range(self.bits, self._is_signed())
         flat = values.reshape(-1)
-        some = flat[::max(1, flat.numel() // _VALUES)]
+        # An odd distance: maps have even widths, of which an even one would
+        # look at few columns alone.
+        some = flat[::flat.numel() // _VALUES | 1]
         step = optimal_step(some, low, high)
         if begun:
             self.step.lerp_(step, _MOMENTUM)
         else:
             all_reduce(step, op='mean')
-            self.step.copy_(step)
-            self.begun.fill_(1)
+            # What is not finite begins nothing; the step is bad anyway.
+            finite = step.isfinite()
+            self.step.copy_(torch.where(finite, step, self.step))
+            self.begun.copy_(finite)
 
     def _has_begun(self) -> bool:
-        if not self._begun and not self.begun.is_meta and bool(self.begun):
-            self._begun, self._signed = True, bool(self.signed)
-        return self._begun
+        return self._begun or (not self.begun.is_meta and bool(self.begun))
+
+    def _is_signed(self) -> bool:
+        return self._signed if self._begun else bool(self.signed)

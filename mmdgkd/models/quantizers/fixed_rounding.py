@@ -33,9 +33,11 @@ class FixedRounding(FixedFakeQuantize):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """The inputs on those levels."""
-        levels = (inputs / self.scale).clamp(self.quant_min, self.quant_max)
-        levels = levels.round()
-        return levels if self.to_levels else levels * self.scale
+        # Levels of reduced precision would be no multiples of a step.
+        levels = (inputs.float() / self.scale).clamp(self.quant_min,
+                                                     self.quant_max).round()
+        levels = levels if self.to_levels else levels * self.scale
+        return levels.to(inputs.dtype)
 
 
 def round_inputs(layer: nn.Module, rounding: FixedRounding) -> None:

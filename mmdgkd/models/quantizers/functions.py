@@ -149,18 +149,19 @@ def optimal_step(x: torch.Tensor,
 
 def _ternary_step(rows: torch.Tensor) -> torch.Tensor:
     """Exactly, for each row."""
-    sums = rows.abs().sort(dim=1, descending=True).values.cumsum(1)
+    # In float64 the order of a sum, which a GPU does not fix, decides nothing.
+    sums = rows.double().abs().sort(dim=1, descending=True).values.cumsum(1)
     counts = torch.arange(1, rows.shape[1] + 1, device=rows.device)
     best = (sums**2 / counts).argmax(1, keepdim=True)
-    return (sums.gather(1, best) / (best + 1)).squeeze(1)
+    return (sums.gather(1, best) / (best + 1)).squeeze(1).float()
 
 
 def _alternated_step(rows: torch.Tensor, low: int, high: int) -> torch.Tensor:
     """By alternation, for each row, the best of a few starts."""
-    shares = torch.tensor(_STARTS, device=rows.device)
     largest = rows.abs().amax(1, keepdim=True).clamp_min(SMALLEST_STEP)
     # Starts are a dimension of their own: (rows, starts, 1).
-    step = (largest * shares / high).unsqueeze(2)
+    step = torch.cat([largest * (share / high) for share in _STARTS],
+                     1).unsqueeze(2)
     x = rows.unsqueeze(1)
     for _ in range(_ROUNDS):
         levels = (x / step).round().clamp(low, high)

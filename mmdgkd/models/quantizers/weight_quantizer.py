@@ -2,6 +2,7 @@
 from typing import Tuple
 
 import torch
+from mmengine.dist import broadcast
 from torch import nn
 
 from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize,
@@ -39,7 +40,7 @@ class WeightQuantizer(nn.Module):
             ones = (shape[0], *[1] * (len(shape) - 1)) if per_channel else ()
             self.step = nn.Parameter(torch.ones(ones))
             self.register_buffer('begun', torch.zeros((), dtype=torch.uint8))
-            # Read once it is 1: a GPU is not asked in each step.
+            # Kept by settle: a GPU is not asked in each step.
             self._begun = False
             self._scale = (torch.Size(shape).numel() * self.high)**-.5
             if per_channel:
@@ -63,7 +64,10 @@ class WeightQuantizer(nn.Module):
                 clip_gradient=False)
         if self.training and not self._has_begun() and not weight.is_meta:
             with torch.no_grad():
-                self.step.copy_(self._optimal(weight))
+                step = self._optimal(weight)
+                # On a GPU sums in another order end in another last bit.
+                broadcast(step)
+                self.step.copy_(step)
                 self.begun.fill_(1)
         step = scale_gradient(self.step_of(weight), self._scale)
         return quantize(weight, step, self.low, self.high)
@@ -94,7 +98,13 @@ class WeightQuantizer(nn.Module):
     def _optimal(self, weight: torch.Tensor) -> torch.Tensor:
         return optimal_step(weight, self.low, self.high, self.per_channel)
 
+    def settle(self) -> None:
+        """Keep what the steps so far have begun; to be called between steps.
+
+        Not within one: a bad step is taken back, and with it its beginning.
+        """
+        if self.learned and not self._begun:
+            self._begun = self._has_begun()
+
     def _has_begun(self) -> bool:
-        if not self._begun and not self.begun.is_meta:
-            self._begun = bool(self.begun)
-        return self._begun
+        return self._begun or (not self.begun.is_meta and bool(self.begun))

@@ -47,13 +47,17 @@ class RowStream:
                 'ImageClassifier with neck=dict(type="GlobalAveragePooling") '
                 'and a head')
         seen = rows_seen(network.backbone, shape)
+        if '' not in seen:
+            raise ConfigError(
+                f'model.backbone: {type(network.backbone).__name__}: puts out '
+                'no feature map, of which rows could be added up')
         check_single_rows(seen)
         # Its map: which row of the image each of its rows comes from.
         self._wanted = seen[''].any(0)
+        self._check(network, fold_bn, shape, len(seen['']))
         network = copy.deepcopy(network).eval()
         self.network = fuse_conv_bn(network) if fold_bn else network
         self.reset()
-        self._check(shape, len(seen['']))
 
     def reset(self) -> None:
         """Begin with the first row of other images."""
@@ -102,17 +106,19 @@ class RowStream:
             self.push(row)
         return self.logits()
 
-    def _check(self, shape: Sequence[int], rows: int) -> None:
-        """See whether a row is computed alone as it is among others."""
-        network, exact = self.network, copy.deepcopy(self.network).cpu()
+    def _check(self, network: nn.Module, fold_bn: bool, shape: Sequence[int],
+               rows: int) -> None:
+        """See whether a row is computed alone as it is among others.
+
+        In float64, against the network as it was given.
+        """
+        exact = copy.deepcopy(network).cpu().double().eval()
         images = torch.linspace(-2, 2, 2 * shape[0] * shape[1] * shape[2])
         images = images.reshape(2, *shape).sin().double()
-        self.network = exact.double()
         with torch.no_grad():
-            wanted = self.network(images)
+            wanted = exact(images)
+        self.network = fuse_conv_bn(exact) if fold_bn else exact
         error = (self(images) - wanted).abs().max()
-        self.network = network
-        self.reset()
         if rows != int(self._wanted.sum()) or not (
                 error <= _ROUNDING * wanted.abs().max() + _ROUNDING):
             raise ConfigError(

@@ -111,3 +111,13 @@ def test_what_is_missing_is_told():
             ConfigError,
             match='^optim_wrapper.constructor: .* not Linear; leave it out'):
         build(nn.Linear(1, 1))
+
+
+def test_what_is_for_both_is_not_for_one():
+    for key, value in dict(
+            type='AmpOptimWrapper', accumulative_counts=2).items():
+        with pytest.raises(
+                ConfigError,
+                match=f'^optim_wrapper.generator.{key}: .*leave it out'):
+            build(
+                make_model(), generator=dict(CFG['generator'], **{key: value}))

@@ -6,9 +6,9 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
-from mmdgkd.models.quantizers import (ActQuantizer, WeightQuantizer,
-                                      integer_network, integer_tensors,
-                                      packed_bytes)
+from mmdgkd.models.quantizers import (ActQuantizer, FixedRounding,
+                                      WeightQuantizer, integer_network,
+                                      integer_tensors, packed_bytes)
 
 NETWORK = dict(
     type='ImageClassifier',
@@ -204,3 +204,37 @@ def test_an_algorithm_is_no_network():
         with pytest.raises(ConfigError, match='FewBitNetwork is an algorithm'):
             MODELS.build(
                 dict(type='mmrazor.FewBitNetwork', architecture=build()))
+
+
+def test_the_first_batch_is_looked_at_in_all_columns():
+    """The border of a map, which is padded, is not what it is made of."""
+    quantizer = ActQuantizer(2).train()
+    x = torch.ones(128, 16, 32, 32)
+    x[..., 0] = 0
+    quantizer(x)
+    assert quantizer.levels()[0] == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_a_bad_first_batch_begins_nothing():
+    quantizer = ActQuantizer(2).train()
+    quantizer(torch.full((4, 3), torch.nan))
+    assert quantizer.levels() is None and quantizer.step == 1
+    before = {
+        key: data.clone()
+        for key, data in quantizer.state_dict().items()
+    }
+    quantizer(torch.ones(4, 3))
+    assert quantizer.levels() is not None
+    # As a step that turns out to be bad is taken back.
+    quantizer.load_state_dict(before)
+    assert quantizer.levels() is None
+    quantizer(torch.ones(4, 3))
+    quantizer.settle()
+    assert quantizer.levels() is not None
+
+
+def test_rounding_in_half_precision_has_the_same_levels():
+    rounding = FixedRounding(0.013, 0, 255)
+    x = torch.rand(1000).bfloat16() * 3
+    levels = FixedRounding(0.013, 0, 255, to_levels=True)(x.float())
+    assert torch.equal(rounding(x), (levels * 0.013).bfloat16())

@@ -188,7 +188,7 @@ def test_each_stage_has_what_is_left_of_it():
     template = dict(
         type='x',
         ensembles=dict(pacemaker=dict(members=['a', 'b'], mean='probs')),
-        edges=dict(pacemaker=None, a=dict(), t=dict()))
+        edges=dict(pacemaker=None, t=dict()))
     networks = ['t', 'a', 'b', 's']
     alone = edges_for(template, ['t'], networks)
     assert alone == dict(type='x', edges=dict(t=dict()))
@@ -196,6 +196,11 @@ def test_each_stage_has_what_is_left_of_it():
     assert both['ensembles'] == dict(
         pacemaker=dict(members=['a'], mean='probs', tau=1.))
     assert both['edges'] == dict(pacemaker=None, t=dict())
+    template['edges']['a'] = dict()
+    with pytest.raises(
+            ConfigError,
+            match='edges.a: speaks in the ensemble "pacemaker" alone'):
+        edges_for(template, ['t'], networks)
 
 
 @pytest.mark.parametrize('ensembles, message', [

@@ -190,6 +190,18 @@ def test_row_after_row_it_says_the_same(name, fold_bn):
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
+def test_folding_in_another_order_than_that_of_the_calls_is_refused():
+    model = classifier(ROWS['resnet'])
+    parts = model.backbone.layer1[0]._modules
+    order = ('conv1', 'bn2', 'conv2', 'bn1')
+    listed = {name: parts[name] for name in (*order, *parts)}
+    parts.clear()
+    parts.update(listed)
+    assert RowStream(model, (3, 16, 16)) is not None
+    with pytest.raises(ConfigError, match='computed alone differs'):
+        RowStream(model, (3, 16, 16), fold_bn=True)
+
+
 def test_each_row_is_run_when_it_arrives_and_only_if_it_is_looked_at():
     stream = RowStream(classifier(ROWS['resnet_2nd']), (3, 8, 16))
     heights = []
