@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 
 import mmdgkd  # noqa: F401
 from mmdgkd.engine import ChainRunner
@@ -69,6 +70,12 @@ def imports_out_of_the_garbage_collection():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def fresh_message_hub(request):
+    """Let no test see step and seed of a training that another has killed."""
+    MessageHub.get_instance(request.node.nodeid)
 
 
 @pytest.fixture
