@@ -104,7 +104,7 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
     size = 8 if 'digits' in name else 64 if 'tiny' in name else 32
     on_digits(cfg, size)
     if 'resnet110_to_resnet8' in name and not name.startswith(
-        ('dgkd', 'slimmable')):
+        ('dgkd', 'slimmable', 'mutual')):
         # All of that chain is in those of DGKD.
         cfg.chain.networks.update(resnet56=None, resnet32=None, resnet20=None)
     cfg.work_dir = str(tmp_path)
