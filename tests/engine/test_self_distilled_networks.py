@@ -104,27 +104,19 @@ def test_the_chain_is_read_again_as_it_was_written(byot_cfg):
 
 
 @pytest.mark.parametrize('change, message', [
-    (lambda model: model.pop('architecture'),
+    (lambda model, cfg: model.pop('architecture'),
      'chain.networks.resnet8.model.architecture: is missing; it must be the'),
-    (lambda model: model.distiller.student_recorders.stage1.update(
+    (lambda model, cfg: model.distiller.student_recorders.stage1.update(
         source='backbone.layer9'),
      'chain.networks.resnet8.model: cannot be built ("backbone.layer9" is'),
-    (lambda model: model.distiller.connectors.head1.update(type='Nothing'),
+    (lambda model, cfg: model.distiller.connectors.head1.update(type='No'),
      'chain.networks.resnet8.model: cannot be built ('),
+    (lambda model, cfg: cfg.model.update(task_loss_weight=0),
+     'model.task_loss_weight: 0; the heads in chain.networks.'),
 ])
 def test_what_is_wrong_is_said_before_any_training(byot_cfg, change, message):
     cfg = byot_cfg(1)
-    change(cfg.chain.networks.resnet8.model)
-    _refused(cfg, message)
-
-
-def test_heads_that_would_not_be_trained_are_refused(byot_cfg):
-    cfg = byot_cfg(1)
-    cfg.model.task_loss_weight = 0
-    _refused(cfg, 'model.task_loss_weight: 0; the heads in chain.networks.')
-
-
-def _refused(cfg, message):
+    change(cfg.chain.networks.resnet8.model, cfg)
     with pytest.raises(ConfigError, match='^' + re.escape(message)) as info:
         ChainRunner(cfg).plan()
     assert '\n' not in str(info.value)

@@ -1,12 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from typing import Dict, Sequence
 
-import numpy as np
+from ..utils.uniforms import uniforms
 
 # Second half of the Philox key: other draws of the project that are made of
 # the same seed and step use another one.
 _STREAM = 0x6B656570
-_WORD = (1 << 64) - 1
 
 
 def keep_mask(
@@ -45,12 +44,7 @@ def keep_mask(
     Raises:
         ValueError: If so many cannot be silenced.
     """
-    bits = np.random.Philox(
-        key=np.array([seed & _WORD, _STREAM], dtype=np.uint64),
-        # The lowest word counts within a step: the step goes into the next.
-        counter=np.array([0, step, 0, 0], dtype=np.uint64))
-    uniform = (bits.random_raw(len(guides)) >> np.uint64(11)) * 2.0**-53
-    draws = dict(zip(guides, uniform))
+    draws = dict(zip(guides, uniforms(seed, _STREAM, step, len(guides))))
     # Those with the smallest number are the likeliest to speak.
     order = sorted((name for name in guides if name not in protect),
                    key=draws.__getitem__)

@@ -1,11 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from typing import Dict, Sequence
 
-import numpy as np
+from ..utils.uniforms import uniforms
 
 # Second half of the Philox key, another one than that of the keep mask.
 _STREAM = 0x73706571
-_WORD = (1 << 64) - 1
 
 
 def drawn_bits(seed: int,
@@ -33,12 +32,8 @@ def drawn_bits(seed: int,
     Returns:
         dict[str, int]: Bits by layer, in the given order.
     """
-    generator = np.random.Philox(
-        key=np.array([seed & _WORD, _STREAM], dtype=np.uint64),
-        # The lowest word counts within a step: the step goes into the next.
-        counter=np.array([0, step, 0, 0], dtype=np.uint64))
-    raw = generator.random_raw(len(layers)) >> np.uint64(11)
+    draws = uniforms(seed, _STREAM, step, len(layers))
     return {
         layer: high_bits if draw < prob else bits
-        for layer, draw in zip(layers, raw * 2.0**-53)
+        for layer, draw in zip(layers, draws)
     }

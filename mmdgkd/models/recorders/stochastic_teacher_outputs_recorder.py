@@ -9,11 +9,11 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from ..utils import StepClock
+from ..utils.uniforms import uniforms
 from .multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
 
 # Second half of the Philox key, see keep_mask.
 _STREAM = 0x70617373
-_WORD = (1 << 64) - 1
 
 
 def pass_masks(seed: int, step: int, name: str, num_passes: int, size: int,
@@ -36,12 +36,9 @@ def pass_masks(seed: int, step: int, name: str, num_passes: int, size: int,
         np.ndarray: Shape (P, D), float32: 0 where a feature is dropped, else
         ``1 / (1 - drop_prob)``.
     """
-    bits = np.random.Philox(
-        key=np.array([seed & _WORD, _STREAM], dtype=np.uint64),
-        counter=np.array([0, step, zlib.crc32(name.encode()), 0],
-                         dtype=np.uint64))
-    raw = bits.random_raw(num_passes * size).reshape(num_passes, size)
-    keep = (raw >> np.uint64(11)) * 2.0**-53 >= drop_prob
+    draws = uniforms(seed, _STREAM, step, num_passes * size,
+                     zlib.crc32(name.encode()))
+    keep = draws.reshape(num_passes, size) >= drop_prob
     return (keep / (1 - drop_prob)).astype(np.float32)
 
 
