@@ -15,14 +15,14 @@ NAMES = sorted(
 
 
 def test_all_that_the_issue_names_are_there():
-    assert len(NAMES) == 130
+    assert len(NAMES) == 132
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
                       'resnet26_to_resnet8_cifar10',
                       'resnet20_to_resnet8_digits'):
             assert f'{method}/{chain}.py' in NAMES
-    for recipe in ('crop', 'own'):
+    for recipe in ('crop', 'own', 'short'):
         for form in ('', '_stochastic'):
             assert (f'dgkd/plain10_to_plain2_cifar100_{recipe}{form}.py'
                     in NAMES)
@@ -90,7 +90,7 @@ QUICK = [
          'gslr', 'fewbit', 'speq', 'onthefly', 'born_again', 'mutual',
          'student_guided', 'byot')) or name.startswith('dgkd') and not any(
              word in name for word in
-             ('stochastic', 'crop', 'own', 'resnet56', 'resnet32', 'wrn',
+             ('stochastic', 'crop', 'own', 'short', 'resnet56', 'resnet32', 'wrn',
               'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
 ]
 

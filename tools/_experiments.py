@@ -28,7 +28,7 @@ class Setting:
     Args:
         name (str): Its name, and that of its folders.
         config (str): The DGKD config, without its ending.
-        recipe (str): ``'released'`` or ``'own'``.
+        recipe (str): ``'released'``, ``'own'`` or ``'short'``.
         augmentation (str): ``'none'`` or ``'crop_flip'``.
         dataset (str): Name of the data set.
         loss_weight (float): The weight of one guide's KD.
@@ -61,6 +61,13 @@ SETTINGS = {
             'own-crop_flip',
             f'{_PLAIN}_own',
             'own',
+            'crop_flip',
+            loss_weight=0.9,
+            averaged=True),
+        Setting(
+            'short-crop_flip',
+            f'{_PLAIN}_short',
+            'short',
             'crop_flip',
             loss_weight=0.9,
             averaged=True),

@@ -23,7 +23,7 @@ class Record:
         version (int): Of this form, 1.
         dataset (str): Such as ``'cifar100'``.
         networks (list[str]): The chain's, the teacher first.
-        recipe (str): ``'released'`` or ``'own'``.
+        recipe (str): ``'released'``, ``'own'`` or ``'short'``.
         augmentation (str): ``'none'`` or ``'crop_flip'``.
         method (str): ``'alone'``, ``'kd'``, ``'takd'``, ``'dgkd'`` or
             ``'dgkd_stochastic'``.

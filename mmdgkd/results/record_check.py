@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 
 VERSION = 1
 TEST_IMAGES = 10_000
-RECIPES = ('released', 'own')
+RECIPES = ('released', 'own', 'short')
 AUGMENTATIONS = ('none', 'crop_flip')
 # Each method's guidance, and the variants of it that there may be.
 METHODS = {

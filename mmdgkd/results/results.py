@@ -12,6 +12,7 @@ SETTINGS = {
     'released-crop_flip': 'released recipe, crop + flip',
     'own-none': 'own recipe, no augmentation',
     'own-crop_flip': 'own recipe, crop + flip',
+    'short-crop_flip': 'short recipe, crop + flip',
 }
 
 

@@ -268,7 +268,8 @@ def _overlap_cells(overlap: Optional[Overlap]) -> List[str]:
 
 def _is_optional(setting: str, method: Method) -> bool:
     """Where all methods have the same weight there is no such control."""
-    return setting.startswith('own') and method.variant == 'equal_weight'
+    return (setting.startswith(('own', 'short'))
+            and method.variant == 'equal_weight')
 
 
 def _paper(results: Results, method: Method) -> str:

@@ -38,7 +38,8 @@ def test_errors_are_unpacked_in_their_order(make_record):
 @pytest.mark.parametrize('change, message', [
     (dict(method=None), 'method: is missing'),
     (dict(method='fitnet'), "method: is 'fitnet', should be 'alone' or 'kd'"),
-    (dict(recipe='paper'), "recipe: is 'paper', should be 'released' or"),
+    (dict(recipe='paper'),
+     "recipe: is 'paper', should be 'released' or 'own' or 'short'"),
     (dict(version=2), 'version: is 2, should be 1'),
     (dict(colour='red'), 'colour: is unknown'),
     (dict(best=49.), 'best: 49.0 is less than last, 50.0'),

@@ -1,0 +1,33 @@
+# The recipe of this project in a fraction of its time: 4 epochs of the teacher,
+# 3 of each TA and 6 of the student, all on the same three views of each image.
+# Objective: as in the parent.
+_base_ = './plain10_to_plain2_cifar100_own.py'
+
+warm_up = dict(
+    type='LinearLR',
+    start_factor=0.1,
+    begin=0,
+    end=1,
+    convert_to_iter_based=True)
+down = dict(
+    type='CosineAnnealingLR',
+    T_max=3,
+    begin=1,
+    end=4,
+    convert_to_iter_based=True)
+param_scheduler = [warm_up, down]
+train_cfg = dict(max_epochs=4)
+assistant = dict(
+    train_cfg=dict(max_epochs=3),
+    param_scheduler=[warm_up, dict(down, T_max=2, end=3)])
+chain = dict(
+    views=dict(num_views=3),
+    networks=dict(
+        plain8=dict(stage=assistant),
+        plain6=dict(stage=assistant),
+        plain4=dict(stage=assistant),
+        plain2=dict(
+            stage=dict(
+                train_cfg=dict(max_epochs=6),
+                param_scheduler=[warm_up,
+                                 dict(down, T_max=5, end=6)]))))
