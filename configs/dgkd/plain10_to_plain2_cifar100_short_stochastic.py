@@ -1,7 +1,8 @@
 # Stochastic teaching of the student: one guide, drawn anew, is silent in each
 # step. Objective: as in the parent.
 _base_ = [
-    './plain10_to_plain2_cifar100_short.py', '../_base_/distillers/stochastic.py'
+    './plain10_to_plain2_cifar100_short.py',
+    '../_base_/distillers/stochastic.py'
 ]
 chain = dict(
     networks=dict(
