@@ -1,5 +1,5 @@
-# The recipe of this project in a fraction of its time: 4 epochs of the teacher,
-# 3 of a TA and 6 of the student, all on three views of each image.
+# The recipe of this project in a fraction of its time: 4 epochs of the teacher
+# and 3 of a TA, 6 of the student, all on three views of each image.
 # Objective: as in the parent.
 _base_ = './plain10_to_plain2_cifar100_own.py'
 

@@ -19,7 +19,8 @@ class SaveRanks(Hook):
 """
 CASES = {
     'fewbit/w2': (24511, dict(act_bits=2)),
-    'speq/w2a2': (24512, dict(act_bits=4, step='optimal'))
+    'speq/w2a2': (24512, dict(act_bits=4, step='optimal')),
+    'gslr/w2': (24513, dict(act_bits=4))
 }
 
 
