@@ -69,7 +69,8 @@ class MutualNetworks(BaseAlgorithm):
 
     Raises:
         ConfigError: If there are no peers, if one of the networks is an
-            algorithm, or has no such source, or for another kind of loss.
+            algorithm, or has no such source, or for another kind of loss, or one
+            that weighs single networks.
     """
 
     def __init__(self,
@@ -106,6 +107,10 @@ class MutualNetworks(BaseAlgorithm):
             raise ConfigError(
                 "model.mutual_loss.form: 'paper' also weighs the labels by the"
                 " number of guides; should be 'averaged' or 'released'")
+        if getattr(self._mutual_loss, 'teacher_weights', None):
+            raise ConfigError(
+                'model.mutual_loss.teacher_weights: each network hears others,'
+                ' and all of them alike; leave it out')
         if self._mutual_loss.state_dict():
             raise ConfigError(
                 'model.mutual_loss: learns, and each of the networks would '

@@ -170,6 +170,12 @@ def test_the_order_of_the_peers_makes_no_difference():
      'model.source: "head.fx" is no module of model.architecture'),
     (dict(mutual_loss=dict(type='mmrazor.KLDivergence')),
      'model.mutual_loss.type: KLDivergence does not take the logits of a'),
+    (dict(
+        mutual_loss=dict(
+            type='mmrazor.DenseKDLoss',
+            form='averaged',
+            teacher_weights=dict(a=2.))),
+     'model.mutual_loss.teacher_weights: each network hears others, and all'),
     (dict(mutual_loss=dict(type='mmrazor.DenseKDLoss', form='paper')),
      "model.mutual_loss.form: 'paper' also weighs the labels by the number"),
     (dict(
