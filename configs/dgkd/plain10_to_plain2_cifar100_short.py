@@ -1,4 +1,4 @@
-# The recipe of this project in a fraction of its time: 4 epochs of the teacher
+# The recipe of this project in a fraction of its time: 8 epochs of the teacher
 # and 3 of a TA, 6 of the student, all on three views of each image.
 # Objective: as in the parent.
 _base_ = './plain10_to_plain2_cifar100_own.py'
@@ -11,12 +11,12 @@ warm_up = dict(
     convert_to_iter_based=True)
 down = dict(
     type='CosineAnnealingLR',
-    T_max=3,
+    T_max=7,
     begin=1,
-    end=4,
+    end=8,
     convert_to_iter_based=True)
 param_scheduler = [warm_up, down]
-train_cfg = dict(max_epochs=4)
+train_cfg = dict(max_epochs=8)
 assistant = dict(
     train_cfg=dict(max_epochs=3),
     param_scheduler=[warm_up, dict(down, T_max=2, end=3)])
