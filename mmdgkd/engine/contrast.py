@@ -1,8 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What a loss that contrasts the samples of a data set needs of a stage."""
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 from mmengine.config import Config
+from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models import BankCRDLoss
@@ -31,6 +32,23 @@ def add_sample_classes(stage: Config, distiller: Any) -> None:
             'smaller batch, whose features BankCRDLoss could not gather; '
             'leave it out')
     have_hook(stage, 'SampleClassesHook')
+
+
+def check_sample_classes(algorithm: nn.Module, unsaid: Optional[str]) -> None:
+    """See, before any training, whether such a loss gets its classes.
+
+    Args:
+        algorithm (nn.Module): That of a stage.
+        unsaid (str, optional): Why its data does not say the class of its
+            first image; None if it does.
+
+    Raises:
+        ConfigError: If it does not, and one of the losses asks for it.
+    """
+    if unsaid and any(
+            hasattr(module, 'learn_classes')
+            for module in algorithm.modules()):
+        raise ConfigError(unsaid)
 
 
 def _contrasts(distiller: Any) -> bool:

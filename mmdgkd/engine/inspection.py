@@ -18,6 +18,7 @@ from mmdgkd.models.utils import (check_weights, load_weights, network_cfg,
                                  static_network, type_of)
 from .algorithm_check import check_algorithm
 from .chain import Chain, Network
+from .contrast import check_sample_classes
 from .dmcp import check_dmcp, dmcp_networks
 from .group_fisher import check_fisher, fisher_networks
 from .load_check import check_init_cfg, refuse_load_from
@@ -225,6 +226,7 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 check_quantized(name, stages[name], algorithm, models)
                 if chain.logit_store is not None and chain.guides[name]:
                     check_remembering(stages[name], algorithm, seen.shape)
+                check_sample_classes(algorithm, seen.unsaid)
                 check_losses(name, stages[name], algorithm, seen, said)
     for name, guides in chain.guides.items():
         for guide in guides:

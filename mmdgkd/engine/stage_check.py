@@ -19,6 +19,7 @@ from mmdgkd.models.utils import network_cfg
 from mmdgkd.models.utils.teacher_memory import check_logits, mixed_batches
 from .chain import Chain
 from .distributed import fit_to_device
+from .hooks.sample_classes_hook import sample_class
 from .monitoring import check_visualizer
 
 # What a wrong config raises inside of MMEngine and its family.
@@ -172,6 +173,8 @@ class DataFacts:
             training; None: one an epoch.
         batched (bool): Whether the data set gives out whole batches.
         sample (DataSample, optional): Of an image of the training data.
+        unsaid (str, optional): Why the class of that image is not known; None
+            if it is.
     """
 
     shape: Optional[Tuple[int, ...]] = None
@@ -180,6 +183,7 @@ class DataFacts:
     views: Optional[int] = None
     batched: bool = False
     sample: Any = None
+    unsaid: Optional[str] = None
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
@@ -213,7 +217,7 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
                     len(dataset.metainfo.get('classes') or ()), len(dataset),
                     getattr(dataset, 'num_views', None),
                     hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
-                    first.get('data_samples'))
+                    first.get('data_samples'), _unsaid(dataset))
                 part = f'{key}.sampler'
                 DATA_SAMPLERS.build(
                     sampler, default_args=dict(dataset=dataset, seed=0))
@@ -237,7 +241,17 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
         classes=other.classes or train.classes,
         samples=train.samples,
         views=train.views,
-        sample=train.sample)
+        sample=train.sample,
+        unsaid=train.unsaid)
+
+
+def _unsaid(dataset: Any) -> Optional[str]:
+    try:
+        sample_class(dataset, 0)
+    # Most losses do not ask for it: whatever it is, it is no mistake yet.
+    except (ConfigError, *MISTAKES) as error:
+        return reason_of(error)
+    return None
 
 
 def _check_batched(stage: Config, key: str) -> None:

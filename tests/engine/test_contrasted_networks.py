@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import DATASETS
 
 from mmdgkd import ConfigError
 from mmdgkd.datasets import Digits
@@ -175,6 +176,28 @@ def test_a_stage_with_it_tells_the_classes(losses):
                 add_sample_classes(stage, distiller)
         else:
             add_sample_classes(stage, distiller)
+
+
+@DATASETS.register_module()
+class SeveralClasses(Digits):
+    """Each image is of two classes."""
+
+    def get_cat_ids(self, idx):
+        return [1, 2]
+
+
+def test_data_without_single_classes_is_told_before_any_training(crd_cfg):
+    cfg = crd_cfg()
+    cfg.train_dataloader.dataset.type = 'SeveralClasses'
+    with pytest.raises(
+            ConfigError,
+            match='^train_dataloader.dataset: does not say the class of '
+            'sample 0, or not a single one'):
+        ChainRunner(cfg).train()
+    assert not osp.exists(cfg.work_dir)
+    # It is no mistake where nobody asks.
+    cfg.chain.guidance = 'none'
+    assert ChainRunner(cfg).facts
 
 
 def test_several_classes_of_a_sample():

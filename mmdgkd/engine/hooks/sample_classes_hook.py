@@ -9,6 +9,27 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import unwrapped
 
 
+def sample_class(dataset: Any, index: int) -> int:
+    """The class of a sample of a data set.
+
+    Args:
+        dataset (Any): One of MMPretrain's, perhaps in wrappers.
+        index (int): The sample.
+
+    Raises:
+        ConfigError: If it does not say it, or has several.
+    """
+    try:
+        label, = dataset.get_cat_ids(index)
+    except (AttributeError, LookupError, NotImplementedError, TypeError,
+            ValueError):
+        raise ConfigError(
+            f'train_dataloader.dataset: does not say the class of sample '
+            f'{index}, or not a single one; BankCRDLoss contrasts samples '
+            'of different classes') from None
+    return int(label)
+
+
 def sample_classes(dataset: Any) -> List[int]:
     """The class of each sample of a data set.
 
@@ -21,17 +42,7 @@ def sample_classes(dataset: Any) -> List[int]:
     Raises:
         ConfigError: If it does not say them, or has several of a sample.
     """
-    labels = []
-    for index in range(len(dataset)):
-        try:
-            label, = dataset.get_cat_ids(index)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise ConfigError(
-                f'train_dataloader.dataset: does not say the class of sample '
-                f'{index}, or not a single one; BankCRDLoss contrasts samples '
-                'of different classes') from None
-        labels.append(int(label))
-    return labels
+    return [sample_class(dataset, index) for index in range(len(dataset))]
 
 
 @HOOKS.register_module()

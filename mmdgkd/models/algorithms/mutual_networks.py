@@ -69,8 +69,8 @@ class MutualNetworks(BaseAlgorithm):
 
     Raises:
         ConfigError: If there are no peers, if one of the networks is an
-            algorithm, or has no such source, or for another kind of loss, or one
-            that weighs single networks.
+            algorithm, or has no such source, or for another kind of loss, or
+            one that weighs single networks.
     """
 
     def __init__(self,
