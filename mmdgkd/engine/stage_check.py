@@ -249,7 +249,7 @@ def _unsaid(dataset: Any) -> Optional[str]:
     try:
         sample_class(dataset, 0)
     # Most losses do not ask for it: whatever it is, it is no mistake yet.
-    except (ConfigError, *MISTAKES) as error:
+    except MISTAKES as error:
         return reason_of(error)
     return None
 

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmdgkd.errors import ConfigError
 from ..quantizers import drawn_bits
 from ..utils import StepClock
+from ..utils.said import check_said_loss
 from .few_bit_network import FewBitNetwork
 
 NORMS = ('batch', 'running', 'update')
@@ -50,8 +51,8 @@ class SPEQ(FewBitNetwork):
         **kwargs: As for :class:`FewBitNetwork`.
 
     Raises:
-        ConfigError: If one of these is out of its range, or the source is not
-            there.
+        ConfigError: If one of these is out of its range, the source is not
+            there, or the loss does not take two networks' logits.
     """
 
     def __init__(self,
@@ -86,6 +87,7 @@ class SPEQ(FewBitNetwork):
         self.source, self.teacher_norm = source, teacher_norm
         self.speq_loss = MODELS.build(
             speq_loss or dict(type='mmrazor.CosineLoss'))
+        check_said_loss(self.speq_loss, 'model.speq_loss', several=False)
         self._clock = StepClock()
 
     def forward(self,

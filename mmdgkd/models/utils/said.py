@@ -27,12 +27,14 @@ def said_by(source: nn.Module, name: str,
         handle.remove()
 
 
-def check_said_loss(loss: Callable, key: str) -> None:
-    """See whether a loss takes the logits of several networks.
+def check_said_loss(loss: Callable, key: str, several: bool = True) -> None:
+    """See whether a loss takes the logits of a network and of others.
 
     Args:
         loss (Callable): The loss.
         key (str): Its config key, for the message.
+        several (bool): Whether those of the others are a dict of them, and
+            not of one other. Defaults to True.
 
     Raises:
         ConfigError: If it does not.
@@ -40,9 +42,13 @@ def check_said_loss(loss: Callable, key: str) -> None:
     logits = torch.zeros(2, 3)
     try:
         with torch.no_grad():
-            loss(logits, {'1.0': logits.clone()})
+            other = logits.clone()
+            loss(logits, {'1.0': other} if several else other)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        others, better = (('a dict of those of the others',
+                           'DenseKDLoss') if several else
+                          ('those of its teacher', 'CosineLoss'))
         raise ConfigError(
             f'{key}.type: {type(loss).__name__} does not take the logits of '
-            'a network and a dict of those of the others; use DenseKDLoss, or '
-            'another loss that does') from None
+            f'a network and {others}; use {better}, or another loss that does'
+        ) from None

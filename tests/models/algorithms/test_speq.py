@@ -109,6 +109,9 @@ def test_the_last_layer_keeps_its_bits():
     (dict(act_bits=8), 'model.high_bits: 8 should be a whole number above '
      'act_bits, 8, and at most 8'),
     (dict(high_bits=9), 'model.high_bits: 9 should be'),
+    (dict(speq_loss=dict(type='mmrazor.DenseKDLoss')),
+     'model.speq_loss.type: DenseKDLoss does not take the logits of a network '
+     'and those of its teacher; use CosineLoss'),
     (dict(prob=0), 'model.prob: 0 should be above 0 and at most 1'),
     (dict(teacher_norm='none'), "model.teacher_norm: 'none' is none of batch"),
     (dict(source='head.nothing'), "model.source: the network has no module "
