@@ -99,11 +99,21 @@ def test_other_lengths_are_never_averaged(students, make_record):
     assert '60' not in text and '70' not in text
 
 
+@pytest.mark.parametrize('setting', ['own-crop_flip', 'short-crop_flip'])
 def test_controls_of_equal_weight_have_no_row_where_all_weigh_the_same(
-        students):
-    results = Results(students('kd', [50.], setting='own-crop_flip'))
-    labels = [row[0] for row in rows(main_table(results, 'own-crop_flip'))]
+        students, setting):
+    results = Results(students('kd', [50.], setting=setting))
+    labels = [row[0] for row in rows(main_table(results, setting))]
     assert labels == ['alone', 'KD', 'TAKD', 'DGKD', 'stochastic DGKD']
+
+
+def test_the_short_recipe_is_in_its_own_table_alone(students):
+    short = students('kd', [50.], setting='short-crop_flip')
+    assert short_table(Results(short)) == 'No runs yet.'
+    both = Results([*short, *students('kd', [44.])])
+    assert [row[0] for row in rows(short_table(both))][1] == 'KD'
+    assert '50.00' not in short_table(both)
+    assert '50.00' in main_table(both, 'short-crop_flip')
 
 
 def test_guides_table(make_record):
