@@ -42,7 +42,10 @@ def test_two_processes_with_amp_end_with_the_same_state(
     networks.resnet20 = networks.resnet14 = None
     networks[name].model.update(settings)
     cfg.custom_imports.imports.append('save_ranks')
-    cfg.custom_hooks.append(dict(type='SaveRanks'))
+    hook = dict(type='SaveRanks')
+    cfg.custom_hooks.append(hook)
+    # A list of the stage's own takes the place of the chain's.
+    networks[name].stage.get('custom_hooks', []).append(hook)
     cfg.dump(tmp_path / 'chain.py')
     run_tool(
         'bash',

@@ -15,6 +15,7 @@ PACEMAKER = MIXED.parent.glob('onthefly/*_digits.py')
 CONFIGS = sorted([
     *MIXED.glob('*_feed_*'), *MIXED.glob('joint_at_*'), *PACEMAKER,
     *MIXED.parent.glob('mutual/*digits.py'),
+    *MIXED.parent.glob('born_again/*digits.py'),
     *MIXED.parent.glob('student_guided/*digits.py'),
     *MIXED.parent.glob('byot/*digits.py')
 ])
