@@ -90,8 +90,8 @@ QUICK = [
          'gslr', 'fewbit', 'speq', 'onthefly', 'born_again', 'mutual',
          'student_guided', 'byot')) or name.startswith('dgkd') and not any(
              word in name for word in
-             ('stochastic', 'crop', 'own', 'short', 'resnet56', 'resnet32', 'wrn',
-              'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
+             ('stochastic', 'crop', 'own', 'short', 'resnet56', 'resnet32',
+              'wrn', 'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
 ]
 
 
