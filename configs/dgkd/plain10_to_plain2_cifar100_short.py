@@ -3,19 +3,9 @@
 # Objective: as in the parent.
 _base_ = './plain10_to_plain2_cifar100_own.py'
 
-warm_up = dict(
-    type='LinearLR',
-    start_factor=0.1,
-    begin=0,
-    end=1,
-    convert_to_iter_based=True)
-down = dict(
-    type='CosineAnnealingLR',
-    T_max=7,
-    begin=1,
-    end=8,
-    convert_to_iter_based=True)
-param_scheduler = [warm_up, down]
+warm_up = dict(_base_.param_scheduler[0], end=1)
+down = dict(_base_.param_scheduler[1], begin=1)
+param_scheduler = [warm_up, dict(down, T_max=7, end=8)]
 train_cfg = dict(max_epochs=8)
 assistant = dict(
     train_cfg=dict(max_epochs=3),

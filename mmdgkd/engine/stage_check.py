@@ -246,11 +246,13 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
 
 
 def _unsaid(dataset: Any) -> Optional[str]:
+    # Most losses do not ask for it: whatever it is, it is no mistake yet.
     try:
         sample_class(dataset, 0)
-    # Most losses do not ask for it: whatever it is, it is no mistake yet.
+    except ConfigError as error:
+        return str(error)
     except MISTAKES as error:
-        return reason_of(error)
+        return f'train_dataloader.dataset: {reason_of(error)}'
     return None
 
 

@@ -127,8 +127,8 @@ def short_table(results: Results) -> str:
         results (Results): All records.
     """
     settings = [
-        setting for setting in results.settings
-        if results.epochs(setting) is not None and setting[:5] != 'short'
+        setting for setting in results.settings if
+        results.epochs(setting) is not None and not setting.startswith('short')
     ]
     if not settings:
         return NO_RUNS

@@ -21,8 +21,7 @@ def sample_class(dataset: Any, index: int) -> int:
     """
     try:
         label, = dataset.get_cat_ids(index)
-    except (AttributeError, LookupError, NotImplementedError, TypeError,
-            ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ConfigError(
             f'train_dataloader.dataset: does not say the class of sample '
             f'{index}, or not a single one; BankCRDLoss contrasts samples '
