@@ -1,7 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Reading checkpoints as data: nothing in them is ever executed."""
+import functools
 import io
 import json
+import os
 import os.path as osp
 import pickle
 import re
@@ -54,6 +56,8 @@ def read_checkpoint(path: str, key: str) -> Dict:
 def checkpoint_meta(path: str, key: str) -> Dict:
     """The meta of a checkpoint file, without reading its tensors.
 
+    Of a file that has not changed since, it is known.
+
     Args:
         path (str): The file.
         key (str): The config key that names it, for messages.
@@ -61,8 +65,7 @@ def checkpoint_meta(path: str, key: str) -> Dict:
     Raises:
         ConfigError: As :func:`read_checkpoint`.
     """
-    meta = _checked(path, key, _read, path, mmap=True).get('meta')
-    return meta if isinstance(meta, dict) else {}
+    return dict(_checked(path, key, _known_meta, path))
 
 
 def write_weights(path: str, weights: Dict[str, torch.Tensor],
@@ -94,6 +97,23 @@ def _read(path: str, **kwargs: Any) -> Any:
         warnings.filterwarnings('ignore', 'Detected pickle protocol')
         return torch.load(
             path, map_location='cpu', weights_only=True, **kwargs)
+
+
+def _known_meta(path: str) -> Dict:
+    stat = os.stat(path)
+    return _read_meta(path, stat.st_ino, stat.st_size, stat.st_mtime_ns,
+                      stat.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=32)
+def _read_meta(path: str, *_: int) -> Dict:
+    """Weights-only reading walks through all there is, in Python."""
+    checkpoint = _read(path, mmap=True)
+    if not isinstance(checkpoint, dict):
+        # For the message alone.
+        return checkpoint
+    meta = checkpoint.get('meta')
+    return meta if isinstance(meta, dict) else {}
 
 
 def _read_safetensors(path: str) -> Dict:

@@ -62,6 +62,21 @@ def test_what_mmengine_saves_is_data(tmp_path):
     assert checkpoint_meta(str(tmp_path / 'a.pth'), 'key')['epoch'] == 1
 
 
+def test_the_meta_is_read_once_of_what_has_not_changed(tmp_path, monkeypatch):
+    path, reads, load = str(tmp_path / 'a.pth'), [], torch.load
+    monkeypatch.setattr(
+        'torch.load', lambda *args, **kwargs: reads.append(args) or load(
+            *args, **kwargs))
+    for epoch in (1, 2):
+        torch.save(dict(meta=dict(epoch=epoch)), path)
+        checkpoint_meta(path, 'key')['epoch'] = 3
+        assert checkpoint_meta(path, 'key')['epoch'] == epoch
+        assert len(reads) == epoch
+    (tmp_path / 'a.pth').unlink()
+    with pytest.raises(ConfigError, match='^key: .*a.pth. does not load'):
+        checkpoint_meta(path, 'key')
+
+
 @pytest.mark.parametrize('ending', ['pth', 'safetensors'])
 def test_weights_are_read_as_they_were_written(tmp_path, ending):
     net = nn.Linear(3, 2)
