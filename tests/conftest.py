@@ -6,6 +6,7 @@ import os.path as osp
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,15 +61,19 @@ def unformatted_configs():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def imports_out_of_the_garbage_collection():
+def little_garbage_collection():
     """Leave all that was imported to the end of the process.
 
-    MMEngine collects garbage for every data set; to walk through PyTorch and
-    OpenMMLab each time is a third of a second.
+    To walk through PyTorch and OpenMMLab is a third of a second each time;
+    each stage collects garbage as it ends, and MMEngine for every data set,
+    which is left out.
     """
     gc.collect()
     gc.freeze()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.dataset.base_dataset.gc',
+                      SimpleNamespace(collect=lambda: None))
+        yield
     gc.unfreeze()
 
 
@@ -202,6 +207,24 @@ def run_tool():
             raise AssertionError(f'{words} exited with {done.returncode}:\n'
                                  f'{done.stdout}\n{done.stderr}')
         return done
+
+    return run
+
+
+@pytest.fixture
+def run_ranks(monkeypatch, tmp_path):
+    """A function that trains a chain by two processes.
+
+    They are forked from one that has imported all; modules of the test are
+    found in ``tmp_path``.
+    """
+    for folder in (ROOT / 'tools', tmp_path):
+        monkeypatch.syspath_prepend(str(folder))
+
+    def run(config, work_dir, options=None):
+        import _kill_points
+        job = _kill_points.Job(str(config), str(work_dir), options or {}, 2)
+        assert _kill_points.run(job)
 
     return run
 

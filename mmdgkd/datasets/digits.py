@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List
+import functools
+from typing import Any, Dict, List, Tuple
 
 import cv2
 import numpy as np
@@ -42,11 +43,9 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> List[Dict]:
         """Read the images, as uint8 of shape (size, size, 3), and labels."""
-        from sklearn.datasets import load_digits
-        digits = load_digits()
         data_list = []
         seen = dict.fromkeys(range(10), 0)
-        for pixels, label in zip(digits.images, digits.target):
+        for pixels, label in zip(*_images_and_labels()):
             label = int(label)
             seen[label] += 1
             if (seen[label] % _TEST_SHARE == 0) != (self.split == 'test'):
@@ -57,3 +56,11 @@ class Digits(BaseDataset):
             data_list.append(
                 dict(img=np.repeat(grey[..., None], 3, 2), gt_label=label))
         return data_list
+
+
+@functools.lru_cache(maxsize=1)
+def _images_and_labels() -> Tuple[np.ndarray, np.ndarray]:
+    """All of them; scikit-learn reads them out of a text."""
+    from sklearn.datasets import load_digits
+    digits = load_digits()
+    return digits.images, digits.target

@@ -1,9 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The real images, for tools that train on them."""
-import importlib
+import runpy
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,20 +26,37 @@ def cifar100(tmp_path_factory):
 
 
 @pytest.fixture
-def run_in_process(monkeypatch, capsys, root):
-    """A function that runs a tool: its exit code, and what it has said.
+def run_here(monkeypatch, capsys, root):
+    """As ``run_tool``, in this process.
 
-    In this process, since a new one would take longer to start than to work.
+    For what trains nothing: a new process takes longer to start than that.
     """
 
-    def run(tool, *words):
-        monkeypatch.syspath_prepend(str(root / 'tools'))
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
-        code = 0
-        try:
-            importlib.import_module(tool).main()
-        except SystemExit as stop:
-            code = stop.code
-        return code, ''.join(capsys.readouterr())
+    def run(tool, *words, check=True):
+        code, line, limit = 0, '', sys.getrecursionlimit()
+        with monkeypatch.context() as patch:
+            patch.chdir(root)
+            patch.syspath_prepend(str(root / 'tools'))
+            patch.setenv('LOCAL_RANK', '0')
+            patch.setattr(sys, 'argv', [tool, *map(str, words)])
+            capsys.readouterr()
+            # As a process has it in which MMRazor has not raised it yet.
+            sys.setrecursionlimit(1000)
+            try:
+                runpy.run_path(str(root / tool), run_name='__main__')
+            except SystemExit as stop:
+                # A text is said on stderr, and the code is 1.
+                code = stop.code or 0
+                if isinstance(code, str):
+                    code, line = 1, f'{code}\n'
+            finally:
+                sys.setrecursionlimit(limit)
+        said, errors = capsys.readouterr()
+        done = SimpleNamespace(
+            returncode=code, stdout=said, stderr=errors + line)
+        if check and code:
+            raise AssertionError(f'{tool} {words} exited with {code}:\n'
+                                 f'{done.stdout}\n{done.stderr}')
+        return done
 
     return run

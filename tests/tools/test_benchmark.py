@@ -34,12 +34,12 @@ def test_a_chain(run_tool, tmp_path):
     assert 'guidance s' in done.stdout
 
 
-def test_bad_input(run_tool):
-    done = run_tool(
+def test_bad_input(run_here):
+    done = run_here(
         'tools/benchmark.py', 'configs/_base_/default_runtime.py', check=False)
     assert done.returncode == 2
     assert 'declares no chain' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    done = run_tool(
+    done = run_here(
         'tools/benchmark.py', DIGITS, '--stage', 'resnet9', check=False)
     assert done.returncode == 2 and '"resnet9" is no network' in done.stderr

@@ -1,6 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A chain that is distilled without data, by two processes."""
-import random
 from pathlib import Path
 
 import pytest
@@ -51,18 +50,10 @@ chain = dict(
 
 
 @pytest.mark.slow
-def test_two_processes_end_with_the_same_weights(run_tool, tmp_path):
+def test_two_processes_end_with_the_same_weights(run_ranks, tmp_path):
     (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
     (tmp_path / 'chain.py').write_text(CHILD)
-    run_tool(
-        'bash',
-        'tools/dist_train.sh',
-        tmp_path / 'chain.py',
-        '2',
-        '--work-dir',
-        tmp_path / 'work',
-        PORT=str(random.randint(21000, 22999)),
-        PYTHONPATH=str(tmp_path))
+    run_ranks(tmp_path / 'chain.py', tmp_path / 'work')
     for name in ('resnet14', 'resnet8'):
         one, other = (
             torch.load(

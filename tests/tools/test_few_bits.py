@@ -18,45 +18,36 @@ class SaveRanks(Hook):
                    f'{runner.work_dir}/rank{runner.rank}.pt')
 """
 CASES = {
-    'fewbit/w2': (24511, dict(act_bits=2)),
-    'speq/w2a2': (24512, dict(act_bits=4, step='optimal')),
-    'gslr/w2': (24513, dict(act_bits=4))
+    'fewbit/w2': dict(act_bits=2),
+    'speq/w2a2': dict(act_bits=4, step='optimal'),
+    'gslr/w2': dict(act_bits=4)
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('case', CASES)
 def test_two_processes_with_amp_end_with_the_same_state(
-        case, on_digits, run_tool, tmp_path, root):
+        case, on_digits, run_ranks, tmp_path, root):
     """Each has other images, from which activations get their steps.
 
     Learned ones, and optimal ones that go on following the batches.
     """
     (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
-    port, settings = CASES[case]
     cfg = Config.fromfile(
         str(root / f'configs/{case}_resnet20_to_resnet8_digits.py'))
     name = f'resnet8_{case.rpartition("/")[2]}'
     on_digits(cfg, 8)
     networks = cfg.chain.networks
     networks.resnet20 = networks.resnet14 = None
-    networks[name].model.update(settings)
+    networks[name].model.update(CASES[case])
     cfg.custom_imports.imports.append('save_ranks')
     hook = dict(type='SaveRanks')
     cfg.custom_hooks.append(hook)
     # A list of the stage's own takes the place of the chain's.
     networks[name].stage.get('custom_hooks', []).append(hook)
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     cfg.dump(tmp_path / 'chain.py')
-    run_tool(
-        'bash',
-        'tools/dist_train.sh',
-        tmp_path / 'chain.py',
-        '2',
-        '--amp',
-        '--work-dir',
-        tmp_path / 'work',
-        PORT=str(port),
-        PYTHONPATH=f'{tmp_path}:{root}')
+    run_ranks(tmp_path / 'chain.py', tmp_path / 'work')
     folder = tmp_path / 'work' / name
     one, other = (
         torch.load(folder / f'rank{rank}.pt', weights_only=False)

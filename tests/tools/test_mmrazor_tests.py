@@ -65,8 +65,8 @@ def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
     assert len(said) == 2
 
 
-def test_a_folder_without_tests_is_told(run_tool, tmp_path):
-    done = run_tool(
+def test_a_folder_without_tests_is_told(run_here, tmp_path):
+    done = run_here(
         'tools/mmrazor_tests.py', 'run', tmp_path, 'out.json', check=False)
     assert done.returncode == 1
     assert done.stderr.startswith('source: ')

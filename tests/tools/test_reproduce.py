@@ -7,8 +7,8 @@ import pytest
 from mmdgkd.results import errors, read_records
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
-    done = run_tool('tools/reproduce.py', 'own-crop_flip', '--dry-run',
+def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
+    done = run_here('tools/reproduce.py', 'own-crop_flip', '--dry-run',
                     '--methods', 'kd', 'dgkd', '--work-dir', tmp_path / 'w',
                     '--results', tmp_path / 'r')
     for word in ('dgkd_tas', 'plain8, plain6, plain4', 'kd_seed2', 'to do'):
@@ -17,8 +17,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_time_is_left_and_other_settings_are_refused(run_tool, tmp_path):
-    done = run_tool(
+def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
+    done = run_here(
         'tools/reproduce.py',
         'own-crop_flip',
         '--minutes',
@@ -29,7 +29,7 @@ def test_no_time_is_left_and_other_settings_are_refused(run_tool, tmp_path):
     assert done.returncode == 75
     assert 'stopped in teacher; the same command goes on' in done.stdout
 
-    other = run_tool(
+    other = run_here(
         'tools/reproduce.py',
         'own-crop_flip',
         '--epochs',
@@ -44,8 +44,8 @@ def test_no_time_is_left_and_other_settings_are_refused(run_tool, tmp_path):
             'another --work-dir') in other.stderr
 
 
-def test_guides_of_another_chain_are_refused(run_tool, tmp_path):
-    done = run_tool(
+def test_guides_of_another_chain_are_refused(run_here, tmp_path):
+    done = run_here(
         'tools/reproduce.py',
         'released-none',
         '--guides-from',

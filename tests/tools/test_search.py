@@ -8,8 +8,8 @@ from mmdgkd.results.search import read_rows
 COMMAND = ('tools/search.py', 'own-crop_flip', '--lambdas', '0.25')
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
-    done = run_tool(*COMMAND, '1', '--taus', '2', '--dry-run', '--work-dir',
+def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
+    done = run_here(*COMMAND, '1', '--taus', '2', '--dry-run', '--work-dir',
                     tmp_path / 'w', '--results', tmp_path / 'r')
     names = [
         line.split('|')[1].strip() for line in done.stdout.splitlines()
@@ -33,8 +33,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
     (('--taus', '4'),
      'plain10.pth; python tools/reproduce.py own-crop_flip trains it'),
 ])
-def test_bad_input(run_tool, tmp_path, words, message):
-    done = run_tool(*COMMAND, *words, '--work-dir', tmp_path, check=False)
+def test_bad_input(run_here, tmp_path, words, message):
+    done = run_here(*COMMAND, *words, '--work-dir', tmp_path, check=False)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count('\n') == 1
     assert not list(tmp_path.iterdir())

@@ -73,14 +73,12 @@ def test_a_signal_to_all_processes(tmp_path, number):
 
 @pytest.mark.slow
 def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
-        tmp_path, run_tool):
+        tmp_path, root, run_ranks):
     """One rank gets the signal; both write, and both are exact later."""
-    words = [
-        'bash', 'tools/dist_train.sh', SURVIVOR, '2', '--cfg-options',
-        'train_cfg.max_epochs=6', '--work-dir'
-    ]
     work = tmp_path / 'work'
-    process = start(tmp_path, *words, work)
+    process = start(tmp_path, 'bash', 'tools/dist_train.sh', SURVIVOR, '2',
+                    '--cfg-options', 'train_cfg.max_epochs=6', '--work-dir',
+                    work)
     wait_for(work / 'resnet14' / 'iter_4.pth', process)
     ranks = subprocess.run(['pgrep', '-P', str(process.pid)],
                            capture_output=True,
@@ -91,8 +89,8 @@ def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
     text = (tmp_path / 'err').read_text()
     assert 'a checkpoint of iteration ' in text and 'Traceback' not in text
     assert states(work)['resnet14'] == 'running'
-    run_tool(*words, work, '--resume')
-    run_tool(*words, tmp_path / 'whole')
+    for folder in (work, tmp_path / 'whole'):
+        run_ranks(root / SURVIVOR, folder, {'train_cfg.max_epochs': 6})
     for name in ('resnet20', 'resnet14', 'resnet8'):
         files = [
             torch.load(path / name / f'{name}.pth')['state_dict']

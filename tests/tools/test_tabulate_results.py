@@ -1,7 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 
-from functools import partial
-
 import pytest
 
 from mmdgkd.results import write_record
@@ -11,9 +9,14 @@ MARKS = '<!-- results: short begin -->\n<!-- results: short end -->\n'
 
 
 @pytest.fixture
-def tabulate(run_in_process):
+def tabulate(run_here):
     """A function that runs the tool: its exit code, and what it has said."""
-    return partial(run_in_process, 'tabulate_results')
+
+    def run(*words):
+        done = run_here('tools/tabulate_results.py', *words, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
 
 
 def test_pages_are_filled_and_checked(tabulate, make_record, tmp_path):
@@ -45,9 +48,9 @@ def test_pages_are_filled_and_checked(tabulate, make_record, tmp_path):
     assert 'methods.png: is not' in said and 'overlap.png' not in said
 
 
-def test_bad_metrics_are_named_in_one_line(run_tool, tmp_path):
+def test_bad_metrics_are_named_in_one_line(run_here, tmp_path):
     (tmp_path / 'bad.json').write_text('{}')
-    done = run_tool('tools/tabulate_results.py', tmp_path, check=False)
+    done = run_here('tools/tabulate_results.py', tmp_path, check=False)
     assert done.returncode == 2
     assert 'bad.json: augmentation: is missing' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

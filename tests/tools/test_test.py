@@ -8,8 +8,8 @@ CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 SMALL = ['--cfg-options', 'test_dataloader.dataset.indices=64']
 
 
-def test_the_whole_chain(run_tool, trained):
-    done = run_tool('tools/test.py', CONFIG, '--work-dir', trained[0].work_dir,
+def test_the_whole_chain(run_here, trained):
+    done = run_here('tools/test.py', CONFIG, '--work-dir', trained[0].work_dir,
                     *SMALL)
     rows = [
         line.split('|') for line in done.stdout.splitlines()
@@ -20,9 +20,9 @@ def test_the_whole_chain(run_tool, trained):
     assert all(row[2].strip() == row[3].strip() for row in rows)
 
 
-def test_one_file_says_itself_which_network_it_is(run_tool, trained, tmp_path):
+def test_one_file_says_itself_which_network_it_is(run_here, trained, tmp_path):
     path = osp.join(trained[0].work_dir, 'resnet14', 'resnet14.pth')
-    done = run_tool('tools/test.py', CONFIG, path, '--work-dir', tmp_path,
+    done = run_here('tools/test.py', CONFIG, path, '--work-dir', tmp_path,
                     *SMALL)
     rows = [
         line for line in done.stdout.splitlines()
@@ -45,14 +45,14 @@ def test_a_file_that_does_not_say_it(run_tool, trained, tmp_path):
     assert 'is of another architecture' in done.stderr
 
 
-def test_an_empty_work_dir(run_tool, tmp_path):
-    done = run_tool(
+def test_an_empty_work_dir(run_here, tmp_path):
+    done = run_here(
         'tools/test.py', CONFIG, '--work-dir', tmp_path, check=False)
     assert done.returncode == 2
     assert 'holds no trained network yet' in done.stderr
 
 
-def test_a_malicious_checkpoint_is_refused(run_tool, tmp_path):
+def test_a_malicious_checkpoint_is_refused(run_here, tmp_path):
     import os
 
     class Malicious:
@@ -61,7 +61,7 @@ def test_a_malicious_checkpoint_is_refused(run_tool, tmp_path):
             return os.mkdir, (str(tmp_path / 'pwned'), )
 
     torch.save(dict(state_dict=Malicious()), tmp_path / 'bad.pth')
-    done = run_tool(
+    done = run_here(
         'tools/test.py',
         CONFIG,
         tmp_path / 'bad.pth',

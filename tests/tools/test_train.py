@@ -27,8 +27,8 @@ def states(work_dir):
     return {name: entry['state'] for name, entry in stages.items()}
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
-    done = run_tool('tools/train.py', CONFIG, '--dry-run', '--work-dir',
+def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
+    done = run_here('tools/train.py', CONFIG, '--dry-run', '--work-dir',
                     tmp_path / 'w')
     for word in ('1 resnet20', 'resnet20, resnet14', '78,042', '0.8 M',
                  '20 epochs', 'pending'):
@@ -36,11 +36,11 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_tool, tmp_path):
     assert not (tmp_path / 'w').exists()
 
 
-def test_dry_run_says_what_is_done(run_tool, trained):
+def test_dry_run_says_what_is_done(run_here, trained):
     as_run = osp.join(trained[0].work_dir, 'config.py')
-    done = run_tool('tools/train.py', as_run, '--dry-run')
+    done = run_here('tools/train.py', as_run, '--dry-run')
     assert done.stdout.count('done') == 3
-    done = run_tool(
+    done = run_here(
         'tools/train.py',
         as_run,
         '--dry-run',
@@ -66,8 +66,8 @@ def test_dry_run_says_what_is_done(run_tool, trained):
     ([CONFIG, '--cfg-options', 'train_cfg.max_epochs'
       ], "--cfg-options: 'train_cfg.max_epochs' should be key=value"),
 ])
-def test_mistakes_get_one_line(run_tool, tmp_path, words, message):
-    done = run_tool(
+def test_mistakes_get_one_line(run_here, tmp_path, words, message):
+    done = run_here(
         'tools/train.py', *words, '--work-dir', tmp_path / 'w', check=False)
     assert done.returncode == 2
     lines = done.stderr.strip().splitlines()
@@ -76,11 +76,11 @@ def test_mistakes_get_one_line(run_tool, tmp_path, words, message):
     assert not (tmp_path / 'w').exists()
 
 
-def test_a_syntax_error_is_one_line_too(run_tool, tmp_path):
+def test_a_syntax_error_is_one_line_too(run_here, tmp_path):
     """Such as two networks of one name in one dict()."""
     config = tmp_path / 'twice.py'
     config.write_text('chain = dict(networks=dict(a=1, a=2))')
-    done = run_tool('tools/train.py', config, check=False)
+    done = run_here('tools/train.py', config, check=False)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith('error: config: ')
     assert 'keyword argument repeated: a' in done.stderr
@@ -157,7 +157,8 @@ def test_a_killed_run_is_resumed_to_the_end(run_tool, tmp_path):
     """SIGKILL in the middle of the second stage."""
     words = [
         sys.executable, 'tools/train.py', CONFIG, '--work-dir',
-        str(tmp_path), '--cfg-options', 'train_cfg.max_epochs=6'
+        str(tmp_path), '--cfg-options', 'train_cfg.max_epochs=6',
+        'train_dataloader.dataset.indices=256'
     ]
     env = dict(os.environ)
     process = subprocess.Popen(
@@ -213,22 +214,27 @@ def assert_equal_weights(first, second, name):
 
 
 @pytest.mark.slow
-def test_two_processes_with_a_logit_store_and_without(run_tool, tmp_path):
+def test_two_processes_with_a_logit_store_and_without(run_tool, run_ranks,
+                                                      root, tmp_path):
     """Each rank writes its own samples; all come to the same weights."""
-    runs = dict(
-        live='chain.logit_store=None',
-        stored='chain.logit_store.dtype=float32')
-    for number, (name, option) in enumerate(runs.items()):
-        done = run_tool(
-            'bash',
-            'tools/dist_train.sh',
-            CONFIG,
-            '2',
-            '--work-dir',
-            tmp_path / name,
-            *SMALL,
-            option,
-            PORT=str(29614 + number))
+    small = dict(word.split('=') for word in SMALL[1:])
+    run_ranks(
+        root / CONFIG, tmp_path / 'live',
+        dict({
+            key: int(value)
+            for key, value in small.items()
+        }, **{'chain.logit_store': None}))
+    done = run_tool(
+        'bash',
+        'tools/dist_train.sh',
+        CONFIG,
+        '2',
+        '--work-dir',
+        tmp_path / 'stored',
+        *SMALL,
+        'chain.logit_store.dtype=float32',
+        PORT='29614',
+        OMP_NUM_THREADS='1')
     for name in ('resnet20', 'resnet14', 'resnet8'):
         assert_equal_weights(tmp_path / 'live', tmp_path / 'stored', name)
     assert 'resnet20 was asked 64 times; 64 answers (100%)' in done.stdout

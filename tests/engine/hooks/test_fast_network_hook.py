@@ -65,19 +65,16 @@ def test_compiled(tiny_cfg):
 
 @pytest.mark.slow
 def test_several_ranks_train_the_same_in_both_formats(tmp_path, root,
-                                                      monkeypatch):
+                                                      run_ranks):
     """DDP scatters gradients if the format changes after it was made."""
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    import _kill_points
     weights = []
     for channels_last in (True, False):
-        job = _kill_points.Job(
-            str(root / 'tests/configs/survivor.py'),
-            str(tmp_path / str(channels_last)), {
+        run_ranks(
+            root / 'tests/configs/survivor.py', tmp_path / str(channels_last),
+            {
                 'custom_hooks.1.channels_last': channels_last,
                 'train_cfg.max_epochs': 1
-            }, 2)
-        assert _kill_points.run(job)
+            })
         path = tmp_path / str(channels_last) / 'resnet20' / 'resnet20.pth'
         weights.append(torch.load(path)['state_dict'])
     for key, value in weights[0].items():
