@@ -253,6 +253,9 @@ class Reproduction:
 
         Returns:
             bool: Whether all came out the same.
+
+        Raises:
+            ConfigError: If they were begun with other settings.
         """
         from mmdgkd.engine.plan import draw_table
         rows, student = [], self.names[-1]
@@ -261,6 +264,8 @@ class Reproduction:
             if first is None:
                 rows.append((run.name, '-', '-', 'not trained yet'))
                 continue
+            # With other settings nothing could come out the same.
+            self._note_settings(run, False)
             first, second = first[student], self.train(run, True)[student]
             same = (
                 first['metric'] == second['metric']

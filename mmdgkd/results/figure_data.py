@@ -25,7 +25,7 @@ def methods(results: Results) -> Data:
             dict(
                 label=method.label,
                 best=_best(results.common_students(setting, *method.key)),
-                paper=method.paper if results.is_papers else None)
+                paper=method.paper if _is_papers(results, setting) else None)
             for method in METHODS
         ]
         rows = [row for row in rows if row['best']]
@@ -65,7 +65,8 @@ def overlaps(results: Results) -> Data:
                         dict(
                             pair=list(overlap.pair),
                             both=overlap.both,
-                            given=overlap.given) for overlap in of_one
+                            given=overlap.given,
+                            smaller=overlap.smaller) for overlap in of_one
                     ]
                     for method, of_one in found.items()
                 })
@@ -97,7 +98,8 @@ def numbers_of_tas(results: Results) -> Data:
             },
             paper={
                 method: [[count, PAPER_TAS[count][at]] for count in counts
-                         if count in PAPER_TAS] if results.is_papers else []
+                         if count in PAPER_TAS] if _is_papers(
+                             results, setting) else []
                 for at, method in enumerate(('takd', 'dgkd'))
             })
     return data
@@ -129,7 +131,7 @@ def survival(results: Results) -> Data:
                 title=_title(results, setting),
                 points=points,
                 paper=[[0.75, paper['dgkd_stochastic']], [1, paper['dgkd']]]
-                if results.is_papers else [])
+                if _is_papers(results, setting) else [])
     return data
 
 
@@ -149,6 +151,11 @@ def learning_curves(results: Results, setting: str) -> Data:
     if not curves:
         return {}
     return dict(title=_title(results, setting), curves=curves)
+
+
+def _is_papers(results: Results, setting: str) -> bool:
+    """Whether the papers' figures are of this recipe and augmentation."""
+    return results.is_papers and setting == 'released-none'
 
 
 def _best(records: Sequence[Record]) -> List[float]:

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The order of the methods in words that claim no more than the runs show."""
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from .markdown import NO_RUNS
 from .results import METHODS, SETTINGS, Results, by_seed
@@ -19,7 +19,7 @@ def order_text(results: Results) -> str:
         results (Results): All records.
 
     Returns:
-        str: An item a setting.
+        str: An item a setting: by the best epoch, and by the last one.
     """
     items = [
         _setting_text(results, setting) for setting in results.settings
@@ -29,30 +29,21 @@ def order_text(results: Results) -> str:
     if not items:
         return NO_RUNS
     return '\n'.join([
-        'By the best accuracy of the student. Two methods are *separable* if '
-        'their means differ by more than two standard deviations of the '
-        'difference of single runs, 2 sqrt(s1² + s2²).', '', *items
+        'Two methods are *separable* if their means differ by more than two '
+        'standard deviations of the difference of single runs, '
+        '2 sqrt(s1² + s2²).', '', *items
     ])
 
 
 def _setting_text(results: Results, setting: str) -> str:
     epochs = results.epochs(setting)
-    runs = {
-        method.label: by_seed(results.common_students(setting, *method.key))
-        for method in METHODS
-    }
-    runs = {label: figures for label, figures in runs.items() if figures}
+    runs, last = (_runs(results, setting, key) for key in ('best', 'last'))
     if not runs:
         return ''
-    ranked = sorted(
-        runs.items(), key=lambda item: -summarize(item[1].values()).mean)
+    ranked = _ranked(runs)
     counts = sorted({len(figures) for figures in runs.values()})
     seeds = ' to '.join(map(str, sorted({counts[0], counts[-1]})))
-    words = [
-        f'- **{SETTINGS[setting]}** ({epochs} epochs, {seeds} '
-        f'{"seed" if counts[-1] == 1 else "seeds"}): '
-        f'{_ranks(ranked)}.'
-    ]
+    words = [f'By the best epoch: {_ranks(ranked)}.']
     words += _groups('Neighbours in this order', list(zip(ranked, ranked[1:])),
                      ('separable', 'not separable', 'the other way round'))
     if results.is_papers:
@@ -64,19 +55,45 @@ def _setting_text(results: Results, setting: str) -> str:
             f'The steps of the paper\'s order, {" < ".join(labels)}', steps,
             ('found', 'not separable', 'the other way round'))
     # Is it density, or only that the guides together weigh more?
+    equal = '' if results.has_one_weight(setting) else 'equal-weight '
     words += _groups(
         'DGKD against KD and TAKD of the same total weight',
         [(('DGKD', runs['DGKD']), (label, runs[label]))
-         for label in ('equal-weight KD', 'equal-weight TAKD')
+         for label in (f'{equal}KD', f'{equal}TAKD')
          if {'DGKD', label} <= set(runs)],
         ('separable', 'not separable', 'separable, but the other way round'))
+    words.append(f'By the last epoch: {_ranks(_ranked(last))}.')
+    if 'alone' in last:
+        words += _groups(
+            'Against the student alone by the last epoch',
+            [((label, figures), ('alone', last['alone']))
+             for label, figures in _ranked(last) if label != 'alone'],
+            ('above', 'not separable', 'below'))
     words += _left_out(results, setting, epochs)
     if counts[0] < MANY:
         words.append(
             'With 1 seed nothing is known of the spread.' if counts[-1] ==
             1 else f'With {seeds} seeds the spread itself is known only '
             'roughly.')
-    return ' '.join(words)
+    head = (f'- **{SETTINGS[setting]}** ({epochs} epochs, {seeds} '
+            f'{"seed" if counts[-1] == 1 else "seeds"}):')
+    return '\n  - '.join([head, *words])
+
+
+def _runs(results: Results, setting: str,
+          key: str) -> Dict[str, Dict[int, float]]:
+    """The figures of each method that has some, by seed."""
+    runs = {
+        method.label:
+        by_seed(results.common_students(setting, *method.key), key)
+        for method in METHODS
+    }
+    return {label: figures for label, figures in runs.items() if figures}
+
+
+def _ranked(runs: Mapping[str, Dict[int, float]]) -> List[Ranked]:
+    return sorted(
+        runs.items(), key=lambda item: -summarize(item[1].values()).mean)
 
 
 def _ranks(ranked: Sequence[Ranked]) -> str:

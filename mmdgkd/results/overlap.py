@@ -31,6 +31,14 @@ class Overlap:
     given: List[float]
     smaller: List[float]
 
+    @property
+    def ratio(self) -> List[float]:
+        """P(Ej | Ei) / P(Ej): how much more likely an error is inherited."""
+        return [
+            given / share if share else 1.
+            for given, share in zip(self.given, self.smaller)
+        ]
+
 
 def chain_pairs(results: Results) -> List[Tuple[str, str]]:
     """Neighbours in the chain, and at last the teacher and the student.
@@ -55,10 +63,14 @@ def chain_overlaps(results: Results, setting: str,
         method (str): ``'takd'`` or ``'dgkd'``.
 
     Returns:
-        list[Overlap]: Of the pairs whose errors are recorded.
+        list[Overlap]: Of the pairs whose errors are recorded. Guides of
+        another setting are not repeated.
     """
     found = []
     for pair in chain_pairs(results):
+        if (pair[1] != results.chain[-1]
+                and results.guides_from(setting) != setting):
+            continue
         larger, smaller = (
             _networks(results, setting, method, name) for name in pair)
         if larger and smaller:

@@ -16,10 +16,11 @@ def methods(data: Mapping[str, Any]) -> Figure:
     Args:
         data (Mapping): Of :func:`figure_data.methods`.
     """
-    heights = [len(panel['rows']) + 1.2 for panel in data.values()]
-    figure = Figure((8, 0.75 + 0.235 * sum(heights)), layout='constrained')
+    heights = [len(panel['rows']) + 1.8 for panel in data.values()]
+    figure = Figure((8, 0.75 + 0.225 * sum(heights)), layout='constrained')
+    # Each with a range of its own: what differs by a point is to be seen.
     axes = figure.subplots(
-        len(data), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        len(data), squeeze=False, height_ratios=heights)[:, 0]
     for ax, panel in zip(axes, data.values()):
         rows = panel['rows'][::-1]
         for y, row in enumerate(rows):
@@ -54,7 +55,10 @@ def methods(data: Mapping[str, Any]) -> Figure:
         keys.append(('D', 'none', 6, 1, "the papers' (without augmentation, "
                      '160 epochs)'))
     add_keys(figure, axes[0], keys)
-    figure.suptitle('Best accuracy of the student by method', fontsize=11)
+    figure.suptitle(
+        'Best accuracy of the student by method (the panels have ranges of '
+        'their own)',
+        fontsize=11)
     return figure
 
 
@@ -69,7 +73,8 @@ def overlaps(data: Mapping[str, Any]) -> Figure:
     for (left, right), panel in zip(axes, data.values()):
         for ax, key, unit in ((left, 'both', 'images that both get wrong'),
                               (right, 'given',
-                               "share of i's errors\nthat j makes too (%)")):
+                               "share of i's errors that j\nmakes too; "
+                               'hollow: of all (%)')):
             for shift, (method, found) in zip((-.13, .13),
                                               panel['methods'].items()):
                 label = LABELS[method]
@@ -86,6 +91,14 @@ def overlaps(data: Mapping[str, Any]) -> Figure:
                     ax.plot([x - .11, x + .11], [fmean(one[key])] * 2,
                             color=COLOURS[label],
                             linewidth=2)
+                    if key == 'given':
+                        ax.plot(
+                            x,
+                            fmean(one['smaller']),
+                            MARKERS[label],
+                            color='none',
+                            markeredgecolor=COLOURS[label],
+                            markersize=5)
             pairs = [short_pair(pair) for pair in panel['pairs']]
             ax.set_xticks(range(len(pairs)), pairs)
             ax.set_ylabel(unit)
@@ -197,7 +210,7 @@ def learning_curves(data: Mapping[str, Any]) -> Figure:
     Args:
         data (Mapping): Of :func:`figure_data.learning_curves`.
     """
-    figure = Figure((8, 3.9), layout='constrained')
+    figure = Figure((8, 4.2), layout='constrained')
     whole, end = figure.subplots(1, 2)
     for number, (label, curves) in enumerate(data['curves'].items()):
         by_epoch: dict = {}
@@ -224,6 +237,7 @@ def learning_curves(data: Mapping[str, Any]) -> Figure:
                 linestyle=(0, (4, 2)) if label.startswith('equal') else '-',
                 marker=MARKERS.get(label.removeprefix('equal-weight '), ''),
                 markersize=4.5,
+                markerfacecolor='white' if label.startswith('equal') else None,
                 markevery=(number % every, every),
                 label=f'{label} (n = {len(curves)})')
             ax.fill_between(
@@ -237,7 +251,9 @@ def learning_curves(data: Mapping[str, Any]) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.margins(x=.02)
     whole.set_ylabel('top-1 accuracy on the test images (%)')
-    whole.legend(loc='lower right')
+    handles, labels = whole.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc='outside lower center', ncols=4, handlelength=3.5)
     end.set_title('the second half', loc='left')
     figure.suptitle(
         f'Accuracy of the student during training: {data["title"]}\n'

@@ -116,6 +116,19 @@ class Results:
         return bool(chain) and (self.records[0].dataset, chain[0],
                                 chain[-1]) == ('cifar100', 'plain10', 'plain2')
 
+    def has_one_weight(self, setting: str) -> bool:
+        """Whether all guides of DGKD together weigh as much as one alone.
+
+        Args:
+            setting (str): The setting.
+        """
+        weights = {
+            record.kd_weight
+            for record in self.records if record.setting == setting
+            and record.is_student and record.method.startswith('dgkd')
+        }
+        return weights == {1}
+
     def epochs(self, setting: str) -> Optional[int]:
         """How long most students of a setting were trained.
 

@@ -4,7 +4,7 @@
 Runs of different lengths are never averaged: a row is of one length, and a
 difference between two lengths is a dash.
 """
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from .markdown import NO_RUNS, cell, gain, table
 from .order import order_text
@@ -16,8 +16,10 @@ from .statistics import Summary, difference, summarize
 
 _SPREAD = ('± is the sample standard deviation over the seeds of the student '
            '(n runs); teacher and TAs are of one seed.')
-_GAIN = ('In brackets the standard error; \\* is more than two standard '
+_GAIN = ('Differences are over the seeds that both have, in brackets their '
+         'standard error; \\* is more than two standard '
          'deviations, 2 sqrt(s1² + s2²) of single runs.')
+_EQUAL = 'equal-weight '
 
 
 def blocks(results: Results) -> Dict[str, str]:
@@ -50,7 +52,7 @@ def main_table(results: Results, setting: str) -> str:
     for method in METHODS:
         students = results.students(setting, *method.key)
         paper = _paper(results, method)
-        if not students and not _is_optional(setting, method):
+        if not students and not _is_idle(results, setting, method):
             rows.append([method.label] + ['-'] * 6 + [paper])
         for epochs, records in students.items():
             # Alone against itself is no gain.
@@ -132,19 +134,27 @@ def short_table(results: Results) -> str:
     ]
     if not settings:
         return NO_RUNS
-    rows = []
+    rows, counts = [], set()
     for method in METHODS:
         cells = []
         for setting in settings:
             runs = results.common_students(setting, *method.key)
-            cells.append(cell(_summary(runs, 'best')))
+            counts.add(len(runs))
+            idle = not runs and _is_idle(results, setting, method)
+            cells.append(f'= {method.label.removeprefix(_EQUAL)}'
+                         if idle else cell(_summary(runs, 'best')))
         if set(cells) != {'-'} or method.variant is None:
             rows.append([method.label, *cells, _paper(results, method)])
     heads = ['student'] + [
         f'{SETTINGS[setting]}, {results.epochs(setting)} epochs'
         for setting in settings
     ]
-    notes = ['Best top-1 accuracy on the test images, %. ' + _SPREAD]
+    notes = [
+        'Best top-1 accuracy on the test images, %. '
+        f'{_spread(counts)}'
+    ]
+    if any(results.has_one_weight(setting) for setting in settings):
+        notes.append('=: in that recipe all methods have one total weight.')
     notes += _foreign_guides(results, settings) + _source(results)
     return _with_notes(table(heads + ['paper'], rows), notes)
 
@@ -220,7 +230,10 @@ def survival_table(results: Results) -> str:
         return NO_RUNS
     return _with_notes(
         table(('setting', 'survival', 'guides', 'best, %', 'last, %',
-               'best against DGKD', 'n', 'epochs'), rows), [_SPREAD, _GAIN])
+               'best against DGKD', 'n', 'epochs'), rows), [
+                   'At least one guide speaks: where chance would have none, '
+                   'one is drawn.', _SPREAD, _GAIN
+               ])
 
 
 def overlap_table(results: Results) -> str:
@@ -229,7 +242,7 @@ def overlap_table(results: Results) -> str:
     Args:
         results (Results): All records.
     """
-    rows = []
+    rows, counts = [], set()
     for setting in results.settings:
         found = {
             method: {
@@ -241,6 +254,10 @@ def overlap_table(results: Results) -> str:
         for pair in chain_pairs(results):
             if not any(pair in overlaps for overlaps in found.values()):
                 continue
+            counts |= {
+                len(overlaps[pair].both)
+                for overlaps in found.values() if pair in overlaps
+            }
             row = [SETTINGS[setting], ' → '.join(pair)]
             for overlaps in found.values():
                 row += _overlap_cells(overlaps.get(pair))
@@ -249,32 +266,34 @@ def overlap_table(results: Results) -> str:
         return NO_RUNS
     heads = ['setting', 'i → j'] + [
         f'{label}: {what}' for label in ('TAKD', 'DGKD')
-        for what in ('both wrong', 'P(Ej given Ei), %', 'P(Ej), %')
+        for what in ('both wrong', 'P(Ej given Ei), %', 'P(Ej), %', 'ratio')
     ]
     note = ('Of 10,000 test images, last epoch: how many both networks get '
             'wrong; which share of the errors of i are errors of j; which '
             'share of all images are errors of j. Fewer errors of j alone '
-            'make fewer in common: compare the second figure with the third. '
-            'The last pair of a setting is teacher and student. ')
-    return _with_notes(table(heads, rows), [note + _SPREAD])
+            'make fewer in common, hence the ratio of the two: 1 would be no '
+            'relation. The last pair of a setting is teacher and student; '
+            'guides of another setting are there. ')
+    return _with_notes(table(heads, rows), [note + _spread(counts)])
 
 
 def _overlap_cells(overlap: Optional[Overlap]) -> List[str]:
     if overlap is None:
-        return ['-'] * 3
+        return ['-'] * 4
     both = summarize(overlap.both)
     spread = '' if both.sd is None else f' ± {both.sd:.0f}'
     return [
         f'{both.mean:,.0f}{spread}',
         summarize(overlap.given).text(1),
-        summarize(overlap.smaller).text(1)
+        summarize(overlap.smaller).text(1),
+        summarize(overlap.ratio).text(2)
     ]
 
 
-def _is_optional(setting: str, method: Method) -> bool:
+def _is_idle(results: Results, setting: str, method: Method) -> bool:
     """Where all methods have the same weight there is no such control."""
-    return (setting.startswith(('own', 'short'))
-            and method.variant == 'equal_weight')
+    return (method.variant == 'equal_weight'
+            and results.has_one_weight(setting))
 
 
 def _paper(results: Results, method: Method) -> str:
@@ -292,16 +311,29 @@ def _source(results: Results, *more: str) -> List[str]:
 
 def _foreign_guides(results: Results, settings: Sequence[str]) -> List[str]:
     """Where students hear guides that were trained in another setting."""
+    hearing: Dict[str, List[str]] = {}
+    for setting in settings:
+        source = results.guides_from(setting)
+        if source != setting:
+            hearing.setdefault(source, []).append(f'*{SETTINGS[setting]}*')
     return [
-        f'In *{SETTINGS[setting]}* the students hear the teacher and the TAs '
-        f'of *{SETTINGS[results.guides_from(setting)]}*: the same files, by '
-        'their sha256.' for setting in settings
-        if results.guides_from(setting) != setting
+        f'In {" and ".join(names)} the students hear the teacher and the TAs '
+        f'of *{SETTINGS[source]}*: the same files, by their sha256.'
+        for source, names in hearing.items()
     ]
 
 
 def _summary(records: Sequence[Record], key: str) -> Optional[Summary]:
     return summarize(by_seed(records, key).values())
+
+
+def _spread(counts: Iterable[int]) -> str:
+    """What ± is, where no column says over how many runs."""
+    counts = sorted(set(counts) - {0})
+    runs = ' to '.join(map(str, sorted({counts[0], counts[-1]})))
+    return _SPREAD.replace(
+        'n runs', f'{runs} runs; without ± it is one'
+        if counts[0] == 1 else f'{runs} runs')
 
 
 def _weight(records: Sequence[Record]) -> str:

@@ -46,7 +46,7 @@ def test_data_of_figures(results):
     overlap = figure_data.overlaps(results)['released-none']
     assert overlap['pairs'] == [['plain10', 'plain2']]
     assert overlap['methods']['takd'][-1] == dict(
-        pair=['plain10', 'plain2'], both=[4000], given=[100.])
+        pair=['plain10', 'plain2'], both=[4000], given=[100.], smaller=[55.])
 
 
 def test_every_figure_is_drawn_and_knows_its_records(results, make_record):

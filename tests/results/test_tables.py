@@ -102,9 +102,33 @@ def test_other_lengths_are_never_averaged(students, make_record):
 @pytest.mark.parametrize('setting', ['own-crop_flip', 'short-crop_flip'])
 def test_controls_of_equal_weight_have_no_row_where_all_weigh_the_same(
         students, setting):
-    results = Results(students('kd', [50.], setting=setting))
+    results = Results(
+        students('kd', [50.], setting=setting) +
+        students('dgkd', [51.], setting=setting, kd_weight=1))
     labels = [row[0] for row in rows(main_table(results, setting))]
     assert labels == ['alone', 'KD', 'TAKD', 'DGKD', 'stochastic DGKD']
+    # As DGKD's weight says, not the name of the recipe.
+    results = Results(students('dgkd', [51.], setting=setting))
+    assert len(rows(main_table(results, setting))) == 7
+
+
+def test_where_all_weigh_the_same_the_controls_are_those_two(students):
+    own = dict(setting='own-crop_flip')
+    results = Results(
+        students('kd', [50., 51.], **own) +
+        students('takd', [40., 41.], **own) +
+        students('dgkd', [50.5], kd_weight=1, **own) +
+        students('kd', [44.], variant='equal_weight', kd_weight=4))
+    text = short_table(results)
+    found = {row[0]: row[1:3] for row in rows(text)}
+    assert found['equal-weight KD'] == ['44.00', '= KD']
+    assert found['equal-weight TAKD'] == ['-', '= TAKD']
+    assert '=: in that recipe all methods have one total weight' in text
+    assert '(1 to 2 runs; without ± it is one)' in text
+    own = order_text(results).split('own recipe')[1]
+    control = own.split('same total weight: ')[1].splitlines()[0]
+    assert control == 'unknown, for want of a second seed: DGKD and KD, ' \
+        'DGKD and TAKD.'
 
 
 def test_the_short_recipe_is_in_its_own_table_alone(students):
@@ -173,11 +197,14 @@ def test_overlap_by_hand(make_record):
     found = {row[1]: row[2:] for row in rows(overlap_table(results))}
     # 3,000 and 2,000 of the teacher's 4,000; TAKD shares the first TA.
     assert found['plain10 → plain2'] == [
-        '-', '-', '-', '2,500 ± 707', '62.5 ± 17.7', '50.0 ± 0.0'
+        '-', '-', '-', '-', '2,500 ± 707', '62.5 ± 17.7', '50.0 ± 0.0',
+        '1.25 ± 0.35'
     ]
-    assert found['plain10 → plain8'] == ['0', '0.0', '42.0'] * 2
+    assert found['plain10 → plain8'] == ['0', '0.0', '42.0', '0.00'] * 2
     # The second TA is not shared; nobody has a third.
-    assert found['plain8 → plain6'] == ['-'] * 3 + ['4,200', '100.0', '42.0']
+    assert found['plain8 → plain6'] == ['-'] * 4 + [
+        '4,200', '100.0', '42.0', '2.38'
+    ]
     assert len(found) == 3
 
 
@@ -197,6 +224,22 @@ def test_teacher_and_student_are_the_last_pair(make_record):
     ]
 
 
+def test_the_pairs_of_foreign_guides_are_not_repeated(make_record):
+    read = dict(plain10='a' * 64, plain4='b' * 64)
+    results = Results([
+        make_record('alone', network='plain10', setting='own-crop_flip',
+                    sha256='a' * 64),
+        make_record('takd', network='plain4', setting='own-crop_flip',
+                    sha256='b' * 64),
+        make_record('takd', setting='own-crop_flip'),
+        make_record('takd', guide_sha256=read),
+    ])  # yapf: disable
+    found = [row[:2] for row in rows(overlap_table(results))]
+    assert ['own recipe, crop + flip', 'plain4 → plain2'] in found
+    released = [pair for name, pair in found if 'released' in name]
+    assert released == ['plain4 → plain2', 'plain10 → plain2']
+
+
 def test_order_claims_no_more_than_the_runs_show(students):
     results = Results(
         students('alone', [39.9, 40., 40.1]) +
@@ -205,12 +248,13 @@ def test_order_claims_no_more_than_the_runs_show(students):
         students('dgkd_stochastic', [50.]) +
         students('kd', [49.9, 50., 50.1], variant='equal_weight'))
     text = order_text(results)
-    assert '(2 epochs, 1 to 3 seeds): ' in text
+    assert '(2 epochs, 1 to 3 seeds):\n' in text
     assert 'KD 45.00 ± 1.00, alone 40.00 ± 0.10, DGKD 39.00 ± 0.10.' in text
-    neighbours, steps, control = [
-        part.split('. ')[0]
-        for part in text.split(': ', 1)[1].split('order')[1:3]
-    ] + [text.split('total weight: ')[1].split('. ')[0]]
+    neighbours, steps, control, last = (
+        text.split(words)[1].splitlines()[0]
+        for words in ('Neighbours in this order: ', "steps of the paper's "
+                      'order, ', 'total weight: ', 'by the last epoch: '))
+    assert last.startswith('above: ') and 'below: alone over DGKD' in last
     assert 'not separable: TAKD and KD' in neighbours
     assert 'KD over alone, alone over DGKD' in neighbours
     assert 'unknown, for want of a second seed: ' in neighbours

@@ -61,7 +61,7 @@ def test_guides_of_another_chain_are_refused(run_here, tmp_path):
 
 @pytest.mark.slow
 def test_one_command_trains_and_goes_on_and_does_it_again(
-        run_tool, tmp_path, cifar100):
+        run_tool, run_here, tmp_path, cifar100):
     results = tmp_path / 'results'
     command = ('tools/reproduce.py', 'released-none', '--methods', 'alone',
                'kd', '--seeds', '1', '--epochs', '2', '--work-dir',
@@ -91,6 +91,10 @@ def test_one_command_trains_and_goes_on_and_does_it_again(
     # All is there: nothing is trained or written again.
     assert '==' not in run_tool(*command).stdout.replace('+==', '')
 
+    other = run_here(
+        *command, 'train_dataloader.batch_size=64', '--again', check=False)
+    assert other.returncode == 2 and 'was begun with' in other.stderr
+    assert not (tmp_path / 'w/released-none/again').exists()
     again = run_tool(*command, '--again').stdout
     assert again.count('the same bytes') == 3
     ledger = tmp_path / 'w/released-none/again/kd_seed1/chain.json'
