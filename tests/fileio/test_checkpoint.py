@@ -65,8 +65,8 @@ def test_what_mmengine_saves_is_data(tmp_path):
 def test_the_meta_is_read_once_of_what_has_not_changed(tmp_path, monkeypatch):
     path, reads, load = str(tmp_path / 'a.pth'), [], torch.load
     monkeypatch.setattr(
-        'torch.load', lambda *args, **kwargs: reads.append(args) or load(
-            *args, **kwargs))
+        'torch.load',
+        lambda *args, **kwargs: reads.append(args) or load(*args, **kwargs))
     for epoch in (1, 2):
         torch.save(dict(meta=dict(epoch=epoch)), path)
         checkpoint_meta(path, 'key')['epoch'] = 3
