@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
+import itertools
 import os.path as osp
 from typing import Dict, List, Optional, Tuple
 
@@ -30,6 +31,10 @@ from .stage_config import fingerprint, named_config, network_config
 from .stopping import StopSignals
 from .work_dir import WorkDir
 from .workers import released
+
+# An id would be that of a later runner, too, which then wrote into this one's
+# log.
+_NUMBERS = itertools.count()
 
 
 @RUNNERS.register_module()
@@ -220,7 +225,7 @@ class ChainRunner:
         """
         if self._logger is None:
             self._logger = MMLogger.get_instance(
-                f'chain_{id(self)}',
+                f'chain_{next(_NUMBERS)}',
                 logger_name='mmdgkd',
                 log_file=osp.join(self.work.path, 'chain.log'),
                 file_mode='a')

@@ -4,18 +4,25 @@ import gc
 import traceback
 from typing import Iterator
 
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 
 from mmdgkd.errors import TrainingError, TrainingStopped
 
 
 def release(runner: Runner) -> None:
-    """End the data loaders' processes of a Runner that has done its work.
+    """End what outlives a Runner that has done its work.
 
     Persistent workers live as long as the iterator of their data loader. If
     that goes only with the Runner, which is full of cycles, its queues may be
     collected first: then no worker hears that it is to end, and each is waited
     for in vain for five seconds.
+
+    MMEngine gives the logger, the message hub and the visualizer of a name to
+    the next Runner of that name, too. The time is part of it, but a Runner of
+    the same network that begins in the same second would write into the files
+    of this one.
 
     Args:
         runner (Runner): It must not be used any more.
@@ -25,6 +32,10 @@ def release(runner: Runner) -> None:
                              (getattr(loop, 'dataloader', None), '_iterator')):
             if getattr(holder, name, None) is not None:
                 setattr(holder, name, None)
+    for handler in runner.logger.handlers:
+        handler.close()
+    for kind in (MMLogger, MessageHub, Visualizer):
+        kind._instance_dict.pop(runner.experiment_name, None)
     gc.collect()
 
 
@@ -40,6 +51,6 @@ def released(runner: Runner) -> Iterator[None]:
     except (KeyboardInterrupt, TrainingError, TrainingStopped) as error:
         # The iterators are held by what was called.
         traceback.clear_frames(error.__traceback__)
-        release(runner)
         raise
-    release(runner)
+    finally:
+        release(runner)

@@ -1,12 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import contextlib
 import multiprocessing
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdgkd.engine import Chain
+from mmdgkd.engine import Chain, ChainRunner, StopHook
 from mmdgkd.engine.stage_config import stage_config
 from mmdgkd.engine.workers import release
 
@@ -29,3 +32,36 @@ def test_workers_end_at_once(tiny_cfg, by_epoch):
     release(runner)
     assert time.monotonic() - start < 4
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize('error', [None, OSError])
+def test_a_run_of_the_same_second_has_its_own_log(tiny_cfg, monkeypatch,
+                                                  capsys, error):
+    monkeypatch.setattr(
+        'mmengine.runner.runner.time',
+        SimpleNamespace(
+            time=lambda: 1e9, localtime=time.localtime,
+            strftime=time.strftime))
+
+    def train(work_dir):
+        cfg = tiny_cfg(work_dir=work_dir)
+        cfg.chain.networks = dict(resnet8=cfg.chain.networks.resnet8)
+        cfg.default_hooks.logger.interval = 1
+        ChainRunner(cfg).train()
+        return Path(cfg.work_dir)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patch:
+        if error:
+            patch.setattr(StopHook, 'after_train_iter', fail)
+        with pytest.raises(error) if error else contextlib.nullcontext():
+            train('first')
+    capsys.readouterr()
+    work_dir = train('second')
+    step = 'Epoch(train) [1][2/2]'
+    assert step in capsys.readouterr().out
+    log, = work_dir.glob('resnet8/2*/*.log')
+    assert step in log.read_text()
+    assert str(work_dir) in (work_dir / 'chain.log').read_text()
