@@ -30,7 +30,8 @@ class Reproduction:
             itself, or another setting's with ``--guides-from``.
 
     Raises:
-        ConfigError: If that setting is of another chain.
+        ConfigError: If that setting is of another chain, or if there is no run
+            of a name that was asked for.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -51,6 +52,8 @@ class Reproduction:
         self.names = chain.names
         self.runs = plan_runs(self.setting, self.names, args.methods,
                               args.seeds, args.ablations)
+        if args.runs is not None:
+            self.runs = _chosen(self.runs, args.runs)
         self.guide_side = self
         if args.guides_from not in (None, args.setting):
             self.guide_side = Reproduction(
@@ -59,6 +62,7 @@ class Reproduction:
                         **vars(args),
                         'setting': args.guides_from,
                         'guides_from': None,
+                        'runs': None,
                         # --epochs is of the student.
                         'epochs': None
                     }))
@@ -288,6 +292,18 @@ class Reproduction:
                 for run in self.runs]
         return draw_table(('run', 'trains', 'guides and other networks',
                            'KD weight of the student', 'state'), rows)
+
+
+def _chosen(runs: List[Run], names: List[str]) -> List[Run]:
+    """The runs of these names, in their order."""
+    from mmdgkd import ConfigError
+    there = [run.name for run in runs]
+    for name in names:
+        if name not in there:
+            raise ConfigError(f'--runs: {name!r} is none of them; with these '
+                              'settings, --methods, --seeds and --ablations '
+                              f'there are: {", ".join(there)}')
+    return [run for run in runs if run.name in names]
 
 
 def _finish(command: List[str], seconds: float) -> int:

@@ -30,6 +30,7 @@ class Search(Reproduction):
             vars(args),
             ablations=False,
             again=False,
+            runs=None,
             guide_epochs=None,
             guides_from=None)
         super().__init__(argparse.Namespace(**values))

@@ -37,6 +37,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='also fewer TAs and other survival probabilities')
     parser.add_argument(
+        '--runs',
+        nargs='+',
+        metavar='RUN',
+        help='only these of the runs that --dry-run prints; the guides that '
+        'they need must be trained already')
+    parser.add_argument(
         '--guide-epochs',
         type=int,
         help='of the teacher and the TAs, if not the config\'s')

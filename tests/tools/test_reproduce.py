@@ -17,6 +17,21 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_chosen_runs(run_here, tmp_path):
+    command = ('tools/reproduce.py', 'short-crop_flip', '--ablations',
+               '--seeds', '1', '--work-dir', tmp_path, '--runs')
+    chosen = run_here(*command, 'takd_tas_1_seed1', 'teacher', '--dry-run')
+    rows = [
+        row.split()[1] for row in chosen.stdout.splitlines() if 'to do' in row
+    ]
+    assert rows == ['teacher', 'takd_tas_1_seed1']
+    unknown = run_here(*command, 'takd_tas_1_seed0', check=False)
+    assert unknown.returncode == 2
+    assert "--runs: 'takd_tas_1_seed0' is none of them;" in unknown.stderr
+    assert ', takd_tas_1_seed1, ' in unknown.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
     done = run_here(
         'tools/reproduce.py',
