@@ -25,7 +25,7 @@ def methods(results: Results) -> Data:
             dict(
                 label=method.label,
                 best=_best(results.common_students(setting, *method.key)),
-                paper=method.paper if _is_papers(results, setting) else None)
+                paper=method.paper if results.is_papers(setting) else None)
             for method in METHODS
         ]
         rows = [row for row in rows if row['best']]
@@ -97,9 +97,9 @@ def numbers_of_tas(results: Results) -> Data:
                 for method in ('takd', 'dgkd')
             },
             paper={
-                method: [[count, PAPER_TAS[count][at]] for count in counts
-                         if count in PAPER_TAS] if _is_papers(
-                             results, setting) else []
+                method:
+                [[count, PAPER_TAS[count][at]] for count in counts
+                 if count in PAPER_TAS] if results.is_papers(setting) else []
                 for at, method in enumerate(('takd', 'dgkd'))
             })
     return data
@@ -131,7 +131,7 @@ def survival(results: Results) -> Data:
                 title=_title(results, setting),
                 points=points,
                 paper=[[0.75, paper['dgkd_stochastic']], [1, paper['dgkd']]]
-                if _is_papers(results, setting) else [])
+                if results.is_papers(setting) else [])
     return data
 
 
@@ -151,11 +151,6 @@ def learning_curves(results: Results, setting: str) -> Data:
     if not curves:
         return {}
     return dict(title=_title(results, setting), curves=curves)
-
-
-def _is_papers(results: Results, setting: str) -> bool:
-    """Whether the papers' figures are of this recipe and augmentation."""
-    return results.is_papers and setting == 'released-none'
 
 
 def _best(records: Sequence[Record]) -> List[float]:

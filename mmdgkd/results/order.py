@@ -46,7 +46,7 @@ def _setting_text(results: Results, setting: str) -> str:
     words = [f'By the best epoch: {_ranks(ranked)}.']
     words += _groups('Neighbours in this order', list(zip(ranked, ranked[1:])),
                      ('separable', 'not separable', 'the other way round'))
-    if results.is_papers:
+    if results.is_papers():
         labels = [m.label for m in METHODS if m.paper is not None]
         steps = [((two, runs[two]), (one, runs[one]))
                  for one, two in zip(labels, labels[1:])
@@ -55,11 +55,13 @@ def _setting_text(results: Results, setting: str) -> str:
             f'The steps of the paper\'s order, {" < ".join(labels)}', steps,
             ('found', 'not separable', 'the other way round'))
     # Is it density, or only that the guides together weigh more?
-    equal = '' if results.has_one_weight(setting) else 'equal-weight '
+    are_controls = not results.has_one_weight(setting)
     words += _groups(
         'DGKD against KD and TAKD of the same total weight',
         [(('DGKD', runs['DGKD']), (label, runs[label]))
-         for label in (f'{equal}KD', f'{equal}TAKD')
+         for label in (m.label for m in METHODS
+                       if m.name in ('KD',
+                                     'TAKD') and m.is_control == are_controls)
          if {'DGKD', label} <= set(runs)],
         ('separable', 'not separable', 'separable, but the other way round'))
     words.append(f'By the last epoch: {_ranks(_ranked(last))}.')
@@ -97,7 +99,10 @@ def _ranked(runs: Mapping[str, Dict[int, float]]) -> List[Ranked]:
 
 
 def _ranks(ranked: Sequence[Ranked]) -> str:
-    return ', '.join(f'{label} {summarize(figures.values()).text()}'
+    """Each with its number of seeds, unless all have the same."""
+    one_count = len({len(figures) for _, figures in ranked}) == 1
+    return ', '.join(f'{label} {summarize(figures.values()).text()}' +
+                     ('' if one_count else f' (n = {len(figures)})')
                      for label, figures in ranked)
 
 

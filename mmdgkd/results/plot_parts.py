@@ -12,16 +12,20 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = {
+from .results import METHODS
+
+_COLOURS = {
     'alone': '#555555',
     'KD': '#E69F00',
     'TAKD': '#0072B2',
     'DGKD': '#D55E00',
     'stochastic DGKD': '#009E73',
-    'equal-weight KD': '#E69F00',
-    'equal-weight TAKD': '#0072B2',
 }
-MARKERS = {'KD': '^', 'TAKD': 's', 'DGKD': 'o', 'stochastic DGKD': 'D'}
+_MARKERS = {'KD': '^', 'TAKD': 's', 'DGKD': 'o', 'stochastic DGKD': 'D'}
+# By the labels of the methods; a control has those of its method.
+COLOURS = {method.label: _COLOURS[method.name] for method in METHODS}
+MARKERS = {method.label: _MARKERS.get(method.name, '') for method in METHODS}
+CONTROLS = {method.label for method in METHODS if method.is_control}
 LABELS = {'takd': 'TAKD', 'dgkd': 'DGKD'}
 BEST = 'best top-1 accuracy on the test images (%)'
 

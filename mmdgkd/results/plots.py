@@ -6,7 +6,7 @@ from typing import Any, Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .plot_parts import (BEST, COLOURS, LABELS, MARKERS, add_keys,
+from .plot_parts import (BEST, COLOURS, CONTROLS, LABELS, MARKERS, add_keys,
                          line_of_means, short_pair, side_by_side, spread)
 
 
@@ -32,7 +32,7 @@ def methods(data: Mapping[str, Any]) -> Figure:
             ax.plot(
                 row['best'],
                 spread(y, len(row['best'])),
-                's' if row['label'].startswith('equal') else 'o',
+                's' if row['label'] in CONTROLS else 'o',
                 color=colour,
                 markersize=4.5,
                 alpha=.8)
@@ -234,10 +234,10 @@ def learning_curves(data: Mapping[str, Any]) -> Figure:
             ax.plot(
                 list(shown), [fmean(values) for values in shown.values()],
                 color=COLOURS[label],
-                linestyle=(0, (4, 2)) if label.startswith('equal') else '-',
-                marker=MARKERS.get(label.removeprefix('equal-weight '), ''),
+                linestyle=(0, (4, 2)) if label in CONTROLS else '-',
+                marker=MARKERS[label],
                 markersize=4.5,
-                markerfacecolor='white' if label.startswith('equal') else None,
+                markerfacecolor='white' if label in CONTROLS else None,
                 markevery=(number % every, every),
                 label=f'{label} (n = {len(curves)})')
             ax.fill_between(

@@ -21,14 +21,14 @@ class Method:
     """One row of a table, one colour of a figure.
 
     Attributes:
-        label (str): What it is called.
+        name (str): What it is called.
         method (str): As in the records.
         variant (str, optional): As in the records. Defaults to None.
         paper (float, optional): The paper's figure for it, in percent.
             Defaults to None: the paper has none.
     """
 
-    label: str
+    name: str
     method: str
     variant: Optional[str] = None
     paper: Optional[float] = None
@@ -37,6 +37,16 @@ class Method:
     def key(self) -> Tuple[str, Optional[str]]:
         """What its records have in common."""
         return self.method, self.variant
+
+    @property
+    def is_control(self) -> bool:
+        """Whether its guide weighs as much as all of DGKD's together."""
+        return self.variant == 'equal_weight'
+
+    @property
+    def label(self) -> str:
+        """What it is called beside the method that it is a control of."""
+        return f'equal-weight {self.name}' if self.is_control else self.name
 
 
 # The figures: "student alone" and KD are of the TAKD paper, the others of the
@@ -47,8 +57,8 @@ METHODS = (
     Method('TAKD', 'takd', paper=45.14),
     Method('DGKD', 'dgkd', paper=48.92),
     Method('stochastic DGKD', 'dgkd_stochastic', paper=50.15),
-    Method('equal-weight KD', 'kd', 'equal_weight'),
-    Method('equal-weight TAKD', 'takd', 'equal_weight'),
+    Method('KD', 'kd', 'equal_weight'),
+    Method('TAKD', 'takd', 'equal_weight'),
 )
 # With so many TAs, of TAKD and of DGKD.
 PAPER_TAS = {
@@ -109,12 +119,18 @@ class Results:
                    key=len,
                    default=[])
 
-    @property
-    def is_papers(self) -> bool:
-        """Whether it is the chain of the paper's table."""
+    def is_papers(self, setting: Optional[str] = None) -> bool:
+        """Whether the chain is that of the paper's table.
+
+        Args:
+            setting (str, optional): Ask for its recipe and augmentation, too.
+                Defaults to None.
+        """
         chain = self.chain
         return bool(chain) and (self.records[0].dataset, chain[0],
-                                chain[-1]) == ('cifar100', 'plain10', 'plain2')
+                                chain[-1]) == ('cifar100', 'plain10',
+                                               'plain2') and setting in (
+                                                   None, 'released-none')
 
     def has_one_weight(self, setting: str) -> bool:
         """Whether all guides of DGKD together weigh as much as one alone.

@@ -14,12 +14,9 @@ from .results import (METHODS, PAPER_SOURCE, PAPER_TAS, SETTINGS, Method,
                       Results, by_seed, number_of_tas, survivals, ta_counts)
 from .statistics import Summary, difference, summarize
 
-_SPREAD = ('± is the sample standard deviation over the seeds of the student '
-           '(n runs); teacher and TAs are of one seed.')
 _GAIN = ('Differences are over the seeds that both have, in brackets their '
          'standard error; \\* is more than two standard '
          'deviations, 2 sqrt(s1² + s2²) of single runs.')
-_EQUAL = 'equal-weight '
 
 
 def blocks(results: Results) -> Dict[str, str]:
@@ -70,7 +67,7 @@ def main_table(results: Results, setting: str) -> str:
     heads = ('student', 'best, %', 'last, %', 'n', 'epochs',
              'gain of best over alone', 'KD weight', 'paper')
     notes = [
-        'Top-1 accuracy on the test images. ' + _SPREAD, _GAIN,
+        f'Top-1 accuracy on the test images. {_spread()}', _GAIN,
         'KD weight: of all KD terms together, in units of one guide\'s; '
         'equal-weight KD and TAKD have that of DGKD.',
         *_foreign_guides(results, [setting]), *_source(results)
@@ -141,8 +138,8 @@ def short_table(results: Results) -> str:
             runs = results.common_students(setting, *method.key)
             counts.add(len(runs))
             idle = not runs and _is_idle(results, setting, method)
-            cells.append(f'= {method.label.removeprefix(_EQUAL)}'
-                         if idle else cell(_summary(runs, 'best')))
+            cells.append(
+                f'= {method.name}' if idle else cell(_summary(runs, 'best')))
         if set(cells) != {'-'} or method.variant is None:
             rows.append([method.label, *cells, _paper(results, method)])
     heads = ['student'] + [
@@ -172,7 +169,7 @@ def tas_table(results: Results) -> str:
                 results.students(setting,
                                  *number_of_tas(results, method, count))
                 for method in ('takd', 'dgkd'))
-            paper = PAPER_TAS.get(count) if results.is_papers else None
+            paper = PAPER_TAS.get(count) if results.is_papers() else None
             for epochs in list({**takd, **dgkd}) or [None]:
                 one, two = takd.get(epochs, []), dgkd.get(epochs, [])
                 gap = None if count == 0 else difference(
@@ -193,7 +190,7 @@ def tas_table(results: Results) -> str:
     return _with_notes(
         table(('setting', 'TAs', 'TAKD best, %', 'DGKD best, %', 'DGKD - TAKD',
                'n', 'epochs', 'TAKD, paper', 'DGKD, paper'), rows), [
-                   _SPREAD, _GAIN, *_source(
+                   _spread(), _GAIN, *_source(
                        results, f'with 7 TAs {PAPER_TAS[7][0]} (TAKD) and '
                        f'{PAPER_TAS[7][1]} (DGKD)')
                ])
@@ -232,7 +229,8 @@ def survival_table(results: Results) -> str:
         table(('setting', 'survival', 'guides', 'best, %', 'last, %',
                'best against DGKD', 'n', 'epochs'), rows), [
                    'At least one guide speaks: where chance would have none, '
-                   'one is drawn.', _SPREAD, _GAIN
+                   'one is drawn.',
+                   _spread(), _GAIN
                ])
 
 
@@ -273,7 +271,8 @@ def overlap_table(results: Results) -> str:
             'share of all images are errors of j. Fewer errors of j alone '
             'make fewer in common, hence the ratio of the two: 1 would be no '
             'relation. The last pair of a setting is teacher and student; '
-            'guides of another setting are there. ')
+            'pairs of guides that are of another setting stand in the rows of '
+            'that. ')
     return _with_notes(table(heads, rows), [note + _spread(counts)])
 
 
@@ -292,19 +291,18 @@ def _overlap_cells(overlap: Optional[Overlap]) -> List[str]:
 
 def _is_idle(results: Results, setting: str, method: Method) -> bool:
     """Where all methods have the same weight there is no such control."""
-    return (method.variant == 'equal_weight'
-            and results.has_one_weight(setting))
+    return method.is_control and results.has_one_weight(setting)
 
 
 def _paper(results: Results, method: Method) -> str:
-    if method.paper is None or not results.is_papers:
+    if method.paper is None or not results.is_papers():
         return '-'
     return f'{method.paper:.2f}'
 
 
 def _source(results: Results, *more: str) -> List[str]:
     """Where the paper's figures are from."""
-    if not results.is_papers:
+    if not results.is_papers():
         return []
     return ['; '.join([f'Paper: {PAPER_SOURCE}', *more]) + '.']
 
@@ -327,13 +325,16 @@ def _summary(records: Sequence[Record], key: str) -> Optional[Summary]:
     return summarize(by_seed(records, key).values())
 
 
-def _spread(counts: Iterable[int]) -> str:
-    """What ± is, where no column says over how many runs."""
+def _spread(counts: Iterable[int] = ()) -> str:
+    """What ± is; over so many runs each, where no column says that."""
     counts = sorted(set(counts) - {0})
-    runs = ' to '.join(map(str, sorted({counts[0], counts[-1]})))
-    return _SPREAD.replace(
-        'n runs', f'{runs} runs; without ± it is one'
-        if counts[0] == 1 else f'{runs} runs')
+    runs = 'n runs'
+    if counts:
+        runs = ' to '.join(map(str, sorted({counts[0], counts[-1]}))) + ' runs'
+        if counts[0] == 1:
+            runs += '; without ± it is one'
+    return ('± is the sample standard deviation over the seeds of the student '
+            f'({runs}); teacher and TAs are of one seed.')
 
 
 def _weight(records: Sequence[Record]) -> str:

@@ -249,7 +249,9 @@ def test_order_claims_no_more_than_the_runs_show(students):
         students('kd', [49.9, 50., 50.1], variant='equal_weight'))
     text = order_text(results)
     assert '(2 epochs, 1 to 3 seeds):\n' in text
-    assert 'KD 45.00 ± 1.00, alone 40.00 ± 0.10, DGKD 39.00 ± 0.10.' in text
+    assert ('KD 45.00 ± 1.00 (n = 3), alone 40.00 ± 0.10 (n = 3), '
+            'DGKD 39.00 ± 0.10 (n = 3).') in text
+    assert 'stochastic DGKD 50.00 (n = 1), ' in text
     neighbours, steps, control, last = (
         text.split(words)[1].splitlines()[0]
         for words in ('Neighbours in this order: ', "steps of the paper's "
@@ -274,6 +276,7 @@ def test_order_of_too_few_seeds(students, make_record):
             students('alone', [40., 41.]) +
             [make_record('kd', 44., seed) for seed in (2, 3)]))
     assert 'unknown, for want of a common seed: KD and alone' in text
+    assert '(n = ' not in text
 
 
 def test_records_of_other_guides_and_chains_are_refused(make_record):
