@@ -16,7 +16,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mmdgkd.engine import fit_to_device
-from mmdgkd.engine.workers import release
+from mmdgkd.engine.releasing import release
 
 WARM_UP = 3  # steps of each run that are not counted
 

@@ -42,7 +42,7 @@ def main() -> None:
                                StopSignals, fit_to_device, start_processes)
     from mmdgkd.engine.checkpoints import checkpoints_of, latest_checkpoint
     from mmdgkd.engine.load_check import check_load_from
-    from mmdgkd.engine.workers import released
+    from mmdgkd.engine.releasing import released
     from mmdgkd.fileio import no_room_in_words
 
     cfg = load_config(args)

@@ -11,8 +11,8 @@ from mmdgkd.models.utils import load_weights, unwrapped
 from .chain import Chain, Network
 from .distributed import fit_to_device
 from .monitoring import without_curves
+from .releasing import released
 from .stage_config import network_config
-from .workers import release
 
 
 def test_network(cfg: Config, network: Network, path: str, folder: str,
@@ -104,7 +104,6 @@ def _measure(alone: Config, name: str, load: Callable, folder: str,
     without_curves(alone)
     fit_to_device(alone)
     runner = Runner.from_cfg(alone)
-    load(unwrapped(runner.model))
-    metrics = getattr(runner, loop)()
-    release(runner)
-    return metrics
+    with released(runner):
+        load(unwrapped(runner.model))
+        return getattr(runner, loop)()

@@ -27,14 +27,14 @@ from .measuring import test_mean, test_network
 from .monitoring import live_hook, name_runs, watched
 from .part_taking import take_part
 from .plan import draw_table, plan_table, result_table, stage_cost, store_lines
+from .releasing import released
 from .stage_config import fingerprint, named_config, network_config
 from .stopping import StopSignals
 from .work_dir import WorkDir
-from .workers import released
 
-# An id would be that of a later runner, too, which then wrote into this one's
-# log.
-_NUMBERS = itertools.count()
+# Of the chains of this process, for the names of their loggers: an id() may
+# be given again, to a runner that would then write into another one's log.
+_CHAIN_NUMBERS = itertools.count()
 
 
 @RUNNERS.register_module()
@@ -225,7 +225,7 @@ class ChainRunner:
         """
         if self._logger is None:
             self._logger = MMLogger.get_instance(
-                f'chain_{next(_NUMBERS)}',
+                f'chain_{next(_CHAIN_NUMBERS)}',
                 logger_name='mmdgkd',
                 log_file=osp.join(self.work.path, 'chain.log'),
                 file_mode='a')

@@ -25,8 +25,8 @@ class StepClock:
     def tick(self) -> int:
         """The iteration that begins now, counted from 0."""
         hub = MessageHub.get_current_instance()
-        # The hub of a finished Runner lives on; it is in this stage only
-        # while a training loop runs.
+        # It may be of a Runner that has done its work; it is in this stage
+        # only while a training loop runs.
         if hub.get_info('loop_stage') == 'train':
             return hub.get_info('iter')
         self._ticks += 1

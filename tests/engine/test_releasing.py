@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
+import io
 import multiprocessing
 import time
 from pathlib import Path
@@ -10,8 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdgkd.engine import Chain, ChainRunner, StopHook
+from mmdgkd.engine.releasing import release
 from mmdgkd.engine.stage_config import stage_config
-from mmdgkd.engine.workers import release
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
@@ -35,8 +36,8 @@ def test_workers_end_at_once(tiny_cfg, by_epoch):
 
 
 @pytest.mark.parametrize('error', [None, OSError])
-def test_a_run_of_the_same_second_has_its_own_log(tiny_cfg, monkeypatch,
-                                                  capsys, error):
+def test_a_run_of_the_same_second_has_its_own_files(tiny_cfg, monkeypatch,
+                                                    error):
     monkeypatch.setattr(
         'mmengine.runner.runner.time',
         SimpleNamespace(
@@ -47,8 +48,13 @@ def test_a_run_of_the_same_second_has_its_own_log(tiny_cfg, monkeypatch,
         cfg = tiny_cfg(work_dir=work_dir)
         cfg.chain.networks = dict(resnet8=cfg.chain.networks.resnet8)
         cfg.default_hooks.logger.interval = 1
-        ChainRunner(cfg).train()
-        return Path(cfg.work_dir)
+        cfg.visualizer = dict(
+            type='UniversalVisualizer',
+            vis_backends=[dict(type='LocalVisBackend')])
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            ChainRunner(cfg).train()
+        return Path(cfg.work_dir), said.getvalue()
 
     def fail(*args, **kwargs):
         raise error
@@ -58,10 +64,21 @@ def test_a_run_of_the_same_second_has_its_own_log(tiny_cfg, monkeypatch,
             patch.setattr(StopHook, 'after_train_iter', fail)
         with pytest.raises(error) if error else contextlib.nullcontext():
             train('first')
-    capsys.readouterr()
-    work_dir = train('second')
+    work_dir, said = train('second')
     step = 'Epoch(train) [1][2/2]'
-    assert step in capsys.readouterr().out
+    assert step in said
     log, = work_dir.glob('resnet8/2*/*.log')
     assert step in log.read_text()
-    assert str(work_dir) in (work_dir / 'chain.log').read_text()
+    curves, = work_dir.glob('resnet8/2*/vis_data/scalars.json')
+    assert curves.read_text().count('"step": 2') == 1
+
+
+def test_chains_have_logs_of_their_own(tiny_cfg, monkeypatch):
+    # As if the second were where the first was.
+    monkeypatch.setattr('mmdgkd.engine.runner.id', lambda _: 1, raising=False)
+    for work_dir in ('first', 'second'):
+        chain = ChainRunner(tiny_cfg(work_dir=work_dir))
+        chain.work.make()
+        chain.log(f'this is the {work_dir}')
+        log = Path(chain.work.path, 'chain.log').read_text()
+        assert log.endswith(f'this is the {work_dir}\n')

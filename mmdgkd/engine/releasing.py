@@ -1,12 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The end of a Runner: of its processes, and of its name."""
 import contextlib
 import gc
 import traceback
 from typing import Iterator
 
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 
 from mmdgkd.errors import TrainingError, TrainingStopped
 
@@ -22,7 +21,8 @@ def release(runner: Runner) -> None:
     MMEngine gives the logger, the message hub and the visualizer of a name to
     the next Runner of that name, too. The time is part of it, but a Runner of
     the same network that begins in the same second would write into the files
-    of this one.
+    of this one. (Its scope stays: it has no file, and it is the current one
+    between two stages.)
 
     Args:
         runner (Runner): It must not be used any more.
@@ -33,15 +33,20 @@ def release(runner: Runner) -> None:
             if getattr(holder, name, None) is not None:
                 setattr(holder, name, None)
     for handler in runner.logger.handlers:
-        handler.close()
-    for kind in (MMLogger, MessageHub, Visualizer):
-        kind._instance_dict.pop(runner.experiment_name, None)
+        # On a full disk what was not written yet is not written now, either.
+        with contextlib.suppress(OSError, ValueError):
+            handler.close()
+    for named in (runner.logger, runner.message_hub, runner.visualizer):
+        # MMEngine knows a visualizer by its class and by Visualizer.
+        for kind in type(named).__mro__:
+            known = vars(kind).get('_instance_dict', {})
+            known.pop(named.instance_name, None)
     gc.collect()
 
 
 @contextlib.contextmanager
 def released(runner: Runner) -> Iterator[None]:
-    """Release a Runner when it has done its work, or has been stopped.
+    """Release a Runner, however its work ends.
 
     Args:
         runner (Runner): It must not be used any more after that.
@@ -49,7 +54,8 @@ def released(runner: Runner) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, TrainingError, TrainingStopped) as error:
-        # The iterators are held by what was called.
+        # The iterators are held by what was called; of any other error, which
+        # somebody may want to look into, that is left.
         traceback.clear_frames(error.__traceback__)
         raise
     finally:
