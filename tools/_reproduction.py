@@ -224,6 +224,24 @@ class Reproduction:
             files.append(write_record(self.results, record))
         return files
 
+    def check_guides(self) -> None:
+        """See whether all guides are there, or trained by these runs.
+
+        Raises:
+            ConfigError: If one is not, before anything is written.
+        """
+        from mmdgkd import ConfigError
+        chosen = {run.name for run in self.runs}
+        for run in self.runs:
+            for name, trained_by in run.given.items():
+                path = self.guide_side.file_of(trained_by, name)
+                if trained_by not in chosen and not osp.exists(path):
+                    raise ConfigError(
+                        f'--work-dir: there is no {path} for {run.name}; '
+                        'python tools/reproduce.py '
+                        f'{self.guide_side.setting.name} trains it, in its '
+                        f'run {trained_by}')
+
     def has_records(self, run: Run) -> bool:
         """Whether the JSONs of a run are there, of these networks."""
         from mmdgkd.results import read_records
@@ -235,7 +253,13 @@ class Reproduction:
                    for name in run.trained)
 
     def run_all(self) -> None:
-        """Train what is left and write the metrics of each run at once."""
+        """Train what is left and write the metrics of each run at once.
+
+        Raises:
+            ConfigError: If a guide is missing, or a run was begun with other
+                settings.
+        """
+        self.check_guides()
         for run in self.runs:
             side = self.side_of(run)
             side.train(run)
@@ -259,11 +283,17 @@ class Reproduction:
             bool: Whether all came out the same.
 
         Raises:
-            ConfigError: If they were begun with other settings.
+            ConfigError: If they were begun with other settings, or if there
+                are none.
         """
+        from mmdgkd import ConfigError
         from mmdgkd.engine.plan import draw_table
         rows, student = [], self.names[-1]
-        for run in filter(self.is_student, self.runs):
+        runs = list(filter(self.is_student, self.runs))
+        if not runs:
+            raise ConfigError('--again: is for runs that train the student; '
+                              'there is none among --runs')
+        for run in runs:
             first = self.ledger_of(run)
             if first is None:
                 rows.append((run.name, '-', '-', 'not trained yet'))
@@ -295,13 +325,13 @@ class Reproduction:
 
 
 def _chosen(runs: List[Run], names: List[str]) -> List[Run]:
-    """The runs of these names, in their order."""
+    """The runs of these names, in the order of the plan."""
     from mmdgkd import ConfigError
     there = [run.name for run in runs]
     for name in names:
         if name not in there:
-            raise ConfigError(f'--runs: {name!r} is none of them; with these '
-                              'settings, --methods, --seeds and --ablations '
+            raise ConfigError(f'--runs: there is no run {name!r}; with this '
+                              'setting, --methods, --seeds and --ablations '
                               f'there are: {", ".join(there)}')
     return [run for run in runs if run.name in names]
 

@@ -112,16 +112,9 @@ class Search(Reproduction):
 
     def run_all(self) -> None:
         """Train what is left, note each run at once, and print the table."""
-        from mmdgkd import ConfigError
         from mmdgkd.results.search import (add_row, read_rows, row_of,
                                            search_table)
-        for run in self.runs:
-            for name, trained_by in run.given.items():
-                path = self.guide_side.file_of(trained_by, name)
-                if not osp.exists(path):
-                    raise ConfigError(
-                        f'--work-dir: there is no {path}; python '
-                        f'tools/reproduce.py {self.setting.name} trains it')
+        self.check_guides()
         student = self.names[-1]
         for run in self.runs:
             entry = self.train(run)[student]

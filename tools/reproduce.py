@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         metavar='RUN',
         help='only these of the runs that --dry-run prints; the guides that '
-        'they need must be trained already')
+        'they need must be trained already, or be among these')
     parser.add_argument(
         '--guide-epochs',
         type=int,

@@ -56,13 +56,14 @@ def _setting_text(results: Results, setting: str) -> str:
             ('found', 'not separable', 'the other way round'))
     # Is it density, or only that the guides together weigh more?
     are_controls = not results.has_one_weight(setting)
+    rivals = [
+        m.label for m in METHODS
+        if m.name in ('KD', 'TAKD') and m.is_control == are_controls
+    ]
     words += _groups(
         'DGKD against KD and TAKD of the same total weight',
         [(('DGKD', runs['DGKD']), (label, runs[label]))
-         for label in (m.label for m in METHODS
-                       if m.name in ('KD',
-                                     'TAKD') and m.is_control == are_controls)
-         if {'DGKD', label} <= set(runs)],
+         for label in rivals if {'DGKD', label} <= set(runs)],
         ('separable', 'not separable', 'separable, but the other way round'))
     words.append(f'By the last epoch: {_ranks(_ranked(last))}.')
     if 'alone' in last:

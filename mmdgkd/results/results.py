@@ -21,7 +21,7 @@ class Method:
     """One row of a table, one colour of a figure.
 
     Attributes:
-        name (str): What it is called.
+        name (str): Its name; a control has that of its method.
         method (str): As in the records.
         variant (str, optional): As in the records. Defaults to None.
         paper (float, optional): The paper's figure for it, in percent.
@@ -40,12 +40,12 @@ class Method:
 
     @property
     def is_control(self) -> bool:
-        """Whether its guide weighs as much as all of DGKD's together."""
+        """Whether it is there for DGKD's total weight alone."""
         return self.variant == 'equal_weight'
 
     @property
     def label(self) -> str:
-        """What it is called beside the method that it is a control of."""
+        """Its name in tables and figures."""
         return f'equal-weight {self.name}' if self.is_control else self.name
 
 
@@ -127,10 +127,10 @@ class Results:
                 Defaults to None.
         """
         chain = self.chain
-        return bool(chain) and (self.records[0].dataset, chain[0],
-                                chain[-1]) == ('cifar100', 'plain10',
-                                               'plain2') and setting in (
-                                                   None, 'released-none')
+        if not chain or setting not in (None, 'released-none'):
+            return False
+        return (self.records[0].dataset, chain[0],
+                chain[-1]) == ('cifar100', 'plain10', 'plain2')
 
     def has_one_weight(self, setting: str) -> bool:
         """Whether all guides of DGKD together weigh as much as one alone.

@@ -27,9 +27,24 @@ def test_chosen_runs(run_here, tmp_path):
     assert rows == ['teacher', 'takd_tas_1_seed1']
     unknown = run_here(*command, 'takd_tas_1_seed0', check=False)
     assert unknown.returncode == 2
-    assert "--runs: 'takd_tas_1_seed0' is none of them;" in unknown.stderr
+    assert "--runs: there is no run 'takd_tas_1_seed0';" in unknown.stderr
     assert ', takd_tas_1_seed1, ' in unknown.stderr
+    alone = run_here(*command, 'takd_tas_1_seed1', check=False)
+    assert alone.returncode == 2
+    assert 'plain10.pth for takd_tas_1_seed1; python tools/' in alone.stderr
+    teacher = run_here(*command, 'teacher', '--again', check=False)
+    assert teacher.returncode == 2
+    assert '--again: is for runs that train the student' in teacher.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('words, amp', [([], True), (['--no-amp'], False)])
+def test_mixed_precision_is_the_default(monkeypatch, root, words, amp):
+    monkeypatch.syspath_prepend(str(root / 'tools'))
+    monkeypatch.setattr('sys.argv', ['reproduce.py', 'own-crop_flip', *words])
+    import reproduce
+    made = reproduce.Reproduction(reproduce.parse_args())
+    assert all(('--amp' in made.command_of(run)) == amp for run in made.runs)
 
 
 def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):

@@ -31,7 +31,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
     (('--taus', '4', '--cfg-options', 'train_dataloader.dataset.indices=9'),
      '--cfg-options: train_dataloader.dataset.indices would change which'),
     (('--taus', '4'),
-     'plain10.pth; python tools/reproduce.py own-crop_flip trains it'),
+     'plain10.pth for kd_lambda_0.25_tau_4_seed0; python tools/reproduce.py '
+     'own-crop_flip trains it, in its run teacher'),
 ])
 def test_bad_input(run_here, tmp_path, words, message):
     done = run_here(*COMMAND, *words, '--work-dir', tmp_path, check=False)
