@@ -174,13 +174,14 @@ def tas_table(results: Results) -> str:
                 one, two = takd.get(epochs, []), dgkd.get(epochs, [])
                 gap = None if count == 0 else difference(
                     by_seed(two), by_seed(one))
-                counts = sorted({len(runs) for runs in (one, two) if runs})
+                # Of TAKD and of DGKD, or of both.
+                counts = dict.fromkeys(len(runs) for runs in (one, two))
                 rows.append([
                     SETTINGS[setting],
                     str(count) + (' (KD)' if count == 0 else ''),
                     cell(_summary(one, 'best')),
                     cell(_summary(two, 'best')),
-                    gain(gap), ', '.join(map(str, counts)) or '-',
+                    gain(gap), ' / '.join(map(str, counts)),
                     str(epochs or '-'),
                     *([f'{figure:.2f}'
                        for figure in paper] if paper else ['-', '-'])
@@ -190,6 +191,7 @@ def tas_table(results: Results) -> str:
     return _with_notes(
         table(('setting', 'TAs', 'TAKD best, %', 'DGKD best, %', 'DGKD - TAKD',
                'n', 'epochs', 'TAKD, paper', 'DGKD, paper'), rows), [
+                   'n: of TAKD / of DGKD, where they differ.',
                    _spread(), _GAIN, *_source(
                        results, f'with 7 TAs {PAPER_TAS[7][0]} (TAKD) and '
                        f'{PAPER_TAS[7][1]} (DGKD)')
