@@ -7,6 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from mmdgkd import ConfigError
 from mmdgkd.models.utils import FrozenTeachers, TeacherOptions
@@ -133,6 +134,48 @@ def test_a_teacher_that_cannot_be_folded_is_noticed():
             match='fold_bn: teacher "net" gives other '
             'outputs when it is folded'):
         logits_of(model, fold_bn=True)
+
+
+class TenBits(TorchFunctionMode):
+    """Rounds what float32 convolutions are given as TF32 does, to 10 bits."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in (torch.conv2d, nn.functional.conv2d):
+            args = [((arg.view(torch.int32) + 0x1000) & ~0x1fff).view(
+                torch.float32) if isinstance(arg, torch.Tensor)
+                    and arg.dim() == 4 and arg.dtype == torch.float32 else arg
+                    for arg in args]
+        return func(*args, **(kwargs or {}))
+
+
+def test_folding_is_checked_on_devices_with_few_bits():
+    """Ampere and newer GPUs compute convolutions of float32 in TF32."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        deep = MODELS.build(
+            dict(
+                type='ImageClassifier',
+                backbone=dict(type='ResNet6n2', depth=110),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead', num_classes=100, in_channels=64)))
+    for module in deep.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = .5
+    for _ in range(6):
+        deep.train()(torch.randn(32, 3, 16, 16) * 2 + 1)
+    deep.eval()
+    frozen = FrozenTeachers(dict(net=deep), TeacherOptions(fold_bn=True))
+    with torch.no_grad(), TenBits():
+        outputs = [
+            model(INPUTS, mode='tensor')
+            for model in (frozen.modules['net'], deep)
+        ]
+        assert error_of(*outputs) > 1e-3, 'these are not few bits'
+        frozen.check(['net'], INPUTS)
+        with pytest.raises(ConfigError, match='when it is folded'):
+            FrozenTeachers(dict(net=Swapped()),
+                           TeacherOptions(fold_bn=True)).check(['net'], INPUTS)
 
 
 @pytest.mark.parametrize('options, message', [
