@@ -4,6 +4,8 @@ import json
 import os
 import os.path as osp
 import shutil
+import subprocess
+import sys
 
 import mmpretrain
 import numpy as np
@@ -16,6 +18,7 @@ from mmengine.runner import Runner
 from mmdgkd import ConfigError
 from mmdgkd.engine import ChainRunner
 from mmdgkd.engine.checkpoints import latest_checkpoint
+from mmdgkd.engine.logit_store import logit_file
 from mmdgkd.fileio import sha256_of
 
 NAMES = ['resnet20', 'resnet14', 'resnet8']
@@ -355,8 +358,6 @@ def test_a_config_in_a_checkpoint_is_not_executed(copied, tmp_path):
 
 
 def test_a_second_run_is_kept_out(copied):
-    import subprocess
-    import sys
     holder = subprocess.Popen([
         sys.executable, '-c', 'import fcntl, sys, time\n'
         f'file = open({osp.join(copied.work_dir, ".lock")!r}, "w")\n'
@@ -371,6 +372,20 @@ def test_a_second_run_is_kept_out(copied):
     holder.kill()
     holder.wait()
     ChainRunner(copied).train()
+
+
+def test_a_logit_store_in_the_work_dir_leaves_its_lock(copied):
+    """To close a file drops all POSIX locks of the process on it."""
+    with ChainRunner(copied).work.lock():
+        with logit_file.locked(copied.work_dir):
+            pass
+        other = subprocess.run([
+            sys.executable, '-c', 'import fcntl\n'
+            f'file = open({osp.join(copied.work_dir, ".lock")!r}, "w")\n'
+            'fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)'
+        ],
+                               stderr=subprocess.PIPE)
+    assert b'BlockingIOError' in other.stderr
 
 
 def test_a_stages_own_normalization_goes_with_the_network(tiny_cfg):

@@ -5,18 +5,17 @@
 """
 import argparse
 import contextlib
-import fcntl
 import os
 import os.path as osp
 import re
 import sys
-from typing import Dict, Iterator, List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils import (network_weights, read_checkpoint,
                                  weights_sha256)
 from ..plan import draw_table
-from .logit_file import LogitFile, read_header
+from .logit_file import LogitFile, locked, read_header
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
@@ -41,7 +40,7 @@ def main(arguments: Optional[List[str]] = None) -> None:
     args = parser.parse_args(arguments)
     try:
         folder = find_store(args.dir)
-        with _lock(folder) if args.drop else contextlib.nullcontext():
+        with locked(folder) if args.drop else contextlib.nullcontext():
             report(folder, look(folder, args.keep), args.drop)
     except ConfigError as error:
         parser.exit(2, f'error: {error}\n')
@@ -72,14 +71,6 @@ def report(folder: str, entries: List[Dict], drop: bool) -> None:
         print(f'dropped {len(stale)} files, {size:,.1f} MB' if drop else
               f'{len(stale)} files, {size:,.1f} MB, are stale; --drop removes '
               'them')
-
-
-@contextlib.contextmanager
-def _lock(folder: str) -> Iterator[None]:
-    """While a run makes a file, nothing is dropped."""
-    with open(osp.join(folder, '.lock'), 'a') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def find_store(path: str) -> str:

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -6,7 +7,7 @@ import json
 import mmap
 import os
 import os.path as osp
-from typing import Any, Dict, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 import numpy as np
 
@@ -33,11 +34,16 @@ class LogitFile:
         path (str): The file.
         fd (int): It, opened.
         header (dict): What its header says.
+
+    Attributes:
+        replaced (bool): Whether :meth:`make` found a file there that could
+            not be opened, and wrote this one over it.
     """
 
     def __init__(self, path: str, fd: int, header: Dict[str, Any]) -> None:
         self.path = path
         self.header = header
+        self.replaced = False
         facts = header['depends_on']
         self.form = RowForm(header['classes'], facts['dtype'], facts['top_k'])
         self.num_samples = header['num_samples']
@@ -97,9 +103,9 @@ class LogitFile:
                 row_bytes=_TAG + form.num_bytes,
                 info=info))
         os.makedirs(osp.dirname(path), exist_ok=True)
-        with open(osp.join(osp.dirname(path), '.lock'), 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(osp.dirname(path)):
             found = cls.open(path, facts)
+            replaced = found is None and osp.exists(path)
             if found is None:
                 beside = f'{path}.part'
                 with open(beside, 'wb') as file:
@@ -110,6 +116,7 @@ class LogitFile:
                 found = cls.open(path, facts)
         if found is None:
             raise OSError(f'{path!r} does not read back as it was written')
+        found.replaced = replaced
         return found
 
     def close(self) -> None:
@@ -226,6 +233,20 @@ class LogitFile:
         if hasattr(os, 'posix_fallocate'):
             os.posix_fallocate(self._fd, start, length)
         self._allocated.add(view)
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Wait until no other process makes or drops files of a store.
+
+    Args:
+        folder (str): The store.
+    """
+    # Not '.lock', which is that of a work dir, and a store may be in one: to
+    # close a file drops all POSIX locks that the process holds on it.
+    with open(osp.join(folder, '.logits.lock'), 'a') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def file_bytes(form: RowForm, num_views: int, num_samples: int) -> int:

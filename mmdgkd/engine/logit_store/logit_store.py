@@ -229,14 +229,14 @@ class LogitStore:
         facts = self._facts(teacher, views)
         path = osp.join(self.path,
                         f'{teacher["name"]}-{hash_of(facts)[:16]}.logits')
-        if osp.exists(path):
+        file = LogitFile.make(path, facts, form, views.source.num_samples,
+                              self._info(teacher, views))
+        if file.replaced:
             print_log(
                 f'chain.logit_store: {path!r} is damaged; its logits are '
                 'computed again',
                 logger='current',
                 level=logging.WARNING)
-        file = LogitFile.make(path, facts, form, views.source.num_samples,
-                              self._info(teacher, views))
         self._files[self._place(teacher, views)] = file
         return file
 

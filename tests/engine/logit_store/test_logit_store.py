@@ -99,7 +99,16 @@ def test_a_teacher_is_known_under_any_name(store):
         LogitStore(store.path).recall(other, views(), CPU), kept)
 
 
-def test_a_damaged_file_is_filled_again(store, caplog):
+@pytest.fixture
+def warnings(monkeypatch):
+    """All that the store warns of."""
+    found = []
+    monkeypatch.setattr('mmdgkd.engine.logit_store.logit_store.print_log',
+                        lambda message, **_: found.append(message))
+    return found
+
+
+def test_a_damaged_file_is_filled_again(store, warnings):
     store.recall(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
     path = os.path.join(store.path, files(store)[0])
@@ -110,14 +119,22 @@ def test_a_damaged_file_is_filled_again(store, caplog):
     assert fresh.recall(TEACHER, views(), CPU) is None
     kept = fresh.keep(TEACHER, views(), logits())
     assert torch.equal(fresh.recall(TEACHER, views(), CPU), kept)
+    assert len(warnings) == 1 and 'is damaged' in warnings[0]
+
+
+def test_a_file_that_another_process_has_just_made_is_not_damaged(
+        store, warnings):
+    other = LogitStore(store.path)
+    for each in (store, other):
+        assert each.recall(TEACHER, views(), CPU) is None
+    kept = store.keep(TEACHER, views(), logits())
+    assert torch.equal(other.keep(TEACHER, views(), logits()), kept)
+    assert not warnings and len(files(store)) == 1
 
 
 @pytest.mark.parametrize('step', ['posix_fallocate', 'pwrite'])
 def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
-                                                       step):
-    warnings = []
-    monkeypatch.setattr('mmdgkd.engine.logit_store.logit_store.print_log',
-                        lambda message, **_: warnings.append(message))
+                                                       warnings, step):
     store.recall(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
 
@@ -136,10 +153,8 @@ def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
     assert store.recall(TEACHER, views(), CPU) is not None
 
 
-def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch):
-    warnings = []
-    monkeypatch.setattr('mmdgkd.engine.logit_store.logit_store.print_log',
-                        lambda message, **_: warnings.append(message))
+def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch,
+                                                   warnings):
     disk = SimpleNamespace(f_blocks=10**6, f_frsize=1000, f_bavail=50 * 10**3)
     monkeypatch.setattr(logit_file.os, 'fstatvfs', lambda fd: disk)
     store.recall(TEACHER, views(), CPU)
@@ -152,12 +167,10 @@ def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch):
     assert other.recall(TEACHER, views(), CPU) is not None
 
 
-def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch):
+def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch,
+                                                   warnings):
     store.recall(TEACHER, views(), CPU)
     kept = store.keep(TEACHER, views(), logits())
-    warnings = []
-    monkeypatch.setattr('mmdgkd.engine.logit_store.logit_store.print_log',
-                        lambda message, **_: warnings.append(message))
 
     def denied(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
