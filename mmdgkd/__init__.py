@@ -9,7 +9,7 @@ from .version import __version__
 
 compat.apply()
 
-from . import datasets, engine, models  # noqa: E402,F401
+from . import (chain, datasets, engine, logit_store, methods, models)  # noqa: E402,F401
 from .errors import ConfigError, TrainingError, TrainingStopped  # noqa: E402
 
 __all__ = ['ConfigError', 'TrainingError', 'TrainingStopped', '__version__']

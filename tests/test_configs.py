@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdgkd.engine import ChainRunner
+from mmdgkd.chain.runner import ChainRunner
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 NAMES = sorted(

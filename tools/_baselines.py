@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 
-from mmdgkd.models import DGKD
+from mmdgkd.models.algorithms.dgkd import DGKD
 
 
 @MODELS.register_module()

@@ -8,8 +8,8 @@ from typing import Any
 import _baselines  # noqa: F401  (registers them)
 from mmengine.config import Config
 
-from mmdgkd.engine.chain import Chain
-from mmdgkd.engine.stage_config import stage_config
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.stage_config import stage_config
 
 CASES = ('released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone')
 

@@ -8,8 +8,8 @@ from _bench import WARM_UP, Case
 from _bench_cases import CASES, case_config, stage_of
 from mmengine.runner import Runner
 
-from mmdgkd.engine.chain import Chain
-from mmdgkd.engine.plan import draw_table
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.plan import draw_table
 from mmdgkd.errors import ConfigError
 
 

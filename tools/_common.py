@@ -111,7 +111,7 @@ def one_line_errors() -> Iterator[None]:
     """
     try:
         yield
-        from mmdgkd.engine import end_processes
+        from mmdgkd.utils.distributed import end_processes
         end_processes()
     except ModuleNotFoundError as error:
         sys.exit(f'error: {error}; install what mmdgkd needs: pip install -c '
@@ -145,7 +145,7 @@ def _exit(message: str, code: int, together: bool = False) -> None:
     if 'torch.distributed' in sys.modules:
         from mmengine.dist import is_distributed
         if is_distributed() and together:
-            from mmdgkd.engine import end_processes
+            from mmdgkd.utils.distributed import end_processes
             end_processes()
         elif is_distributed():
             # The other ranks may wait for this one in vain, and so would it

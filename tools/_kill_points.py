@@ -144,7 +144,8 @@ def _main(job: Dict, kill: Optional[KillPoint], rank: int, port: int) -> None:
 def _train(job: Job) -> None:
     from mmengine.config import Config, config
 
-    from mmdgkd.engine import ChainRunner, end_processes
+    from mmdgkd.chain.runner import ChainRunner
+    from mmdgkd.utils.distributed import end_processes
 
     # Formatting the configs that are written is half of a tiny run.
     config.FormatCode = lambda text, **_: (text, True)
@@ -175,9 +176,9 @@ class _Points:
         from torch.optim.optimizer import (register_optimizer_step_post_hook,
                                            register_optimizer_step_pre_hook)
 
-        from mmdgkd.engine import ChainRunner
-        from mmdgkd.engine.hooks import LedgerHook
-        from mmdgkd.engine.logit_store import logit_file
+        from mmdgkd.chain.runner import ChainRunner
+        from mmdgkd.chain.ledger_hook import LedgerHook
+        from mmdgkd.logit_store import logit_file
         from mmdgkd.fileio import files
         for register in (register_optimizer_step_pre_hook,
                          register_optimizer_step_post_hook):
@@ -278,8 +279,8 @@ def outcome(work_dir: str, names: Sequence[str]) -> Dict[str, str]:
         checkpoint would begin with (weights, optimizer, schedules, averages),
         and its metrics in the ledger; by dotted name.
     """
-    from mmdgkd.engine.checkpoints import latest_checkpoint
-    from mmdgkd.fileio import read_checkpoint
+    from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
+    from mmdgkd.fileio.checkpoint import read_checkpoint
     found: Dict[str, str] = {}
     with open(osp.join(work_dir, 'chain.json')) as file:
         ledger = json.load(file)

@@ -24,9 +24,9 @@ def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
     from mmengine.runner import Runner
     from mmpretrain.registry import MODELS
 
-    from mmdgkd.engine import Chain
-    from mmdgkd.engine.stage_config import network_config
-    from mmdgkd.models.utils import load_weights
+    from mmdgkd.chain.chain import Chain
+    from mmdgkd.chain.stage_config import network_config
+    from mmdgkd.models.utils.weights import load_weights
     alone = network_config(cfg, Chain.from_cfg(cfg.chain)[name])
     with DefaultScope.overwrite_default_scope(alone.default_scope):
         model = MODELS.build(alone.model)
@@ -60,7 +60,7 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
     Returns:
         Record: With the test images that it gets wrong.
     """
-    from mmdgkd.results import Record, pack_errors
+    from mmdgkd.results.record import (Record, pack_errors)
     name = osp.basename(osp.dirname(path))
     metric, guides = entry['metric'], entry['guides']
     # Where it was trained, which need not be where this is written.

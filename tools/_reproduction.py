@@ -38,7 +38,7 @@ class Reproduction:
         from mmengine.config import Config
 
         from mmdgkd import ConfigError
-        from mmdgkd.engine import Chain
+        from mmdgkd.chain.chain import Chain
         self.args = args
         self.setting: Setting = SETTINGS[args.setting]
         minutes = 1e9 if args.minutes is None else args.minutes
@@ -176,7 +176,7 @@ class Reproduction:
     def _note_settings(self, run: Run, again: bool) -> None:
         """Refuse a work dir in which a run was begun with other settings."""
         from mmdgkd import ConfigError
-        from mmdgkd.fileio import whole_file
+        from mmdgkd.fileio.files import whole_file
         path = f'{self.work_dir_of(run.name, again)}.json'
         settings = {
             key: value
@@ -211,7 +211,7 @@ class Reproduction:
         """
         from mmengine.config import Config
 
-        from mmdgkd.results import write_record
+        from mmdgkd.results.record import write_record
         stages = self.ledger_of(run)
         files = []
         for name in run.trained:
@@ -244,7 +244,7 @@ class Reproduction:
 
     def has_records(self, run: Run) -> bool:
         """Whether the JSONs of a run are there, of these networks."""
-        from mmdgkd.results import read_records
+        from mmdgkd.results.record import read_records
         stages = self.ledger_of(run)
         if stages is None or not osp.isdir(self.results):
             return False
@@ -270,7 +270,7 @@ class Reproduction:
 
     def table(self) -> str:
         """What the methods have come to, as far as they are trained."""
-        from mmdgkd.results import read_records
+        from mmdgkd.results.record import read_records
         from mmdgkd.results.results import Results
         from mmdgkd.results.tables import main_table
         records = read_records(osp.dirname(self.results))
@@ -287,7 +287,7 @@ class Reproduction:
                 are none.
         """
         from mmdgkd import ConfigError
-        from mmdgkd.engine.plan import draw_table
+        from mmdgkd.chain.plan import draw_table
         rows, student = [], self.names[-1]
         runs = list(filter(self.is_student, self.runs))
         if not runs:
@@ -315,7 +315,7 @@ class Reproduction:
 
     def plan(self) -> str:
         """The runs, and what is done."""
-        from mmdgkd.engine.plan import draw_table
+        from mmdgkd.chain.plan import draw_table
         rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
                  '-' if run.kd_weight is None else f'{run.kd_weight:g}',
                  'done' if self.side_of(run).ledger_of(run) else 'to do')

@@ -56,7 +56,7 @@ def main() -> None:
     from mmengine.registry import DefaultScope
 
     from mmdgkd import ConfigError
-    from mmdgkd.engine.environment import environment
+    from mmdgkd.chain.environment import environment
     args.cases = args.cases or CASES
     for case in args.cases:
         if case not in CASES:

@@ -37,9 +37,9 @@ def main() -> None:
     """Export what the command line says."""
     args = parse_args()
     from mmdgkd import ConfigError
-    from mmdgkd.engine import Chain
-    from mmdgkd.engine.deploy import export_chain
-    from mmdgkd.engine.plan import draw_table
+    from mmdgkd.chain.chain import Chain
+    from mmdgkd.chain.torch_export import export_chain
+    from mmdgkd.chain.plan import draw_table
     cfg = load_config(args)
     chain = Chain.from_cfg(cfg.get('chain'))
     if args.stage:

@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write the report."""
     args = parse_args()
-    from mmdgkd.report import write_report
+    from mmdgkd.report.writing import write_report
     written = write_report(args.work_dirs, args.out, args.title)
     print(written[-1])
 

@@ -134,7 +134,7 @@ def table_of(result: Dict[str, Any]) -> str:
 def _names(config: str, options: Dict[str, Any]) -> List[str]:
     from mmengine.config import Config
 
-    from mmdgkd.engine import Chain
+    from mmdgkd.chain.chain import Chain
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
     return [

@@ -33,9 +33,12 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
-    from mmdgkd.engine import (Chain, ChainRunner, fit_to_device,
-                               start_processes)
-    from mmdgkd.models.utils import load_weights, read_checkpoint, unwrapped
+    from mmdgkd.chain.chain import Chain
+    from mmdgkd.chain.runner import ChainRunner
+    from mmdgkd.utils.distributed import (fit_to_device, start_processes)
+    from mmdgkd.fileio.checkpoint import read_checkpoint
+    from mmdgkd.models.utils.networks import unwrapped
+    from mmdgkd.models.utils.weights import load_weights
 
     cfg = load_config(args)
     if cfg.get('chain') is None:

@@ -2,8 +2,8 @@
 """``python -m mmdgkd.compat``: which repairs are in force, and why."""
 from importlib import metadata
 
-from mmdgkd.compat import apply
-from mmdgkd.compat.requirements import REQUIREMENTS
+from . import apply
+from .requirements import REQUIREMENTS
 
 
 def main() -> None:

@@ -1,9 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits,
-                      BatchedSVHN)
+from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits, BatchedSVHN)
 from .digits import Digits
-from .no_images import NoImages
-from .randomness import view_seed
 from .svhn import SVHN
 from .tiny_imagenet import TinyImageNet
 from .view_dataset import ViewDataset
@@ -11,6 +8,5 @@ from .view_sampler import ViewSampler
 
 __all__ = [
     'BatchedCIFAR10', 'BatchedCIFAR100', 'BatchedDigits', 'BatchedSVHN',
-    'Digits', 'NoImages', 'SVHN', 'TinyImageNet', 'ViewDataset', 'ViewSampler',
-    'view_seed'
-]
+    'Digits', 'SVHN', 'TinyImageNet', 'ViewDataset', 'ViewSampler',
+    ]

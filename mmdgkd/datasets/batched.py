@@ -10,7 +10,7 @@ from mmpretrain.datasets.transforms import PackInputs, RandomCrop
 from mmpretrain.registry import DATASETS
 
 from mmdgkd.errors import ConfigError
-from ..structures import ImageBatch
+from mmdgkd.structures.image_batch import ImageBatch
 from .digits import Digits
 from .svhn import SVHN
 

@@ -4,8 +4,8 @@ import base64
 from html import escape
 from typing import List
 
-from .charts import Chart
-from .content import Report, Section
+from mmdgkd.report.charts.canvas import Chart
+from .content import (Report, Section)
 from .tables import Table
 
 _STYLE = """

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mmdgkd.engine.ledger import VERSION
+from mmdgkd.chain.ledger import VERSION
 from mmdgkd.errors import ConfigError
 
 METHODS = {

@@ -13,13 +13,13 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.utils import register_all_modules
 
-from mmdgkd.engine.chain import Chain, Network
-from mmdgkd.engine.inspection import build_network, network_facts
-from mmdgkd.engine.plan import length_of
-from mmdgkd.engine.stage_check import check_data, reason_of
-from mmdgkd.engine.stage_config import stage_config, training_settings
-from mmdgkd.models.utils import type_of
-from .records import Run, Stage
+from mmdgkd.chain.chain import (Chain, Network)
+from mmdgkd.chain.preflight.chain_check import (build_network, network_facts)
+from mmdgkd.chain.plan import length_of
+from mmdgkd.chain.preflight.stage_check import (check_data, reason_of)
+from mmdgkd.chain.stage_config import (stage_config, training_settings)
+from mmdgkd.utils.config_types import type_of
+from .records import (Run, Stage)
 
 # What may differ between runs of the same thing: the seed, whose files the
 # guides are, how they are built (they have results of their own), and how

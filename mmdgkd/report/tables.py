@@ -4,12 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
-from .charts import metric_name, times_of
-from .groups import Group, Levels, Spread, Variant
+from mmdgkd.report.charts.accuracy import metric_name
+from mmdgkd.report.charts.times import times_of
+from .groups import (Group, Levels, Spread, Variant)
 from .headline import progress_of
-from .records import Run, Stage
+from .records import (Run, Stage)
 from .store import Savings
-from .words import DASH, count, duration, number, short
+from .words import (DASH, count, duration, number, short)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence
 import numpy as np
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio import whole_file
-from .record_check import TEST_IMAGES, check_record
+from mmdgkd.fileio.files import whole_file
+from .record_check import (TEST_IMAGES, check_record)
 
 
 @dataclasses.dataclass(frozen=True)

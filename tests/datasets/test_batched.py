@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, MODELS
 
 from mmdgkd import ConfigError
-from mmdgkd.structures import views_of
+from mmdgkd.structures.views import views_of
 
 PACK = dict(type='PackInputs')
 FLIP = dict(type='RandomFlip', prob=0.3, direction='horizontal')

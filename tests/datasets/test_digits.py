@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from mmdgkd.datasets import Digits
+from mmdgkd.datasets.digits import Digits
 
 
 def test_all_images_are_in_one_of_the_splits():

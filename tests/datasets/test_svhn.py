@@ -9,8 +9,9 @@ from scipy.io import savemat
 from torchvision import datasets
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets import SVHN, BatchedSVHN
-from mmdgkd.engine import ChainRunner
+from mmdgkd.datasets.batched import BatchedSVHN
+from mmdgkd.datasets.svhn import SVHN
+from mmdgkd.chain.runner import ChainRunner
 
 PACK = [dict(type='PackInputs')]
 

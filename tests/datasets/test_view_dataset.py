@@ -11,8 +11,10 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets import ViewDataset, ViewSampler, view_seed
-from mmdgkd.datasets.randomness import states
+from mmdgkd.datasets.view_dataset import ViewDataset
+from mmdgkd.datasets.view_sampler import ViewSampler
+from mmdgkd.utils.random import view_seed
+from mmdgkd.utils.random import states
 
 # Transforms that draw from Python's, from NumPy's and from PyTorch's
 # generator, and one that seldom does anything.

@@ -6,7 +6,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATA_SAMPLERS
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets import ViewSampler
+from mmdgkd.datasets.view_sampler import ViewSampler
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 
-from mmdgkd.engine import ChainRunner
+from mmdgkd.chain.runner import ChainRunner
 
 
 @HOOKS.register_module(force=True)

@@ -5,7 +5,8 @@ import torch
 from mmengine.fileio import get_file_backend, put_text
 from mmengine.runner import save_checkpoint
 
-from mmdgkd.fileio import AtomicBackend, is_whole
+from mmdgkd.fileio.atomic_backend import AtomicBackend
+from mmdgkd.fileio.seal import is_whole
 
 ATOMIC = dict(backend='atomic')
 

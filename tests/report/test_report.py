@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.engine import ChainRunner
-from mmdgkd.report import write_report
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.report.writing import write_report
 from mmdgkd.report.charts.curves import guide_levels
-from mmdgkd.report.groups import Levels, group_runs, group_stages
-from mmdgkd.report.records import Stage, read_runs
+from mmdgkd.report.groups import (Levels, group_runs, group_stages)
+from mmdgkd.report.records import (Stage, read_runs)
 from mmdgkd.report.settings import add_settings
 from mmdgkd.report.store import Savings
 

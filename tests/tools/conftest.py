@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmdgkd.engine import Chain
+from mmdgkd.chain.chain import Chain
 
 ARCHIVE = (
     Path(__file__).resolve().parents[3] / 'shared' / 'data' /

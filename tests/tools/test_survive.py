@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from mmdgkd.fileio import read_checkpoint, write_sealed
+from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.fileio.seal import write_sealed
 
 SURVIVOR = 'tests/configs/survivor.py'
 NAMES = ('resnet20', 'resnet14', 'resnet8')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdgkd.results import write_record
+from mmdgkd.results.record import write_record
 
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'
 MARKS = '<!-- results: short begin -->\n<!-- results: short end -->\n'

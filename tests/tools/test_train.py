@@ -240,7 +240,7 @@ def test_two_processes_with_a_logit_store_and_without(run_tool, run_ranks,
     assert 'resnet20 was asked 64 times; 64 answers (100%)' in done.stdout
     assert 'resnet14 was asked 64 times; 0 answers (0%)' in done.stdout
     # All rows of both ranks are there: one process finds them.
-    show = run_tool(sys.executable, '-m', 'mmdgkd.engine.logit_store',
+    show = run_tool(sys.executable, '-m', 'mmdgkd.logit_store',
                     tmp_path / 'stored')
     assert show.stdout.count('2: 128') == 2
     assert not (tmp_path / 'live' / 'logits').exists()

@@ -10,9 +10,10 @@ from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import TrainingError
-from mmdgkd.models.utils import unwrapped
-from ..bad_step import BadStep, StepGuard, bad_ranks, describe, dump_step
-from ..optim import JointOptimWrapperDict
+from mmdgkd.models.utils.networks import unwrapped
+from mmdgkd.engine.finite_step.bad_step import (BadStep, bad_ranks, describe, dump_step)
+from mmdgkd.engine.finite_step.step_guard import StepGuard
+from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
 
 # So many iterations later an accelerator has long computed the answer.
 _LAG = 2
@@ -26,7 +27,7 @@ class FiniteLossHook(Hook):
     updates: weights, optimizer and BN statistics stay what they were. The step
     is skipped, or the training stops and says in which iteration, for which
     samples and which terms; a dump reproduces the step
-    (``python -m mmdgkd.engine.bad_step``).
+    (``python -m mmdgkd.engine.finite_step``).
 
     No step waits for the device: whether an update counts is decided there,
     and the host reads it two iterations later. On the CPU it knows at once.
@@ -127,4 +128,4 @@ class FiniteLossHook(Hook):
         path = osp.join(folder, f'rank_{bad_ranks(reports)[0]}.pth')
         raise TrainingError(
             f'{what}; the weights are as before it; '
-            f'python -m mmdgkd.engine.bad_step {path} repeats the step')
+            f'python -m mmdgkd.engine.finite_step {path} repeats the step')

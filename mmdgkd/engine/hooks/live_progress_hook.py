@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
-from ..live_line import LiveLine
+from ._live_line import LiveLine
 from .chain_progress_hook import seconds_left
 
 

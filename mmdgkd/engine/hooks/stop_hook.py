@@ -6,7 +6,7 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
 from mmdgkd.errors import TrainingStopped
-from ..stopping import StopSignals
+from ._stop_signals import StopSignals
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 
 

@@ -1,10 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .cpu_amp_optim_wrapper import CPUAmpOptimWrapper
-from .generator_optim_wrapper_constructor import \
-    GeneratorOptimWrapperConstructor
 from .joint_optim_wrapper_dict import JointOptimWrapperDict
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'GeneratorOptimWrapperConstructor',
-    'JointOptimWrapperDict'
+    'CPUAmpOptimWrapper', 'JointOptimWrapperDict'
 ]

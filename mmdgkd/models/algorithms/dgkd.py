@@ -11,12 +11,15 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from ..distillers import MultiTeacherDistiller, build_distiller
-from ..utils import (FrozenTeachers, StepClock, TeacherMemory, TeacherOptions,
-                     guiding_network, load_weights, peers_of, running_network,
-                     teacher_facts)
-from .joint_slimmable import JointSlimmable
-from .mutual_networks import MutualNetworks
+from mmdgkd.models.distillers.multi_teacher_distiller import (MultiTeacherDistiller, build_distiller)
+from mmdgkd.models.teachers.cached_teachers import (TeacherMemory, teacher_facts)
+from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
+from mmdgkd.models.teachers.teacher_options import TeacherOptions
+from mmdgkd.models.utils.networks import (guiding_network, peers_of, running_network)
+from mmdgkd.models.utils.step_clock import StepClock
+from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.methods.slimmable.joint_slimmable import JointSlimmable
+from mmdgkd.methods.mutual.mutual_networks import MutualNetworks
 
 
 @MODELS.register_module()

@@ -7,7 +7,7 @@ from mmengine.model import BaseModel, ModuleList
 from mmengine.structures import BaseDataElement
 from mmrazor.registry import MODELS
 
-from ..utils import network_of
+from mmdgkd.models.utils.networks import network_of
 
 
 def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from mmrazor.models.architectures.connectors.base_connector import \
 from mmrazor.registry import MODELS
 
 from mmdgkd.errors import ConfigError
-from ..utils import StepClock
+from mmdgkd.models.utils.step_clock import StepClock
 from .keep_mask import keep_mask
 
 MODES = ('count', 'bernoulli')

@@ -5,7 +5,8 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
-from ...structures import ImageBatch, SampleList
+from mmdgkd.structures.image_batch import ImageBatch
+from mmdgkd.structures.views import SampleList
 
 
 @MODELS.register_module()

@@ -10,7 +10,7 @@ from mmrazor.models.mutators import ChannelMutator
 from mmrazor.structures import export_fix_subnet
 from torch import nn
 
-from .fixed_graph import fixed_graph
+from mmdgkd.methods.qat.fixed_graph import fixed_graph
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio import read_checkpoint
+from mmdgkd.fileio.checkpoint import read_checkpoint
 
 # In the checkpoint of an MMRazor algorithm the network is its architecture.
 _PREFIX = 'architecture.'

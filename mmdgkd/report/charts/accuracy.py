@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from ..groups import Group
-from ..words import listed, short, unit_of
-from .canvas import (FAINT, HEAD, NARROW, Chart, looks_of, make_chart,
-                     rows_under_heads)
+from mmdgkd.report.groups import Group
+from mmdgkd.report.words import (listed, short, unit_of)
+from .canvas import (Chart, FAINT, HEAD, NARROW, looks_of, make_chart, rows_under_heads)
 
 _COSTS = (('macs', 'MACs per image'), ('params', 'parameters'))
 

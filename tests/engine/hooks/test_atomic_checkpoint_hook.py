@@ -5,8 +5,9 @@ import os.path as osp
 
 import pytest
 
-from mmdgkd.engine import ChainRunner
-from mmdgkd.fileio import is_whole, whole_file
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.files import whole_file
+from mmdgkd.fileio.seal import is_whole
 from mmdgkd.fileio.atomic_backend import AtomicBackend
 
 

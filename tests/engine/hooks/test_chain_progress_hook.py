@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmdgkd.engine import ChainProgressHook
+from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 
 
 class Runner:

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from mmdgkd.engine import ChainRunner
+from mmdgkd.chain.runner import ChainRunner
 
 
 def weights(cfg, name):

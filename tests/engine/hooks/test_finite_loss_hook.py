@@ -9,9 +9,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdgkd import TrainingError
-from mmdgkd.engine import ChainRunner, FiniteLossHook
-from mmdgkd.engine.bad_step import replay
-from mmdgkd.fileio import read_checkpoint
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.engine.hooks.finite_loss_hook import FiniteLossHook
+from mmdgkd.engine.finite_step.replay import replay
+from mmdgkd.fileio.checkpoint import read_checkpoint
 
 STAGE = 'resnet8'
 
@@ -86,7 +87,7 @@ def test_it_stops_with_all_that_is_known(spoiled, tiny_cfg):
         r'resnet8: the loss is not finite in iteration 3 \(epoch 2\): '
         r'student.loss=nan, student.\S*distill.loss_kd=nan, .*'
         r'\(samples (\d+, ){7}\d+ and 24 more\); the weights are as before '
-        r'it; python -m mmdgkd.engine.bad_step \S+ repeats the step'.replace(
+        r'it; python -m mmdgkd.engine.finite_step \S+ repeats the step'.replace(
             r'student.\S*', r'.*'), message)
     assert '\n' not in message and dump in message
     # Weights and BN statistics are those of the last checkpoint.

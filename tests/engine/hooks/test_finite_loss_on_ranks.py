@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdgkd.fileio import read_checkpoint
+from mmdgkd.fileio.checkpoint import read_checkpoint
 
 SPOIL = """
 from mmengine.hooks import Hook
@@ -25,7 +25,7 @@ class SpoilRank(Hook):
 
 # As if the host learned of it later, as it does from an accelerator.
 LATE = """
-from mmdgkd.engine.bad_step import StepGuard
+from mmdgkd.engine.finite_step import StepGuard
 end = StepGuard.end
 
 def late(self, ended):

@@ -13,7 +13,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdgkd import ConfigError, TrainingStopped
-from mmdgkd.engine import ChainRunner, LiveProgressHook, StopHook
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.engine.hooks.live_progress_hook import LiveProgressHook
+from mmdgkd.engine.hooks.stop_hook import StopHook
 
 FULL = (r'{} \| epoch 2/2 ━+[╸╺]?━* \d/8 \| [\d.]+ (it/s|s/it) \| '
         r'loss \d+\.\d{{4}} \| top1 \d+\.\d\d \| ETA 0:00:\d\d')

@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdgkd import TrainingStopped
-from mmdgkd.engine import ChainRunner
-from mmdgkd.fileio import checkpoint_meta
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.checkpoint import checkpoint_meta
 
 NAMES = ('resnet20', 'resnet14', 'resnet8')
 

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mmdgkd.datasets import ViewDataset
+from mmdgkd.datasets.view_dataset import ViewDataset
 
 
 class Interrupted(Exception):

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmdgkd.engine.optim import CPUAmpOptimWrapper, cpu_amp_optim_wrapper
+from mmdgkd.engine.optim import cpu_amp_optim_wrapper
+from mmdgkd.engine.optim.cpu_amp_optim_wrapper import CPUAmpOptimWrapper
 
 
 @pytest.mark.parametrize('has', [True, False])

@@ -5,7 +5,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.engine import JointOptimWrapperDict
+from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import _SharedScaler
 
 CFG = dict(

@@ -11,7 +11,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.models import DGKD
+from mmdgkd.models.algorithms.dgkd import DGKD
 
 CLASSES = 5
 

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from mmdgkd.models import keep_mask
+from mmdgkd.models.connectors.keep_mask import keep_mask
 
 GUIDES = ['a', 'b', 'c', 'd']
 STEPS = 4000

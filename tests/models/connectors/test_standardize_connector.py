@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmrazor.registry import MODELS
 
-from mmdgkd.models import standardize
+from mmdgkd.models.connectors.standardize_connector import standardize
 
 
 def test_by_hand():

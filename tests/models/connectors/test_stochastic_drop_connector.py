@@ -4,7 +4,8 @@ import torch
 from mmrazor.registry import MODELS
 
 from mmdgkd import ConfigError
-from mmdgkd.models import StochasticDropConnector, keep_mask
+from mmdgkd.models.connectors.keep_mask import keep_mask
+from mmdgkd.models.connectors.stochastic_drop_connector import StochasticDropConnector
 
 NAMES = ['a', 'b', 'c']
 

@@ -4,7 +4,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.models.recorders import check_stock_source
+from mmdgkd.models.recorders.sources import check_stock_source
 
 
 def network(**parts):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.models.utils import load_weights, network_weights, read_checkpoint
+from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.models.utils.weights import (load_weights, network_weights)
 
 
 class Net(nn.Module):

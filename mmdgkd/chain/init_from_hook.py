@@ -1,0 +1,41 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmrazor.registry import HOOKS
+
+from mmdgkd.models.utils.networks import (network_of, unwrapped)
+from mmdgkd.models.utils.weights import load_weights
+
+
+@HOOKS.register_module()
+class InitFromHook(Hook):
+    """Begins a training with the weights of another network of the chain.
+
+    A chain adds it for ``init_from``. Unlike an ``init_cfg`` it finds the
+    network inside of a pruning or quantizing algorithm, and wants all of the
+    weights to fit.
+
+    Args:
+        source (str): The name of that network.
+        ckpt_path (str): The file of its weights.
+    """
+
+    # Before whatever looks at the weights.
+    priority = 'VERY_HIGH'
+
+    def __init__(self, source: str, ckpt_path: str) -> None:
+        self.source = source
+        self.ckpt_path = ckpt_path
+
+    def before_train(self, runner: Any) -> None:
+        """Load them, unless the training was resumed.
+
+        Raises:
+            ConfigError: If the file is missing, unreadable or does not fit.
+        """
+        if runner.iter:
+            return
+        load_weights(
+            network_of(unwrapped(runner.model)), self.ckpt_path,
+            'custom_hooks.InitFromHook')

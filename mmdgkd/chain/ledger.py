@@ -1,0 +1,184 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""``chain.json``: what a work dir holds and how it came about."""
+import json
+import os.path as osp
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from mmengine.dist import is_main_process
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.files import (sha256_of, whole_file)
+from .chain import Chain
+
+VERSION = 1
+
+
+class Ledger:
+    """The record of a chain in its work dir.
+
+    Per stage it has the ``state`` (pending, running, done; or given for a
+    network with a ``ckpt_path``), the ``guides``, the ``metric`` (name, best,
+    last and every validation), the ``seconds`` of training, what the logit
+    ``store`` was asked for, the ``params`` and ``macs`` of the network, the
+    ``environment`` (versions and device), the ``width`` of one that is a width
+    of another, the sha256 of its config, and of each file that it ``read`` and
+    ``wrote``. All ranks read it, the first one writes it.
+
+    Args:
+        work_dir (str): The work dir of the chain.
+        data (dict): What the file holds.
+    """
+
+    def __init__(self, work_dir: str, data: Dict) -> None:
+        self.work_dir = work_dir
+        self.data = data
+
+    @classmethod
+    def open(cls, work_dir: str, chain: Chain) -> 'Ledger':
+        """Read the ledger of a work dir, or begin one in memory.
+
+        Args:
+            work_dir (str): The work dir.
+            chain (Chain): The chain that it must hold.
+
+        Raises:
+            ConfigError: If it holds other networks, or cannot be read.
+        """
+        path = osp.join(work_dir, 'chain.json')
+        if not osp.exists(path):
+            stages = {
+                network.name:
+                dict(
+                    state='given' if network.ckpt_path else 'pending',
+                    guides=list(chain.guides[network.name]))
+                for network in chain.networks
+            }
+            return cls(work_dir, dict(version=VERSION, stages=stages))
+        try:
+            with open(path) as file:
+                data = json.load(file)
+            held = [
+                name for name in data['stages']
+                if data['stages'][name]['guides'] is not None
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f'{path}: is not readable as a ledger '
+                f'({type(error).__name__}: {error}); put it back from a copy, '
+                'or choose another --work-dir') from None
+        if data.get('version') != VERSION:
+            raise ConfigError(f'{path}: is of version {data.get("version")}, '
+                              f'this mmdgkd writes {VERSION}; choose another '
+                              '--work-dir')
+        ledger = cls(work_dir, data)
+        if held != chain.names:
+            ledger._refuse(chain)
+        return ledger
+
+    def check_guides(self, chain: Chain) -> None:
+        """See to it that the networks are guided as the chain says.
+
+        Args:
+            chain (Chain): The chain.
+
+        Raises:
+            ConfigError: If they were guided otherwise.
+        """
+        for name in chain.names:
+            if self[name]['guides'] != list(chain.guides[name]):
+                self._refuse(chain)
+
+    def _refuse(self, chain: Chain) -> None:
+        held = {
+            name: entry['guides']
+            for name, entry in self.data['stages'].items()
+        }
+        raise ConfigError(
+            f'work_dir: {self.work_dir!r} holds another chain '
+            f'({_in_words(held)}) than this config '
+            f'({_in_words(chain.guides)}); choose another --work-dir')
+
+    def __getitem__(self, name: str) -> Dict[str, Any]:
+        return self.data['stages'][name]
+
+    @property
+    def path(self) -> str:
+        """Where the ledger is."""
+        return osp.join(self.work_dir, 'chain.json')
+
+    def update(self, name: Optional[str] = None, **entries: Any) -> None:
+        """Set entries of a stage, or of the chain, and write the file.
+
+        Args:
+            name (str, optional): The stage. Defaults to None: the chain.
+            **entries (Any): What JSON can hold.
+        """
+        (self.data if name is None else self[name]).update(entries)
+        if is_main_process():
+            with whole_file(self.path) as file:
+                file.write(json.dumps(self.data, indent=1) + '\n')
+
+    def record(self, name: str, metric: str, step: int, value: float) -> None:
+        """Note a validation of a stage.
+
+        Args:
+            name (str): The stage.
+            metric (str): Name of the metric.
+            step (int): The epoch, or iteration, after which it was measured.
+            value (float): The metric.
+        """
+        history = [
+            point for point in self[name].get('metric', {}).get('history', [])
+            if point[0] < step
+        ] + [[step, value]]
+        self._set_history(name, metric, history)
+
+    def rewind(self, name: str, step: int) -> bool:
+        """Forget the validations after a step, to which a resume goes back.
+
+        Args:
+            name (str): The stage.
+            step (int): The epoch, or iteration, from which training goes on.
+
+        Returns:
+            bool: Whether the validation of that very step is known.
+        """
+        metric = self[name].get('metric', {})
+        history = [
+            point for point in metric.get('history', []) if point[0] <= step
+        ]
+        if metric:
+            self._set_history(name, metric['name'], history)
+        return any(point[0] == step for point in history)
+
+    def _set_history(self, name: str, metric: str, history: List) -> None:
+        better = min if 'loss' in metric else max
+        best = better(history, key=lambda point: point[1], default=[None] * 2)
+        self.update(
+            name,
+            metric=dict(
+                name=metric,
+                best=best[1],
+                best_at=best[0],
+                last=history[-1][1] if history else None,
+                history=history))
+
+
+def file_entry(path: str, work_dir: str) -> Dict[str, Optional[str]]:
+    """How the ledger names a file: its path and its sha256.
+
+    Args:
+        path (str): The file, or a URL, which has no sha256.
+        work_dir (str): Inside of it paths are relative to it.
+    """
+    if '://' in path:
+        return dict(file=path, sha256=None)
+    inside = osp.relpath(path, work_dir)
+    return dict(
+        file=path if inside.startswith('..') else inside,
+        sha256=sha256_of(path))
+
+
+def _in_words(guides: Mapping[str, Sequence[str]]) -> str:
+    return '; '.join(f'{name} <- {", ".join(by)}' if by else name
+                     for name, by in guides.items())

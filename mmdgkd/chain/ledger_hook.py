@@ -1,0 +1,119 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import time
+from typing import Any, Dict, Mapping, Optional
+
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
+
+from mmdgkd.errors import ConfigError
+from .ledger import Ledger
+from mmdgkd.logit_store.logit_store import LogitStore
+from mmdgkd.logit_store.logit_store_hook import LogitStoreHook
+
+
+def progress_of(runner: Any) -> tuple:
+    """How far a training is: (unit, steps done, steps in all).
+
+    Args:
+        runner (Runner): The runner of the training process.
+    """
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return 'epoch', runner.epoch, runner.max_epochs
+    return 'iter', runner.iter, runner.max_iters
+
+
+class LedgerHook(Hook):
+    """Keeps the ledger's metric and seconds of a stage up to date.
+
+    The metric that counts is the last validation's, which is that of the
+    weights that the stage leaves behind, beside the best one. Under ``store``
+    is what the logit store was asked for, by guide, see
+    :meth:`LogitStore.summary`; of the first process. As the seconds, it is of
+    all the runs that a stage has taken, what they repeated included.
+
+    Args:
+        ledger (Ledger): The ledger of the chain.
+        name (str): The stage.
+        metric (str, optional): The validation metric to record.
+            Defaults to None: the first one.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self,
+                 ledger: Ledger,
+                 name: str,
+                 metric: Optional[str] = None) -> None:
+        self.ledger = ledger
+        self.name = name
+        self.metric = metric
+        self._seconds = ledger[name].get('seconds', 0.0)
+        self._before: Dict[str, Dict] = ledger[name].get('store', {})
+        self._store: Optional[LogitStore] = None
+        self._start = time.monotonic()
+
+    def before_train(self, runner: Any) -> None:
+        """Go back to where training resumes.
+
+        MMEngine validates after it has saved. Where a run was killed in
+        between, the checkpoint's validation is made up for here.
+        """
+        self._start = time.monotonic()
+        self._store = next(
+            (hook.store
+             for hook in runner.hooks if isinstance(hook, LogitStoreHook)),
+            None)
+        _, step, _ = progress_of(runner)
+        known = self.ledger.rewind(self.name, step)
+        loop = runner.train_loop
+        if getattr(loop, 'begins_inside', False):
+            return
+        if step and not known and runner.val_loop is not None:
+            due = step == loop.max_epochs if isinstance(
+                loop, EpochBasedTrainLoop) else step == loop.max_iters
+            if due or (step >= loop.val_begin
+                       and step % loop.val_interval == 0):
+                runner.val_loop.run()
+
+    def after_val_epoch(self,
+                        runner: Any,
+                        metrics: Optional[Dict[str, float]] = None) -> None:
+        """Record the metric."""
+        if not metrics:
+            return
+        name = self.metric or next(iter(metrics))
+        if name not in metrics:
+            raise ConfigError(f'chain.metric: "{name}" is not measured; there '
+                              f'are: {", ".join(metrics)}')
+        _, step, _ = progress_of(runner)
+        self.ledger.record(self.name, name, step, float(metrics[name]))
+        self.note_time()
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Count the seconds."""
+        self.note_time()
+
+    def after_train(self, runner: Any) -> None:
+        """Count the seconds."""
+        self.note_time()
+
+    def note_time(self) -> None:
+        """Count the seconds, and what the store was asked for, up to now."""
+        seconds = self._seconds + time.monotonic() - self._start
+        entries: Dict[str, Any] = dict(seconds=round(seconds, 1))
+        if self._store is not None:
+            entries['store'] = _added(self._before, self._store.summary())
+        self.ledger.update(self.name, **entries)
+
+
+def _added(before: Mapping[str, Dict], now: Mapping[str, Dict]) -> Dict:
+    """The sums by guide; what is not known in one is not known in all."""
+    sums: Dict[str, Dict] = {}
+    for guide in {**before, **now}:
+        sums[guide] = {}
+        for key in ('recalled', 'computed', 'seconds'):
+            terms = [
+                part[guide].get(key) for part in (before, now) if guide in part
+            ]
+            sums[guide][key] = None if None in terms else round(sum(terms), 3)
+    return sums

@@ -1,0 +1,93 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Reading and checking what a chain has beside its networks."""
+from importlib.util import find_spec
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.logit_store.encoding import check_form
+
+_FORMATS = ('pth', 'safetensors')
+_VIEW_KEYS = ('seed', 'num_views')
+_STORE_KEYS = ('store_dir', 'dtype', 'top_k')
+
+
+def read_views(cfg: Any) -> Optional[Dict]:
+    """Read ``chain.views``.
+
+    Args:
+        cfg (Any): As in the config.
+
+    Raises:
+        ConfigError: If it is not ``seed`` and ``num_views``.
+    """
+    here = 'chain.views'
+    if cfg is None:
+        return None
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f'{here}: must be dict(seed=..., num_views=...) or '
+                          f'None, not {type(cfg).__name__}')
+    refuse_unknown(cfg, _VIEW_KEYS, here)
+    for key, least in (('seed', 0), ('num_views', 1)):
+        value = cfg.get(key)
+        if value is not None and not (type(value) is int and value >= least):
+            raise ConfigError(f'{here}.{key}: {value!r} must be a whole '
+                              f'number, {least} or more, or None')
+    return dict(cfg)
+
+
+def read_store(cfg: Any) -> Dict:
+    """Read ``chain.logit_store``.
+
+    Args:
+        cfg (Any): As in the config.
+
+    Raises:
+        ConfigError: If it is not ``store_dir``, ``dtype`` and ``top_k``.
+    """
+    here = 'chain.logit_store'
+    cfg = {} if cfg is True else cfg
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f'{here}: must be dict(store_dir=..., dtype=..., '
+                          f'top_k=...), True or None, not {cfg!r}')
+    refuse_unknown(cfg, _STORE_KEYS, here)
+    if not isinstance(cfg.get('store_dir') or '', str):
+        raise ConfigError(f'{here}.store_dir: {cfg["store_dir"]!r} must be the'
+                          ' name of a folder')
+    cfg = dict(cfg)
+    check_form(cfg.get('dtype', 'float16'), cfg.get('top_k'))
+    return cfg
+
+
+def read_format(name: Any) -> str:
+    """Read ``chain.save_as``.
+
+    Args:
+        name (Any): As in the config.
+
+    Raises:
+        ConfigError: If it is no format, or its package is missing.
+    """
+    if name not in _FORMATS:
+        raise ConfigError(f'chain.save_as: {name!r} must be one of '
+                          f'{", ".join(map(repr, _FORMATS))}')
+    if name == 'safetensors' and find_spec('safetensors') is None:
+        raise ConfigError("chain.save_as: 'safetensors' needs a package: "
+                          'pip install safetensors')
+    return name
+
+
+def refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
+    """Refuse keys that a part of the config does not have.
+
+    Args:
+        cfg (Mapping): The part.
+        known (Sequence[str]): Its keys.
+        here (str): Its own key, for the message.
+
+    Raises:
+        ConfigError: If there is another.
+    """
+    for key in cfg:
+        if key not in known:
+            raise ConfigError(f'{here}.{key}: is unknown; {here} takes '
+                              f'{", ".join(known)}')

@@ -1,0 +1,206 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The chain as a table: before, with ``--dry-run``, and after training."""
+import io
+import os.path as osp
+import shutil
+from typing import Any, Dict, Mapping, Sequence
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .chain import Chain
+from mmdgkd.chain.preflight.chain_check import NetworkFacts
+from .ledger import Ledger
+from mmdgkd.logit_store.encoding import RowForm
+from mmdgkd.logit_store.logit_file import file_bytes
+from .stage_config import store_dir
+
+
+def draw_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Draw a table as text, as wide as it needs to be.
+
+    Args:
+        columns (Sequence[str]): The heads.
+        rows (Sequence[Sequence]): The cells.
+    """
+    drawn = Table(box=box.ASCII_DOUBLE_HEAD)
+    for i, column in enumerate(columns):
+        words = not any(str(row[i])[:1].isdigit() for row in rows) or i == 0
+        drawn.add_column(
+            column, justify='left' if words else 'right', no_wrap=True)
+    for row in rows:
+        drawn.add_row(*map(str, row))
+    file = io.StringIO()
+    Console(file=file, width=500, markup=False).print(drawn)
+    return file.getvalue().rstrip()
+
+
+def length_of(stage: Config) -> str:
+    """How long a stage trains, such as ``160 epochs``.
+
+    Args:
+        stage (Config): Its config.
+    """
+    train_cfg = stage.get('train_cfg') or {}
+    if train_cfg.get('max_epochs'):
+        return f'{train_cfg["max_epochs"]} epochs'
+    return f'{train_cfg.get("max_iters", 0)} iters'
+
+
+def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
+               name: str) -> float:
+    """Operations per image of a stage: forward, twice that backward, guides.
+
+    With a logit store a guide is only run in the first stage that it guides.
+    What is trained with another costs nothing beside that.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        name (str): The stage.
+    """
+    if chain[name].trained_with:
+        return 0.0
+    before = chain.names[:chain.names.index(name)]
+    remembered = {guide
+                  for other in before
+                  for guide in chain.guides[other]
+                  } if chain.logit_store is not None else ()
+    own = facts[name].step_macs or facts[name].macs or 1
+    return 3 * own + sum(facts[guide].macs or 1 for guide in chain.guides[name]
+                         if guide not in remembered)
+
+
+def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
+                stages: Mapping[str, Config], work_dir: str) -> str:
+    """Where the logit store of a chain is and how large it will get.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        stages (Mapping[str, Config]): The config of each stage.
+        work_dir (str): The work dir.
+
+    Returns:
+        str: Empty if there is none, or nobody is guided.
+    """
+    sizes: Dict[str, int] = {}
+    notes = set()
+    store = chain.logit_store
+    for name in chain.names if store is not None else ():
+        fact, views = facts[name], facts[name].views
+        if not chain.guides[name] or None in (fact.samples, fact.classes):
+            continue
+        epochs = _epochs(stages[name], fact.samples)
+        views = min(views or epochs, epochs)
+        form = RowForm(fact.classes, store.get('dtype', 'float16'),
+                       store.get('top_k'))
+        size = file_bytes(form, views, fact.samples)
+        for guide in chain.guides[name]:
+            sizes[guide] = max(size, sizes.get(guide, 0))
+        notes.add(f'{fact.samples:,} images x {views} '
+                  f'{"views" if views > 1 else "view"}')
+    if not sizes:
+        return ''
+    most, total = max(sizes.values()), sum(sizes.values())
+    folder = store_dir(chain, work_dir)
+    top = f', top {store["top_k"]}' if store.get('top_k') else ''
+    line = (f'logit store: {folder}, {store.get("dtype", "float16")}{top}, '
+            f'{", ".join(sorted(notes))}: {_megabytes(most)} a teacher, '
+            f'{len(sizes)} of them, {_megabytes(total)} in all')
+    free = _free_bytes(folder)
+    if total > free:
+        line += (f'; only {_megabytes(free)} are free there, the rest will '
+                 'be computed each time')
+    return line
+
+
+def _free_bytes(folder: str) -> int:
+    """What is free where a folder is, or will be."""
+    while not osp.exists(folder):
+        folder = osp.dirname(folder)
+    return shutil.disk_usage(folder).free
+
+
+def _epochs(stage: Config, samples: int) -> int:
+    train_cfg = stage.get('train_cfg') or {}
+    if train_cfg.get('max_epochs'):
+        return train_cfg['max_epochs']
+    batch = stage.train_dataloader.get('batch_size', 1) * get_world_size()
+    return max(1, -(-train_cfg.get('max_iters', 1) * batch // samples))
+
+
+def _megabytes(size: int) -> str:
+    if size >= 10**9:
+        return f'{size / 1e9:.1f} GB'
+    return f'{size / 1e6:.1f} MB'
+
+
+def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
+               stages: Mapping[str, Config], ledger: Ledger) -> str:
+    """What is to be trained, and what is done already.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        stages (Mapping[str, Config]): The config of each stage.
+        ledger (Ledger): The record so far.
+    """
+    rows = []
+    for number, name in enumerate(chain.names, 1):
+        entry = ledger[name]
+        length = '-' if entry['state'] == 'given' else length_of(stages[name])
+        if chain[name].trained_with:
+            length = f'with {chain[name].trained_with}'
+        state = entry['state']
+        if state == 'running':
+            history = entry.get('metric', {}).get('history') or [[0]]
+            state = f'running, last validated at {history[-1][0]}'
+        rows.append(
+            (f'{number} {name}', _guides(chain,
+                                         name), f'{facts[name].params:,}',
+             _millions(facts[name].macs), length, state))
+    return draw_table(
+        ('stage', 'guides', 'parameters', 'MACs', 'length', 'state'), rows)
+
+
+def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
+                 ledger: Ledger) -> str:
+    """What came out.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        ledger (Ledger): The record.
+    """
+    rows = []
+    metrics = set()
+    for name in chain.names:
+        entry = ledger[name]
+        metric: Dict = entry.get('metric', {})
+        metrics.add(metric.get('name'))
+        seconds = entry.get('seconds')
+        rows.append(
+            (name, f'{facts[name].params:,}', _millions(facts[name].macs),
+             _guides(chain, name), _number(metric.get('best')),
+             _number(metric.get('last')),
+             '-' if seconds is None else f'{seconds:.1f}', entry['state']))
+    what = ' / '.join(sorted(metrics - {None})) or 'metric'
+    return draw_table(('network', 'parameters', 'MACs', 'guides',
+                       f'best {what}', f'last {what}', 'seconds', 'state'),
+                      rows)
+
+
+def _guides(chain: Chain, name: str) -> str:
+    return ', '.join(chain.guides[name]) or '-'
+
+
+def _millions(macs: Any) -> str:
+    return '-' if macs is None else f'{macs / 1e6:.1f} M'
+
+
+def _number(value: Any) -> str:
+    return '-' if value is None else f'{value:.2f}'

@@ -1,0 +1,314 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A stage of the chain as an ordinary config of MMEngine."""
+import copy
+import hashlib
+import json
+import os.path as osp
+from inspect import signature
+from typing import Any, Dict, List, Mapping
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.distillers.edges import edges_for
+from mmdgkd.models.utils.networks import network_cfg
+from mmdgkd.utils.config_types import type_of
+from .chain import (Chain, Network)
+from mmdgkd.methods.crd.check import add_sample_classes
+from mmdgkd.methods.dafl.check import (check_data_free, judges_for)
+from mmdgkd.methods.stage_options import have_hook
+
+# What decides about the weights and the metrics of a stage. The rest (logging,
+# folders, launching, test data) may change from run to run.
+_TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
+                  'param_scheduler', 'auto_scale_lr', 'val_dataloader',
+                  'val_evaluator', 'val_cfg', 'custom_hooks', 'randomness',
+                  'sync_bn', 'compile', 'efficient_conv_bn_eval',
+                  'activation_checkpointing')
+# Keys that a Runner takes from the config but not as arguments.
+_OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
+                      'activation_checkpointing', 'find_unused_parameters',
+                      'model_wrapper_cfg')
+_IRRELEVANT = ('ckpt_path', 'data_root', 'data_prefix', 'num_workers',
+               'persistent_workers', 'pin_memory', 'prefetch_factor',
+               'store_dir')
+
+
+def stage_config(cfg: Config, chain: Chain, name: str,
+                 files: Mapping[str, str], work_dir: str) -> Config:
+    """The config of one stage, which an ordinary Runner can run.
+
+    A network with guides trains as the ``architecture`` of the config's
+    ``model``, the template, with its guides as ``teachers``; one without
+    trains as itself.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        name (str): The network to train.
+        files (Mapping[str, str]): The file of each guide's weights, and of
+            those from which it begins.
+        work_dir (str): The work dir of the chain.
+
+    Returns:
+        Config: With ``filename`` set to where it belongs.
+
+    Raises:
+        ConfigError: If the template is missing or does not fit.
+    """
+    stage = _merged(cfg, chain[name])
+    template = stage.pop('model', None)
+    model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
+    if 'model' in chain[name].stage and not (chain.guides[name]
+                                             or chain.guidance == 'none'):
+        raise ConfigError(
+            f'chain.networks.{name}.stage.model: changes the template of '
+            f'guided stages, but "{name}" has no guides; change '
+            f'chain.networks.{name}.model')
+    if chain.guides[name]:
+        if not isinstance(template, Mapping) or 'distiller' not in template:
+            raise ConfigError(
+                'model: guided stages need their template, '
+                "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
+        distiller = edges_for(template['distiller'], chain.guides[name],
+                              chain.names)
+        model = dict(
+            template,
+            architecture=model,
+            distiller=distiller,
+            **judges_for(template, chain.guides[name], chain.names))
+        model['teachers'] = {
+            guide:
+            dict(
+                build_cfg=copy.deepcopy(dict(chain[guide].model)),
+                ckpt_path=files.get(guide))
+            for guide in chain.guides[name]
+        }
+        if chain.logit_store is not None:
+            stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
+                dict(
+                    type='mmrazor.LogitStoreHook',
+                    **dict(
+                        chain.logit_store,
+                        store_dir=store_dir(chain, work_dir)))
+            ]
+        add_sample_classes(stage, distiller)
+    if chain[name].init_from:
+        stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
+            dict(
+                type='mmrazor.InitFromHook',
+                source=chain[name].init_from,
+                ckpt_path=files.get(chain[name].init_from))
+        ]
+    if _is_trained_by(model, 'TargetGroupFisher'):
+        have_hook(stage, 'GroupFisherHook')
+    check_data_free(stage, model, chain, name)
+    if _is_trained_by(model, 'MMArchitectureQuant'):
+        have_hook(stage, 'QATHook')
+        optimizer = stage.get('optim_wrapper') or {}
+        if optimizer.get('paramwise_cfg'):
+            # Its graphs share the weights.
+            optimizer['paramwise_cfg'].setdefault('bypass_duplicate', True)
+    if chain.views is not None:
+        _say_views(stage, chain.views, seed_of(cfg))
+    _make_resumable(stage)
+    stage.model = model
+    stage.work_dir = osp.join(work_dir, name)
+    stage.experiment_name = name
+    stage.load_from = None
+    stage.resume = False
+    _import_mmdgkd(stage)
+    return named_config(stage, osp.join(work_dir, name, 'config.py'))
+
+
+def store_dir(chain: Chain, work_dir: str) -> str:
+    """The folder of the logit store of a chain that has one.
+
+    Args:
+        chain (Chain): The chain.
+        work_dir (str): Its work dir.
+    """
+    return chain.logit_store.get('store_dir') or osp.join(work_dir, 'logits')
+
+
+def seed_of(cfg: Config) -> int:
+    """The seed of a config; 0 where it has none."""
+    return (cfg.get('randomness') or {}).get('seed') or 0
+
+
+def named_config(cfg: Config, filename: str) -> Config:
+    """A copy of a config under the name of a file that need not exist yet.
+
+    Args:
+        cfg (Config): The config.
+        filename (str): Where it belongs; a Runner dumps it under that name.
+    """
+    # Without a text MMEngine would read it from the file.
+    return Config(
+        copy.deepcopy(cfg.to_dict()), cfg_text=' ', filename=filename)
+
+
+def network_config(cfg: Config, network: Network) -> Config:
+    """The config of a network alone, to test or to deploy it.
+
+    With it and the trained network's file ``mmpretrain.get_model`` and
+    ``ImageClassificationInferencer`` work.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+    """
+    stage = _merged(cfg, network)
+    alone = Config(dict(model=_with_preprocessor(network.model, stage)))
+    for key in ('default_scope', 'custom_imports', 'env_cfg', 'visualizer',
+                'vis_backends', 'log_level', 'default_hooks',
+                'test_dataloader', 'test_evaluator', 'test_cfg'):
+        if stage.get(key) is not None:
+            alone[key] = stage[key]
+    _import_mmdgkd(alone)
+    return Config(alone.to_dict())
+
+
+def training_settings(stage: Config) -> Dict[str, Any]:
+    """What decides about the outcome of a stage, flat.
+
+    Args:
+        stage (Config): The config of a stage.
+
+    Returns:
+        dict[str, Any]: Values by dotted key, as JSON has them.
+    """
+    flat: Dict[str, Any] = {}
+
+    def walk(value: Any, key: str) -> None:
+        if isinstance(value, Mapping) and value:
+            for name, item in value.items():
+                if name not in _IRRELEVANT:
+                    walk(item, f'{key}.{name}')
+        elif isinstance(value, (list, tuple)) and value:
+            for i, item in enumerate(value):
+                walk(item, f'{key}.{i}')
+        else:
+            flat[key] = json.loads(json.dumps(value, default=str))
+
+    for key in _TRAINING_KEYS:
+        if stage.get(key) is not None:
+            walk(stage[key], key)
+    return flat
+
+
+def fingerprint(stage: Config) -> str:
+    """The sha256 of :func:`training_settings`."""
+    text = json.dumps(training_settings(stage), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(old: Config, new: Config) -> List[str]:
+    """What differs between two configs of a stage, a line each.
+
+    Args:
+        old (Config): The config that was run.
+        new (Config): The config that is to be run.
+    """
+    before, after = training_settings(old), training_settings(new)
+    return [
+        f'{key} was {before.get(key, "not set")!r}, '
+        f'is {after.get(key, "not set")!r}' for key in sorted({
+            **before,
+            **after
+        }) if before.get(key, ...) != after.get(key, ...)
+    ]
+
+
+def _merged(cfg: Config, network: Network) -> Config:
+    """The config with what the stage of a network has otherwise."""
+    here = f'chain.networks.{network.name}.stage'
+    known = {*cfg.keys(), *signature(Runner).parameters, *_OTHER_RUNNER_KEYS}
+    for key in network.stage:
+        if key not in known:
+            raise ConfigError(f'{here}.{key}: is neither in the config nor '
+                              'known to a Runner')
+    stage = Config(copy.deepcopy(cfg.to_dict()))
+    for key in ('chain', 'runner_type'):
+        stage.pop(key, None)
+    try:
+        stage.merge_from_dict(copy.deepcopy(dict(network.stage)))
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f'{here}: does not merge into the config '
+                          f'({str(error).splitlines()[0]})') from None
+    # ChainRunner adds it, which knows more; a Runner would refuse the None.
+    (stage.get('default_hooks') or {}).pop('live_progress', None)
+    return stage
+
+
+def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
+    """Make the training data say its views, unless it does already."""
+    loader = stage.get('train_dataloader') or {}
+    dataset = loader.get('dataset')
+    if not isinstance(dataset, Mapping):
+        return
+    if type_of(dataset) != 'ViewDataset':
+        # Of the chain, not of the stage: all its stages see the same.
+        chosen = views.get('seed')
+        loader['dataset'] = dict(
+            type='mmpretrain.ViewDataset',
+            seed=seed if chosen is None else chosen,
+            num_views=views.get('num_views'),
+            dataset=dict(dataset))
+    sampler = dict(loader.get('sampler') or {})
+    if type_of(sampler) != 'ViewSampler':
+        loader['sampler'] = dict(
+            type='mmpretrain.ViewSampler', sampler=sampler)
+
+
+def _make_resumable(stage: Config) -> None:
+    """Loops and checkpoints from which a stage goes on to the same bits."""
+    train_cfg = dict(stage.get('train_cfg') or {})
+    kinds = dict(
+        EpochBasedTrainLoop='ResumableEpochLoop',
+        IterBasedTrainLoop='ResumableIterLoop')
+    if train_cfg and 'type' not in train_cfg:
+        by_epoch = train_cfg.pop('by_epoch', True)
+        train_cfg['type'] = ('Epoch'
+                             if by_epoch else 'Iter') + 'BasedTrainLoop'
+    if train_cfg and type_of(train_cfg) in kinds:
+        stage.train_cfg = dict(
+            train_cfg, type=f'mmrazor.{kinds[type_of(train_cfg)]}')
+    hooks = dict(stage.get('default_hooks') or {})
+    checkpoint = hooks.get('checkpoint', dict(interval=1))
+    if checkpoint is not None and type_of(checkpoint) in ('CheckpointHook',
+                                                          'None'):
+        hooks['checkpoint'] = dict(
+            checkpoint, type='mmrazor.AtomicCheckpointHook')
+        stage.default_hooks = hooks
+
+
+def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
+    """Inside of the model a data preprocessor needs no explicit type."""
+    model = copy.deepcopy(dict(model))
+    preprocessor = stage.pop('data_preprocessor', None)
+    if preprocessor is not None:
+        network_cfg(model).setdefault('data_preprocessor', preprocessor)
+    return model
+
+
+def _is_trained_by(model: Any, kind: str) -> bool:
+    """Whether there is such an algorithm around the network of a stage."""
+    while isinstance(model, Mapping):
+        if type_of(model) == kind:
+            return True
+        model = model.get('architecture')
+    return False
+
+
+def _import_mmdgkd(cfg: Config) -> None:
+    """Have a config that is run alone import what it names."""
+    imports = dict(cfg.get('custom_imports') or {})
+    names = imports.get('imports', [])
+    names = [names] if isinstance(names, str) else list(names)
+    if 'mmdgkd' not in names:
+        names.append('mmdgkd')
+    cfg.custom_imports = dict(
+        imports=names,
+        allow_failed_imports=imports.get('allow_failed_imports', False))

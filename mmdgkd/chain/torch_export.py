@@ -1,0 +1,204 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A trained network as a program that PyTorch runs alone."""
+import copy
+import io
+import os.path as osp
+from dataclasses import dataclass, replace
+from typing import Dict, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.files import whole_file
+from mmdgkd.methods.low_bit.few_bit_network import FewBitNetwork
+from mmdgkd.models.utils.networks import static_network
+from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.utils.same_logits import logits_agree
+from .chain import Chain
+from mmdgkd.methods.low_bit.check import (IntegerFacts, write_integers)
+from mmdgkd.chain.preflight.chain_check import count_macs
+from mmdgkd.chain.preflight.stage_check import (MISTAKES, reason_of)
+from .stage_config import network_config
+from .work_dir import WorkDir
+
+# So many are compared.
+_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class ProgramFacts:
+    """What a program is.
+
+    Attributes:
+        params (int): Number of parameters.
+        macs (int): Multiply-accumulate operations per image of the
+            convolutions and matrix products.
+        size (int): Bytes of the file.
+        error (float): The largest difference of a logit from the network's,
+            on the images that it was made with.
+        integers (IntegerFacts, optional): Of a network of few levels, what was
+            written beside. None.
+    """
+
+    params: int
+    macs: int
+    size: int
+    error: float
+    integers: Optional[IntegerFacts] = None
+
+
+class Program(nn.Module):
+    """From the pixels of the data to logits.
+
+    Args:
+        network (nn.Module): A classifier of MMPretrain, without anything that
+            is searched, pruned or in training.
+        preprocessor (BaseDataPreprocessor): Whose mean and standard deviation
+            are taken over.
+    """
+
+    def __init__(self, network: nn.Module,
+                 preprocessor: BaseDataPreprocessor) -> None:
+        super().__init__()
+        self.network = network
+        self.flip = bool(getattr(preprocessor, 'to_rgb', False))
+        normalize = getattr(preprocessor, '_enable_normalize', False)
+        for name, default in (('mean', 0.), ('std', 1.)):
+            value = torch.full((1, 1, 1), default)
+            if normalize:
+                value = getattr(preprocessor, name).detach().clone()
+            self.register_buffer(name, value)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The logits, shape (N, classes).
+
+        Args:
+            images (torch.Tensor): Shape (N, C, H, W), as the data set gives
+                them: its values, and channels in its order.
+        """
+        images = images.float()
+        if self.flip and images.shape[1] == 3:
+            images = images.flip(1)
+        # By place: a traced graph may have other names for them.
+        return self.network((images - self.mean) / self.std, None, 'tensor')
+
+
+def write_program(model: nn.Module, images: torch.Tensor,
+                  path: str) -> ProgramFacts:
+    """Write a network as a file that ``torch.export.load`` runs.
+
+    Neither MMRazor nor MMPretrain is needed to run it.
+
+    Args:
+        model (nn.Module): A trained network, or an algorithm around it.
+        images (torch.Tensor): Some images as the data gives them, shape
+            (N, C, H, W), N at least 2. The program takes any number.
+        path (str): The file to write, ``*.pt2``.
+
+    Raises:
+        ConfigError: If PyTorch cannot export the network, or if what it
+            exports does not give the network's logits.
+    """
+    model = copy.deepcopy(model).cpu().float().eval()
+    preprocessor = model.data_preprocessor
+    program = Program(static_network(model), preprocessor)
+    program.eval().requires_grad_(False)
+    # As it is tested.
+    inputs = preprocessor(dict(inputs=list(images)))['inputs']
+    with torch.no_grad():
+        wanted = model(inputs, mode='tensor')
+    try:
+        exported = torch.export.export(
+            program, (images, ),
+            dynamic_shapes=dict(images={0: torch.export.Dim('batch', min=1)}))
+    except Exception as error:
+        # PyTorch raises what it likes, from many places.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f'{path}: PyTorch cannot export the network: '
+                          f'{reason[0]}') from error
+    buffer = io.BytesIO()
+    torch.export.save(exported, buffer)
+    buffer.seek(0)
+    with torch.no_grad():
+        found = torch.export.load(buffer).module()(images)
+    error = (found - wanted).abs().max()
+    if not logits_agree(found, wanted, program):
+        raise ConfigError(f'{path}: the exported network gives other logits '
+                          f'(by up to {float(error):.3g}); nothing is written')
+    with whole_file(path, 'wb') as file:
+        file.write(buffer.getvalue())
+    macs, _ = count_macs(program, images[:1])
+    return ProgramFacts(
+        sum(param.numel() for param in program.parameters()), macs,
+        buffer.getbuffer().nbytes, float(error))
+
+
+def export_chain(cfg: Config,
+                 chain: Chain,
+                 only: Optional[str] = None,
+                 path: Optional[str] = None) -> Dict[str, ProgramFacts]:
+    """Write the trained networks of a work dir as programs.
+
+    Those of few levels are written as whole numbers, too, ``<network>_int``.
+
+    Args:
+        cfg (Config): The whole config, with ``work_dir``.
+        chain (Chain): Its chain.
+        only (str, optional): The one network. Defaults to None: all that are
+            trained or given.
+        path (str, optional): The file to write, of that one.
+            Defaults to None: ``<network>.pt2`` in the folder of the network.
+
+    Returns:
+        dict[str, ProgramFacts]: By file.
+
+    Raises:
+        ConfigError: If a network is not trained, or cannot be exported.
+    """
+    work = WorkDir(cfg, chain)
+    names = [only] if only else [
+        name for name in chain.names if work.file_of(name)
+    ]
+    if not names:
+        raise ConfigError(f'work_dir: {work.path!r} holds no trained network '
+                          'yet')
+    facts = {}
+    for name in names:
+        weights = work.file_of(name)
+        if weights is None:
+            raise ConfigError(f'work_dir: {work.path!r} has no trained '
+                              f'"{name}" yet')
+        alone = network_config(cfg, chain[name])
+        scope = alone.get('default_scope', 'mmpretrain')
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MODELS.build(alone.model)
+            images = _images_of(alone)
+        load_weights(
+            model, weights, f'chain.networks.{name}.ckpt_path'
+            if chain[name].ckpt_path else 'work_dir')
+        out = path or osp.join(work.folder(name), f'{name}.pt2')
+        facts[out] = write_program(model, images, out)
+        if isinstance(model, FewBitNetwork):
+            beside = f'{osp.splitext(out)[0]}_int.{chain.save_as}'
+            facts[out] = replace(
+                facts[out], integers=write_integers(model, images, beside))
+    return facts
+
+
+def _images_of(alone: Config) -> torch.Tensor:
+    """Some images of the test data, as the data set gives them."""
+    loader = alone.get('test_dataloader')
+    if loader is None:
+        raise ConfigError('test_dataloader: is missing; some of its images '
+                          'are needed to see what is exported')
+    try:
+        dataset = DATASETS.build(loader.dataset)
+        count = min(_IMAGES, len(dataset))
+        return torch.stack([dataset[i]['inputs'] for i in range(count)])
+    except MISTAKES as error:
+        raise ConfigError('test_dataloader.dataset: gives no images of one '
+                          f'size ({reason_of(error)})') from None

@@ -1,0 +1,60 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The trained network alone, as a file that MMPretrain loads."""
+import os.path as osp
+from typing import Any, Dict
+
+from mmengine.config import Config
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import (read_checkpoint, write_weights)
+from mmdgkd.fileio.files import whole_file
+from mmdgkd.models.utils.weights import (check_weights, network_weights)
+from mmdgkd.version import __version__
+
+
+def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
+                   path: str, meta: Dict[str,
+                                         Any], unit: str, step: int) -> None:
+    """Write the trained network alone: a state dict and plain facts.
+
+    Args:
+        checkpoint_file (str): The last checkpoint of the stage.
+        model (nn.Module): The network, on whatever device, to check against.
+        alone (Config): The config of the network alone, written beside.
+        path (str): The file to write, ``<network>.pth`` or
+            ``<network>.safetensors``.
+        meta (dict): Facts for its ``meta``, of plain types.
+        unit (str): What the training is counted by, ``'epoch'`` or ``'iter'``.
+        step (int): The last one of the training.
+
+    Raises:
+        ConfigError: If the checkpoint does not hold this network, or not as
+            it was at the end of the training.
+    """
+    checkpoint = read_checkpoint(checkpoint_file, 'work_dir')
+    weights = network_weights(checkpoint, checkpoint_file, 'work_dir', model)
+    check_weights(model, weights, checkpoint_file, 'work_dir')
+    saved = checkpoint.get('meta', {})
+    if saved.get(unit) != step:
+        raise ConfigError(
+            f'default_hooks.checkpoint: the last checkpoint, '
+            f'{checkpoint_file!r}, is of {unit} {saved.get(unit)} and not of '
+            f'the last one, {step}; leave save_last on')
+    dataset_meta = {
+        key: list(value)
+        for key, value in (saved.get('dataset_meta') or {}).items()
+        if isinstance(value, (list, tuple))
+    }
+    facts = dict(
+        meta,
+        epoch=int(saved.get('epoch', 0)),
+        iter=int(saved.get('iter', 0)),
+        seed=saved.get('seed'),
+        mmdgkd_version=__version__,
+        dataset_meta=dataset_meta)
+    # The memory format of the training is nobody else's business.
+    weights = {key: data.contiguous() for key, data in weights.items()}
+    write_weights(path, weights, facts)
+    with whole_file(osp.splitext(path)[0] + '.py') as file:
+        file.write(alone.pretty_text)

@@ -1,0 +1,266 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a work dir holds, and whether it still is what the config asks for."""
+import contextlib
+import fcntl
+import os
+import os.path as osp
+from typing import Iterator, List, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from mmengine.runner.utils import sync_random_seed
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.files import (remove_parts, sha256_of)
+from .chain import Chain
+from mmdgkd.fileio.stage_checkpoints import (checkpoints_of, latest_checkpoint)
+from .ledger import (Ledger, file_entry)
+from .stage_config import (differences, fingerprint, named_config, stage_config)
+
+
+class WorkDir:
+    """The folder of a chain: its files, its ledger, its configs.
+
+    Args:
+        cfg (Config): The whole config, with ``work_dir``.
+        chain (Chain): Its chain.
+
+    Raises:
+        ConfigError: If it holds another chain.
+    """
+
+    def __init__(self, cfg: Config, chain: Chain) -> None:
+        if not cfg.get('work_dir'):
+            raise ConfigError('work_dir: is missing; name one, or use '
+                              '--work-dir')
+        self.cfg = cfg
+        self.chain = chain
+        self.path = osp.abspath(cfg.work_dir)
+        self.ledger = Ledger.open(self.path, chain)
+        # One seed for all stages and resumes, also where none is given.
+        seed = (cfg.get('randomness') or {}).get('seed')
+        if seed is None:
+            seed = self.ledger.data.get('seed')
+        self.seed = sync_random_seed() if seed is None else seed
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=self.seed)
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            ConfigError: If that is not possible.
+        """
+        try:
+            os.makedirs(self.path, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f'work_dir: {self.path!r} cannot be made '
+                              f'({error.strerror})') from None
+
+    def reload(self) -> None:
+        """Read the ledger again, which the first rank has written."""
+        self.ledger = Ledger.open(self.path, self.chain)
+
+    def begin(self) -> None:
+        """Tidy up, and note in the ledger with what the chain is trained."""
+        if is_main_process():
+            for folder in (self.path, *map(self.folder, self.chain.names)):
+                remove_parts(folder)
+        for network in self.chain.networks:
+            if network.ckpt_path:
+                path = self.file_of(network.name)
+                self.ledger[network.name].update(
+                    state='given', wrote=file_entry(path, self.path))
+        self.ledger.update(
+            seed=self.seed,
+            guidance=self.chain.guidance,
+            config=self.cfg.filename and osp.basename(self.cfg.filename),
+            torch=torch.__version__,
+            device=get_device())
+
+    # Files -----------------------------------------------------------------
+
+    def folder(self, name: str) -> str:
+        """The folder of a stage."""
+        return osp.join(self.path, name)
+
+    def own_file(self, name: str) -> str:
+        """Where the trained network of a stage belongs."""
+        return osp.join(self.path, name, f'{name}.{self.chain.save_as}')
+
+    def file_of(self, name: str) -> Optional[str]:
+        """The file of a network's weights, if there is one by now."""
+        given = self.chain[name].ckpt_path
+        if given:
+            return given if '://' in given else osp.abspath(given)
+        done = self.ledger[name]['state'] == 'done'
+        path = self.own_file(name)
+        return path if done and osp.exists(path) else None
+
+    # Configs ---------------------------------------------------------------
+
+    def config_as_run(self) -> Config:
+        """The whole config, such that it can be run again."""
+        cfg = named_config(self.cfg, self.cfg.filename)
+        cfg.chain = self.chain.to_cfg()
+        cfg.launcher, cfg.resume = 'none', False
+        return cfg
+
+    def stage_config(self, name: str) -> Config:
+        """The config of the stage of a network, with its guides' files."""
+        name = self.chain.stage_of(name)
+        files = {
+            guide: self.file_of(guide) or self.own_file(guide)
+            for guide in self.chain.needs(name)
+        }
+        stage = stage_config(self.cfg, self.chain, name, files, self.path)
+        # The chain's, unless the stage has one of its own.
+        randomness = dict(stage.get('randomness') or {})
+        if randomness.get('seed') is None:
+            randomness['seed'] = self.seed
+        stage.randomness = randomness
+        return stage
+
+    # State -----------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run out of the folder. A killed one leaves no lock.
+
+        Raises:
+            ConfigError: If there is one already.
+        """
+        if not is_main_process():
+            yield
+            return
+        with open(osp.join(self.path, '.lock'), 'w') as file:
+            try:
+                # Of the process, not of the file: workers do not inherit it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                raise ConfigError(
+                    f'work_dir: another run is training in {self.path!r}; '
+                    'wait for it, or choose another --work-dir') from None
+            yield
+
+    def todo(self, resume: bool, only: Optional[str]) -> List[str]:
+        """The stages to train, after all checks of what is there.
+
+        Args:
+            resume (bool): Whether to go on with what is there.
+            only (str, optional): The one stage to train, or None for all.
+
+        Raises:
+            ConfigError: If the folder is in use and ``resume`` is off, if a
+                stage or a file has changed, or if a guide is missing.
+        """
+        self.ledger.check_guides(self.chain)
+        names = self.chain.names
+        in_use = [name for name in names if self._has_files(name)]
+        if in_use and not resume and (only is None or only in in_use):
+            done = sum(self.ledger[name]['state'] == 'done' for name in in_use)
+            raise ConfigError(
+                f'work_dir: {self.path!r} already holds this chain, {done} of '
+                f'{len(names)} stages done; add --resume to go on, or choose '
+                'another --work-dir')
+        finished: List[str] = []
+        fresh: List[str] = []
+        for name in names:
+            if self.chain[name].ckpt_path:
+                finished.append(name)
+            elif name not in in_use:
+                fresh.append(name)
+            else:
+                self._check_config(name)
+                self._check_guides(name, fresh)
+                if self._is_whole(name):
+                    finished.append(name)
+                else:
+                    latest_checkpoint(self.folder(name))
+        todo = [name for name in names if name not in finished]
+        if only is not None:
+            for guide in self.chain.needs(only):
+                if guide not in finished:
+                    what = 'its guide ' * (guide in self.chain.guides[only])
+                    raise ConfigError(
+                        f'--stage: "{only}" needs {what}"{guide}", which '
+                        f'is not trained in {self.path!r}; train it first, or '
+                        f'give chain.networks.{guide}.ckpt_path')
+            todo = [name for name in todo if name == only]
+        return todo
+
+    def _has_files(self, name: str) -> bool:
+        if self.chain[name].ckpt_path:
+            return False
+        return osp.exists(self.own_file(name)) or bool(
+            checkpoints_of(self.folder(name)))
+
+    def _check_config(self, name: str) -> None:
+        """Refuse to go on with another config than the stage began with."""
+        folder, entry = self.folder(name), self.ledger[name]
+        if entry['state'] not in ('running', 'done'):
+            raise ConfigError(
+                f'{folder!r}: holds a training of which chain.json knows '
+                'nothing; remove it, or choose another --work-dir')
+        width = self.chain[name].width
+        if entry.get('width') != width:
+            raise ConfigError(
+                f'{folder!r}: holds the width {entry.get("width")} of its '
+                f'network, not {width}; take that back, or remove this folder')
+        stage = self.stage_config(name)
+        if entry['config_sha256'] == fingerprint(stage):
+            return
+        old = osp.join(folder, 'config.py')
+        if osp.exists(old):
+            try:
+                lines = differences(Config.fromfile(old), stage)
+            except Exception as error:
+                lines = [
+                    'config.py does not load, so that it cannot be said '
+                    f'what ({type(error).__name__})'
+                ]
+            lines = lines or ['config.py was edited']
+        else:
+            lines = ['config.py is gone, so that it cannot be said what']
+        if entry['state'] == 'running':
+            # Such as a longer training: the checkpoint does not fix that.
+            lines = [line for line in lines if line[:10] != 'train_cfg.']
+        if lines:
+            more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
+            raise ConfigError(
+                f'{folder!r}: was trained with another config: '
+                f'{lines[0]}{more}; take that back, choose another --work-dir,'
+                ' or remove this folder to train the stage again')
+
+    def _check_guides(self, name: str, fresh: List[str]) -> None:
+        """Refuse to keep a stage whose guides are not what they were."""
+        rest = (f'choose another --work-dir, or remove {self.folder(name)!r} '
+                'to train that stage again')
+        for guide, read in self.ledger[name].get('read', {}).items():
+            if guide in fresh:
+                did = 'guided' if guide in self.chain.guides[
+                    name] else 'been the beginning of'
+                raise ConfigError(
+                    f'{self.folder(guide)!r}: is gone, but "{guide}" has '
+                    f'{did} "{name}"; put it back, {rest}')
+            path = self.file_of(guide)
+            if path is None:
+                continue  # it is written again from its checkpoint
+            now = file_entry(path, self.path)
+            if now['sha256'] != read['sha256'] or (
+                    now['sha256'] is None and now['file'] != read['file']):
+                raise ConfigError(
+                    f'{path!r}: has changed since the stage "{name}" was '
+                    f'trained with it; put it back, {rest}')
+
+    def _is_whole(self, name: str) -> bool:
+        entry, path = self.ledger[name], self.own_file(name)
+        if entry['state'] != 'done' or not osp.exists(path):
+            return False
+        if sha256_of(path) != entry['wrote']['sha256']:
+            raise ConfigError(
+                f'{path!r}: is not the file that was trained (its sha256 '
+                'differs from chain.json); put it back, or remove '
+                f'{self.folder(name)!r} to train it again')
+        return True

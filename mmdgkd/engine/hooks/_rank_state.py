@@ -1,0 +1,95 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a checkpoint of the first rank does not say of a training.
+
+In the middle of an epoch each rank has its own BN statistics, and where
+gradients are accumulated each has its own share of them.
+"""
+from typing import Any, Dict, List
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapperDict
+from torch import nn
+
+from mmdgkd.models.utils.networks import unwrapped
+from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
+
+
+def collect_rank_states(runner: Any) -> List[Dict]:
+    """What each rank has of its own; to be called on all ranks.
+
+    Args:
+        runner (Runner): The runner of the training process.
+
+    Returns:
+        list[dict]: By rank; empty if the checkpoint says all there is.
+    """
+    mine: Dict[str, Any] = dict(grads=_waiting_gradients(runner))
+    if get_world_size() > 1:
+        mine['buffers'] = [{
+            name: buffer.cpu()
+            for name, buffer in module.named_buffers()
+        } for module in _modules(runner)]
+    states = all_gather_object(mine) if get_world_size() > 1 else [mine]
+    first = states[0].get('buffers', [])
+    if not any(state['grads'] for state in states) and all(
+            _equal(state.get('buffers', []), first) for state in states):
+        return []
+    return states
+
+
+def restore_rank_state(runner: Any, states: List[Dict]) -> None:
+    """Give this rank what it had of its own.
+
+    In a run with another number of ranks, those of the checkpoint do not
+    exist any more: it goes on with the first one's buffers, and gradients
+    that wait are lost, as in MMEngine.
+
+    Args:
+        runner (Runner): The runner of the training process.
+        states (list[dict]): As :func:`collect_rank_states` has given them.
+    """
+    if len(states) != get_world_size():
+        return
+    state = states[get_rank()]
+    for module, saved in zip(_modules(runner), state.get('buffers', [])):
+        for name, buffer in module.named_buffers():
+            if name in saved:
+                buffer.copy_(saved[name])
+    grads = state.get('grads') or {}
+    for name, parameter in runner.model.named_parameters():
+        if name in grads:
+            grad = torch.empty_like(parameter)
+            parameter.grad = grad.copy_(grads[name])
+
+
+def _modules(runner: Any) -> List[nn.Module]:
+    """The model, and the averages that are kept of it."""
+    model = runner.model
+    averages = [
+        hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)
+    ]
+    return [unwrapped(model), *averages]
+
+
+def _waiting_gradients(runner: Any) -> Dict[str, torch.Tensor]:
+    """The gradients that are still to be applied, by name."""
+    wrapper = runner.optim_wrapper
+    # MMEngine's dict of wrappers leaves it to the algorithm when each steps.
+    by_itself = (
+        isinstance(wrapper, OptimWrapperDict)
+        and not isinstance(wrapper, JointOptimWrapperDict))
+    if by_itself or wrapper.should_update():
+        return {}
+    return {
+        name: parameter.grad.cpu()
+        for name, parameter in runner.model.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def _equal(first: List[Dict], second: List[Dict]) -> bool:
+    return all(
+        torch.equal(mine[name], theirs[name])
+        for mine, theirs in zip(first, second) for name in mine)

@@ -1,9 +1,0 @@
-# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .logit_file import LogitFile, file_bytes, read_header
-from .logit_store import LogitStore
-from .row_form import RowForm, check_form
-
-__all__ = [
-    'LogitFile', 'LogitStore', 'RowForm', 'check_form', 'file_bytes',
-    'read_header'
-]

@@ -1,0 +1,180 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Show what a logit store holds, and drop what is of no use any more.
+
+    python -m mmdgkd.logit_store DIR [--drop] [--keep FILE [FILE ...]]
+"""
+import argparse
+import contextlib
+import os
+import os.path as osp
+import re
+import sys
+from typing import Dict, List, Optional, Sequence, Set
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.models.utils.weights import (network_weights, weights_sha256)
+from mmdgkd.chain.plan import draw_table
+from .logit_file import (LogitFile, locked, read_header)
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Do what the command line says.
+
+    Args:
+        arguments (list[str], optional): Defaults to None: those of the
+            process.
+    """
+    parser = argparse.ArgumentParser(
+        prog='python -m mmdgkd.logit_store',
+        description=__doc__.splitlines()[0])
+    parser.add_argument('dir', help='a logit store, or the work dir it is in')
+    parser.add_argument(
+        '--drop', action='store_true', help='remove what is stale')
+    parser.add_argument(
+        '--keep',
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='trained networks elsewhere whose logits are not stale')
+    args = parser.parse_args(arguments)
+    try:
+        folder = find_store(args.dir)
+        with locked(folder) if args.drop else contextlib.nullcontext():
+            report(folder, look(folder, args.keep), args.drop)
+    except ConfigError as error:
+        parser.exit(2, f'error: {error}\n')
+
+
+def report(folder: str, entries: List[Dict], drop: bool) -> None:
+    """Print what there is, and drop what is stale if that is wanted.
+
+    Args:
+        folder (str): The store.
+        entries (list[dict]): See :func:`look`.
+        drop (bool): Whether to.
+    """
+    rows = [(entry['file'], entry['views'], entry['form'], entry['rows'],
+             f'{entry["bytes"] / 1e6:,.1f} MB', entry['state'])
+            for entry in entries]
+    if rows:
+        print(
+            draw_table(('file', 'views of', 'form', 'views: whole rows',
+                        'on disk', 'state'), rows))
+    else:
+        print(f'{folder} holds no logits')
+    stale = [entry for entry in entries if entry['state'] != 'in use']
+    for entry in stale if drop else ():
+        os.remove(osp.join(folder, entry['file']))
+    if stale:
+        size = sum(entry['bytes'] for entry in stale) / 1e6
+        print(f'dropped {len(stale)} files, {size:,.1f} MB' if drop else
+              f'{len(stale)} files, {size:,.1f} MB, are stale; --drop removes '
+              'them')
+
+
+def find_store(path: str) -> str:
+    """Find the store.
+
+    Args:
+        path (str): A store, or the work dir it is in.
+
+    Returns:
+        str: The folder.
+
+    Raises:
+        ConfigError: If there is no such folder.
+    """
+    if not osp.isdir(path):
+        raise ConfigError(f'{path!r}: is no folder; name a logit store or a '
+                          'work dir')
+    inside = osp.join(path, 'logits')
+    return inside if osp.isdir(inside) else path
+
+
+def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
+    """What is in a store.
+
+    Args:
+        folder (str): The store.
+        networks (Sequence[str]): Files of trained networks that are kept
+            elsewhere than where they were when they taught.
+            Defaults to ().
+
+    Returns:
+        list[dict]: For each file its name, what it says, its size, and its
+        state: ``'in use'``, or why it is stale.
+
+    Raises:
+        ConfigError: If one of ``networks`` cannot be read.
+    """
+    elsewhere = {one for path in networks for one in _weights_of(path)}
+    entries = []
+    for name in sorted(os.listdir(folder)):
+        path = osp.join(folder, name)
+        if not re.fullmatch(r'.+-[0-9a-f]{16}\.logits(\.part)?', name):
+            continue  # none of ours
+        if name.endswith('.part'):
+            entries.append(_entry(name, path, 'half a file, of a kill'))
+            continue
+        header = read_header(path)
+        if header is None:
+            entries.append(_entry(name, path, 'its header is damaged'))
+            continue
+        facts, info = header['depends_on'], header['info']
+        weights = facts['teacher']['weights']
+        state = 'in use'
+        if weights not in elsewhere:
+            state = _state_of_teacher(info, folder, weights)
+        entry = _entry(name, path, state)
+        file = LogitFile.open(path, facts)
+        counts = [file.count(view) for view in range(file.num_views)]
+        file.close()
+        entry['views'] = info.get('views', '-')
+        entry['form'] = facts['dtype'] + (f' top {facts["top_k"]}'
+                                          if facts['top_k'] else '')
+        entry['rows'] = f'{len(counts)}: {sum(counts):,}'
+        entries.append(entry)
+    return entries
+
+
+def _state_of_teacher(info: Dict, folder: str, weights: str) -> str:
+    """Whether the file that it was loaded from still has these weights."""
+    if not info.get('path'):
+        return 'its teacher had no file'
+    if '://' in info['path']:
+        return 'in use'  # as far as can be known
+    # The folder may have moved along with the work dir.
+    places = [info['path'], osp.normpath(osp.join(folder, info['beside']))]
+    found = [path for path in places if osp.isfile(path)]
+    if any(weights in _weights_of(path) for path in found):
+        return 'in use'
+    return 'its teacher has changed' if found else 'its teacher is gone'
+
+
+def _weights_of(path: str) -> Set[str]:
+    """As those of a network, and as those of a network that was pruned."""
+    try:
+        checkpoint = read_checkpoint(path, '--keep')
+        network = network_weights(checkpoint, path, '--keep')
+        whole = checkpoint.get('state_dict', checkpoint)
+        return {weights_sha256(network), weights_sha256(whole)}
+    except ConfigError:
+        if not osp.isfile(path):
+            raise
+        return set()
+
+
+def _entry(name: str, path: str, state: str) -> Dict:
+    return dict(
+        file=name,
+        views='-',
+        form='-',
+        rows='-',
+        # What it takes, not what it could grow to.
+        bytes=os.stat(path).st_blocks * 512,
+        state=state)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,258 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import glob
+import logging
+import os.path as osp
+from collections import deque
+from typing import Any, ContextManager, Deque, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+
+from mmdgkd.datasets.identity import hash_of
+from mmdgkd.structures.views import BatchViews
+from .teacher_timer import GuideClock
+from .logit_file import LogitFile
+from .encoding import (RowForm, check_form)
+
+
+class LogitStore:
+    """Remembers what teachers say to each view, in a folder.
+
+    A file for each teacher and whatever else its logits depend on: its
+    weights, its config and how it is run, the data set, the pipeline and the
+    seed of the views, the normalization, the form of the rows. What depends on
+    something else is in another file, and so is never served.
+
+    What :meth:`keep` gives back is what :meth:`recall` will: a training comes
+    to the same bits whether the rows were there or not.
+
+    Args:
+        store_dir (str): The folder; it is made when the first row is written.
+        dtype (str): ``'float16'`` or ``'float32'``. Defaults to
+            ``'float16'``.
+        top_k (int, optional): Keep only the largest so many logits, see
+            :class:`RowForm`. Defaults to None: all.
+
+    Raises:
+        ConfigError: For another dtype, or a ``top_k`` out of its range.
+    """
+
+    def __init__(self,
+                 store_dir: str,
+                 dtype: str = 'float16',
+                 top_k: Optional[int] = None) -> None:
+        check_form(dtype, top_k)
+        self.path = osp.abspath(store_dir)
+        self.dtype = dtype
+        self.top_k = top_k
+        self.counts: Dict[str, Dict[str, int]] = {}
+        self._clock = GuideClock()
+        self._files: Dict[Tuple, Optional[LogitFile]] = {}
+        self._found: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
+        self._unwritten: Deque[Tuple] = deque()
+        self._writes = True
+
+    def recall(self, teacher: Mapping[str, Any], views: BatchViews,
+               device: torch.device) -> Optional[torch.Tensor]:
+        """What a teacher has said to a batch.
+
+        Args:
+            teacher (Mapping): ``name``, ``path`` of its file if it has one,
+                and all that the logits depend on, plain data.
+            views (BatchViews): The views of the batch.
+            device (torch.device): Where the logits are needed.
+
+        Returns:
+            torch.Tensor, optional: float32 of shape (N, C); None unless all
+            rows are there.
+        """
+        self.flush()
+        name = teacher['name']
+        counts = self.counts.setdefault(name, dict(recalled=0, computed=0))
+        self._found.pop(name, None)
+        try:
+            file = self._file(teacher, views)
+            found = file and file.read(views.views, views.indices)
+        except OSError as error:
+            self._files[self._place(teacher, views)] = file = None
+            self._give_up(error)
+        if file is not None:
+            rows, whole = found
+            if whole.all():
+                counts['recalled'] += len(rows)
+                return file.form.decode(rows, device)
+            self._found[name] = rows, whole
+        counts['computed'] += len(views.indices)
+        return None
+
+    def keep(self, teacher: Mapping[str, Any], views: BatchViews,
+             logits: torch.Tensor) -> torch.Tensor:
+        """Remember what a teacher says to a batch, after :meth:`recall`.
+
+        Args:
+            teacher (Mapping): See :meth:`recall`.
+            views (BatchViews): The views of the batch.
+            logits (torch.Tensor): Shape (N, C).
+
+        Returns:
+            torch.Tensor: float32 of shape (N, C), the logits to train with:
+            those that were there already, the others as they are kept.
+        """
+        form = RowForm(logits.shape[1], self.dtype, self.top_k)
+        kept = form.rounded(logits)
+        missing = np.ones(len(kept), bool)
+        found = self._found.pop(teacher['name'], None)
+        if found is not None and found[1].any():
+            rows, whole = found
+            missing = ~whole
+            there = torch.from_numpy(whole).to(kept.device)
+            kept = torch.where(there[:, None], form.decode(rows, kept.device),
+                               kept)
+        if self._writes:
+            # Not what is kept: rounded twice it might be something else.
+            fresh, event = logits.detach().float(), None
+            if fresh.is_cuda:
+                # It is fetched while the student computes.
+                copy = torch.empty(fresh.shape, pin_memory=True)
+                copy.copy_(fresh, non_blocking=True)
+                event = torch.cuda.current_stream(fresh.device).record_event()
+            else:
+                copy = fresh.cpu()
+            self._unwritten.append(
+                (teacher, views, form, copy, missing, event))
+            if event is None:
+                self.flush()
+        return kept
+
+    def flush(self) -> None:
+        """Write what is not written yet.
+
+        A row that cannot be written, or is not finite, is computed again where
+        it is needed: the training goes on.
+        """
+        while self._unwritten:
+            teacher, views, form, logits, missing, event = (
+                self._unwritten.popleft())
+            if event is not None:
+                event.synchronize()
+            # What a teacher says to spoiled images is not worth remembering.
+            missing = missing & torch.isfinite(logits).all(1).numpy()
+            if not missing.any():
+                continue
+            try:
+                file = self._file(teacher, views) or self._make(
+                    teacher, views, form)
+                file.write(views.views[missing], views.indices[missing],
+                           form.encode(logits)[missing])
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Say once why nothing more is stored; the run goes on."""
+        self._unwritten.clear()
+        if self._writes:
+            self._writes = False
+            print_log(
+                f'chain.logit_store: {self.path!r}: '
+                f'{error.strerror or error}; the run goes on without storing '
+                'more logits',
+                logger='current',
+                level=logging.WARNING)
+
+    def timing(self, name: str, device: torch.device) -> ContextManager:
+        """Take the time of a teacher while it computes.
+
+        Args:
+            name (str): The teacher.
+            device (torch.device): Where it computes.
+        """
+        return self._clock.timing(name, device)
+
+    def summary(self) -> Dict[str, Dict[str, Any]]:
+        """What was read and what was computed, by teacher, up to now.
+
+        Returns:
+            dict[str, dict]: ``recalled`` and ``computed``, numbers of rows,
+            and ``seconds``, which the computing took; None where that is not
+            known. Of this process, as far as the device has come: nothing is
+            waited for.
+        """
+        seconds = self._clock.seconds
+        return {
+            name:
+            dict(
+                count,
+                seconds=round(seconds[name], 3) if name in seconds else
+                (None if count['computed'] else 0.0))
+            for name, count in self.counts.items()
+        }
+
+    def close(self) -> None:
+        """Write the rest and let go of all files."""
+        self.flush()
+        for file in self._files.values():
+            if file is not None:
+                file.close()
+        self._files.clear()
+
+    def _facts(self, teacher: Mapping[str, Any],
+               views: BatchViews) -> Dict[str, Any]:
+        facts = {
+            key: item
+            for key, item in teacher.items() if key not in ('name', 'path')
+        }
+        return dict(
+            teacher=facts,
+            views=views.source.key,
+            dtype=self.dtype,
+            top_k=self.top_k)
+
+    def _file(self, teacher: Mapping[str, Any],
+              views: BatchViews) -> Optional[LogitFile]:
+        """The file, if there is one; it is looked for but once."""
+        place = self._place(teacher, views)
+        if place not in self._files:
+            facts = self._facts(teacher, views)
+            key = hash_of(facts)[:16]
+            found = None
+            # Another chain may call the same teacher otherwise.
+            for path in sorted(
+                    glob.glob(
+                        osp.join(glob.escape(self.path), f'*-{key}.logits'))):
+                found = found or LogitFile.open(path, facts)
+            self._files[place] = found
+        return self._files[place]
+
+    def _make(self, teacher: Mapping[str, Any], views: BatchViews,
+              form: RowForm) -> LogitFile:
+        facts = self._facts(teacher, views)
+        path = osp.join(self.path,
+                        f'{teacher["name"]}-{hash_of(facts)[:16]}.logits')
+        file = LogitFile.make(path, facts, form, views.source.num_samples,
+                              self._info(teacher, views))
+        if file.replaced:
+            print_log(
+                f'chain.logit_store: {path!r} is damaged; its logits are '
+                'computed again',
+                logger='current',
+                level=logging.WARNING)
+        self._files[self._place(teacher, views)] = file
+        return file
+
+    def _info(self, teacher: Mapping[str, Any],
+              views: BatchViews) -> Dict[str, Any]:
+        """For people, and to see later whether the teacher is still there."""
+        info = dict(teacher=teacher['name'], views=views.source.summary)
+        if teacher.get('path'):
+            path = teacher['path']
+            if '://' not in path:
+                path = osp.abspath(path)
+                info['beside'] = osp.relpath(path, self.path)
+            info['path'] = path
+        return info
+
+    @staticmethod
+    def _place(teacher: Mapping[str, Any], views: BatchViews) -> Tuple:
+        return (views.source.key, *((key, str(item))
+                                    for key, item in teacher.items()))

@@ -1,0 +1,3 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""One folder for each method."""
+from . import (crd, dafl, dmcp, feed, group_fisher, gslr, low_bit, mutual, pruning, qat, row_conv, slimmable, spos, student_guided)  # noqa: F401

@@ -1,0 +1,8 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""DAFL: chains without data, on generated images."""
+from .dense_dafl import DenseDAFL
+from .generated_images_hook import GeneratedImagesHook
+from .generator_optim_wrapper_constructor import GeneratorOptimWrapperConstructor
+from .no_images import NoImages
+
+__all__ = ['DenseDAFL', 'GeneratedImagesHook', 'GeneratorOptimWrapperConstructor', 'NoImages']

@@ -1,0 +1,249 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import contextlib
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmrazor.models.architectures.generators.base_generator import \
+    BaseGenerator
+from mmrazor.models.utils import add_prefix
+from mmrazor.registry import MODELS
+
+from mmdgkd.utils.random import noise_seed
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.distillers.multi_teacher_distiller import (MultiTeacherDistiller, build_distiller)
+from mmdgkd.models.utils.networks import running_network
+from mmdgkd.models.algorithms.dgkd import DGKD
+
+
+def latent_noise(seed: int,
+                 step: int,
+                 rank: int,
+                 batch_size: int,
+                 latent_dim: int,
+                 device: Any = 'cpu') -> torch.Tensor:
+    """The noise that a rank makes images of in a step.
+
+    A function of its arguments on one kind of device; a GPU draws other
+    numbers than the CPU. No generator is left behind.
+
+    Args:
+        seed (int): The seed of the run.
+        step (int): The iteration, counted from 0.
+        rank (int): The rank; each has noise of its own.
+        batch_size (int): N.
+        latent_dim (int): D.
+        device (torch.device | str): Where it is made. Defaults to ``'cpu'``.
+
+    Returns:
+        torch.Tensor: Standard normal, float32 of shape (N, D).
+    """
+    device, generator = torch.device(device), None
+    if device.type != 'meta':  # where nothing is drawn
+        generator = torch.Generator(device)
+        generator.manual_seed(noise_seed(seed, step, rank))
+    return torch.randn(
+        batch_size,
+        latent_dim,
+        dtype=torch.float32,
+        device=device,
+        generator=generator)
+
+
+@MODELS.register_module()
+class DenseDAFL(DGKD):
+    """DGKD without data: the guides are heard on images of a generator.
+
+    Data-free learning of student networks (DAFL, ICCV 2019,
+    arXiv 1904.01186), with any number of teachers. In each step a generator
+    makes a batch of images out of noise; the guides that speak are run on
+    them once, for both of
+
+    - the generator, which learns to make images of which each guide is sure
+      (``OnehotLikeLoss``), for which its features are large
+      (``ActivationLoss``), and that are of all classes alike
+      (``InformationEntropyLoss``): MMRazor's losses, in
+      ``generator_distiller``;
+    - the student, which learns from the guides by ``distiller``, as in
+      :class:`DGKD`, with its edges and drop policy. From there nothing comes
+      back to images and generator.
+
+    One backward serves both, as their losses share no parameter; the two
+    optimizers come from :class:`GeneratorOptimWrapperConstructor`.
+
+    Of a batch of data only its size is used, so that a data set of
+    :class:`NoImages` will do, and no labels are: the network's own loss is no
+    part of this. The paper has one teacher. That several are averaged for the
+    generator (``edge_reduction='mean'``), and that those silent in a step do
+    not judge either, is our choice; ``edges`` of ``generator_distiller``
+    with None for a guide leaves that one out.
+
+    Args:
+        architecture (dict | BaseModel): As for :class:`DGKD`.
+        teachers (dict[str, dict]): Likewise.
+        distiller (dict): Likewise: what the student hears.
+        generator (dict): Config of one of MMRazor's generators, such as
+            ``DAFLGenerator``, which make images that are normalized as the
+            data preprocessor does it, about zero mean and unit variance.
+        generator_distiller (dict): Config of a
+            :class:`MultiTeacherDistiller` with the losses of the generator.
+            What it records of teachers is in the graph of the images.
+        task_loss_weight (float): There are no labels: 0, the default.
+        gray (bool): Whether images are grey, of equal channels, as data may
+            be that networks want in three: the first channel of what the
+            generator makes stands in each. Our choice, where the paper's
+            network for MNIST has one channel. Defaults to False.
+        **kwargs: As for :class:`DGKD`.
+
+    Attributes:
+        images (torch.Tensor, optional): Those of the last step, normalized
+            and detached, shape (N, C, H, W).
+
+    Raises:
+        ConfigError: As :class:`DGKD`; if the generator cannot be built or
+            makes images of another size than the data; or if the losses of
+            the generator do not fit.
+    """
+
+    def __init__(self,
+                 architecture: Any,
+                 teachers: Dict[str, Dict],
+                 distiller: Dict,
+                 generator: Dict,
+                 generator_distiller: Dict,
+                 task_loss_weight: float = 0.,
+                 gray: bool = False,
+                 **kwargs: Any) -> None:
+        if task_loss_weight:
+            raise ConfigError(
+                f'model.task_loss_weight: {task_loss_weight!r} must be 0: '
+                'images of a generator have no labels')
+        if distiller.get('distill_deliveries'):
+            raise ConfigError(
+                'model.distiller.distill_deliveries: would hand the student '
+                'what is in the graph of the generated images; leave it out')
+        super().__init__(architecture, teachers, distiller, task_loss_weight,
+                         **kwargs)
+        self.distiller.detach_teachers = True
+        self.generator = _build_generator(generator)
+        with _told_of_the_generator():
+            self.generator_distiller = build_distiller(
+                generator_distiller, running_network(self.student, 'loss'), {
+                    name: running_network(teacher, 'tensor')
+                    for name, teacher in self.teachers.items()
+                })
+        if self.generator_distiller.has_drops:
+            raise ConfigError(
+                'model.generator_distiller.connectors: has a '
+                'StochasticDropConnector, but who speaks is decided once, by '
+                'that of model.distiller; leave it out')
+        if not self.generator_distiller.loss_forward_mappings:
+            raise ConfigError(
+                'model.generator_distiller: has no losses, so that the '
+                'generator would learn nothing; those of the paper are '
+                'mmrazor.OnehotLikeLoss, ActivationLoss and '
+                'InformationEntropyLoss')
+        self.gray = gray
+        self.images: Optional[torch.Tensor] = None
+        self._made: Optional[torch.Tensor] = None
+
+    @property
+    def distillers(self) -> List[MultiTeacherDistiller]:
+        """All whose recorders listen in a step."""
+        return [self.distiller, self.generator_distiller]
+
+    def loss(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None
+    ) -> Dict[str, torch.Tensor]:
+        """One training forward: generator, teachers that speak, student.
+
+        Args:
+            inputs (torch.Tensor): Any batch of shape (N, C, H, W); what is in
+                it makes no difference.
+            data_samples (list[BaseDataElement], optional): Likewise.
+
+        Returns:
+            dict[str, torch.Tensor]: ``distill.*``, as of :class:`DGKD`, and
+            ``generator.*``, the losses of the generator.
+
+        Raises:
+            ConfigError: If the images are of another size than the batch.
+        """
+        step = self._clock.tick()
+        noise = latent_noise(self._clock.seed, step, self._clock.rank,
+                             len(inputs), self.generator.latent_dim,
+                             next(self.generator.parameters()).device)
+        # As a data preprocessor gives images, whatever autocast does.
+        made = self.generator(noise, len(inputs)).float()
+        if self.gray:
+            made = made[:, :1].expand_as(made)
+        if made.shape != inputs.shape:
+            raise ConfigError(
+                'model.generator.img_size: its images are of shape '
+                f'{tuple(made.shape[1:])}, those of the data of '
+                f'{tuple(inputs.shape[1:])}; both must be the same')
+        self._made, self.images = made, made.detach()
+        losses = self._losses_of_step(step, self.images, data_samples)
+        with _told_of_the_generator():
+            judged = self.generator_distiller.compute_distill_losses()
+        if not judged:
+            # None of its judges speaks; DDP waits for all gradients.
+            judged = dict(loss_silent=made.sum() * 0)
+        losses.update(add_prefix(judged, 'generator'))
+        # Or their graph would stay until the next step.
+        self._made = None
+        for distiller in self.distillers:
+            distiller.forget()
+        return losses
+
+    def remember(self, store: Any) -> None:
+        """Refuse a logit store.
+
+        Args:
+            store (LogitStore): It.
+
+        Raises:
+            ConfigError: Always: each step has new images.
+        """
+        raise ConfigError('chain.logit_store: must be None for '
+                          'mmrazor.DenseDAFL, whose images are new in each '
+                          'step, so that nothing would be read again')
+
+    def _run_teachers(self, names: List[str], inputs: torch.Tensor,
+                      data_samples: Any, timing: Optional[Callable]) -> None:
+        """Forward them in the graph of the images; both distillers listen."""
+        self.generator_distiller.follow(names)
+        with self.generator_distiller.teacher_recorders:
+            self._teachers.run(
+                names, self._made, data_samples, timing=timing, grad=True)
+
+    def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
+        """Labels mean nothing here."""
+        return {}
+
+
+def _build_generator(cfg: Dict) -> BaseGenerator:
+    try:
+        generator = MODELS.build(cfg)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f'model.generator: cannot be built ({reason})') from None
+    if not isinstance(generator, BaseGenerator):
+        raise ConfigError(
+            'model.generator.type: must be a generator of MMRazor, such as '
+            f'mmrazor.DAFLGenerator, not {type(generator).__name__}')
+    return generator
+
+
+@contextlib.contextmanager
+def _told_of_the_generator() -> Iterator[None]:
+    """Name the right one of two distillers in what is wrong."""
+    try:
+        yield
+    except ConfigError as error:
+        message = str(error).replace('model.distiller',
+                                     'model.generator_distiller')
+        raise ConfigError(message) from None

@@ -1,0 +1,5 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""DMCP: numbers of channels that are learned."""
+from .subnet_dmcp import SubnetDMCP
+
+__all__ = ['SubnetDMCP']

@@ -1,0 +1,7 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Group Fisher pruning down to a target."""
+from .fisher_channel_unit import FisherChannelUnit
+from .group_fisher_hook import GroupFisherHook
+from .target_group_fisher import TargetGroupFisher
+
+__all__ = ['FisherChannelUnit', 'GroupFisherHook', 'TargetGroupFisher']

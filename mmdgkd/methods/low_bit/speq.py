@@ -1,0 +1,156 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmrazor.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.methods.low_bit.quantizers.drawn_bits import drawn_bits
+from mmdgkd.models.utils.step_clock import StepClock
+from mmdgkd.methods.peer_logits import check_said_loss
+from .few_bit_network import FewBitNetwork
+
+NORMS = ('batch', 'running', 'update')
+
+
+@MODELS.register_module()
+class SPEQ(FewBitNetwork):
+    """Stochastic precision ensemble: a few-bit network that teaches itself.
+
+    Boo, Shin, Choi and Sung (AAAI-21, arXiv 2009.14502). The teacher is the
+    network itself, with the same weights of few levels and with activations
+    whose precision is drawn for each layer and step (:func:`drawn_bits`). A
+    cosine loss draws the outputs of the network to those of the teacher. It
+    costs a forward without gradient, and no parameter.
+
+    With more bits a layer has the same largest value, and so a smaller step.
+    The last layer keeps its bits. The loss is one of the network's own: in a
+    guided stage ``student.loss_speq``, weighted as the labels' is.
+
+    Args:
+        architecture (dict | BaseModel): The network.
+        act_bits (int): Of its activations, n_A. Defaults to 2.
+        high_bits (int): The other precision of the teacher's, n_H, above
+            ``act_bits`` and up to 8. Defaults to 8, the paper's.
+        prob (float): How likely a layer has that, u, above 0 and at most 1.
+            Defaults to 0.5, the paper's.
+        speq_loss (dict, optional): A loss of (preds_S, preds_T).
+            Defaults to None: ``CosineLoss`` with the weight 1, which is our
+            choice.
+        source (str): The module that puts the logits out.
+            Defaults to ``'head.fc'``.
+        teacher_norm (str): How the teacher's forward normalizes batches, and
+            what becomes of the running statistics, which the paper is not
+            known to say: ``'batch'``, by those of its batch, ``'running'``, by
+            the running ones, both without changing them; ``'update'``, by
+            those of its batch, which go into the running ones, too.
+            Defaults to ``'batch'``.
+        **kwargs: As for :class:`FewBitNetwork`.
+
+    Raises:
+        ConfigError: If one of these is out of its range, the source is not
+            there, or the loss does not take two networks' logits.
+    """
+
+    def __init__(self,
+                 architecture: Any,
+                 act_bits: int = 2,
+                 high_bits: int = 8,
+                 prob: float = 0.5,
+                 speq_loss: Optional[Dict] = None,
+                 source: str = 'head.fc',
+                 teacher_norm: str = 'batch',
+                 **kwargs: Any) -> None:
+        if act_bits is None:
+            raise ConfigError('model.act_bits: None; SPEQ draws the precision '
+                              'of activations; should be from 2 to 7')
+        super().__init__(architecture, act_bits=act_bits, **kwargs)
+        if type(high_bits) is not int or not act_bits < high_bits <= 8:
+            raise ConfigError(
+                f'model.high_bits: {high_bits!r} should be a whole number '
+                f'above act_bits, {act_bits}, and at most 8')
+        if not isinstance(prob, (int, float)) or not 0 < prob <= 1:
+            raise ConfigError(f'model.prob: {prob!r} should be above 0 and at '
+                              'most 1')
+        if teacher_norm not in NORMS:
+            raise ConfigError(f'model.teacher_norm: {teacher_norm!r} is none '
+                              f'of {", ".join(NORMS)}')
+        try:
+            self.architecture.get_submodule(source)
+        except AttributeError:
+            raise ConfigError(f'model.source: the network has no module '
+                              f'{source!r}') from None
+        self.act_bits, self.high_bits, self.prob = act_bits, high_bits, prob
+        self.source, self.teacher_norm = source, teacher_norm
+        self.speq_loss = MODELS.build(
+            speq_loss or dict(type='mmrazor.CosineLoss'))
+        check_said_loss(self.speq_loss, 'model.speq_loss', several=False)
+        self._clock = StepClock()
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[List[BaseDataElement]] = None,
+                mode: str = 'tensor') -> Any:
+        """Run the network; in training its teacher, too.
+
+        Args:
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            data_samples (list[BaseDataElement], optional): Its labels.
+                Defaults to None.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+                Defaults to ``'tensor'``.
+        """
+        if mode != 'loss' or not self.training:
+            return super().forward(inputs, data_samples, mode)
+        weights = self.quantized_weights()
+        said: List[torch.Tensor] = []
+        source = self.architecture.get_submodule(self.source)
+        handle = source.register_forward_hook(
+            lambda module, inputs, outputs: said.append(outputs))
+        try:
+            # First, so that recorders find the student's outputs first.
+            losses = dict(self._run(weights, inputs, data_samples, mode))
+            with torch.no_grad(), self._as_teacher():
+                self._run(
+                    {
+                        name: data.detach()
+                        for name, data in weights.items()
+                    }, inputs, None, 'tensor')
+        finally:
+            handle.remove()
+        losses['loss_speq'] = self.speq_loss(said[0], said[-1])
+        return losses
+
+    @contextmanager
+    def _as_teacher(self) -> Iterator[None]:
+        """Have drawn precisions, and batch normalization as is wanted."""
+        quantizers = {
+            name: parts.act
+            for name, parts in self.quantizers.items() if 'act' in parts
+        }
+        drawn = drawn_bits(self._clock.seed, self._clock.tick(),
+                           self.inner_layers, self.act_bits, self.high_bits,
+                           self.prob)
+        norms = [
+            module for module in self.architecture.modules()
+            if isinstance(module, _BatchNorm)
+        ]
+        flags = [(norm.training, norm.track_running_stats) for norm in norms]
+        try:
+            for name, quantizer in quantizers.items():
+                quantizer.bits_now = drawn.get(name)
+                quantizer.observing = False
+            for norm in norms:
+                if self.teacher_norm == 'running':
+                    norm.training = False
+                elif self.teacher_norm == 'batch' and norm.training:
+                    norm.track_running_stats = False
+            yield
+        finally:
+            for quantizer in quantizers.values():
+                quantizer.bits_now, quantizer.observing = None, True
+            for norm, (training, track) in zip(norms, flags):
+                norm.training, norm.track_running_stats = training, track

@@ -1,0 +1,5 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Deep mutual learning."""
+from .mutual_networks import MutualNetworks, mutual_losses
+
+__all__ = ['MutualNetworks', 'mutual_losses']

@@ -1,0 +1,165 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+import torch
+from mmengine.model import ModuleDict
+from mmengine.structures import BaseDataElement
+from mmrazor.models.algorithms import BaseAlgorithm
+from mmrazor.registry import MODELS
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.methods.peer_logits import (check_said_loss, said_by)
+
+
+def mutual_losses(loss: Callable,
+                  logits: Mapping[str, torch.Tensor]) -> Dict[str, Any]:
+    """What each of several networks hears of the others in a step.
+
+    Deep Mutual Learning (Zhang et al., CVPR 2018, arXiv 1706.00384), eq. 8:
+    for network k of K, ``1 / (K - 1) sum_l KL(p_l || p_k)``, if the loss is an
+    averaged ``DenseKDLoss`` of tau = 1.
+
+    Args:
+        loss (Callable): A loss of ``(preds_S, {name: preds_T})``.
+        logits (Mapping[str, torch.Tensor]): Of each network, shape (N, C),
+            with gradients. What the others say is detached.
+
+    Returns:
+        dict[str, torch.Tensor]: The loss of each network, a scalar.
+    """
+    detached = {name: one.detach() for name, one in logits.items()}
+    return {
+        name:
+        loss(one, {
+            other: said
+            for other, said in detached.items() if other != name
+        })
+        for name, one in logits.items()
+    }
+
+
+@MODELS.register_module()
+class MutualNetworks(BaseAlgorithm):
+    """Several networks that are trained together and teach each other.
+
+    Deep Mutual Learning (Zhang et al., CVPR 2018, arXiv 1706.00384): each has
+    its own loss and hears what the others say to the same batch. As the
+    student of a :class:`DGKD` each of them hears the guides, too, which run
+    once a step for all.
+
+    The paper updates one network after the other, each with the new words of
+    those before; here all are updated at once, from what was said before the
+    step. Each network has its whole loss: its gradient is that of a training
+    by itself, and not divided by their number.
+
+    It predicts as ``architecture``. The others are networks of their own in a
+    chain by ``member_of``.
+
+    Args:
+        architecture (dict | BaseModel): The first of the networks.
+        peers (dict[str, dict]): The others, by name.
+        mutual_loss (dict, optional): A loss of ``(preds_S, {name: preds_T})``.
+            Defaults to None: ``DenseKDLoss`` of tau = 1, averaged over the
+            others, as in the paper.
+        source (str): The module of each network that puts the logits out.
+            Defaults to ``'head.fc'``.
+        **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
+            of MMRazor's ``BaseAlgorithm``.
+
+    Raises:
+        ConfigError: If there are no peers, if one of the networks is an
+            algorithm, or has no such source, or for another kind of loss, or
+            one that weighs single networks.
+    """
+
+    def __init__(self,
+                 architecture: Any,
+                 peers: Dict[str, Any],
+                 mutual_loss: Optional[Dict] = None,
+                 source: str = 'head.fc',
+                 **kwargs: Any) -> None:
+        super().__init__(architecture, **kwargs)
+        if not isinstance(peers, Mapping) or not peers:
+            raise ConfigError('model.peers: must be a dict of the other '
+                              'networks, name -> its model')
+        self.peers = ModuleDict({
+            name:
+            MODELS.build(cfg) if isinstance(cfg, Mapping) else cfg
+            # By name: MMEngine sorts the keys of a config that it writes.
+            for name, cfg in sorted(peers.items())
+        })
+        self.source = source
+        for name, network in self.networks.items():
+            key = f'peers.{name}' if name else 'architecture'
+            if isinstance(network, BaseAlgorithm):
+                raise ConfigError(f'model.{key}: is a {type(network).__name__}'
+                                  '; networks that teach each other are plain')
+            if source not in dict(network.named_modules()):
+                raise ConfigError(f'model.source: "{source}" is no module of '
+                                  f'model.{key}')
+            if name and not self.module_inplace:
+                self.set_module_inplace_false(network, f'self.peers["{name}"]')
+        self._mutual_loss = MODELS.build(
+            mutual_loss or dict(type='mmrazor.DenseKDLoss', form='averaged'))
+        check_said_loss(self._mutual_loss, 'model.mutual_loss')
+        if getattr(self._mutual_loss, 'form', None) == 'paper':
+            raise ConfigError(
+                "model.mutual_loss.form: 'paper' also weighs the labels by the"
+                " number of guides; should be 'averaged' or 'released'")
+        if getattr(self._mutual_loss, 'teacher_weights', None):
+            raise ConfigError(
+                'model.mutual_loss.teacher_weights: each network hears others,'
+                ' and all of them alike; leave it out')
+        if self._mutual_loss.state_dict():
+            raise ConfigError(
+                'model.mutual_loss: learns, and each of the networks would '
+                'need its own; use a loss without parameters')
+
+    @property
+    def networks(self) -> Dict[str, nn.Module]:
+        """All of them; the architecture's name is ``''``."""
+        return {'': self.architecture, **dict(self.peers.items())}
+
+    def loss(
+        self,
+        batch_inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None,
+    ) -> Dict[str, torch.Tensor]:
+        """The losses of all networks.
+
+        Args:
+            batch_inputs (torch.Tensor): A preprocessed batch, shape
+                (N, C, H, W).
+            data_samples (list[BaseDataElement], optional): Its labels.
+        """
+        return self.over_networks(
+            lambda network: network(batch_inputs, data_samples, mode='loss'))
+
+    def over_networks(
+            self, losses_of: Callable[[nn.Module], Dict]) -> Dict[str, Any]:
+        """Collect the losses of a step of each network.
+
+        Args:
+            losses_of (Callable): Gives the losses of a network, by name.
+
+        Returns:
+            dict[str, Any]: Those of the architecture by their names, of its
+            peers with theirs behind it, such as ``loss@resnet8``; and what
+            each hears of the others, ``mutual.loss``.
+        """
+        losses: Dict[str, Any] = {}
+        said: Dict[str, torch.Tensor] = {}
+        for name, network in self.networks.items():
+            with said_by(network.get_submodule(self.source), name, said):
+                found = losses_of(network)
+            losses.update(
+                (_key(key, name), data) for key, data in found.items())
+        heard = mutual_losses(self._mutual_loss, said)
+        losses.update(
+            (_key('mutual.loss', name), loss) for name, loss in heard.items())
+        return losses
+
+
+def _key(key: str, name: str) -> str:
+    return f'{key}@{name}' if name else key

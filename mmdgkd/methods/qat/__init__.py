@@ -1,0 +1,5 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""MMRazor's quantizers."""
+from .qat_hook import QATHook
+
+__all__ = ['QATHook']

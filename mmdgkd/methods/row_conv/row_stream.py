@@ -1,0 +1,127 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
+from typing import Optional, Sequence
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmpretrain.models import GlobalAveragePooling, ImageClassifier
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from .rows_seen import (check_single_rows, rows_seen)
+
+# How far its logits may be off in float64, as a share of the largest.
+_ROUNDING = 1e-9
+
+
+class RowStream:
+    """Classifies images whose rows arrive one after the other.
+
+    For networks of 1xN filters (:func:`row_conv`), as the on-the-fly system
+    of arXiv 2003.03944 wants them: with a row of the image each layer computes
+    its row, and global average pooling adds up what comes out. No row is kept.
+    Rows that nothing looks at (``keep_rows=False``) are passed over.
+
+    Args:
+        network (ImageClassifier): A trained classifier of MMPretrain whose
+            neck is ``GlobalAveragePooling``. It is copied.
+        shape (Sequence[int]): Of an image, (C, H, W).
+        fold_bn (bool): Whether batch normalization, which is in eval mode in
+            any case, is folded into the convolutions before it.
+            Defaults to False.
+
+    Raises:
+        ConfigError: If a row of a feature map depends on several rows of the
+            image, if it is no such classifier, or if it gives other logits
+            row after row.
+    """
+
+    def __init__(self,
+                 network: nn.Module,
+                 shape: Sequence[int],
+                 fold_bn: bool = False) -> None:
+        if not (isinstance(network, ImageClassifier) and network.with_head
+                and isinstance(network.neck, GlobalAveragePooling)):
+            raise ConfigError(
+                f'model: {type(network).__name__}: rows are added up in an '
+                'ImageClassifier with neck=dict(type="GlobalAveragePooling") '
+                'and a head')
+        seen = rows_seen(network.backbone, shape)
+        if '' not in seen:
+            raise ConfigError(
+                f'model.backbone: {type(network.backbone).__name__}: puts out '
+                'no feature map, of which rows could be added up')
+        check_single_rows(seen)
+        # Its map: which row of the image each of its rows comes from.
+        self._wanted = seen[''].any(0)
+        self._check(network, fold_bn, shape, len(seen['']))
+        network = copy.deepcopy(network).eval()
+        self.network = fuse_conv_bn(network) if fold_bn else network
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with the first row of other images."""
+        self._next = 0
+        self._sum: Optional[torch.Tensor] = None
+
+    @torch.no_grad()
+    def push(self, row: torch.Tensor) -> None:
+        """Take the next row.
+
+        Args:
+            row (torch.Tensor): Of one or of several images, preprocessed as
+                for the network, shape (N, C, W).
+
+        Raises:
+            ValueError: If all rows have arrived already.
+        """
+        if self._next == len(self._wanted):
+            raise ValueError(f'all {self._next} rows have arrived; reset() '
+                             'begins with other images')
+        if self._wanted[self._next]:
+            row = self.network.backbone(row.unsqueeze(2))[-1].mean((2, 3))
+            self._sum = row if self._sum is None else self._sum.add_(row)
+        self._next += 1
+
+    @torch.no_grad()
+    def logits(self) -> torch.Tensor:
+        """What the network says to the images, shape (N, classes).
+
+        Raises:
+            ValueError: If rows are missing.
+        """
+        if self._next < len(self._wanted):
+            raise ValueError(f'{self._next} of {len(self._wanted)} rows have '
+                             'arrived')
+        return self.network.head((self._sum / int(self._wanted.sum()), ))
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Push the rows of whole images, and give their logits.
+
+        Args:
+            images (torch.Tensor): Shape (N, C, H, W).
+        """
+        self.reset()
+        for row in images.unbind(2):
+            self.push(row)
+        return self.logits()
+
+    def _check(self, network: nn.Module, fold_bn: bool, shape: Sequence[int],
+               rows: int) -> None:
+        """See whether a row is computed alone as it is among others.
+
+        In float64, against the network as it was given.
+        """
+        exact = copy.deepcopy(network).cpu().double().eval()
+        images = torch.linspace(-2, 2, 2 * shape[0] * shape[1] * shape[2])
+        images = images.reshape(2, *shape).sin().double()
+        with torch.no_grad():
+            wanted = exact(images)
+        self.network = fuse_conv_bn(exact) if fold_bn else exact
+        error = (self(images) - wanted).abs().max()
+        if rows != int(self._wanted.sum()) or not (
+                error <= _ROUNDING * wanted.abs().max() + _ROUNDING):
+            raise ConfigError(
+                f'model.backbone: {type(network.backbone).__name__}: a row '
+                'computed alone differs from the same one among others (the '
+                f'logits by {float(error):.2g})')

@@ -1,0 +1,7 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""SPOS: a supernet and the search for its subnet."""
+from .searchable_resnet_6n2 import SearchableResNet6n2
+from .subnet_search_hook import SubnetSearchHook
+from .subnet_spos import SubnetSPOS
+
+__all__ = ['SearchableResNet6n2', 'SubnetSPOS', 'SubnetSearchHook']

@@ -1,0 +1,110 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import zlib
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from mmrazor.registry import TASK_UTILS
+from torch import nn
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.step_clock import StepClock
+from mmdgkd.utils.philox import uniforms
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
+
+# Second half of the Philox key, see keep_mask.
+_STREAM = 0x70617373
+
+
+def pass_masks(seed: int, step: int, name: str, num_passes: int, size: int,
+               drop_prob: float) -> np.ndarray:
+    """The dropout masks of several passes of a teacher.
+
+    They depend on the arguments alone, as :func:`keep_mask`: they are the same
+    on every rank and in a resumed run, and those of the first passes are the
+    same however many there are.
+
+    Args:
+        seed (int): The seed of the run.
+        step (int): The iteration, counted from 0.
+        name (str): The teacher.
+        num_passes (int): Number of passes, P.
+        size (int): Number of features, D.
+        drop_prob (float): How likely each is dropped.
+
+    Returns:
+        np.ndarray: Shape (P, D), float32: 0 where a feature is dropped, else
+        ``1 / (1 - drop_prob)``.
+    """
+    draws = uniforms(seed, _STREAM, step, num_passes * size,
+                     zlib.crc32(name.encode()))
+    keep = draws.reshape(num_passes, size) >= drop_prob
+    return (keep / (1 - drop_prob)).astype(np.float32)
+
+
+@TASK_UTILS.register_module()
+class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
+    """Records what a module of every teacher says in several dropout passes.
+
+    In a config its type is ``'StochasticTeacherOutputs'``. Teachers are
+    deterministic; here their last part is not: the features that a module is
+    given, by default all but the classifier's, are dropped at random, and the
+    module is run on all passes in one batch. The rest of a teacher runs once.
+    A pass drops the same features of all images: it is one thinned teacher.
+
+    The recorded data is ``{teacher name: outputs}`` of shape (P, N, C), for a
+    :class:`StudentGuidedKDLoss`. A logit store cannot remember it.
+
+    Args:
+        source (str): The module before which is dropped, such as
+            ``'head.fc'``, in each teacher.
+        num_passes (int): P. Defaults to 100 (our choice).
+        drop_prob (float): How likely a feature is dropped. Defaults to 0.5
+            (our choice).
+        seed (int, optional): Seed of the masks. Defaults to None: the seed of
+            the Runner.
+
+    Raises:
+        ConfigError: For a number out of its range.
+    """
+
+    def __init__(self,
+                 source: str,
+                 num_passes: int = 100,
+                 drop_prob: float = 0.5,
+                 seed: Optional[int] = None) -> None:
+        super().__init__(source)
+        here = 'StochasticTeacherOutputs'
+        if type(num_passes) is not int or num_passes < 1:
+            raise ConfigError(f'{here}.num_passes: {num_passes!r} must be a '
+                              'whole number, 1 or more')
+        if isinstance(drop_prob, bool) or not 0 <= drop_prob < 1:
+            raise ConfigError(f'{here}.drop_prob: {drop_prob!r} must be 0 or '
+                              'more, and below 1')
+        self._num_passes = num_passes
+        self._drop_prob = drop_prob
+        self._clock = StepClock(seed)
+        self._step = 0
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._step = self._clock.tick()
+
+    def _record(self, name: str, module: nn.Module, inputs: tuple,
+                outputs: Any) -> None:
+        if not self.recording:
+            return
+        features = inputs[0]
+        if not isinstance(features, torch.Tensor) or features.ndim != 2:
+            raise ConfigError(
+                f'StochasticTeacherOutputs.source: "{self.source}" of teacher '
+                f'"{name}" is not given a vector of features per image; use '
+                "the last linear layer, such as 'head.fc'")
+        masks = torch.from_numpy(
+            pass_masks(self._clock.seed, self._step, name, self._num_passes,
+                       features.shape[1], self._drop_prob))
+        masks = masks.to(features.device, features.dtype)
+        thinned = masks[:, None] * features
+        # Not by a call: this is one of the hooks of that.
+        said = module.forward(thinned.flatten(0, 1))
+        self.record(name, said.unflatten(0, thinned.shape[:2]))

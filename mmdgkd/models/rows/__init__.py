@@ -1,9 +1,0 @@
-# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .peak_bytes import peak_bytes
-from .row_conv import row_conv
-from .row_stream import RowStream
-from .rows_seen import check_single_rows, rows_seen
-
-__all__ = [
-    'RowStream', 'check_single_rows', 'peak_bytes', 'row_conv', 'rows_seen'
-]

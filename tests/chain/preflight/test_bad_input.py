@@ -1,0 +1,315 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Each mistake gets one line, before anything is written or trained."""
+import os
+
+import pytest
+import torch
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.models.backbones.plain_cnn import PlainCNN
+
+
+def assert_refused(cfg, message, **kwargs):
+    with pytest.raises(ConfigError, match=message) as error:
+        ChainRunner(cfg, **kwargs).train()
+    assert '\n' not in str(error.value)
+    assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('guidance, message', [
+    (dict(resnet8=['resnet99']),
+     'chain.guidance.resnet8: the guide "resnet99" is no network'),
+    (dict(resnet20=['resnet8']), '"resnet8" does not come before "resnet20"'),
+    ('densely', "chain.guidance: 'densely' is none of"),
+])
+def test_guidance(tiny_cfg, guidance, message):
+    cfg = tiny_cfg()
+    cfg.chain.guidance = guidance
+    assert_refused(cfg, message)
+
+
+def test_an_empty_chain(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks = {}
+    assert_refused(cfg, 'chain.networks: is empty')
+
+
+def test_two_networks_of_one_name(tiny_cfg):
+    cfg = tiny_cfg()
+    networks = [
+        dict(entry, name=name) for name, entry in cfg.chain.networks.items()
+    ]
+    cfg.chain = dict(networks=networks + networks[:1])
+    assert_refused(cfg, 'there are 2 networks named "resnet20"')
+
+
+def test_an_unknown_stage(tiny_cfg):
+    assert_refused(
+        tiny_cfg(), '--stage: "resnet9" is no network', only='resnet9')
+
+
+def test_a_missing_checkpoint(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = 'nowhere.pth'
+    assert_refused(
+        cfg, "chain.networks.resnet20.ckpt_path: there is no file 'nowhere"
+        ".pth'")
+
+
+def test_a_checkpoint_of_another_architecture(tiny_cfg, trained):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = os.path.join(
+        trained[0].work_dir, 'resnet14', 'resnet14.pth')
+    assert_refused(
+        cfg, 'resnet20.ckpt_path: .* is of another architecture: '
+        'backbone.layer1.2.conv1.weight is missing')
+
+
+def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
+    path = os.path.join(trained[0].work_dir, 'resnet20', 'resnet20.pth')
+    checkpoint = torch.load(path, weights_only=True)
+    state = checkpoint['state_dict']
+    state['head.fc.weight'] = torch.zeros(100, 64)
+    state['head.fc.bias'] = torch.zeros(100)
+    torch.save(checkpoint, tmp_path / 'other.pth')
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = str(tmp_path / 'other.pth')
+    assert_refused(cfg, 'has 100 classes, the network has 10')
+
+
+def no_classes(cfg):
+    """Have the data not say which classes there are."""
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[key].dataset.metainfo = dict(classes=[])
+
+
+def test_networks_with_different_classes(tiny_cfg):
+    cfg = tiny_cfg()
+    no_classes(cfg)
+    cfg.chain.networks.resnet20.model.head.num_classes = 100
+    assert_refused(
+        cfg, 'chain.networks.resnet20.model: has 100 classes, "resnet14", '
+        'which it guides, has 10')
+
+
+def stochastic(tiny_cfg, **policy):
+    cfg = tiny_cfg(
+        config='configs/dgkd/resnet20_to_resnet8_digits_stochastic.py')
+    drop = cfg.chain.networks.resnet8.stage.model.distiller.connectors.drop
+    drop.update(policy)
+    return cfg
+
+
+def test_as_many_dropped_as_there_are_guides(tiny_cfg):
+    assert_refused(
+        stochastic(tiny_cfg, num_drop=2),
+        'for the stage "resnet8": StochasticDropConnector.num_drop: 2 cannot '
+        'be silent of 2 guides')
+
+
+def test_an_unknown_protected_teacher(tiny_cfg):
+    assert_refused(
+        stochastic(tiny_cfg, protect=['resnet32']),
+        'protect: "resnet32" is no teacher here; there are: ')
+
+
+def test_an_unknown_weighted_teacher(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.model.distiller.distill_losses.loss_kd.teacher_weights = dict(x=2.0)
+    assert_refused(cfg, 'teacher_weights: "x" is no teacher here')
+
+
+def test_a_recorder_source_that_is_no_module(tiny_cfg):
+    here = 'model.distiller.{}_recorders.logits.source: for the stage '
+    cfg = tiny_cfg()
+    cfg.model.distiller.teacher_recorders.logits.source = 'head.gc'
+    assert_refused(
+        cfg,
+        here.format('teacher') + '"resnet14": "head.gc" is no module of '
+        'teacher "resnet20"; similar: head.fc')
+    cfg = tiny_cfg()
+    cfg.model.distiller.student_recorders.logits.source = 'head.gc'
+    assert_refused(
+        cfg,
+        here.format('student') + '"resnet14": "head.gc" is no module of the '
+        'student; similar: head.fc')
+
+
+def test_a_recorder_source_that_the_student_has_and_a_guide_has_not(tiny_cfg):
+    cfg = tiny_cfg()
+    plain = dict(type='PlainCNN', depth=2, variant='cifar100', input_size=8)
+    cfg.chain.networks.resnet20.model = dict(
+        type='ImageClassifier',
+        backbone=plain,
+        head=dict(
+            type='LinearClsHead',
+            num_classes=10,
+            in_channels=PlainCNN(2, input_size=8).feat_dim))
+    cfg.chain.guidance = dict(resnet8=['resnet20', 'resnet14'])
+    distiller = cfg.model.distiller
+    for key in ('student_recorders', 'teacher_recorders'):
+        distiller[key].logits.source = 'backbone.layer1'
+    here = ('model.distiller.teacher_recorders.{}.source: for the stage '
+            '"resnet8": ')
+    assert_refused(
+        cfg,
+        here.format('logits') + '"backbone.layer1" is no module of teacher '
+        '"resnet20"; similar: backbone')
+    distiller.teacher_recorders.logits.source = 'backbone'
+    distiller.teacher_recorders.one = dict(
+        type='mmrazor.ModuleOutputs', source='resnet14.backbone.layer1')
+    distiller.teacher_recorders.other = dict(
+        type='mmrazor.ModuleOutputs', source='resnet20.backbone.layer1')
+    assert_refused(
+        cfg,
+        here.format('other') + '"resnet20.backbone.layer1" is no module of '
+        'teacher "resnet20"; similar: resnet20.backbone')
+
+
+def test_a_model_that_cannot_be_built(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14.model.backbone.type = 'ResNet6n3'
+    assert_refused(
+        cfg, 'chain.networks.resnet14.model: cannot be built .*ResNet6n3')
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14.model.head.in_channels = 65
+    assert_refused(cfg, 'resnet14.model: does not run on an image of shape')
+
+
+def test_an_unknown_distiller(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.model.distiller.type = 'mmrazor.ConfigurableDistiller'
+    assert_refused(cfg, 'model.distiller')
+
+
+def test_missing_data(tiny_cfg, tmp_path):
+    cfg = tiny_cfg()
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[key].dataset = dict(
+            type='CIFAR100',
+            data_root=str(tmp_path / 'cifar'),
+            download=False,
+            pipeline=[dict(type='PackInputs')])
+    assert_refused(
+        cfg, r'train_dataloader.dataset: .*; put the official files \(train, '
+        r'test, meta\) into .*cifar/cifar-100-python/')
+
+
+def test_a_work_dir_that_cannot_be_made(tiny_cfg, tmp_path):
+    (tmp_path / 'file').write_text('')
+    cfg = tiny_cfg(work_dir='file/work')
+    assert_refused(cfg, 'work_dir: .* cannot be made')
+
+
+def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.ckpt_path = os.path.join(
+        trained[0].work_dir, 'resnet20', 'resnet20.pth')
+    assert_refused(
+        cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
+
+
+def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.model.data_preprocessor = dict(
+        type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
+    assert_refused(
+        cfg, r'chain.networks.resnet20: its data_preprocessor.mean is '
+        r'\[0.5, 0.5, 0.5\], but "resnet14", whose inputs it gets')
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.stage = dict(
+        data_preprocessor=dict(mean=[1.0] * 3))
+    assert_refused(cfg,
+                   'chain.networks.resnet20: its data_preprocessor.mean is ')
+
+
+@pytest.mark.parametrize('options, message', [
+    ({
+        'model.type': 'mmrazor.DGKDD'
+    }, 'model: for the stage "resnet14": .*DGKDD'),
+    ({
+        'model.task_loss_wieght': 0.3
+    }, 'model: for the stage "resnet14": .*task_loss_wieght'),
+    ({
+        'chain.networks.resnet8.stage':
+        dict(optim_wrapper=dict(optimizer=dict(type='SGDD')))
+    }, 'optim_wrapper: for the stage "resnet8": .*SGDD'),
+    ({
+        'chain.networks.resnet8.stage': dict(train_cg=dict(max_epochs=7))
+    }, 'chain.networks.resnet8.stage.train_cg: is neither in the config nor'),
+    ({
+        'chain.networks.resnet20.stage': dict(model=dict(task_loss_weight=1))
+    }, 'resnet20.stage.model: changes the template .* has no guides'),
+    ({
+        'train_cfg.max_epoch': 7
+    }, 'train_cfg.max_epoch: for the stage "resnet20": is unknown; it takes'),
+    ({
+        'train_cfg.max_epochs': 0
+    }, 'train_cfg.max_epochs: .*: 0 must be a whole number, 1 or more'),
+    ({
+        'train_dataloader.dataset.split': 'trian'
+    }, "train_dataloader.dataset: .*'trian' is neither"),
+    ({
+        'train_dataloader.dataset.pipeline': []
+    }, 'train_dataloader.dataset.pipeline: gives no data sample'),
+    ({
+        'val_evaluator.type': 'Acuracy'
+    }, 'val_evaluator: .*Acuracy'),
+    ({
+        'param_scheduler.0.type': 'StepLr'
+    }, 'param_scheduler: .*StepLr'),
+    ({
+        'default_hooks.checkpoint.save_last': False
+    }, 'default_hooks.checkpoint: .* with save_last on'),
+    ({
+        'default_hooks.checkpoint.out_dir': '/tmp'
+    }, 'default_hooks.checkpoint: .* without out_dir'),
+])
+def test_what_is_wrong_with_a_stage(tiny_cfg, options, message):
+    cfg = tiny_cfg()
+    cfg.merge_from_dict(options)
+    assert_refused(cfg, message)
+
+
+@pytest.mark.parametrize('classes', [5, 20])
+def test_other_classes_than_the_data(tiny_cfg, classes):
+    cfg = tiny_cfg()
+    for network in cfg.chain.networks.values():
+        network.model.head.num_classes = classes
+    assert_refused(
+        cfg, f'resnet20.model: has {classes} classes, the data has 10; set '
+        'chain.networks.resnet20.model.head.num_classes to 10, or ')
+    # A set that does not say it is not asked.
+    no_classes(cfg)
+    facts = ChainRunner(cfg).facts
+    assert facts['resnet8'].classes == classes
+
+
+def test_validation_data_with_other_classes(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.val_dataloader.dataset.metainfo = dict(classes=list('abc'))
+    assert_refused(
+        cfg, 'val_dataloader.dataset: has 3 classes, '
+        'train_dataloader.dataset has 10')
+
+
+def test_a_loss_that_would_only_be_logged(tiny_cfg):
+    cfg = tiny_cfg()
+    distiller = cfg.model.distiller
+    for key in ('distill_losses', 'loss_forward_mappings'):
+        distiller[key] = dict(kd=distiller[key].loss_kd)
+    assert_refused(
+        cfg, 'model.distiller.distill_losses.kd: for the stage "resnet14": '
+        'has no "loss" in its name, .* call it "loss_kd"')
+
+
+def test_a_metric_that_is_not_measured(tiny_cfg):
+    """Known only after the first validation; then one line."""
+    cfg = tiny_cfg()
+    cfg.chain.metric = 'accuracy/top5'
+    with pytest.raises(
+            ConfigError,
+            match='"accuracy/top5" is not measured; '
+            'there are: accuracy/top1'):
+        ChainRunner(cfg).train()

@@ -1,0 +1,267 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Weights to begin from that are none of the model."""
+import os
+import os.path as osp
+
+import pytest
+import torch
+from torch import nn
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.chain import Network
+from mmdgkd.chain.preflight.pretrained import (check_init_cfg, check_load_from)
+
+
+def assert_refused(cfg, *messages):
+    with pytest.raises(ConfigError) as error:
+        ChainRunner(cfg).train()
+    for message in messages:
+        assert message in str(error.value)
+    assert '\n' not in str(error.value)
+    assert not osp.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('key, name', [
+    ('load_from', '<name>'),
+    ('chain.networks.resnet8.stage.load_from', 'resnet8'),
+])
+def test_a_chain_loads_nothing_by_load_from(tiny_cfg, key, name):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet8.stage = dict()
+    cfg.merge_from_dict({key: 'weights.pth'})
+    assert_refused(
+        cfg, f"{key}: 'weights.pth' has no meaning in a chain",
+        f'chain.networks.{name}.ckpt_path, to begin from them put '
+        "init_cfg=dict(type='Pretrained', checkpoint=...) into "
+        f'chain.networks.{name}.model')
+
+
+@pytest.fixture
+def files(trained, tmp_path):
+    """Weights of ResNet-14 in the ways in which they are kept."""
+    folder = osp.join(trained[0].work_dir, 'resnet14')
+    path = osp.join(folder, 'resnet14.pth')
+    state = torch.load(path, weights_only=True)['state_dict']
+
+    def save(name, weights):
+        torch.save(weights, tmp_path / name)
+        return str(tmp_path / name)
+
+    return dict(
+        network=path,
+        algorithm=osp.join(folder, 'epoch_2.pth'),
+        backbone=save(
+            'backbone.pth', {
+                key.removeprefix('backbone.'): value
+                for key, value in state.items() if key.startswith('backbone')
+            }),
+        wider=save('wider.pth', {
+            key: torch.zeros(2, *value.shape)
+            for key, value in state.items()
+        }),
+        ddp=save('ddp.pth', {
+            f'module.{key}': value
+            for key, value in state.items()
+        }),
+        other=save('other.pth', dict(weight=torch.zeros(1))),
+        numbers=save('numbers.pth', dict(epoch=3)))
+
+
+HERE = 'chain.networks.resnet14.model'
+
+
+@pytest.mark.parametrize('part, file, prefix, message', [
+    ('', 'nowhere.pth', None, ".init_cfg: there is no file 'nowhere.pth'"),
+    ('', 'algorithm', None, ".init_cfg: no key of '{}' is one of the module: "
+     'those of the file are such as "architecture.backbone.conv1.weight", '
+     'those of the module such as "backbone.conv1.weight"; set prefix='
+     "'architecture.' in it"),
+    ('backbone', 'network', None, ".backbone.init_cfg: no key of '{}' is one "
+     'of the module: those of the file are such as "backbone.conv1.weight", '
+     'those of the module such as "conv1.weight"; set prefix=\'backbone.\''),
+    ('backbone', 'backbone', 'backbone', ".backbone.init_cfg: no key of '{}' "
+     'is one of the module after the prefix "backbone.": those of the file '
+     'are such as "conv1.weight", those of the module such as "conv1.weight"; '
+     'leave its prefix out'),
+    ('head', 'other', None, ".head.init_cfg: no key of '{}' is one of the "
+     'module: those of the file are such as "weight", those of the module '
+     'such as "fc.weight"'),
+    ('', 'wider', None, ".init_cfg: no weight in '{}' has the shape that it "
+     'has in the module: backbone.conv1.weight is (2, 16, 3, 3, 3), not '
+     '(16, 3, 3, 3)'),
+    ('', 'numbers', None, ".init_cfg: '{}' holds no weights"),
+    ('', 'network', '', 'is one of the module after the prefix ".":'),
+    ('backbone', None, None, '.backbone.init_cfg: checkpoint=None must be'),
+])
+def test_a_network_that_would_begin_from_nothing(tiny_cfg, files, part, file,
+                                                 prefix, message):
+    cfg = tiny_cfg()
+    model = cfg.chain.networks.resnet14.model
+    path = files.get(file, file)
+    if file == 'algorithm':
+        assert osp.exists(path)
+    (model[part] if part else model).init_cfg = dict(
+        type='Pretrained', checkpoint=path, prefix=prefix)
+    start = HERE if message[0] == '.' else ''
+    assert_refused(cfg, start + message.format(path))
+
+
+def test_a_module_without_weights(files):
+    model = nn.Identity()
+    model.init_cfg = dict(type='Pretrained', checkpoint=files['network'])
+    with pytest.raises(
+            ConfigError,
+            match='chain.networks.x.model.init_cfg: the module has no weights'
+    ):
+        check_init_cfg(Network('x', {}), model)
+
+
+def test_one_of_several_init_cfgs(tiny_cfg, files):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14.model.backbone.init_cfg = [
+        dict(type='Constant', layer='Conv2d', val=0.0),
+        dict(type='Pretrained', checkpoint=files['other'])
+    ]
+    assert_refused(cfg, f'{HERE}.backbone.init_cfg[1]: no key of ')
+
+
+def test_mmpretrains_short_form(tiny_cfg, files):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14.model.pretrained = files['other']
+    assert_refused(cfg, f'{HERE}.pretrained: no key of ')
+
+
+@pytest.mark.parametrize('part, file, prefix', [
+    ('', 'network', None),
+    ('', 'ddp', None),
+    ('', 'algorithm', 'architecture'),
+    ('backbone', 'backbone', None),
+    ('backbone', 'network', 'backbone'),
+    ('backbone', 'algorithm', 'architecture.backbone.'),
+    ('', 'https://nowhere.invalid/a.pth', None),
+])
+def test_a_network_that_begins_from_weights(tiny_cfg, files, part, file,
+                                            prefix):
+    cfg = tiny_cfg()
+    model = cfg.chain.networks.resnet14.model
+    (model[part] if part else model).init_cfg = dict(
+        type='Pretrained', checkpoint=files.get(file, file), prefix=prefix)
+    assert 'resnet14' in ChainRunner(cfg).facts
+
+
+def test_it_does_begin_from_them(tiny_cfg, files):
+    """And a given network does not read them."""
+    cfg = tiny_cfg(images=32)
+    networks = cfg.chain.networks
+    networks.resnet20 = networks.resnet8 = None
+    networks.resnet14.model.init_cfg = dict(
+        type='Pretrained',
+        checkpoint=files['algorithm'],
+        prefix='architecture')
+    cfg.optim_wrapper.optimizer.lr = 0.0
+    cfg.param_scheduler = []
+    ChainRunner(cfg).train()
+    own = torch.load(
+        osp.join(cfg.work_dir, 'resnet14', 'resnet14.pth'), weights_only=True)
+    given = torch.load(files['network'], weights_only=True)
+    key = 'backbone.layer3.1.conv2.weight'
+    assert torch.equal(own['state_dict'][key], given['state_dict'][key])
+
+    cfg.chain.networks.resnet14.model.init_cfg.checkpoint = 'nowhere.pth'
+    cfg.chain.networks.resnet14.ckpt_path = files['network']
+    assert 'resnet14' in ChainRunner(cfg).facts
+
+
+class Renaming(nn.Linear):
+    """As MMPretrain's models do with weights from elsewhere."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self._register_load_state_dict_pre_hook(self._rename)
+
+    def _rename(self, state, prefix, *_):
+        for key in list(state):
+            state[key.replace('theirs.', '')] = state.pop(key)
+
+
+def network():
+    return nn.ModuleDict(dict(fc=nn.Linear(2, 2), bn=nn.BatchNorm1d(2)))
+
+
+def algorithm():
+    return nn.ModuleDict(dict(architecture=network()))
+
+
+def other():
+    return nn.ModuleDict(dict(fd=nn.Linear(3, 3), bn=nn.BatchNorm1d(3)))
+
+
+@pytest.mark.parametrize('model, saved', [
+    (network, network),
+    (algorithm, algorithm),
+    (nn.BatchNorm1d(2), nn.BatchNorm1d(2)),
+    (Renaming, lambda: nn.ModuleDict(dict(theirs=nn.Linear(2, 2)))),
+])
+def test_load_from_that_fits(tmp_path, model, saved):
+    path = str(tmp_path / 'a.pth')
+    model = model if isinstance(model, nn.Module) else model()
+    saved = saved if isinstance(saved, nn.Module) else saved()
+    torch.save(dict(state_dict=saved.state_dict()), path)
+    check_load_from(model, path)
+    check_load_from(model, None)
+
+
+@pytest.mark.parametrize('model, saved, message', [
+    (algorithm, network,
+     'its keys begin with "architecture.", those of the file, such as '
+     '"fc.weight", do not; give model.architecture.init_cfg=dict('
+     "type='Pretrained', checkpoint='{}') instead"),
+    (network, algorithm,
+     'the keys of the file begin with "architecture.", those of the model, '
+     'such as "fc.weight", do not; give model.init_cfg=dict('
+     "type='Pretrained', checkpoint='{}', prefix='architecture.') instead"),
+    (other, algorithm,
+     'its keys are such as "fd.weight", those of the file such as '
+     '"architecture.fc.weight"'),
+])
+def test_load_from_that_loads_nothing(tmp_path, model, saved, message):
+    path = str(tmp_path / 'a.pth')
+    torch.save(saved().state_dict(), path)
+    with pytest.raises(ConfigError) as error:
+        check_load_from(model(), path)
+    assert str(
+        error.value) == (f"load_from: nothing in '{path}' is for the model: "
+                         f'{message.format(path)}')
+
+
+def test_load_from_with_other_shapes_alone(tmp_path):
+    """A counter fits wherever there is one, and is no weight."""
+    path = str(tmp_path / 'a.pth')
+    torch.save(other().state_dict(), path)
+    with pytest.raises(
+            ConfigError,
+            match=r'load_from: no weight in .* has the shape that it has in '
+            r'the model: bn.weight is \(3,\), not \(2,\)'):
+        check_load_from(network(), path)
+
+
+def test_load_from_that_is_not_there():
+    with pytest.raises(ConfigError, match='load_from: there is no file'):
+        check_load_from(network(), 'nowhere.pth')
+
+
+@pytest.mark.slow
+def test_a_stage_alone_on_the_command_line(run_tool, trained, tmp_path):
+    """Its model is the algorithm, the exported file is the network."""
+    folder = osp.join(trained[0].work_dir, 'resnet14')
+    words = ('tools/train.py', osp.join(folder, 'config.py'), '--work-dir',
+             tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
+    done = run_tool(
+        *words, 'load_from=' + osp.join(folder, 'resnet14.pth'), check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith(
+        'error: load_from: nothing in ')
+    assert not list(tmp_path.glob('*.pth'))
+    run_tool(*words, 'load_from=' + osp.join(folder, 'epoch_2.pth'))
+    assert 'epoch_1.pth' in os.listdir(tmp_path)

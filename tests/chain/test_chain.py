@@ -1,0 +1,104 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import pytest
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.chain import (Chain, guides_of)
+
+NAMES = ['t', 'a', 'b', 's']
+MODEL = dict(type='ImageClassifier')
+
+
+def chain(**kwargs):
+    cfg = dict(networks={name: dict(model=MODEL) for name in NAMES})
+    cfg.update(kwargs)
+    return Chain.from_cfg(cfg)
+
+
+@pytest.mark.parametrize('guidance, expected', [
+    ('none', ['', '', '', '']),
+    ('direct', ['', 't', 't', 't']),
+    ('sequential', ['', 't', 'a', 'b']),
+    ('dense', ['', 't', 'ta', 'tab']),
+    (dict(s=['b', 't']), ['', '', '', 'tb']),
+    (dict(), ['', '', '', '']),
+])
+def test_who_guides_whom(guidance, expected):
+    guides = guides_of(guidance, NAMES)
+    assert [''.join(guides[name]) for name in NAMES] == expected
+
+
+def test_dense_is_the_default_and_order_is_kept():
+    made = chain()
+    assert made.names == NAMES
+    assert made.guides['s'] == ('t', 'a', 'b')
+
+
+def test_a_given_network_has_no_guides_but_guides():
+    networks = {name: dict(model=MODEL) for name in NAMES}
+    networks['a']['ckpt_path'] = 'a.pth'
+    made = chain(networks=networks)
+    assert made.guides['a'] == () and made.guides['b'] == ('t', 'a')
+
+
+def test_none_leaves_a_network_out():
+    networks = {name: dict(model=MODEL) for name in NAMES}
+    networks['a'] = None
+    assert chain(networks=networks).guides['s'] == ('t', 'b')
+
+
+def test_a_written_chain_is_the_same_chain():
+    networks = {name: dict(model=MODEL) for name in NAMES}
+    networks['t']['ckpt_path'] = 't.pth'
+    networks['s']['stage'] = dict(train_cfg=dict(max_epochs=3))
+    networks['s']['init_from'] = 'a'
+    made = chain(networks=networks, guidance='sequential', metric='acc')
+    assert Chain.from_cfg(made.to_cfg()) == made
+    assert made.needs('s') == ('b', 'a') and made.needs('b') == ('a', )
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (None, 'chain: the config has none'),
+    (dict(networks={}), 'chain.networks: is empty'),
+    (dict(networks=dict(t=None)), 'chain.networks: is empty'),
+    (dict(network={}), 'chain.network: is unknown; chain takes guidance'),
+    (dict(networks=dict(t=dict(model=MODEL, ckpt='x'))),
+     'chain.networks.t.ckpt: is unknown; .* takes model, ckpt_path, '
+     'init_from, stage'),
+    (dict(networks=dict(t=dict())), 'chain.networks.t.model: is missing'),
+    (dict(networks=dict(t='resnet')), 'chain.networks.t: must be dict'),
+    (dict(networks=dict(t=dict(model=MODEL, stage=3))), 't.stage: must be a'),
+    (dict(networks={'a/b': dict(model=MODEL)}), 'a/b: a name is made of'),
+    (dict(networks={'lossy': dict(model=MODEL)}), 'without the word "loss"'),
+    (dict(networks=[dict(name='t', model=MODEL)] * 2),
+     'there are 2 networks named "t"'),
+    (dict(networks=[dict(model=MODEL)]), r'chain.networks\[0\]: has no name'),
+    (dict(networks=3), 'must be a dict or a list'),
+    (dict(networks=dict(config=dict(model=MODEL))), 'choose another'),
+    (dict(networks=dict(t=dict(model=MODEL, ckpt_path=5))),
+     'chain.networks.t.ckpt_path: 5 must be the name of a file'),
+])
+def test_what_makes_no_chain(cfg, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        Chain.from_cfg(cfg)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('guidance, message', [
+    ('densest', "chain.guidance: 'densest' is none of none, direct, seq"),
+    (3, 'chain.guidance: 3 must be one of'),
+    (dict(x=['t']), 'chain.guidance.x: is no network of this chain; there'),
+    (dict(s=['x']), 'chain.guidance.s: the guide "x" is no network'),
+    (dict(a=['b']), 'the guide "b" does not come before "a"; possible: t'),
+    (dict(a=['a']), 'the guide "a" does not come before "a"'),
+    (dict(t=['s']), 'possible: none, it is the first'),
+    (dict(s='t'), "chain.guidance.s: 't' must be a list of names"),
+])
+def test_unknown_guidance(guidance, message):
+    with pytest.raises(ConfigError, match=message):
+        chain(guidance=guidance)
+
+
+def test_an_unknown_name_is_told_from_where_it_came():
+    with pytest.raises(
+            ConfigError, match='--stage: "x" is no network .* t, a, b, s'):
+        chain().require('x', '--stage')

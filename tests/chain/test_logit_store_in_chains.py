@@ -1,0 +1,365 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A chain with a logit store comes to what it comes to without."""
+import copy
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.plan import stage_cost
+from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
+
+NETWORKS = ('resnet20', 'resnet14', 'resnet8')
+
+
+@pytest.fixture
+def forwards(monkeypatch):
+    """Counts the batches that each teacher is run on."""
+    counts = {}
+    run = FrozenTeachers.run
+
+    def counted(self, names, *args, **kwargs):
+        names = list(names)
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
+        run(self, names, *args, **kwargs)
+
+    monkeypatch.setattr(FrozenTeachers, 'run', counted)
+    return counts
+
+
+@pytest.fixture
+def make(tiny_cfg):
+
+    def make(work_dir='work', store=True, epochs=2, **kwargs):
+        cfg = tiny_cfg(epochs, work_dir=work_dir, **kwargs)
+        cfg.chain.logit_store = store
+        return cfg
+
+    return make
+
+
+def weights(cfg, name='resnet8'):
+    path = os.path.join(cfg.work_dir, name, f'{name}.pth')
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first)
+
+
+def history(cfg, name='resnet8'):
+    return ChainRunner(cfg).work.ledger[name]['metric']['history']
+
+
+def store_of(cfg):
+    return Path(cfg.work_dir) / 'logits'
+
+
+def test_bit_for_bit_in_float32(make, forwards):
+    live = make('live', store=None)
+    ChainRunner(live).train()
+    assert forwards == dict(resnet20=8, resnet14=4)
+    assert not store_of(live).exists()
+
+    stored = make('stored', store=dict(dtype='float32'))
+    ChainRunner(stored).train()
+    # The last stage has found all that the one before has asked.
+    assert forwards == dict(resnet20=8 + 4, resnet14=4 + 4)
+    for name in NETWORKS:
+        assert equal(weights(live, name), weights(stored, name))
+        assert history(live, name) == history(stored, name)
+
+    # Now nothing is left to be computed.
+    again = make(
+        'again', store=dict(dtype='float32', store_dir=str(store_of(stored))))
+    ChainRunner(again).train()
+    assert forwards == dict(resnet20=12, resnet14=8)
+    for name in NETWORKS:
+        assert equal(weights(live, name), weights(again, name))
+
+
+def test_bounds_in_float16(make):
+    """And filling or reading makes no difference at all."""
+    live, stored = make('live', store=None), make('stored')
+    ChainRunner(live).train()
+    ChainRunner(stored).train()
+    again = make('again', store=dict(store_dir=str(store_of(stored))))
+    ChainRunner(again).train()
+    for name in NETWORKS:
+        assert equal(weights(stored, name), weights(again, name))
+    pairs = [(a, b)
+             for a, b in zip(weights(live).values(),
+                             weights(stored).values())
+             if a.is_floating_point()]
+    off = sum(float((a - b).square().sum()) for a, b in pairs)**0.5
+    size = sum(float(a.square().sum()) for a, _ in pairs)**0.5
+    assert 0 < off / size < 0.002
+
+
+def test_other_seeds_guidances_and_drops_share_a_store(make, forwards):
+    first = make('first')
+    first.chain.views = dict(seed=11)
+    ChainRunner(first).train()
+    shared = dict(store_dir=str(store_of(first)))
+    given = {
+        name: os.path.join(first.work_dir, name, f'{name}.pth')
+        for name in NETWORKS[:2]
+    }
+    for number, change in enumerate(
+        (dict(seed=7), dict(guidance='direct'), dict(guidance='sequential'))):
+        cfg = make(f'other{number}', store=shared)
+        cfg.chain.views = dict(seed=11)
+        for name, path in given.items():
+            cfg.chain.networks[name].ckpt_path = path
+        if 'seed' in change:
+            cfg.randomness = dict(seed=change['seed'])
+        else:
+            cfg.chain.guidance = change['guidance']
+        forwards.clear()
+        ChainRunner(cfg).train()
+        assert forwards == {}, change
+    assert not equal(weights(cfg), weights(first))
+
+
+@pytest.mark.parametrize('change, refilled', [
+    ({}, {}),
+    ({
+        'chain.views': dict(seed=3)
+    }, dict(resnet20=4, resnet14=4)),
+    ({
+        'train_dataloader.dataset.pipeline': [dict(type='PackInputs')]
+    }, dict(resnet20=2, resnet14=2)),
+    ({
+        'data_preprocessor.mean': [70.0] * 3
+    }, dict(resnet20=4, resnet14=4)),
+    ({
+        'model.teacher_options': dict(fold_bn=False)
+    }, dict(resnet20=4, resnet14=4)),
+    ({
+        'train_dataloader.dataset.indices': 32
+    }, dict(resnet20=2, resnet14=2)),
+])
+def test_what_has_changed_is_never_served_old_rows(make, forwards, change,
+                                                   refilled):
+    first = make('first')
+    ChainRunner(first).train()
+    other = make('other', store=dict(store_dir=str(store_of(first))))
+    for name in NETWORKS[:2]:
+        other.chain.networks[name].ckpt_path = os.path.join(
+            first.work_dir, name, f'{name}.pth')
+    other.merge_from_dict(change)
+    forwards.clear()
+    ChainRunner(other).train()
+    assert forwards == refilled
+
+
+def test_a_changed_teacher_is_never_served_old_rows(make, forwards):
+    first = make('first')
+    ChainRunner(first).train()
+    path = os.path.join(first.work_dir, 'resnet20', 'resnet20.pth')
+    file = torch.load(path)
+    file['state_dict']['head.fc.bias'][0] += 1
+    changed = os.path.join(first.work_dir, 'changed.pth')
+    torch.save(file, changed)
+    other = make('other', store=dict(store_dir=str(store_of(first))))
+    other.chain.networks.resnet20.ckpt_path = changed
+    other.chain.networks.resnet14.ckpt_path = os.path.join(
+        first.work_dir, 'resnet14', 'resnet14.pth')
+    forwards.clear()
+    ChainRunner(other).train()
+    assert forwards == dict(resnet20=4)
+
+
+def test_a_damaged_store_is_noticed_and_refilled(make, forwards):
+    first = make('first')
+    ChainRunner(first).train()
+    path = next(store_of(first).glob('resnet20-*.logits'))
+    before = path.read_bytes()
+    os.truncate(path, len(before) - 1000)
+    shutil.rmtree(os.path.join(first.work_dir, 'resnet8'))
+    forwards.clear()
+    cfg = copy.deepcopy(first)
+    cfg.resume = True
+    ChainRunner(cfg).train()
+    assert 0 < forwards['resnet20'] <= 4 and 'resnet14' not in forwards
+    assert path.read_bytes() == before
+
+
+@HOOKS.register_module(force=True)
+class StopAt(Hook):
+    """A kill, as far as the weights are concerned."""
+
+    def __init__(self, iteration, once):
+        self.iteration, self.once = iteration, once
+
+    def after_train_iter(self, runner, batch_idx, **kwargs):
+        if (runner.iter == self.iteration and not os.path.exists(self.once)
+                and hasattr(runner.model, 'teachers')):
+            open(self.once, 'w').close()
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_stage_ends_with_the_same_bits(make, forwards):
+    """Rows were stored beyond the checkpoint from which it goes on.
+
+    Also where the network itself is random.
+    """
+    whole, torn = make('whole', epochs=3), make('torn', epochs=3)
+    for cfg in (whole, torn):
+        for name in NETWORKS[1:]:
+            network = cfg.chain.networks[name]
+            network.model.backbone.drop_path_rate = 0.5
+    ChainRunner(whole).train()
+    torn.custom_hooks.append(
+        dict(type='StopAt', iteration=3, once=f'{torn.work_dir}.once'))
+    with pytest.raises(KeyboardInterrupt):
+        ChainRunner(torn).train()
+    torn.resume = True
+    ChainRunner(torn).train()
+    for name in NETWORKS:
+        assert equal(weights(whole, name), weights(torn, name))
+        assert history(whole, name) == history(torn, name)
+
+
+def test_stages_counted_by_iterations(make, forwards):
+    """An endless sampler's passes are the epochs of the views."""
+
+    def by_iterations(cfg):
+        cfg.train_cfg = dict(by_epoch=False, max_iters=5, val_interval=5)
+        cfg.train_dataloader.sampler.type = 'InfiniteSampler'
+        cfg.default_hooks.checkpoint = dict(
+            type='CheckpointHook', by_epoch=False, interval=5)
+        cfg.log_processor = dict(by_epoch=False)
+        cfg.param_scheduler = None
+        return cfg
+
+    live = by_iterations(make('live', store=None))
+    stored = by_iterations(make('stored', store=dict(dtype='float32')))
+    for cfg in (live, stored):
+        ChainRunner(cfg).train()
+    assert equal(weights(live), weights(stored))
+    assert forwards == dict(resnet20=10 + 5, resnet14=5 + 5)
+
+
+def test_data_that_says_its_views_already(make, forwards):
+    """Its sampler must tell it the epoch all the same."""
+    cfg = make()
+    cfg.train_dataloader.dataset = dict(
+        type='ViewDataset', seed=9, dataset=cfg.train_dataloader.dataset)
+    runner = ChainRunner(cfg)
+    stage = runner.work.stage_config('resnet8').train_dataloader
+    assert stage.sampler.type == 'mmpretrain.ViewSampler'
+    assert stage.dataset.type == 'ViewDataset' and stage.dataset.seed == 9
+    assert '64 images x 2 views' in runner.plan()
+    runner.train()
+    assert forwards == dict(resnet20=4, resnet14=4)
+
+
+def test_views_can_be_limited(make, forwards):
+    cfg = make(epochs=4)
+    cfg.chain.views = dict(num_views=2)
+    runner = ChainRunner(cfg)
+    assert '64 images x 2 views' in runner.plan()
+    runner.train()
+    assert forwards == dict(resnet20=4, resnet14=4)
+
+
+def test_the_size_is_in_the_plan(make):
+    plan = ChainRunner(make()).plan()
+    line = plan.splitlines()[-1]
+    assert line.startswith('logit store: ') and 'float16' in line
+    assert '64 images x 2 views: 0.0 MB a teacher, 2 of them' in line
+    cfg = make(store=dict(dtype='float32', top_k=3))
+    cfg.train_dataloader.dataset.pipeline = [dict(type='PackInputs')]
+    assert 'float32, top 3, 64 images x 1 view' in ChainRunner(cfg).plan()
+    assert 'logit store' not in ChainRunner(make(store=None)).plan()
+
+
+def test_the_estimate_knows_what_is_remembered(make):
+    """Each guide counts in the first stage that it guides."""
+    costs = {}
+    for store in (None, True):
+        runner = ChainRunner(make(store=store))
+        costs[store] = [
+            stage_cost(runner.chain, runner.facts, name) for name in NETWORKS
+        ]
+    macs = {name: runner.facts[name].macs for name in NETWORKS}
+    assert costs[None][:2] == costs[True][:2]
+    assert costs[None][2] - costs[True][2] == macs['resnet20']
+    assert costs[True][2] == 3 * macs['resnet8'] + macs['resnet14']
+
+
+def test_top_k(make, forwards):
+    cfg = make(store=dict(top_k=4))
+    ChainRunner(cfg).train()
+    assert forwards == dict(resnet20=4, resnet14=4)
+
+
+@pytest.mark.parametrize('change, message', [
+    ({
+        'chain.logit_store': dict(dtype='float8')
+    }, "chain.logit_store.dtype: 'float8' is none of float16, float32"),
+    ({
+        'chain.logit_store': dict(path='x')
+    },
+     'chain.logit_store.path: is unknown; chain.logit_store takes store_dir'),
+    ({
+        'chain.logit_store': 'logits'
+    }, 'chain.logit_store: must be dict'),
+    ({
+        'chain.logit_store': dict(store_dir=3)
+    }, 'chain.logit_store.store_dir: 3 must be the name of a folder'),
+    ({
+        'chain.views': None
+    }, 'but chain.views is None; leave that out'),
+    ({
+        'chain.views': dict(num_views=0)
+    }, 'chain.views.num_views: 0 must be a whole number, 1 or more'),
+    ({
+        'chain.views': dict(epochs=1)
+    }, 'chain.views.epochs: is unknown'),
+    ({
+        'train_dataloader.sampler.type': 'RepeatAugSampler'
+    }, 'train_dataloader.sampler: RepeatAugSampler repeats'),
+    ({
+        'data_preprocessor.batch_augments':
+        dict(augments=dict(type='Mixup', alpha=0.2))
+    }, 'data_preprocessor.batch_augments: mixes the images of a batch anew'),
+    ({
+        'model.distiller.teacher_recorders.more':
+        dict(type='mmrazor.MultiTeacherOutputs', source='backbone')
+    }, 'keeps one output of each teacher, not 2'),
+    ({
+        'model.distiller.teacher_recorders.logits.source': 'backbone.layer2'
+    }, r'what is recorded of "resnet20" is a tensor of shape \(1, 32, '),
+    ({
+        'model.teacher_options': dict(fold=True)
+    }, 'model: .*model.teacher_options.fold: is unknown'),
+    ({
+        'train_dataloader.dataset.type': 'BatchedDigits'
+    }, "train_dataloader.collate_fn: 'default_collate' cannot take"),
+    ({
+        'train_dataloader.dataset.type': 'BatchedDigits',
+        'train_dataloader.collate_fn': dict(type='pseudo_collate')
+    }, 'data_preprocessor.type: None cannot take the whole batches'),
+])
+def test_bad_input(make, change, message):
+    cfg = make()
+    for key, value in change.items():
+        parent, last = key.rsplit('.', 1)
+        node = cfg
+        for part in parent.split('.'):
+            node = node[part]
+        node[last] = value
+    with pytest.raises(ConfigError, match=message) as error:
+        ChainRunner(cfg).train()
+    assert '\n' not in str(error.value)
+    assert not os.path.exists(cfg.work_dir)

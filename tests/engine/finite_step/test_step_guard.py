@@ -1,0 +1,241 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmdgkd.engine.finite_step.step_guard import StepGuard
+
+
+class Net(nn.Module):
+    """As MMEngine calls models."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        output = self.body(inputs)
+        return dict(
+            loss=output.square().mean(), noted=torch.tensor(
+                float('nan'))) if mode == 'loss' else output
+
+
+OPTIMIZERS = [
+    lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
+    lambda p: torch.optim.AdamW(p, 0.1)
+]
+
+
+def train(net, optimizer, batches, guard=None):
+    """Train, and return the verdicts."""
+    verdicts = []
+    for batch in batches:
+        if guard:
+            guard.begin()
+        loss = net(inputs=batch, mode='loss')['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if guard:
+            verdicts.append(guard.end(True))
+    return [verdict.is_bad() for verdict in verdicts]
+
+
+def state_of(net, optimizer):
+    values = list(net.state_dict().values())
+    for item in optimizer.state_dict()['state'].values():
+        values += [torch.as_tensor(value) for value in item.values()]
+    return [value.clone() for value in values]
+
+
+def batches(*bad):
+    torch.manual_seed(1)
+    found = [torch.randn(5, 4) for _ in range(5)]
+    for i in bad:
+        found[i][2, 1] = float('inf')
+    return found
+
+
+@pytest.mark.parametrize('make', OPTIMIZERS)
+@pytest.mark.parametrize('on_host', [True, False])
+def test_bad_steps_leave_no_trace(make, on_host):
+    torch.manual_seed(0)
+    net = Net()
+    other = copy.deepcopy(net)
+    optimizer, plain = make(net.parameters()), make(other.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=5)
+    guard.on_host = on_host
+    verdicts = train(net, optimizer, batches(1, 2, 4), guard)
+    assert verdicts == [False, True, True, False, True]
+    good = batches()
+    train(other, plain, [good[0], good[3]])
+    for mine, theirs in zip(state_of(net, optimizer), state_of(other, plain)):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize('make', OPTIMIZERS)
+def test_also_the_very_first_on_a_device(make):
+    """Where the step is taken, its state has not been there before."""
+    torch.manual_seed(0)
+    net = Net()
+    other = copy.deepcopy(net)
+    optimizer, plain = make(net.parameters()), make(other.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=5)
+    guard.on_host = False
+    train(net, optimizer, batches(0)[:2], guard)
+    train(other, plain, batches()[1:2])
+    for mine, theirs in zip(state_of(net, optimizer), state_of(other, plain)):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize('on_host', [True, False])
+def test_after_too_many_nothing_counts(on_host):
+    net = Net()
+    optimizer = OPTIMIZERS[0](net.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=1)
+    guard.on_host = on_host
+    train(net, optimizer, batches()[:1], guard)
+    before = state_of(net, optimizer)
+    verdicts = train(net, optimizer, batches(1, 2)[1:], guard)
+    # What comes after is good, but the host may learn of it too late.
+    assert verdicts == [True, True, True, True]
+    assert all(map(torch.equal, before, state_of(net, optimizer)))
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read off the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten._local_scalar_dense,
+                                   torch.ops.aten.is_nonzero,
+                                   torch.ops.aten.nonzero):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_device_is_not_waited_for():
+    net = Net()
+    optimizer = OPTIMIZERS[0](net.parameters())
+    counts = {}
+    for on_host in (False, True):
+        guard = StepGuard(net, [optimizer], max_skips=5)
+        guard.on_host = on_host
+        with Reads() as reads:
+            for batch in batches(1):
+                guard.begin()
+                net(inputs=batch, mode='loss')['loss'].backward()
+                optimizer.step()
+                guard.end(True)
+        counts[on_host] = reads.count
+        guard.release()
+    assert counts[False] == 0 < counts[True]
+
+
+def test_gradients_are_looked_at_by_themselves():
+    net = Net()
+    optimizer = OPTIMIZERS[0](net.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=5)
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    # Finite, though its square is not.
+    net.body[0].weight.grad[0, 0] = 1e30
+    optimizer.step()
+    assert not guard.end(True).is_bad()
+    guard.begin()
+    net(inputs=batches()[1], mode='loss')['loss'].backward()
+    net.body[0].weight.grad[0, 0] = float('nan')
+    before = state_of(net, optimizer)
+    optimizer.step()
+    assert guard.end(True).is_bad()
+    for mine, theirs in zip(before[:4], state_of(net, optimizer)):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_step_of_several_iterations():
+    net = Net()
+    optimizer = OPTIMIZERS[0](net.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=5)
+    before = [value.clone() for value in net.state_dict().values()]
+    steps = []
+    for i, batch in enumerate(batches(0)[:3]):
+        guard.begin()
+        net(inputs=batch, mode='loss')['loss'].backward()
+        if i == 2:
+            optimizer.step()
+        steps.append(guard.end(i == 2))
+    assert steps[:2] == [None, None] and steps[2].is_bad()
+    # BN statistics, too, are those before the first of them.
+    assert all(map(torch.equal, before, net.state_dict().values()))
+
+
+def test_the_bad_one_of_several_iterations_is_reported():
+    net = Net()
+    optimizer = OPTIMIZERS[0](net.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=5)
+    for i, batch in enumerate(batches(1)[:3]):
+        guard.begin(i, 0)
+        net(inputs=batch, mode='loss')['loss'].backward()
+    optimizer.step()
+    step = guard.end(True)
+    assert step.is_bad() and step.iteration == 1
+    assert torch.equal(step.inputs(), batches(1)[1])
+
+
+def test_each_of_several_optimizers_is_watched():
+    net = Net()
+    optimizers = [
+        OPTIMIZERS[0](net.body[0].parameters()),
+        OPTIMIZERS[0](net.body[3].parameters())
+    ]
+    guard = StepGuard(net, optimizers, max_skips=5)
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    net.body[3].weight.grad[0, 0] = float('nan')
+    for optimizer in optimizers:
+        optimizer.step()
+    assert guard.end(False).is_bad()
+    assert all(torch.isfinite(value).all() for value in net.parameters())
+
+
+def test_a_scaler_of_gradients_looks_at_them_itself():
+    """With a fused optimizer it takes the step, which then does nothing."""
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, fused=True)
+    guard = StepGuard(net, [optimizer], max_skips=0)
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    optimizer.found_inf, optimizer.grad_scale = torch.ones(1), torch.ones(1)
+    net.body[0].weight.grad[0, 0] = float('inf')
+    before = [value.clone() for value in net.parameters()]
+    optimizer.step()
+    assert not guard.end(True).is_bad()
+    assert all(map(torch.equal, before, net.parameters()))
+
+
+@pytest.mark.parametrize('joint', [True, False])
+def test_optimizers_of_one_backward_are_judged_together(joint):
+    """The gradients of the second one are bad, not those of the first."""
+    torch.manual_seed(0)
+    net = Net()
+    parts = [torch.optim.SGD(net.body[i].parameters(), 0.1) for i in (0, 3)]
+    guard = StepGuard(net, parts, 0, joint=joint)
+    before = [value.clone() for value in net.parameters()]
+    guard.begin()
+    net(inputs=batches()[0], mode='loss')['loss'].backward()
+    net.body[3].weight.grad[0, 0] = float('nan')
+    for optimizer in parts:
+        optimizer.step()
+    assert guard.end(True).is_bad()
+    after = list(net.parameters())
+    same = [torch.equal(*pair) for pair in zip(before, after)]
+    # Each by itself the first has stepped before it is known.
+    assert same[0] == joint
+    assert all(same[2:])

@@ -1,0 +1,65 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import pytest
+import torch
+
+from mmdgkd import ConfigError
+from mmdgkd.logit_store.encoding import (RowForm, check_form)
+
+CPU = torch.device('cpu')
+
+
+def some_logits(classes=100, scale=5.0):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(16, classes, generator=generator) * scale
+
+
+@pytest.mark.parametrize('form, size', [
+    (RowForm(100), 200),
+    (RowForm(100, 'float32'), 400),
+    (RowForm(10), 24),
+    (RowForm(1000, top_k=16), 104),
+    (RowForm(10, top_k=10), 24),
+])
+def test_what_is_read_is_what_was_rounded(form, size):
+    logits = some_logits(form.classes)
+    rows = form.encode(logits)
+    assert rows.shape == (16, size) and size == form.num_bytes
+    assert torch.equal(form.decode(rows, CPU), form.rounded(logits))
+    # Rounding again changes nothing.
+    again = form.rounded(form.rounded(logits))
+    assert torch.allclose(again, form.rounded(logits), atol=2e-2)
+    if form.is_full:
+        assert torch.equal(again, form.rounded(logits))
+
+
+def test_bounds():
+    logits = some_logits()
+    assert torch.equal(RowForm(100, 'float32').rounded(logits), logits)
+    halves = RowForm(100).rounded(logits)
+    assert ((halves - logits).abs() <= 2**-11 * logits.abs() + 1e-7).all()
+    # bfloat16 logits of autocast come through float16 unharmed.
+    rough = logits.bfloat16()
+    assert torch.equal(RowForm(100).rounded(rough), rough.float())
+    huge = torch.tensor([[1e6, -1e6, 0.0]])
+    assert RowForm(3).rounded(huge).isfinite().all()
+
+
+def test_top_k_keeps_the_others_probability_together():
+    logits = some_logits(1000, 2.0)
+    form = RowForm(1000, 'float32', top_k=16)
+    rounded = form.rounded(logits)
+    largest = logits.topk(16).indices
+    assert torch.equal(rounded.gather(1, largest), logits.gather(1, largest))
+    probs, wanted = rounded.softmax(1), logits.softmax(1)
+    assert torch.allclose(
+        probs.gather(1, largest), wanted.gather(1, largest), atol=1e-6)
+    others = probs.scatter(1, largest, 0.0)
+    assert (others.max(1).values - others.sum(1) / 984).abs().max() < 1e-6
+
+
+def test_bad_input():
+    with pytest.raises(ConfigError, match="dtype: 'int8' is none of float16"):
+        check_form('int8', None)
+    for top_k in (0, 1.5):
+        with pytest.raises(ConfigError, match='chain.logit_store.top_k: '):
+            RowForm(10, top_k=top_k)

@@ -1,0 +1,77 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Generations of one network, each taught by the one before."""
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.models.algorithms.mean_of_networks import mean_prediction
+
+
+def test_each_generation_begins_with_other_weights(tiny_cfg, root):
+    cfg = tiny_cfg(config=root / 'configs/born_again/resnet20_digits.py')
+    work = ChainRunner(cfg).work
+    seeds = [
+        work.stage_config(f'resnet20_{i}').randomness.seed for i in range(4)
+    ]
+    assert seeds == [0, 1, 2, 3]
+    # What they look at is the chain's.
+    views = [
+        work.stage_config(f'resnet20_{i}').train_dataloader.dataset.seed
+        for i in range(4)
+    ]
+    assert views == [0] * 4
+
+
+def test_a_generation_hears_its_parent_and_the_labels(tiny_cfg, root,
+                                                      weights_of):
+    cfg = tiny_cfg(config=root / 'configs/born_again/resnet20_digits.py')
+    cfg.chain.networks = {
+        f'resnet8_{i}': cfg.chain.networks[f'resnet20_{i}']
+        for i in range(2)
+    }
+    for network in cfg.chain.networks.values():
+        network.model.backbone.depth = 8
+    ChainRunner(cfg).train()
+    one, other = (weights_of(cfg, f'resnet8_{i}') for i in range(2))
+    assert not torch.equal(one['head.fc.weight'], other['head.fc.weight'])
+    (path, ) = Path(cfg.work_dir, 'resnet8_1').glob('*/vis_data/scalars.json')
+    logged = json.loads(path.read_text().splitlines()[0])
+    stage = Config.fromfile(f'{cfg.work_dir}/resnet8_1/config.py')
+    assert stage.model.task_loss_weight == 1
+    assert logged['loss'] > max(logged['student.loss'], 0) > 1
+    assert {'student.loss', 'distill.kd.resnet8_0'} < logged.keys()
+
+
+def test_generations_predict_together(trained, built_from_file):
+    cfg, runner = trained
+    found = runner.test(mean=True)
+    names = runner.chain.names
+    assert list(found) == [*names, 'mean of 3']
+    images, labels = [], []
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        for sample in DATASETS.build(cfg.test_dataloader.dataset):
+            images.append(sample['inputs'])
+            labels.append(int(sample['data_samples'].gt_label))
+    probs = 0
+    for name in names:
+        model = built_from_file(cfg, name)
+        data = model.data_preprocessor(dict(inputs=images))
+        with torch.no_grad():
+            probs += model(data['inputs'], mode='tensor').softmax(1) / 3
+    right = (probs.argmax(1) == torch.tensor(labels)).float().mean()
+    assert found['mean of 3']['accuracy/top1'] == pytest.approx(100 *
+                                                                float(right))
+
+
+def test_the_mean_by_hand():
+    logits = [
+        torch.tensor([row]).log() + shift
+        for row, shift in (([.5, .5], 0), ([.9, .1], 3))
+    ]
+    found = mean_prediction(logits)
+    torch.testing.assert_close(found.exp(), torch.tensor([[.7, .3]]))

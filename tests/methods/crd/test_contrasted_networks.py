@@ -1,0 +1,211 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of a chain that contrast samples with each guide (CRD)."""
+import glob
+import os.path as osp
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS
+
+from mmdgkd import ConfigError
+from mmdgkd.datasets.digits import Digits
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.methods.crd.check import add_sample_classes
+from mmdgkd.methods.crd.sample_classes_hook import sample_classes
+
+EDGE = 'model.distiller.edges.default'
+LOSS = f'{EDGE}.distill_losses.loss_crd'
+
+
+@pytest.fixture
+def crd_cfg(tiny_cfg, root):
+    """A function that gives the chain of the digits, which hears by CRD."""
+
+    def make(epochs=1, images=64, **kwargs):
+        cfg = tiny_cfg(
+            epochs,
+            root / 'configs/crd/resnet20_to_resnet8_digits.py',
+            images=images,
+            **kwargs)
+        cfg.merge_from_dict({
+            f'{LOSS}.sample_n': images,
+            f'{LOSS}.neg_num': 16,
+            'default_hooks.logger.interval': 1
+        })
+        return cfg
+
+    return make
+
+
+def state_of(cfg, epoch, name='resnet8'):
+    path = osp.join(cfg.work_dir, name, f'{epoch}.pth')
+    return torch.load(path, weights_only=False)['state_dict']
+
+
+def terms(cfg, guide, name='resnet8'):
+    """A term of each iteration of a stage, from its logs."""
+    text = ''.join(
+        Path(path).read_text() for path in sorted(
+            glob.glob(osp.join(cfg.work_dir, name, '2*', '*.log'))))
+    found = re.findall(rf'distill.loss_crd_{guide}: ([\d.]+)', text)
+    return [float(value) for value in found]
+
+
+@pytest.mark.slow
+def test_from_the_teacher_alone(crd_cfg):
+    """It learns what the teacher contrasts, of weights that never change."""
+    cfg = crd_cfg(epochs=12)
+    cfg.chain.guidance = 'direct'
+    cfg.chain.networks.resnet14 = None
+    cfg.chain.networks.resnet20.stage = dict(train_cfg=dict(max_epochs=2))
+    # At the lr of 0.1 so few steps go up and down.
+    cfg.optim_wrapper.optimizer.lr = 0.01
+    ledger = ChainRunner(cfg).train()
+    assert ledger['resnet8']['guides'] == ['resnet20']
+    said = terms(cfg, 'resnet20')
+    assert len(said) == 24
+    assert sum(said[-4:]) < 0.9 * sum(said[:4])
+    state = state_of(cfg, 'epoch_12')
+    prefix = 'distiller.distill_losses.loss_crd_resnet20.'
+    data = Digits(split='train', indices=64)
+    assert state[f'{prefix}labels'].tolist() == data.get_gt_labels().tolist()
+    for name in ('student', 'teacher'):
+        lengths = state[f'{prefix}{name}_bank'].norm(dim=1)
+        torch.testing.assert_close(lengths, torch.ones(64))
+    # What is deployed has nothing of it.
+    trained = torch.load(
+        osp.join(cfg.work_dir, 'resnet8/resnet8.pth'), weights_only=True)
+    assert not any('bank' in name for name in trained['state_dict'])
+
+
+@pytest.mark.slow
+def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
+    """Of all guides; each has banks of its own."""
+    whole, torn = (crd_cfg(2, work_dir=name) for name in ('whole', 'torn'))
+    for cfg in (whole, torn):
+        cfg.chain.guidance = dict(resnet8=['resnet20', 'resnet14'])
+        # In the middle of an epoch, of two iterations.
+        cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
+        for name in ('resnet20', 'resnet14'):
+            cfg.chain.networks[name].stage = dict(train_cfg=dict(max_epochs=1))
+    ChainRunner(whole).train()
+    torn.custom_hooks.append(
+        dict(
+            type='KillOnce',
+            network='resnet8',
+            iteration=3,
+            once=f'{torn.work_dir}.once'))
+    with pytest.raises(KeyboardInterrupt):
+        ChainRunner(torn).train()
+    torn.resume = True
+    ChainRunner(torn).train()
+    one, other = state_of(whole, 'iter_4'), state_of(torn, 'iter_4')
+    assert set(one) == set(other)
+    for name, data in one.items():
+        assert torch.equal(data, other[name]), name
+    for side in ('student', 'teacher'):
+        banks = [
+            one[f'distiller.distill_losses.loss_crd_{guide}.{side}_bank']
+            for guide in ('resnet20', 'resnet14')
+        ]
+        assert not torch.allclose(*banks)
+
+
+@pytest.mark.parametrize('change, message', [
+    ({f'{LOSS}.sample_n': 50000},
+     'model.distiller.distill_losses.loss_crd_resnet20.sample_n: is 50000, '
+     'but there are 64 samples of training data; set it to 64'),
+    ({f'{LOSS}.dim_out': 64},
+     'model.distiller.distill_losses.loss_crd_resnet20.dim_out: is 64, but '
+     r's_feats is of shape \(2, 128\)'),
+    ({f'{LOSS}.neg_num': 0},
+     'model: for the stage "resnet14": .*BankCRDLoss.neg_num: 0 must be a '),
+    ({f'{EDGE}.connectors.of_guide.dim_in': 32},
+     'model.distiller.loss_forward_mappings.loss_crd_resnet20.t_feats: '),
+    ({'chain.views': None},
+     'model.distiller.distill_losses.loss_crd_resnet20.sample_n: the data '
+     'samples do not say'),
+])  # yapf: disable
+def test_mistakes_are_told_before_any_training(crd_cfg, change, message):
+    cfg = crd_cfg()
+    cfg.merge_from_dict(change)
+    with pytest.raises(ConfigError, match=f'^{message}') as error:
+        ChainRunner(cfg).train()
+    assert '\n' not in str(error.value)
+    assert not osp.exists(cfg.work_dir)
+
+
+def test_there_is_nothing_that_a_logit_store_could_remember(crd_cfg):
+    cfg = crd_cfg()
+    cfg.chain.logit_store = dict(dtype='float16')
+    with pytest.raises(
+            ConfigError,
+            match=r'^model\.distiller\.teacher_recorders\.pooled_resnet20: a '
+            'logit store can .*; use that, or set chain.logit_store=None'):
+        ChainRunner(cfg).train()
+
+
+@pytest.mark.parametrize('losses', [
+    dict(loss_crd=dict(type='mmrazor.BankCRDLoss')),
+    dict(loss_kl=dict(type='mmrazor.KLDivergence')), None, 3
+])
+def test_a_stage_with_it_tells_the_classes(losses):
+    contrasts = 'BankCRDLoss' in str(losses)
+    for distiller in (dict(distill_losses=losses),
+                      dict(edges=dict(a=None, b=dict(distill_losses=losses)))):
+        stage = Config(dict(custom_hooks=[dict(type='EMAHook')]))
+        for _ in range(2):
+            add_sample_classes(stage, distiller)
+        kinds = [hook.type for hook in stage.custom_hooks]
+        assert kinds[1:] == ['mmrazor.SampleClassesHook'] * contrasts
+        stage = Config(
+            dict(
+                launcher='pytorch',
+                train_dataloader=dict(
+                    sampler=dict(
+                        type='mmpretrain.ViewSampler',
+                        sampler=dict(type='DefaultSampler', round_up=False)))))
+        if contrasts:
+            with pytest.raises(
+                    ConfigError,
+                    match='^train_dataloader.sampler.round_up: False gives '
+                    'some processes a smaller batch'):
+                add_sample_classes(stage, distiller)
+        else:
+            add_sample_classes(stage, distiller)
+
+
+@DATASETS.register_module()
+class SeveralClasses(Digits):
+    """Each image is of two classes."""
+
+    def get_cat_ids(self, idx):
+        return [1, 2]
+
+
+def test_data_without_single_classes_is_told_before_any_training(crd_cfg):
+    cfg = crd_cfg()
+    cfg.train_dataloader.dataset.type = 'SeveralClasses'
+    with pytest.raises(
+            ConfigError,
+            match='^train_dataloader.dataset: does not say the class of '
+            'sample 0, or not a single one'):
+        ChainRunner(cfg).train()
+    assert not osp.exists(cfg.work_dir)
+    # It is no mistake where nobody asks.
+    cfg.chain.guidance = 'none'
+    assert ChainRunner(cfg).facts
+
+
+def test_several_classes_of_a_sample():
+    data = Digits(split='test', indices=4)
+    assert sample_classes(data) == [int(x) for x in data.get_gt_labels()]
+    data.get_cat_ids = lambda index: [1, 2][:index + 1]
+    with pytest.raises(
+            ConfigError,
+            match='^train_dataloader.dataset: does not say the class of '
+            'sample 1, or not a single one'):
+        sample_classes(data)

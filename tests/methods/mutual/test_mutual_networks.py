@@ -1,0 +1,242 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of a chain that are trained together and teach each other."""
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.torch_export import export_chain
+from mmdgkd.report.records import read_runs
+from mmdgkd.report.settings import add_settings
+
+TOGETHER = ('resnet14', 'resnet8')
+
+
+@pytest.fixture
+def mutual_cfg(tiny_cfg, root):
+    """A function that gives a ResNet-20, 14 and 8, and one more ResNet-8."""
+
+    def make(epochs=1, **kwargs):
+        cfg = tiny_cfg(epochs,
+                       root / 'configs/mutual/resnet20_to_resnet8_digits.py',
+                       **kwargs)
+        networks = cfg.chain.networks
+        networks.resnet20.model.backbone.depth = 8
+        networks.last = dict(model=dict(networks.resnet20.model))
+        return cfg
+
+    return make
+
+
+@pytest.fixture(scope='module')
+def trained_dir(tmp_path_factory):
+    """Where :func:`trained_cfg` has its chain, once for this file."""
+    return tmp_path_factory.mktemp('mutual')
+
+
+@pytest.fixture
+def trained_cfg(mutual_cfg, trained_dir):
+    """The chain, trained two epochs a stage."""
+    cfg = mutual_cfg(2)
+    cfg.work_dir = str(trained_dir / 'work')
+    if not os.path.exists(cfg.work_dir):
+        ChainRunner(cfg).train()
+    cfg.resume = True
+    return cfg
+
+
+def ledger_of(cfg):
+    return json.loads(Path(cfg.work_dir, 'chain.json').read_text())['stages']
+
+
+def scalars_of(cfg, name):
+    """The names of all that the stage has logged."""
+    (path, ) = Path(cfg.work_dir, name).glob('*/vis_data/scalars.json')
+    return {
+        key
+        for line in path.read_text().splitlines()
+        for key in json.loads(line)
+    }
+
+
+def test_the_report_says_what_they_hear(trained_cfg):
+    (run, ) = read_runs([trained_cfg.work_dir])
+    add_settings(run)
+    for name in TOGETHER:
+        stage = run.stages[name]
+        assert stage.method.endswith(', mutual learning')
+        assert stage.objective.endswith(', and what its peers say')
+    assert (run.stages['resnet8'].settings == run.stages['resnet14'].settings)
+    assert 'mutual' not in run.stages['last'].method
+
+
+def test_beginning_one_of_them_with_other_weights_is_refused(mutual_cfg):
+    cfg = mutual_cfg()
+    cfg.chain.networks.resnet14.init_from = 'resnet20'
+    with pytest.raises(
+            ConfigError,
+            match='^chain.networks.resnet14.init_from: would begin one of'):
+        ChainRunner(cfg)
+
+
+def test_each_is_a_network_of_its_own(trained_cfg, weights_of):
+    ledger = ledger_of(trained_cfg)
+    assert {entry['state'] for entry in ledger.values()} == {'done'}
+    whole = weights_of(trained_cfg, 'resnet14')
+    one = weights_of(trained_cfg, 'resnet8')
+    assert all(
+        torch.equal(data, whole[f'peers.resnet8.{key}'])
+        for key, data in one.items())
+    assert not any('peers' in key or 'architecture' in key for key in one)
+    assert ledger['resnet8']['guides'] == ['resnet20']
+    assert ledger['resnet8']['read'].keys() == {'resnet14'}
+    assert ledger['resnet14']['params'] > ledger['resnet8']['params']
+
+
+def test_they_hear_each_other_and_are_heard_later(trained_cfg):
+    terms = ('student.loss', 'distill.kd.resnet20', 'mutual.loss')
+    assert {f'{term}{name}'
+            for term in terms
+            for name in ('', '@resnet8')} < scalars_of(trained_cfg, 'resnet14')
+    assert ledger_of(trained_cfg)['last']['guides'] == ['resnet20', *TOGETHER]
+    assert {f'distill.kd.{name}'
+            for name in TOGETHER} < scalars_of(trained_cfg, 'last')
+    stored = {
+        name.rsplit('-', 1)[0]
+        for name in os.listdir(f'{trained_cfg.work_dir}/logits')
+        if name.endswith('.logits')
+    }
+    assert stored == {'resnet20', *TOGETHER}
+
+
+def test_each_is_tested_and_exported_alone(trained_cfg, built_from_file):
+    runner = ChainRunner(trained_cfg)
+    tested = runner.test()
+    ledger = ledger_of(trained_cfg)
+    images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
+    for name in TOGETHER:
+        assert tested[name]['accuracy/top1'] == pytest.approx(
+            ledger[name]['metric']['last'])
+        (path, facts), = export_chain(trained_cfg, runner.chain, name).items()
+        assert facts.params == ledger[name]['params']
+        assert facts.macs == ledger[name]['macs']
+        model = built_from_file(trained_cfg, name)
+        data = model.data_preprocessor(dict(inputs=list(images)))
+        with torch.no_grad():
+            wanted = model(data['inputs'], mode='tensor')
+        torch.testing.assert_close(
+            torch.export.load(path).module()(images),
+            wanted,
+            rtol=1e-4,
+            atol=1e-5)
+
+
+def test_the_plan_counts_what_a_step_costs(mutual_cfg):
+    runner = ChainRunner(mutual_cfg())
+    assert re.search(r'resnet8 +\| resnet20 +\|.*\| with resnet14 \|',
+                     runner.plan())
+    facts = runner.facts
+    assert facts['resnet14'].step_macs == sum(facts[name].macs
+                                              for name in TOGETHER)
+
+
+def test_the_chain_is_read_again_as_it_was_written(mutual_cfg):
+    chain = Chain.from_cfg(mutual_cfg().chain)
+    assert chain['resnet8'].member_of == 'resnet14'
+    assert chain.needs('resnet8') == ('resnet14', )
+    assert Chain.from_cfg(chain.to_cfg()) == chain
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_they_end_with_the_same_bits(
+        mutual_cfg, killed_and_whole):
+    whole, torn = (mutual_cfg(2, work_dir=name) for name in ('whole', 'torn'))
+    for cfg in (whole, torn):
+        cfg.chain.networks.last = None
+        cfg.chain.networks.resnet14.model.architecture.backbone.depth = 8
+    one, other = killed_and_whole(whole, torn, 'resnet14', 3)
+    assert any(key.startswith('peers.resnet8.') for key in one)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(data, other[key]) for key, data in one.items())
+
+
+@pytest.mark.parametrize('entry, message', [
+    (dict(member_of='resnet15'),
+     "member_of: 'resnet15' is no network before \"resnet8\"; possible: "
+     'resnet20, resnet14'),
+    (dict(member_of='resnet20'),
+     'member_of: "resnet20" is trained by itself; a type='),
+    (dict(member_of='resnet14',
+          stage=dict()), 'stage: is unknown; chain.networks.resnet8 takes'),
+])
+def test_wrong_entries_of_a_member(mutual_cfg, entry, message):
+    cfg = mutual_cfg()
+    cfg.chain.networks.resnet8 = entry
+    with pytest.raises(
+            ConfigError,
+            match='^chain.networks.resnet8.' + re.escape(message)) as info:
+        ChainRunner(cfg)
+    assert '\n' not in str(info.value)
+
+
+def test_a_member_is_one_of_the_peers_and_has_their_guides(mutual_cfg):
+    cfg = mutual_cfg()
+    cfg.chain.networks.resnet9 = dict(member_of='resnet14')
+    with pytest.raises(
+            ConfigError,
+            match='resnet9.member_of: "resnet9" is none of the peers of '
+            '"resnet14", which are resnet8'):
+        ChainRunner(cfg)
+    cfg = mutual_cfg()
+    cfg.chain.guidance = dict(resnet8=['resnet20'])
+    with pytest.raises(
+            ConfigError, match='chain.guidance.resnet8: is trained with'):
+        ChainRunner(cfg)
+
+
+def in_peer(cfg):
+    return cfg.chain.networks.resnet14.model.peers.resnet8
+
+
+def learned_part(cfg):
+    cfg.chain.logit_store = None
+    cfg.model.distiller.connectors = dict(
+        learned=dict(
+            type='mmrazor.TorchNNConnector',
+            module_name='Linear',
+            module_args=dict(in_features=10, out_features=10)))
+    cfg.model.distiller.loss_forward_mappings.loss_kd.preds_S.update(
+        connector='learned')
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda cfg: cfg.chain.networks.resnet14.model.update(peers=[]),
+     'chain.networks.resnet14.model.peers: [] should be a dict'),
+    (lambda cfg: cfg.chain.networks.resnet14.model.update(source='head.fx'),
+     'chain.networks.resnet14.model: cannot be built (model.source: "head'),
+    (learned_part, 'model.distiller.connectors.learned: learns, and '
+     'chain.networks.resnet14 trains several networks'),
+])
+def test_what_does_not_go_with_it(mutual_cfg, change, message):
+    cfg = mutual_cfg()
+    if 'peers' in message:
+        cfg.chain.networks.resnet8 = None
+    change(cfg)
+    with pytest.raises(ConfigError, match='^' + re.escape(message)):
+        ChainRunner(cfg).train()
+    assert not os.path.exists(cfg.work_dir)
+
+
+def test_a_peer_without_an_entry_has_the_same_classes(mutual_cfg):
+    cfg = mutual_cfg()
+    in_peer(cfg).head.num_classes = 9
+    cfg.chain.networks.resnet8 = cfg.chain.networks.last = None
+    with pytest.raises(
+            ConfigError, match='resnet14.model.peers: have .9. classes'):
+        ChainRunner(cfg).train()

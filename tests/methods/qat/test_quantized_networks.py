@@ -1,0 +1,231 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks of a chain that MMRazor quantizes in their stage."""
+import os
+
+import pytest
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch.ao.nn.intrinsic.qat import ConvBn2d
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.torch_export import export_chain
+from mmdgkd.methods.qat.qat_hook import QATHook
+from mmdgkd.methods.qat.fixed_graph import FixedFakeQuantize
+
+NAME = 'resnet8_int8'
+
+
+@pytest.fixture
+def quantized_cfg(tiny_cfg, root):
+    """A function that gives the chain with a ResNet-8 of 8 bits."""
+
+    def make(epochs=1, **kwargs):
+        cfg = tiny_cfg(
+            epochs,
+            root / 'configs/quantization/qat8_resnet20_to_resnet8_digits.py',
+            **kwargs)
+        cfg.chain.networks.resnet20 = None
+        return cfg
+
+    return make
+
+
+def test_it_is_trained_tested_and_exported(quantized_cfg, built_from_file,
+                                           monkeypatch):
+    cfg = quantized_cfg(2)
+    runner = ChainRunner(cfg)
+    ledger = runner.train()
+    entry = ledger[NAME]
+    assert entry['guides'] == ['resnet14', 'resnet8']
+    assert entry['params'] == ledger['resnet8']['params']
+    tested = runner.test(NAME)[NAME]
+    assert tested['accuracy/top1'] == pytest.approx(entry['metric']['last'])
+
+    # The graph that predicts has learned what the one in training has.
+    model = built_from_file(cfg, NAME)
+    loss, predict = (
+        dict(model.qmodels[mode].named_buffers())
+        for mode in ('loss', 'predict'))
+    ranges = [name for name in predict if name.endswith(('scale', 'var'))]
+    assert len(ranges) > 20
+    assert all(torch.equal(loss[name], predict[name]) for name in ranges)
+    scales = [loss[name] for name in ranges if name.endswith('scale')]
+    assert not any((scale == 1).all() for scale in scales)
+
+    facts = export_chain(cfg, runner.chain, NAME)
+    ((path, found), ) = facts.items()
+    assert found.macs == entry['macs']
+    program = torch.export.load(path)
+    modules, convs = dict(model.qmodels['tensor'].named_modules()), 0
+    for name, data in program.state_dict.items():
+        if data.dim() != 4:
+            continue
+        # A convolution with its ReLU is a pair of modules.
+        name = name.removeprefix('network.').removesuffix('.weight')
+        while not hasattr(modules.get(name), 'weight_fake_quant'):
+            name = name.rpartition('.')[0]
+        steps = modules[name].weight_fake_quant.scale
+        levels = data / steps.reshape(-1, 1, 1, 1)
+        assert (levels - levels.round()).abs().max() < 1e-3
+        assert 100 < levels.abs().max() < 127.5
+        convs += 1
+    assert convs == 9
+    images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
+    with torch.no_grad():
+        inputs = model.data_preprocessor(dict(inputs=list(images)))['inputs']
+        wanted = model(inputs, mode='tensor')
+        off = (program.module()(images) - wanted).abs()
+    # On some processors an activation goes to the next level.
+    assert off.max() < .05 * wanted.abs().max()
+
+    # A range that is a tenth too wide is no rounding.
+    before = FixedFakeQuantize.__init__
+
+    def widened(self, learned):
+        before(self, learned)
+        self.scale *= 1.1
+
+    monkeypatch.setattr(FixedFakeQuantize, '__init__', widened)
+    with pytest.raises(ConfigError, match='gives other logits'):
+        export_chain(cfg, runner.chain, NAME)
+
+
+@pytest.mark.parametrize('learned', [False, True])
+def test_resumed_it_ends_with_the_same_bits(quantized_cfg, killed_and_whole,
+                                            built_from_file, learned):
+    """Also where the steps of the levels are learned."""
+    whole = quantized_cfg(3, work_dir='whole')
+    torn = quantized_cfg(3, work_dir='torn')
+    for cfg in (whole, torn):
+        # A checkpoint in the middle of an epoch.
+        cfg.default_hooks.checkpoint = dict(
+            type='CheckpointHook', by_epoch=False, interval=3)
+        if learned:
+            quantizer = cfg.chain.networks[NAME].model.quantizer
+            quantizer.global_qconfig.update(
+                w_observer=dict(type='mmrazor.LSQPerChannelObserver'),
+                a_observer=dict(type='mmrazor.LSQObserver'),
+                w_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'),
+                a_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'))
+    one, other = killed_and_whole(whole, torn, NAME, 4)
+    assert all(torch.equal(data, other[name]) for name, data in one.items())
+    if learned:
+        model = built_from_file(whole, NAME)
+        steps = dict(model.qmodels['predict'].named_parameters())
+        for name, data in model.qmodels['loss'].named_parameters():
+            if name.endswith('scale'):
+                assert torch.equal(data, steps[name]) and (data != 1).all()
+
+
+def test_batch_normalization_can_be_frozen(quantized_cfg, weights_of,
+                                           built_from_file):
+    cfg = quantized_cfg(2)
+    cfg.chain.networks[NAME].stage.custom_hooks = list(
+        cfg.custom_hooks) + [dict(type='mmrazor.QATHook', freeze_bn_begin=1)]
+    ChainRunner(cfg).train()
+    graph = built_from_file(cfg, NAME).qmodels['loss']
+    before = weights_of(cfg, 'resnet8')
+    conv = graph.backbone.conv1
+    assert isinstance(conv, ConvBn2d)
+    assert torch.equal(conv.bn.running_mean,
+                       before['backbone.bn1.running_mean'])
+
+
+def test_it_guides_others(quantized_cfg):
+    cfg = quantized_cfg()
+    cfg.chain.networks.last = dict(model=cfg.chain.networks.resnet8.model)
+    ledger = ChainRunner(cfg).train()
+    assert ledger['last']['guides'] == ['resnet14', 'resnet8', NAME]
+    files = os.listdir(f'{cfg.work_dir}/logits')
+    assert any(name.startswith(f'{NAME}-') for name in files)
+
+
+def test_mistakes(quantized_cfg):
+    cfg = quantized_cfg()
+    cfg.chain.networks.again = dict(
+        init_from=NAME, model=cfg.chain.networks.resnet8.model)
+    with pytest.raises(
+            ConfigError,
+            match='again.init_from: "resnet8_int8" is '
+            'pruned, searched, quantized, slimmable or one of'):
+        ChainRunner(cfg).train()
+
+    cfg = quantized_cfg()
+    cfg.chain.logit_store = None
+    recorder = dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')
+    cfg.chain.networks[NAME].stage.model = dict(
+        distiller=dict(student_recorders=dict(maps=recorder)))
+    with pytest.raises(
+            ConfigError,
+            match='student_recorders.maps.source: "backbone.layer3" is not '
+            'called in the graph of the quantized network "resnet8_int8"'):
+        ChainRunner(cfg).train()
+    assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(custom_hooks=[dict(type='EMAHook')]), 'custom_hooks: EMAHook: '
+     'chain.networks.resnet8_int8 gets the sizes'),
+    (dict(custom_hooks=[dict(type='mmrazor.FastNetworkHook', compile=True)]),
+     'custom_hooks: FastNetworkHook.compile: '),
+    (dict(
+        train_cfg=dict(
+            _delete_=True, type='mmrazor.QATEpochBasedLoop', max_epochs=1)),
+     'train_cfg.type: chain.networks.resnet8_int8 needs no loop of its own'),
+])
+def test_what_does_not_go_with_it(quantized_cfg, change, message):
+    cfg = quantized_cfg()
+    cfg.chain.networks[NAME].stage.update(change)
+    with pytest.raises(ConfigError, match=message):
+        ChainRunner(cfg).train()
+    assert not os.path.exists(cfg.work_dir)
+
+
+@pytest.mark.parametrize('value', [0, -2, '3', True])
+def test_an_epoch_that_is_none(value):
+    with pytest.raises(
+            ConfigError,
+            match='QATHook.freeze_bn_begin: .* should '
+            'be -1, or an epoch, 1 or more'):
+        QATHook(freeze_bn_begin=value)
+
+
+def test_by_iterations_and_with_weights_of_their_own(quantized_cfg,
+                                                     weights_of):
+    """The file is written in the middle of an epoch, and is ready to use."""
+    cfg = quantized_cfg()
+    cfg.train_cfg = dict(by_epoch=False, max_iters=3, val_interval=3)
+    cfg.train_dataloader.sampler.type = 'InfiniteSampler'
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=3)
+    cfg.log_processor = dict(by_epoch=False)
+    cfg.param_scheduler = None
+    cfg.chain.networks[NAME].stage.optim_wrapper.paramwise_cfg = dict(
+        norm_decay_mult=0.)
+    runner = ChainRunner(cfg)
+    last = runner.train()[NAME]['metric']['last']
+    state = weights_of(cfg, NAME)
+    flags = [
+        data for name, data in state.items()
+        if name.endswith('observer_enabled')
+    ]
+    assert flags and not any(flag.any() for flag in flags)
+    tested = runner.test(NAME)[NAME]
+    assert tested['accuracy/top1'] == pytest.approx(last)
+    export_chain(cfg, runner.chain, NAME)
+
+
+def test_graphs_with_buffers_of_their_own_begin_with_the_statistics(
+        quantized_cfg):
+    """As on a GPU, where moving a model parts what was shared."""
+    cfg = quantized_cfg()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.chain.networks[NAME].model)
+    own = model.architecture.backbone.bn1
+    own.running_mean = own.running_mean + 7
+    bn = model.qmodels['loss'].backbone.conv1.bn
+    assert (bn.running_mean == 0).all()
+    hook, runner = QATHook(), type('Runner', (), dict(model=model, iter=0))
+    hook.before_train(runner)
+    assert (bn.running_mean == 7).all()
