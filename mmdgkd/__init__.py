@@ -9,7 +9,9 @@ from .version import __version__
 
 compat.apply()
 
-from . import (chain, datasets, engine, logit_store, methods, models)  # noqa: E402,F401
+# What they register is there from now on.
+from . import chain, datasets, engine, logit_store  # noqa: E402,F401
+from . import methods, models  # noqa: E402,F401
 from .errors import ConfigError, TrainingError, TrainingStopped  # noqa: E402
 
 __all__ = ['ConfigError', 'TrainingError', 'TrainingStopped', '__version__']

@@ -17,7 +17,7 @@ from mmengine.logging import MessageHub
 import mmdgkd  # noqa: F401
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.results.record import (Record, pack_errors)
+from mmdgkd.results.record import Record, pack_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / 'configs/dgkd/resnet20_to_resnet8_digits.py'

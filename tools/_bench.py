@@ -15,8 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mmdgkd.utils.distributed import fit_to_device
 from mmdgkd.engine.runner_cleanup import release
+from mmdgkd.utils.distributed import fit_to_device
 
 WARM_UP = 3  # steps of each run that are not counted
 

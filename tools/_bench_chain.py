@@ -12,7 +12,7 @@ from _bench_cases import case_config, stage_of, with_drop
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mmdgkd.chain.plan import draw_table
+from mmdgkd.utils.table import draw_table
 
 WAYS = ('alone', 'stored', 'live')
 

@@ -9,8 +9,8 @@ from _bench_cases import CASES, case_config, stage_of
 from mmengine.runner import Runner
 
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.plan import draw_table
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.table import draw_table
 
 
 def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:

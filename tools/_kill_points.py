@@ -176,10 +176,10 @@ class _Points:
         from torch.optim.optimizer import (register_optimizer_step_post_hook,
                                            register_optimizer_step_pre_hook)
 
-        from mmdgkd.chain.runner import ChainRunner
         from mmdgkd.chain.ledger_hook import LedgerHook
-        from mmdgkd.logit_store import logit_file
+        from mmdgkd.chain.runner import ChainRunner
         from mmdgkd.fileio import files
+        from mmdgkd.logit_store import logit_file
         for register in (register_optimizer_step_pre_hook,
                          register_optimizer_step_post_hook):
             register(lambda *_: self.reach('iteration'))
@@ -279,8 +279,8 @@ def outcome(work_dir: str, names: Sequence[str]) -> Dict[str, str]:
         checkpoint would begin with (weights, optimizer, schedules, averages),
         and its metrics in the ledger; by dotted name.
     """
-    from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
     from mmdgkd.fileio.checkpoint import read_checkpoint
+    from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
     found: Dict[str, str] = {}
     with open(osp.join(work_dir, 'chain.json')) as file:
         ledger = json.load(file)

@@ -287,7 +287,7 @@ class Reproduction:
                 are none.
         """
         from mmdgkd import ConfigError
-        from mmdgkd.chain.plan import draw_table
+        from mmdgkd.utils.table import draw_table
         rows, student = [], self.names[-1]
         runs = list(filter(self.is_student, self.runs))
         if not runs:
@@ -315,7 +315,7 @@ class Reproduction:
 
     def plan(self) -> str:
         """The runs, and what is done."""
-        from mmdgkd.chain.plan import draw_table
+        from mmdgkd.utils.table import draw_table
         rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
                  '-' if run.kd_weight is None else f'{run.kd_weight:g}',
                  'done' if self.side_of(run).ledger_of(run) else 'to do')

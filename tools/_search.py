@@ -112,7 +112,8 @@ class Search(Reproduction):
 
     def run_all(self) -> None:
         """Train what is left, note each run at once, and print the table."""
-        from mmdgkd.results.search import (add_row, read_rows, row_of, search_table)
+        from mmdgkd.results.search import (add_row, read_rows, row_of,
+                                           search_table)
         self.check_guides()
         student = self.names[-1]
         for run in self.runs:

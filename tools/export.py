@@ -39,7 +39,7 @@ def main() -> None:
     from mmdgkd import ConfigError
     from mmdgkd.chain.chain import Chain
     from mmdgkd.chain.torch_export import export_chain
-    from mmdgkd.chain.plan import draw_table
+    from mmdgkd.utils.table import draw_table
     cfg = load_config(args)
     chain = Chain.from_cfg(cfg.get('chain'))
     if args.stage:
@@ -54,8 +54,8 @@ def main() -> None:
                      f'{fact.size / 1000:,.0f}', f'{fact.error:.2g}')
                     for path, fact in facts.items()]))
     for fact in facts.values():
-        if fact.integers is not None:
-            print(fact.integers)
+        for extra in fact.extras:
+            print(extra)
 
 
 if __name__ == '__main__':

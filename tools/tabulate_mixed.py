@@ -43,8 +43,9 @@ def main() -> None:
     """Note the runs and fill the page."""
     args = parse_args()
     from mmdgkd.fileio.files import whole_file
-    from mmdgkd.results.compressed import (compressed_table, merged, read_runs, runs_of)
-    from mmdgkd.results.markdown import (fill, stale)
+    from mmdgkd.results.compressed import (compressed_table, merged, read_runs,
+                                           runs_of)
+    from mmdgkd.results.markdown import fill, stale
     path = osp.join(args.root, RECORDS)
     before = read_runs(path)
     runs = before

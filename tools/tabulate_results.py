@@ -61,7 +61,7 @@ def search_blocks(root: str) -> Dict[str, str]:
     Args:
         root (str): The checkout.
     """
-    from mmdgkd.results.search import (read_rows, search_table)
+    from mmdgkd.results.search import read_rows, search_table
     files = sorted(Path(root, SEARCHES).glob('*.jsonl'))
     return {
         f'{file.stem}-search': search_table(read_rows(str(file)))
@@ -78,7 +78,7 @@ def write(root: str, results, blocks: Dict[str, str]) -> None:
         blocks (dict[str, str]): The tables.
     """
     from mmdgkd.fileio.files import whole_file
-    from mmdgkd.results.figures import (draw, figure_names)
+    from mmdgkd.results.figures import draw, figure_names
     from mmdgkd.results.markdown import fill
     texts = {page: read_page(root, page) for page in PAGES}
     # All pages are looked at before one is written.
@@ -109,7 +109,7 @@ def check(root: str, results, blocks: Dict[str, str]) -> None:
         results (Results): All records.
         blocks (dict[str, str]): The tables.
     """
-    from mmdgkd.results.figures import (figure_names, is_current)
+    from mmdgkd.results.figures import figure_names, is_current
     from mmdgkd.results.markdown import stale
     lines: List[str] = []
     for page in PAGES:

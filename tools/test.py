@@ -35,10 +35,10 @@ def main() -> None:
     from mmdgkd import ConfigError
     from mmdgkd.chain.chain import Chain
     from mmdgkd.chain.runner import ChainRunner
-    from mmdgkd.utils.distributed import (fit_to_device, start_processes)
     from mmdgkd.fileio.checkpoint import read_checkpoint
     from mmdgkd.models.utils.networks import unwrapped
     from mmdgkd.models.utils.weights import load_weights
+    from mmdgkd.utils.distributed import fit_to_device, start_processes
 
     cfg = load_config(args)
     if cfg.get('chain') is None:

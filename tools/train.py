@@ -38,15 +38,16 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from mmdgkd import ConfigError
+    from mmdgkd.chain.preflight.pretrained import check_load_from
     from mmdgkd.chain.runner import ChainRunner
     from mmdgkd.engine.hooks._stop_signals import StopSignals
     from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
     from mmdgkd.engine.hooks.stop_hook import StopHook
-    from mmdgkd.utils.distributed import (fit_to_device, start_processes)
-    from mmdgkd.fileio.stage_checkpoints import (checkpoints_of, latest_checkpoint)
-    from mmdgkd.chain.preflight.pretrained import check_load_from
     from mmdgkd.engine.runner_cleanup import released
     from mmdgkd.fileio.files import no_room_in_words
+    from mmdgkd.fileio.stage_checkpoints import (checkpoints_of,
+                                                 latest_checkpoint)
+    from mmdgkd.utils.distributed import fit_to_device, start_processes
 
     cfg = load_config(args)
     cfg.resume = args.resume or bool(cfg.get('resume'))

@@ -6,4 +6,7 @@ from .ledger import Ledger
 from .ledger_hook import LedgerHook
 from .runner import ChainRunner
 
-__all__ = ['Chain', 'ChainRunner', 'InitFromHook', 'Ledger', 'LedgerHook', 'Network', 'guides_of']
+__all__ = [
+    'Chain', 'ChainRunner', 'InitFromHook', 'Ledger', 'LedgerHook', 'Network',
+    'guides_of'
+]

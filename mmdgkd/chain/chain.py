@@ -5,17 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config_types import type_of
-from mmdgkd.methods.mutual.chain_entry import (check_mutual_cfg, is_mutual, model_of_member)
-from .options import (read_format, read_store, read_views, refuse_unknown)
-from mmdgkd.methods.slimmable.chain_entry import (check_slimmable_cfg, model_of_width)
+from mmdgkd.utils.config import refuse_unknown
+from .method import METHODS
+from .options import read_format, read_store, read_views
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
                'save_as')
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
-# Algorithms of MMRazor that have parts for the training alone.
-_TRAINERS = ('SelfDistill', )
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,10 @@ class Network:
         init_from (str, optional): A network before it with the same weights,
             by name and shape, from which its training begins; so one is pruned
             or quantized that was trained in this chain. Defaults to None.
-        width_of (str, optional): The network before it, of several widths, of
-            which it is one. It is trained with that. Defaults to None.
-        width (float, optional): Which one. Defaults to None.
-        member_of (str, optional): The network before it that is trained
-            together with it, and has it among its peers. Defaults to None.
+        part_of (str, optional): The network before it in whose stage it is
+            trained, such as that of which it is one width. Defaults to None.
+        part (dict): What its entry says of that, such as ``width_of`` and
+            ``width``. Defaults to an empty dict.
         trainer (dict, optional): The config of an algorithm around it that has
             parts for the training alone, such as auxiliary heads. They are in
             its checkpoints, and not in its file. Defaults to None.
@@ -48,15 +44,14 @@ class Network:
     ckpt_path: Optional[str] = None
     stage: Dict = field(default_factory=dict)
     init_from: Optional[str] = None
-    width_of: Optional[str] = None
-    width: Optional[float] = None
-    member_of: Optional[str] = None
+    part_of: Optional[str] = None
+    part: Dict = field(default_factory=dict)
     trainer: Optional[Dict] = None
 
     @property
-    def trained_with(self) -> Optional[str]:
-        """The network in whose stage it is trained, if it has none."""
-        return self.width_of or self.member_of
+    def part_facts(self) -> Dict[str, Any]:
+        """:attr:`part` without the name of the other, such as ``width``."""
+        return {k: v for k, v in self.part.items() if v != self.part_of}
 
 
 @dataclass(frozen=True)
@@ -118,9 +113,9 @@ class Chain:
         for network in networks:
             if network.ckpt_path:
                 guides[network.name] = ()
-            if network.trained_with:
+            if network.part_of:
                 _check_guidance_of_part(guidance, network)
-                guides[network.name] = guides[network.trained_with]
+                guides[network.name] = guides[network.part_of]
             _check_init_from(network, names)
         views, store = read_views(cfg.get('views', {})), cfg.get('logit_store')
         if store is False:
@@ -150,17 +145,15 @@ class Chain:
         networks = []
         for network in self.networks:
             entry = dict(name=network.name)
-            if network.width_of:
-                entry.update(width_of=network.width_of, width=network.width)
-            elif network.member_of:
-                entry['member_of'] = network.member_of
+            if network.part_of:
+                entry.update(network.part)
             else:
                 entry['model'] = network.trainer or network.model
             if network.ckpt_path:
                 entry['ckpt_path'] = network.ckpt_path
             if network.init_from:
                 entry['init_from'] = network.init_from
-            if network.stage and not network.trained_with:
+            if network.stage and not network.part_of:
                 entry['stage'] = network.stage
             networks.append(entry)
         cfg = dict(
@@ -181,8 +174,8 @@ class Chain:
             name (str): The one: its guides, and that from which it begins;
                 for one without a stage that with which it is trained.
         """
-        if self[name].trained_with:
-            return (self[name].trained_with, )
+        if self[name].part_of:
+            return (self[name].part_of, )
         first = self[name].init_from
         guides = self.guides[name]
         return guides if first in (None, *guides) else (*guides, first)
@@ -193,7 +186,7 @@ class Chain:
         Args:
             name (str): The one.
         """
-        return self[name].trained_with or name
+        return self[name].part_of or name
 
     def require(self, name: str, key: str) -> Network:
         """The network of a name that the user gave.
@@ -315,28 +308,25 @@ def _read_network(name: Any, entry: Any, before: Mapping[str,
     if name == 'logits':
         raise ConfigError(f'{here}: is the name of the folder of the logit '
                           'store; choose another')
-    if 'width_of' in entry:
-        model = model_of_width(name, entry, {
-            other: network.model
-            for other, network in before.items()
-        })
-        # It is tested and deployed as its network is.
-        return Network(
-            str(name),
-            model,
-            stage=before[entry['width_of']].stage,
-            width_of=entry['width_of'],
-            width=model['width'])
-    if 'member_of' in entry:
-        model = model_of_member(name, entry, {
-            other: network.model
-            for other, network in before.items()
-        })
-        return Network(
-            str(name),
-            model,
-            stage=before[entry['member_of']].stage,
-            member_of=entry['member_of'])
+    for method in METHODS.values():
+        network = method.chain_entry(str(name), entry, before)
+        if network is not None:
+            return network
+    return read_entry(str(name), entry)
+
+
+def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
+    """Read a network that has a stage of its own.
+
+    Args:
+        name (str): Its name.
+        entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``init_from`` and
+            ``stage``.
+
+    Raises:
+        ConfigError: If it is not made of these.
+    """
+    here = f'chain.networks.{name}'
     refuse_unknown(entry, _NETWORK_KEYS, here)
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
@@ -344,33 +334,19 @@ def _read_network(name: Any, entry: Any, before: Mapping[str,
     if not isinstance(entry.get('model'), Mapping):
         raise ConfigError(f'{here}.model: is missing; it must be the config '
                           'of an MMPretrain model')
-    check_slimmable_cfg(name, entry['model'])
-    check_mutual_cfg(name, entry['model'])
     stage = entry.get('stage') or {}
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what this stage '
                           f'has otherwise, not {type(stage).__name__}')
-    model, trainer = entry['model'], None
-    if type_of(model) in _TRAINERS:
-        trainer, model = model, model.get('architecture')
-        if not isinstance(model, Mapping):
-            raise ConfigError(f'{here}.model.architecture: is missing; it must'
-                              ' be the config of an MMPretrain model')
-    return Network(
-        str(name),
-        model,
-        entry.get('ckpt_path'),
-        stage,
-        entry.get('init_from'),
-        trainer=trainer)
+    return Network(name, entry['model'], entry.get('ckpt_path'), stage,
+                   entry.get('init_from'))
 
 
 def _check_guidance_of_part(guidance: Any, network: Network) -> None:
     if isinstance(guidance, Mapping) and network.name in guidance:
-        what = 'a width of' if network.width_of else 'trained with'
         raise ConfigError(
-            f'chain.guidance.{network.name}: is {what} '
-            f'"{network.trained_with}" and has its guides; leave it out')
+            f'chain.guidance.{network.name}: is trained with '
+            f'"{network.part_of}" and has its guides; leave it out')
 
 
 def _check_init_from(network: Network, names: Sequence[str]) -> None:
@@ -382,9 +358,6 @@ def _check_init_from(network: Network, names: Sequence[str]) -> None:
         raise ConfigError(f'{here}: {network.init_from!r} is no network before'
                           f' "{network.name}"; possible: '
                           f'{", ".join(before) or "none, it is the first"}')
-    if is_mutual(network.model):
-        raise ConfigError(f'{here}: would begin one of the networks that are '
-                          'trained together, and not its peers; leave it out')
     if network.ckpt_path:
         raise ConfigError(f'{here}: is given beside ckpt_path, with which '
                           'nothing is trained; leave one out')

@@ -7,12 +7,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdgkd.models.utils.networks import unwrapped
-from mmdgkd.models.utils.weights import load_weights
-from .chain import (Chain, Network)
-from mmdgkd.utils.distributed import fit_to_device
 from mmdgkd.engine.hooks.visualizer_backends import without_curves
 from mmdgkd.engine.runner_cleanup import released
+from mmdgkd.models.utils.networks import unwrapped
+from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.utils.distributed import fit_to_device
+from .chain import Chain, Network
 from .stage_config import network_config
 
 

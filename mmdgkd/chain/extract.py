@@ -2,7 +2,6 @@
 """One of several networks of a stage, as a file of its own."""
 import os.path as osp
 import time
-from typing import Any, Dict
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -10,25 +9,20 @@ from mmengine.dist import barrier, is_main_process
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.fileio.files import whole_file
-from mmdgkd.methods.mutual.mutual_networks import MutualNetworks
-from mmdgkd.methods.slimmable.joint_slimmable import JointSlimmable
-from mmdgkd.models.utils.networks import static_network
-from mmdgkd.models.utils.weights import (check_weights, load_weights)
-from mmdgkd.methods.slimmable.widths import name_of_width
+from mmdgkd.models.utils.weights import check_weights, load_weights
 from .chain import Chain
 from .environment import environment
-from mmdgkd.chain.preflight.chain_check import build_network
-from .ledger import file_entry
 from .evaluate import validate_network
-from .stage_config import (fingerprint, network_config)
+from .ledger import file_entry
+from .method import methods_of
+from .network import build_network
+from .stage_config import fingerprint, network_config
 from .work_dir import WorkDir
 
 
 def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
               launcher: str) -> None:
     """Take a network out of what it was trained with, and validate it.
-
-    That is one of several widths, or one of several networks side by side.
 
     It has the form of any trained network: weights and config in a folder of
     its own, and an entry in the ledger. To be called on all ranks.
@@ -46,9 +40,8 @@ def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
     """
     start = time.monotonic()
     network, ledger, path = chain[name], work.ledger, work.own_file(name)
-    whole_name = network.trained_with
+    whole_name = network.part_of
     source, stage = work.file_of(whole_name), work.stage_config(name)
-    of = dict(width=network.width) if network.width_of else {}
     for key in ('metric', 'seconds', 'wrote'):
         ledger[name].pop(key, None)
     ledger.update(
@@ -57,14 +50,12 @@ def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
         config_sha256=fingerprint(stage),
         environment=environment(),
         read={whole_name: file_entry(source, work.path)},
-        **of)
+        **network.part_facts)
     scope = cfg.get('default_scope', 'mmpretrain')
     if is_main_process():
         whole = build_network(chain[whole_name], scope, 'cpu')
         meta = load_weights(whole, source, 'work_dir').get('meta') or {}
-        weights = (
-            width_weights(whole, network.width)
-            if network.width_of else member_weights(whole, name))
+        weights = methods_of(whole)[0].extract(whole, network)
         check_weights(build_network(network, scope), weights, source, name)
         facts = {
             key: meta[key]
@@ -77,8 +68,7 @@ def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
                 facts,
                 network=name,
                 guides=list(chain.guides[name]),
-                **{'width_of' if of else 'member_of': whole_name},
-                **of))
+                **network.part))
         with whole_file(osp.splitext(path)[0] + '.py') as file:
             file.write(network_config(cfg, network).pretty_text)
     barrier()
@@ -99,39 +89,3 @@ def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
         seconds=round(time.monotonic() - start, 1),
         wrote=file_entry(path, work.path))
     barrier()
-
-
-def width_weights(model: JointSlimmable, width: float) -> Dict[str, Any]:
-    """The weights of a network at one width.
-
-    Args:
-        model (JointSlimmable): It, trained.
-        width (float): Which one.
-
-    Returns:
-        dict[str, torch.Tensor]: The state dict of a ``JointSlimmable`` of that
-        width alone.
-    """
-    model.take(name_of_width(width))
-    weights = static_network(model).state_dict()
-    model.take(model.width_names[0])
-    return {
-        f'architecture.{key}': data.contiguous()
-        for key, data in weights.items()
-    }
-
-
-def member_weights(model: MutualNetworks, name: str) -> Dict[str, Any]:
-    """The weights of one of several networks that were trained together.
-
-    Args:
-        model (MutualNetworks): All of them, trained.
-        name (str): Which one.
-
-    Returns:
-        dict[str, torch.Tensor]: The state dict of it alone.
-    """
-    return {
-        key: data.contiguous()
-        for key, data in model.peers[name].state_dict().items()
-    }

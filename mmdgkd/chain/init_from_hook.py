@@ -4,7 +4,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils.networks import (network_of, unwrapped)
+from mmdgkd.models.utils.networks import network_of, unwrapped
 from mmdgkd.models.utils.weights import load_weights
 
 

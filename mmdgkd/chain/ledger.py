@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from mmengine.dist import is_main_process
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import (sha256_of, whole_file)
+from mmdgkd.fileio.files import sha256_of, whole_file
 from .chain import Chain
 
 VERSION = 1

@@ -5,21 +5,11 @@ from typing import Any, Dict, Mapping, Optional
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmdgkd.engine.loops.position import progress_of
 from mmdgkd.errors import ConfigError
-from .ledger import Ledger
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.logit_store.logit_store_hook import LogitStoreHook
-
-
-def progress_of(runner: Any) -> tuple:
-    """How far a training is: (unit, steps done, steps in all).
-
-    Args:
-        runner (Runner): The runner of the training process.
-    """
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        return 'epoch', runner.epoch, runner.max_epochs
-    return 'iter', runner.iter, runner.max_iters
+from .ledger import Ledger
 
 
 class LedgerHook(Hook):

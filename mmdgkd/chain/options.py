@@ -1,10 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Reading and checking what a chain has beside its networks."""
 from importlib.util import find_spec
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.encoding import check_form
+from mmdgkd.utils.config import refuse_unknown
 
 _FORMATS = ('pth', 'safetensors')
 _VIEW_KEYS = ('seed', 'num_views')
@@ -74,20 +75,3 @@ def read_format(name: Any) -> str:
         raise ConfigError("chain.save_as: 'safetensors' needs a package: "
                           'pip install safetensors')
     return name
-
-
-def refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
-    """Refuse keys that a part of the config does not have.
-
-    Args:
-        cfg (Mapping): The part.
-        known (Sequence[str]): Its keys.
-        here (str): Its own key, for the message.
-
-    Raises:
-        ConfigError: If there is another.
-    """
-    for key in cfg:
-        if key not in known:
-            raise ConfigError(f'{here}.{key}: is unknown; {here} takes '
-                              f'{", ".join(known)}')

@@ -1,41 +1,19 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The chain as a table: before, with ``--dry-run``, and after training."""
-import io
 import os.path as osp
 import shutil
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from .chain import Chain
-from mmdgkd.chain.preflight.chain_check import NetworkFacts
-from .ledger import Ledger
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.logit_file import file_bytes
+from mmdgkd.utils.table import draw_table
+from .chain import Chain
+from .ledger import Ledger
+from .network import NetworkFacts
 from .stage_config import store_dir
-
-
-def draw_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Draw a table as text, as wide as it needs to be.
-
-    Args:
-        columns (Sequence[str]): The heads.
-        rows (Sequence[Sequence]): The cells.
-    """
-    drawn = Table(box=box.ASCII_DOUBLE_HEAD)
-    for i, column in enumerate(columns):
-        words = not any(str(row[i])[:1].isdigit() for row in rows) or i == 0
-        drawn.add_column(
-            column, justify='left' if words else 'right', no_wrap=True)
-    for row in rows:
-        drawn.add_row(*map(str, row))
-    file = io.StringIO()
-    Console(file=file, width=500, markup=False).print(drawn)
-    return file.getvalue().rstrip()
 
 
 def length_of(stage: Config) -> str:
@@ -62,7 +40,7 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
         name (str): The stage.
     """
-    if chain[name].trained_with:
+    if chain[name].part_of:
         return 0.0
     before = chain.names[:chain.names.index(name)]
     remembered = {guide
@@ -153,8 +131,8 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
     for number, name in enumerate(chain.names, 1):
         entry = ledger[name]
         length = '-' if entry['state'] == 'given' else length_of(stages[name])
-        if chain[name].trained_with:
-            length = f'with {chain[name].trained_with}'
+        if chain[name].part_of:
+            length = f'with {chain[name].part_of}'
         state = entry['state']
         if state == 'running':
             history = entry.get('metric', {}).get('history') or [[0]]

@@ -11,27 +11,31 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmrazor.registry import RUNNERS
 
-from mmdgkd.errors import (ConfigError, TrainingStopped)
-from mmdgkd.fileio.files import (no_room_in_words, whole_file)
-from .chain import Chain
-from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
-from mmdgkd.utils.distributed import (fit_to_device, start_processes)
-from .environment import environment
-from .weights_file import export_network
-from .ledger_hook import (LedgerHook, progress_of)
+from mmdgkd.chain.preflight.chain_check import inspect_chain
+from mmdgkd.engine.hooks._stop_signals import StopSignals
 from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 from mmdgkd.engine.hooks.curves_resume_hook import CurvesResumeHook
 from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
 from mmdgkd.engine.hooks.stop_hook import StopHook
-from mmdgkd.chain.preflight.chain_check import (NetworkFacts, build_network, facts_of_trained, inspect_chain)
-from .ledger import (Ledger, file_entry)
-from .evaluate import (test_mean, test_network)
-from mmdgkd.engine.hooks.visualizer_backends import (live_hook, name_runs, watched)
-from .extract import take_part
-from .plan import (draw_table, plan_table, result_table, stage_cost, store_lines)
+from mmdgkd.engine.hooks.visualizer_backends import (live_hook, name_runs,
+                                                     watched)
+from mmdgkd.engine.loops.position import progress_of
 from mmdgkd.engine.runner_cleanup import released
-from .stage_config import (fingerprint, named_config, network_config)
-from mmdgkd.engine.hooks._stop_signals import StopSignals
+from mmdgkd.errors import ConfigError, TrainingStopped
+from mmdgkd.fileio.files import no_room_in_words, whole_file
+from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
+from mmdgkd.utils.distributed import fit_to_device, start_processes
+from mmdgkd.utils.table import draw_table
+from .chain import Chain
+from .environment import environment
+from .evaluate import test_mean, test_network
+from .extract import take_part
+from .ledger import Ledger, file_entry
+from .ledger_hook import LedgerHook
+from .network import NetworkFacts, build_network, facts_of_trained
+from .plan import plan_table, result_table, stage_cost, store_lines
+from .stage_config import fingerprint, named_config, network_config
+from .weights_file import export_network
 from .work_dir import WorkDir
 
 # Of the chains of this process, for the names of their loggers: an id() may
@@ -158,7 +162,7 @@ class ChainRunner:
                     raise TrainingStopped(
                         f'stopped by {signals.name} before the stage "{name}"'
                         '; add --resume to go on')
-                if self.chain[name].trained_with:
+                if self.chain[name].part_of:
                     take_part(self.cfg, self.chain, self.work, name,
                               self.launcher)
                     self.work.reload()

@@ -13,11 +13,9 @@ from mmengine.runner import Runner
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.utils.config_types import type_of
-from .chain import (Chain, Network)
-from mmdgkd.methods.crd.check import add_sample_classes
-from mmdgkd.methods.dafl.check import (check_data_free, judges_for)
-from mmdgkd.methods.stage_options import have_hook
+from mmdgkd.utils.config import type_of
+from .chain import Chain, Network
+from .method import METHODS
 
 # What decides about the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -73,11 +71,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
         distiller = edges_for(template['distiller'], chain.guides[name],
                               chain.names)
-        model = dict(
-            template,
-            architecture=model,
-            distiller=distiller,
-            **judges_for(template, chain.guides[name], chain.names))
+        model = dict(template, architecture=model, distiller=distiller)
         model['teachers'] = {
             guide:
             dict(
@@ -93,7 +87,6 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                         chain.logit_store,
                         store_dir=store_dir(chain, work_dir)))
             ]
-        add_sample_classes(stage, distiller)
     if chain[name].init_from:
         stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
             dict(
@@ -101,19 +94,12 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                 source=chain[name].init_from,
                 ckpt_path=files.get(chain[name].init_from))
         ]
-    if _is_trained_by(model, 'TargetGroupFisher'):
-        have_hook(stage, 'GroupFisherHook')
-    check_data_free(stage, model, chain, name)
-    if _is_trained_by(model, 'MMArchitectureQuant'):
-        have_hook(stage, 'QATHook')
-        optimizer = stage.get('optim_wrapper') or {}
-        if optimizer.get('paramwise_cfg'):
-            # Its graphs share the weights.
-            optimizer['paramwise_cfg'].setdefault('bypass_duplicate', True)
+    stage.model = model
+    for method in METHODS.values():
+        method.prepare_stage(stage, chain, name)
     if chain.views is not None:
         _say_views(stage, chain.views, seed_of(cfg))
     _make_resumable(stage)
-    stage.model = model
     stage.work_dir = osp.join(work_dir, name)
     stage.experiment_name = name
     stage.load_from = None
@@ -291,15 +277,6 @@ def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
     if preprocessor is not None:
         network_cfg(model).setdefault('data_preprocessor', preprocessor)
     return model
-
-
-def _is_trained_by(model: Any, kind: str) -> bool:
-    """Whether there is such an algorithm around the network of a stage."""
-    while isinstance(model, Mapping):
-        if type_of(model) == kind:
-            return True
-        model = model.get('architecture')
-    return False
 
 
 def _import_mmdgkd(cfg: Config) -> None:

@@ -4,7 +4,7 @@ import copy
 import io
 import os.path as osp
 from dataclasses import dataclass, replace
-from typing import Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -14,14 +14,13 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import whole_file
-from mmdgkd.methods.low_bit.few_bit_network import FewBitNetwork
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.utils.config import MISTAKES, reason_of
 from mmdgkd.utils.same_logits import logits_agree
 from .chain import Chain
-from mmdgkd.methods.low_bit.check import (IntegerFacts, write_integers)
-from mmdgkd.chain.preflight.chain_check import count_macs
-from mmdgkd.chain.preflight.stage_check import (MISTAKES, reason_of)
+from .method import METHODS
+from .network import count_macs
 from .stage_config import network_config
 from .work_dir import WorkDir
 
@@ -40,15 +39,15 @@ class ProgramFacts:
         size (int): Bytes of the file.
         error (float): The largest difference of a logit from the network's,
             on the images that it was made with.
-        integers (IntegerFacts, optional): Of a network of few levels, what was
-            written beside. None.
+        extras (tuple): What its method has written beside, each with a line
+            for people as its ``str``. Empty.
     """
 
     params: int
     macs: int
     size: int
     error: float
-    integers: Optional[IntegerFacts] = None
+    extras: Tuple[Any, ...] = ()
 
 
 class Program(nn.Module):
@@ -143,7 +142,7 @@ def export_chain(cfg: Config,
                  path: Optional[str] = None) -> Dict[str, ProgramFacts]:
     """Write the trained networks of a work dir as programs.
 
-    Those of few levels are written as whole numbers, too, ``<network>_int``.
+    A method may write more beside, such as ``<network>_int``, integers.
 
     Args:
         cfg (Config): The whole config, with ``work_dir``.
@@ -182,10 +181,11 @@ def export_chain(cfg: Config,
             if chain[name].ckpt_path else 'work_dir')
         out = path or osp.join(work.folder(name), f'{name}.pt2')
         facts[out] = write_program(model, images, out)
-        if isinstance(model, FewBitNetwork):
-            beside = f'{osp.splitext(out)[0]}_int.{chain.save_as}'
-            facts[out] = replace(
-                facts[out], integers=write_integers(model, images, beside))
+        extras = [
+            method.export_extra(model, images, out, chain.save_as)
+            for method in METHODS.values()
+        ]
+        facts[out] = replace(facts[out], extras=tuple(filter(None, extras)))
     return facts
 
 

@@ -7,9 +7,9 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import (read_checkpoint, write_weights)
+from mmdgkd.fileio.checkpoint import read_checkpoint, write_weights
 from mmdgkd.fileio.files import whole_file
-from mmdgkd.models.utils.weights import (check_weights, network_weights)
+from mmdgkd.models.utils.weights import check_weights, network_weights
 from mmdgkd.version import __version__
 
 

@@ -13,11 +13,11 @@ from mmengine.dist import is_main_process
 from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import (remove_parts, sha256_of)
+from mmdgkd.fileio.files import remove_parts, sha256_of
+from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain
-from mmdgkd.fileio.stage_checkpoints import (checkpoints_of, latest_checkpoint)
-from .ledger import (Ledger, file_entry)
-from .stage_config import (differences, fingerprint, named_config, stage_config)
+from .ledger import Ledger, file_entry
+from .stage_config import differences, fingerprint, named_config, stage_config
 
 
 class WorkDir:
@@ -203,11 +203,11 @@ class WorkDir:
             raise ConfigError(
                 f'{folder!r}: holds a training of which chain.json knows '
                 'nothing; remove it, or choose another --work-dir')
-        width = self.chain[name].width
-        if entry.get('width') != width:
-            raise ConfigError(
-                f'{folder!r}: holds the width {entry.get("width")} of its '
-                f'network, not {width}; take that back, or remove this folder')
+        for key, value in self.chain[name].part_facts.items():
+            if entry.get(key) != value:
+                raise ConfigError(
+                    f'{folder!r}: was trained with {key}={entry.get(key)}, not'
+                    f' {value}; take that back, or remove this folder')
         stage = self.stage_config(name)
         if entry['config_sha256'] == fingerprint(stage):
             return

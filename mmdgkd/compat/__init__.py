@@ -8,7 +8,9 @@ repair names its cause and is made only where its symptom is found.
 import warnings
 from typing import List, Optional, Tuple
 
-from . import (checkpoints, demo_inputs, generator_device, inplace, mmcls_names, package_lookup, pruning_resume, quantization, quantizers, sampled_choices)
+from . import (checkpoints, demo_inputs, generator_device, inplace,
+               mmcls_names, package_lookup, pruning_resume, quantization,
+               quantizers, sampled_choices)
 from .repair import Repair
 from .requirements import check_requirements
 

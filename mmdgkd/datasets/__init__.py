@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits, BatchedSVHN)
+from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits,
+                      BatchedSVHN)
 from .digits import Digits
 from .svhn import SVHN
 from .tiny_imagenet import TinyImageNet
@@ -7,6 +8,13 @@ from .view_dataset import ViewDataset
 from .view_sampler import ViewSampler
 
 __all__ = [
-    'BatchedCIFAR10', 'BatchedCIFAR100', 'BatchedDigits', 'BatchedSVHN',
-    'Digits', 'SVHN', 'TinyImageNet', 'ViewDataset', 'ViewSampler',
-    ]
+    'BatchedCIFAR10',
+    'BatchedCIFAR100',
+    'BatchedDigits',
+    'BatchedSVHN',
+    'Digits',
+    'SVHN',
+    'TinyImageNet',
+    'ViewDataset',
+    'ViewSampler',
+]

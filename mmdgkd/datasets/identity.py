@@ -10,6 +10,8 @@ from typing import Any, List, Tuple
 import numpy as np
 import torch
 
+from mmdgkd.utils.hashing import hash_of
+
 
 def parts_of(dataset: Any) -> List[Any]:
     """The data sets that a wrapper wraps; of any other none.
@@ -70,16 +72,6 @@ def pipeline_of(dataset: Any) -> Any:
     if getattr(dataset, 'pipeline', None) is not None:
         found.append(_plain(dataset.pipeline))
     return found + [pipeline_of(part) for part in parts_of(dataset)]
-
-
-def hash_of(facts: Any) -> str:
-    """The sha256 of plain data.
-
-    Args:
-        facts (Any): Whatever JSON takes.
-    """
-    text = json.dumps(facts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: Any, above: Tuple[int, ...] = ()) -> Any:

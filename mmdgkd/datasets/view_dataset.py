@@ -12,9 +12,10 @@ from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.structures.views import (BatchViews, ViewSource)
-from .identity import (content_key, hash_of, parts_of, pipeline_of)
-from mmdgkd.utils.random import (aside, seed_all, states, view_seed)
+from mmdgkd.structures.views import BatchViews, ViewSource
+from mmdgkd.utils.hashing import hash_of
+from mmdgkd.utils.random import aside, seed_all, states, view_seed
+from .identity import content_key, parts_of, pipeline_of
 
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]

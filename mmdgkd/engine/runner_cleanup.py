@@ -7,7 +7,7 @@ from typing import Iterator
 
 from mmengine.runner import Runner
 
-from mmdgkd.errors import (TrainingError, TrainingStopped)
+from mmdgkd.errors import TrainingError, TrainingStopped
 
 
 def release(runner: Runner) -> None:

@@ -17,7 +17,7 @@ from torch.hub import load_state_dict_from_url
 
 from mmdgkd.errors import ConfigError
 from .files import whole_file
-from .seal import (is_whole, write_sealed)
+from .seal import is_whole, write_sealed
 
 SAFETENSORS = '.safetensors'
 

@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple
 
 from mmengine.logging import print_log
 
-from mmdgkd.errors import (ConfigError, TrainingError)
+from mmdgkd.errors import ConfigError, TrainingError
 from .checkpoint import checkpoint_meta
 from .seal import is_whole
 

@@ -13,9 +13,9 @@ from typing import Dict, List, Optional, Sequence, Set
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.models.utils.weights import (network_weights, weights_sha256)
-from mmdgkd.chain.plan import draw_table
-from .logit_file import (LogitFile, locked, read_header)
+from mmdgkd.models.utils.weights import network_weights, weights_sha256
+from mmdgkd.utils.table import draw_table
+from .logit_file import LogitFile, locked, read_header
 
 
 def main(arguments: Optional[List[str]] = None) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from mmdgkd.datasets.identity import hash_of
 from mmdgkd.structures.views import BatchViews
-from .teacher_timer import GuideClock
+from mmdgkd.utils.hashing import hash_of
+from .encoding import RowForm, check_form
 from .logit_file import LogitFile
-from .encoding import (RowForm, check_form)
+from .teacher_timer import GuideClock
 
 
 class LogitStore:

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config_types import type_of
+from mmdgkd.utils.config import type_of
 
 
 def have_hook(stage: Config, kind: str) -> None:

@@ -4,17 +4,19 @@ import re
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from mmdgkd.version import __version__
-from mmdgkd.report.charts.accuracy import (accuracy_chart, seeds_chart)
+from mmdgkd.report.charts.accuracy import accuracy_chart, seeds_chart
 from mmdgkd.report.charts.canvas import Chart
 from mmdgkd.report.charts.chain_picture import chain_picture
 from mmdgkd.report.charts.curves import curves_chart
 from mmdgkd.report.charts.times import times_chart
-from .groups import (Group, Levels, METHOD_WORDS, Variant, group_runs, group_stages)
-from .headline import (chains_of, headline)
+from mmdgkd.version import __version__
+from .groups import (METHOD_WORDS, Group, Levels, Variant, group_runs,
+                     group_stages)
+from .headline import chains_of, headline
 from .records import Run
 from .store import Savings
-from .tables import (Table, results_table, runs_table, settings_table, times_table, versions_table)
+from .tables import (Table, results_table, runs_table, settings_table,
+                     times_table, versions_table)
 from .words import listed
 
 _WORDS = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .records import (Run, Stage)
+from .records import Run, Stage
 from .words import number
 
 METHOD_WORDS = {

@@ -2,8 +2,8 @@
 """What was trained and what came out, in a sentence or two."""
 from typing import Dict, List, Optional, Sequence
 
-from .groups import (Group, Variant)
-from .words import (listed, unit_of)
+from .groups import Group, Variant
+from .words import listed, unit_of
 
 
 def headline(groups: Sequence[Group],

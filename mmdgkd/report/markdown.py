@@ -3,7 +3,7 @@
 import re
 from typing import List
 
-from .content import (Report, Section)
+from .content import Report, Section
 from .tables import Table
 
 

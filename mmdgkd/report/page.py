@@ -5,7 +5,7 @@ from html import escape
 from typing import List
 
 from mmdgkd.report.charts.canvas import Chart
-from .content import (Report, Section)
+from .content import Report, Section
 from .tables import Table
 
 _STYLE = """

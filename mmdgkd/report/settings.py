@@ -13,24 +13,20 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.utils import register_all_modules
 
-from mmdgkd.chain.chain import (Chain, Network)
-from mmdgkd.chain.preflight.chain_check import (build_network, network_facts)
+from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.method import METHODS
+from mmdgkd.chain.network import build_network, network_facts
 from mmdgkd.chain.plan import length_of
-from mmdgkd.chain.preflight.stage_check import (check_data, reason_of)
-from mmdgkd.chain.stage_config import (stage_config, training_settings)
-from mmdgkd.utils.config_types import type_of
-from .records import (Run, Stage)
+from mmdgkd.chain.preflight.stage_check import check_data
+from mmdgkd.chain.stage_config import stage_config, training_settings
+from mmdgkd.utils.config import reason_of
+from .records import Run, Stage
 
 # What may differ between runs of the same thing: the seed, whose files the
 # guides are, how they are built (they have results of their own), and how
 # guides are run and remembered.
 _FREE = ('randomness.', 'model.teachers.', 'model.teacher_options.',
          'train_dataloader.dataset.seed')
-# Algorithms whose networks hear more than their labels, without any guide.
-_TEACH_THEMSELVES = dict(
-    MutualNetworks=('mutual learning', 'what its peers say'),
-    SelfDistill=('BYOT', 'its own last layer, by auxiliary heads'),
-    SPEQ=('SPEQ', 'itself at drawn precisions'))
 
 
 def add_settings(run: Run) -> None:
@@ -88,9 +84,9 @@ def _add_to_stage(stage: Stage, cfg: Config, network: Network) -> None:
             stage.method = f'stochastic {stage.method}'
     else:
         stage.objective = 'the labels alone'
-    word, heard = _TEACH_THEMSELVES.get(
-        type_of(network.trainer or network.model), (None, ''))
-    if word is not None:
+    model = network.trainer or network.model
+    for word, heard in filter(None, (method.objective(model)
+                                     for method in METHODS.values())):
         if stage.guides:
             stage.method = f'{stage.method}, {word}'
             stage.objective = f'{stage.objective}, and {heard}'

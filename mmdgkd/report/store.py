@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Tuple
 
-from .records import (Run, Stage)
+from .records import Run, Stage
 
 
 @dataclass(frozen=True)

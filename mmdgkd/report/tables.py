@@ -6,11 +6,11 @@ from typing import Dict, List, Optional, Sequence
 
 from mmdgkd.report.charts.accuracy import metric_name
 from mmdgkd.report.charts.times import times_of
-from .groups import (Group, Levels, Spread, Variant)
+from .groups import Group, Levels, Spread, Variant
 from .headline import progress_of
-from .records import (Run, Stage)
+from .records import Run, Stage
 from .store import Savings
-from .words import (DASH, count, duration, number, short)
+from .words import DASH, count, duration, number, short
 
 
 @dataclass(frozen=True)

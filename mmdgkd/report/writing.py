@@ -5,7 +5,7 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import (no_room_in_words, whole_file)
+from mmdgkd.fileio.files import no_room_in_words, whole_file
 from .content import make_report
 from .markdown import markdown
 from .page import html_page

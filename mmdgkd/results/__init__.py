@@ -3,7 +3,8 @@
 
 A library of the tools: :mod:`mmdgkd` does not import it.
 """
-from .record import (Record, errors, pack_errors, read_record, read_records, record_name, write_record)
+from .record import (Record, errors, pack_errors, read_record, read_records,
+                     record_name, write_record)
 
 __all__ = [
     'Record', 'errors', 'pack_errors', 'read_record', 'read_records',

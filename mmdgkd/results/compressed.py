@@ -5,8 +5,8 @@ import os.path as osp
 from typing import Any, Dict, List, Mapping, Sequence
 
 from mmdgkd.errors import ConfigError
-from .markdown import (NO_RUNS, cell, gain, table)
-from .statistics import (difference, summarize)
+from .markdown import NO_RUNS, cell, gain, table
+from .statistics import difference, summarize
 
 KEYS = dict(
     network=str,

@@ -5,9 +5,10 @@ All students of a setting are of one length: that of most of them.
 """
 from typing import Any, Dict, List, Sequence
 
-from .overlap import (chain_overlaps, chain_pairs)
+from .overlap import chain_overlaps, chain_pairs
 from .record import Record
-from .results import (METHODS, PAPER_TAS, Results, SETTINGS, number_of_tas, survivals, ta_counts)
+from .results import (METHODS, PAPER_TAS, SETTINGS, Results, number_of_tas,
+                      survivals, ta_counts)
 
 Data = Dict[str, Any]
 

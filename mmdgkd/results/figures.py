@@ -10,9 +10,9 @@ import json
 from functools import partial
 from typing import Any, List, Optional
 
-from . import (figure_data, plots)
+from . import figure_data, plots
 from .plot_parts import style
-from .results import (Results, SETTINGS)
+from .results import SETTINGS, Results
 
 _DIGEST = 'mmdgkd-data'
 # An inch is 100 of the 800 pixels of a page's width; twice that is sharp.

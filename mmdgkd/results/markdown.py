@@ -4,7 +4,7 @@ import re
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from mmdgkd.errors import ConfigError
-from .statistics import (Difference, Summary)
+from .statistics import Difference, Summary
 
 NO_RUNS = 'No runs yet.'
 _NUMBER = re.compile(r'[+-]?\d')

@@ -3,8 +3,8 @@
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from .markdown import NO_RUNS
-from .results import (METHODS, Results, SETTINGS, by_seed)
-from .statistics import (difference, summarize)
+from .results import METHODS, SETTINGS, Results, by_seed
+from .statistics import difference, summarize
 
 # Fewer seeds than these tell their own spread only roughly.
 MANY = 5

@@ -7,7 +7,7 @@ one learns from it.
 import dataclasses
 from typing import List, Tuple
 
-from .record import (Record, errors)
+from .record import Record, errors
 from .record_check import TEST_IMAGES
 from .results import Results
 

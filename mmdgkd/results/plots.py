@@ -6,7 +6,8 @@ from typing import Any, Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .plot_parts import (BEST, COLOURS, CONTROLS, LABELS, MARKERS, add_keys, line_of_means, short_pair, side_by_side, spread)
+from .plot_parts import (BEST, COLOURS, CONTROLS, LABELS, MARKERS, add_keys,
+                         line_of_means, short_pair, side_by_side, spread)
 
 
 def methods(data: Mapping[str, Any]) -> Figure:

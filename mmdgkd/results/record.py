@@ -12,7 +12,7 @@ import numpy as np
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import whole_file
-from .record_check import (TEST_IMAGES, check_record)
+from .record_check import TEST_IMAGES, check_record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import whole_file
-from .markdown import (NO_RUNS, cell, table)
+from .markdown import NO_RUNS, cell, table
 from .results import METHODS
 from .statistics import summarize
 

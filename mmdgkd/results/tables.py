@@ -6,12 +6,13 @@ difference between two lengths is a dash.
 """
 from typing import Dict, Iterable, List, Optional, Sequence
 
-from .markdown import (NO_RUNS, cell, gain, table)
+from .markdown import NO_RUNS, cell, gain, table
 from .order import order_text
-from .overlap import (Overlap, chain_overlaps, chain_pairs)
+from .overlap import Overlap, chain_overlaps, chain_pairs
 from .record import Record
-from .results import (METHODS, Method, PAPER_SOURCE, PAPER_TAS, Results, SETTINGS, by_seed, number_of_tas, survivals, ta_counts)
-from .statistics import (Summary, difference, summarize)
+from .results import (METHODS, PAPER_SOURCE, PAPER_TAS, SETTINGS, Method,
+                      Results, by_seed, number_of_tas, survivals, ta_counts)
+from .statistics import Summary, difference, summarize
 
 _GAIN = ('Differences are over the seeds that both have, in brackets their '
          'standard error; \\* is more than two standard '

@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-from mmdgkd.methods.qat.fixed_graph import FixedFakeQuantize
-
 # How far the logits may be off, as a share of the largest.
 _ROUNDING = 1e-4
 # In a quantized network the last bit of a sum, which is another one on another
@@ -24,7 +22,18 @@ def logits_agree(found: torch.Tensor, wanted: torch.Tensor,
         program (nn.Module): What was made of it.
     """
     largest, off = wanted.abs().max(), (found - wanted).abs()
-    if any(isinstance(part, FixedFakeQuantize) for part in program.modules()):
+    if has_levels(program):
         return bool(off.max() <= _LEVELS * largest
                     and off.median() <= _LEVELS_MEDIAN * largest)
     return bool(off.max() <= _ROUNDING * largest + 1e-5)
+
+
+def has_levels(network: nn.Module) -> bool:
+    """Whether activations are rounded to levels somewhere in a network.
+
+    Args:
+        network (nn.Module): Its modules that round say ``rounds_to_levels``.
+    """
+    return any(
+        getattr(module, 'rounds_to_levels', False)
+        for module in network.modules())

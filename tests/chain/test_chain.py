@@ -2,7 +2,7 @@
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.chain import (Chain, guides_of)
+from mmdgkd.chain.chain import Chain, guides_of
 
 NAMES = ['t', 'a', 'b', 's']
 MODEL = dict(type='ImageClassifier')

@@ -5,8 +5,7 @@ import pytest
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.ledger import Ledger
-from mmdgkd.chain.ledger import file_entry
+from mmdgkd.chain.ledger import Ledger, file_entry
 from mmdgkd.fileio.files import sha256_of
 
 

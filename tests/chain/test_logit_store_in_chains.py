@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.plan import stage_cost
+from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 
 NETWORKS = ('resnet20', 'resnet14', 'resnet8')

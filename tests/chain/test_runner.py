@@ -17,9 +17,9 @@ from mmengine.runner import Runner
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.files import sha256_of
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.logit_store import logit_file
-from mmdgkd.fileio.files import sha256_of
 
 NAMES = ['resnet20', 'resnet14', 'resnet8']
 

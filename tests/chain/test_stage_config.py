@@ -4,7 +4,8 @@ from mmengine.config import Config
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.stage_config import (differences, fingerprint, network_config, stage_config)
+from mmdgkd.chain.stage_config import (differences, fingerprint,
+                                       network_config, stage_config)
 
 
 def config(**kwargs):

@@ -8,8 +8,8 @@ import mmengine
 import pytest
 import torch
 
-from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.ledger_hook import _added
+from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.logit_store.teacher_timer import GuideClock
 
 ROWS = 2 * 64  # epochs, images

@@ -209,7 +209,7 @@ def test_without_the_repair_they_need_pkg_resources():
 
 
 def test_package_lookup_knows_names_of_distributions_and_modules():
-    from mmdgkd.compat.package_lookup import (get_installed_path, is_installed)
+    from mmdgkd.compat.package_lookup import get_installed_path, is_installed
     assert get_installed_path('mmpretrain').endswith('mmpretrain')
     assert get_installed_path('scikit-learn').endswith('sklearn')
     assert is_installed('mmengine') and not is_installed('no_such_thing')

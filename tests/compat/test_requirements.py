@@ -4,7 +4,7 @@ from importlib import metadata
 import pytest
 
 from mmdgkd.compat import requirements
-from mmdgkd.compat.requirements import (REQUIREMENTS, complaint)
+from mmdgkd.compat.requirements import REQUIREMENTS, complaint
 
 MMCV = next(item for item in REQUIREMENTS if 'mmcv' in item.names)
 

@@ -9,9 +9,9 @@ from scipy.io import savemat
 from torchvision import datasets
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.datasets.batched import BatchedSVHN
 from mmdgkd.datasets.svhn import SVHN
-from mmdgkd.chain.runner import ChainRunner
 
 PACK = [dict(type='PackInputs')]
 

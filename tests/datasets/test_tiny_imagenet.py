@@ -8,8 +8,8 @@ import pytest
 from mmengine.config import Config
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets.tiny_imagenet import TinyImageNet
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.datasets.tiny_imagenet import TinyImageNet
 
 # Not in the order of the alphabet, as in the official file.
 WNIDS = ['n02', 'n01', 'n03']

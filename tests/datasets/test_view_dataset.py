@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader
 from mmdgkd import ConfigError
 from mmdgkd.datasets.view_dataset import ViewDataset
 from mmdgkd.datasets.view_sampler import ViewSampler
-from mmdgkd.utils.random import view_seed
-from mmdgkd.utils.random import states
+from mmdgkd.utils.random import states, view_seed
 
 # Transforms that draw from Python's, from NumPy's and from PyTorch's
 # generator, and one that seldom does anything.

@@ -12,9 +12,9 @@ from mmengine.runner import Runner
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.engine.hooks.stop_hook import StopHook
 from mmdgkd.engine.runner_cleanup import release
-from mmdgkd.chain.stage_config import stage_config
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])

@@ -13,7 +13,8 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.fileio.checkpoint import (checkpoint_meta, read_checkpoint, write_weights)
+from mmdgkd.fileio.checkpoint import (checkpoint_meta, read_checkpoint,
+                                      write_weights)
 
 
 class Attack:

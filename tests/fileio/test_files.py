@@ -5,7 +5,8 @@ import os
 import pytest
 
 from mmdgkd import TrainingError
-from mmdgkd.fileio.files import (no_room_in_words, remove_parts, sha256_of, whole_file)
+from mmdgkd.fileio.files import (no_room_in_words, remove_parts, sha256_of,
+                                 whole_file)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

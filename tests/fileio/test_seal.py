@@ -5,7 +5,7 @@ import zipfile
 import pytest
 import torch
 
-from mmdgkd.fileio.seal import (is_whole, write_sealed)
+from mmdgkd.fileio.seal import is_whole, write_sealed
 
 
 @pytest.fixture

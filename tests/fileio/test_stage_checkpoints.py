@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError, TrainingError
-from mmdgkd.fileio.stage_checkpoints import (latest_checkpoint, remove_old_checkpoints, sorted_checkpoints)
+from mmdgkd.fileio.stage_checkpoints import (latest_checkpoint,
+                                             remove_old_checkpoints,
+                                             sorted_checkpoints)
 
 
 def save(folder, name, epoch, iteration, **more):

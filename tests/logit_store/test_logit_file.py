@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mmdgkd.logit_store.encoding import RowForm
-from mmdgkd.logit_store.logit_file import (LogitFile, file_bytes, read_header)
-from mmdgkd.logit_store.logit_file import HEADER
+from mmdgkd.logit_store.logit_file import (HEADER, LogitFile, file_bytes,
+                                           read_header)
 
 FORM = RowForm(20)
 FACTS = dict(teacher=dict(weights='abc'), dtype='float16', top_k=None)

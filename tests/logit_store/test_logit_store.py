@@ -11,7 +11,7 @@ import torch
 
 from mmdgkd.logit_store import logit_file
 from mmdgkd.logit_store.logit_store import LogitStore
-from mmdgkd.structures.views import (BatchViews, ViewSource)
+from mmdgkd.structures.views import BatchViews, ViewSource
 
 CPU = torch.device('cpu')
 SOURCE = ViewSource('k' * 64, 60, 'sixty')

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from mmdgkd.logit_store.__main__ import (find_store, look, main)
+from mmdgkd.logit_store.__main__ import find_store, look, main
 
 
 @pytest.fixture

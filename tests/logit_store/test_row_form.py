@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
-from mmdgkd.logit_store.encoding import (RowForm, check_form)
+from mmdgkd.logit_store.encoding import RowForm, check_form
 
 CPU = torch.device('cpu')
 

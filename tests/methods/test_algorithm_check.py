@@ -5,7 +5,7 @@ from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.algorithm_check import (KNOWN, check_algorithm)
+from mmdgkd.methods.algorithm_check import KNOWN, check_algorithm
 
 
 class Stepping(BaseAlgorithm):

@@ -2,7 +2,7 @@
 """How a report writes numbers, and where it puts them."""
 from mmdgkd.report.charts.canvas import spread_out
 from mmdgkd.report.groups import Spread
-from mmdgkd.report.words import (duration, short)
+from mmdgkd.report.words import duration, short
 
 
 def test_numbers_for_people():

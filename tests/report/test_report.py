@@ -13,12 +13,12 @@ import pytest
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.report.writing import write_report
 from mmdgkd.report.charts.curves import guide_levels
-from mmdgkd.report.groups import (Levels, group_runs, group_stages)
-from mmdgkd.report.records import (Stage, read_runs)
+from mmdgkd.report.groups import Levels, group_runs, group_stages
+from mmdgkd.report.records import Stage, read_runs
 from mmdgkd.report.settings import add_settings
 from mmdgkd.report.store import Savings
+from mmdgkd.report.writing import write_report
 
 
 def read(path):

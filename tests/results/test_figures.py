@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmdgkd.results import figure_data
-from mmdgkd.results.figures import (draw, figure_names, is_current)
+from mmdgkd.results.figures import draw, figure_names, is_current
 from mmdgkd.results.results import Results
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.results.record import (errors, pack_errors, read_records, record_name, write_record)
+from mmdgkd.results.record import (errors, pack_errors, read_records,
+                                   record_name, write_record)
 
 
 def test_written_records_are_read_again(make_record, tmp_path):

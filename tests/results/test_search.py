@@ -2,7 +2,7 @@
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.results.search import (add_row, read_rows, row_of, search_table)
+from mmdgkd.results.search import add_row, read_rows, row_of, search_table
 
 
 def entry(last, best=None, epochs=20):

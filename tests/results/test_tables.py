@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.results.markdown import (fill, stale)
+from mmdgkd.results.markdown import fill, stale
 from mmdgkd.results.order import order_text
 from mmdgkd.results.results import Results
-from mmdgkd.results.tables import (blocks, guides_table, main_table, overlap_table, short_table, survival_table, tas_table)
+from mmdgkd.results.tables import (blocks, guides_table, main_table,
+                                   overlap_table, short_table, survival_table,
+                                   tas_table)
 
 
 def rows(text):

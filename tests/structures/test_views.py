@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from mmpretrain.structures import DataSample
 
-from mmdgkd.structures.views import (SampleList, ViewSource, views_of)
+from mmdgkd.structures.views import SampleList, ViewSource, views_of
 
 SOURCE = ViewSource('key', 10, 'ten')
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmdgkd.results.record import (errors, read_records)
+from mmdgkd.results.record import errors, read_records
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):

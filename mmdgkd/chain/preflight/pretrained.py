@@ -11,10 +11,10 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import unwrapped
-from mmdgkd.chain.chain import (Chain, Network)
 
 Shapes = Dict[str, Tuple[int, ...]]
 

@@ -4,32 +4,24 @@ import copy
 import json
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (DATA_SAMPLERS, DATASETS, LOOPS, METRICS, MODELS,
-                               OPTIMIZERS, PARAM_SCHEDULERS, Registry)
+                               OPTIMIZERS, PARAM_SCHEDULERS)
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
-from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.models.teachers.cached_teachers import (check_logits, mixed_batches)
 from mmdgkd.chain.chain import Chain
-from mmdgkd.utils.distributed import fit_to_device
-from mmdgkd.methods.crd.sample_classes_hook import sample_class
+from mmdgkd.datasets.labels import sample_class
 from mmdgkd.engine.hooks.visualizer_backends import check_visualizer
-
-# What a wrong config raises inside of MMEngine and its family.
-MISTAKES = (AssertionError, AttributeError, ImportError, LookupError, OSError,
-            RuntimeError, TypeError, ValueError)
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of an exception."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.teachers.cached_teachers import check_logits, mixed_batches
+from mmdgkd.models.utils.networks import network_cfg
+from mmdgkd.utils.config import MISTAKES, find_type, reason_of, typed_parts
+from mmdgkd.utils.distributed import fit_to_device
 
 
 def check_stage(name: str, stage: Config, chain: Chain,
@@ -76,14 +68,14 @@ def check_stage(name: str, stage: Config, chain: Chain,
     try:
         key = 'optim_wrapper'
         for optimizer in typed_parts(runtime.optim_wrapper.get('optimizer')):
-            _find(OPTIMIZERS, optimizer['type'])
+            find_type(OPTIMIZERS, optimizer['type'])
         build_optim_wrapper(algorithm, runtime.optim_wrapper)
         key = 'val_evaluator'
         for evaluator in typed_parts(runtime.get(key)):
             METRICS.build(evaluator)
         key = 'param_scheduler'
         for scheduler in typed_parts(runtime.get(key)):
-            _find(PARAM_SCHEDULERS, scheduler['type'])
+            find_type(PARAM_SCHEDULERS, scheduler['type'])
     except MISTAKES as error:
         raise ConfigError(f'{key}: {here}: {reason_of(error)}') from None
     checkpoint = (stage.get('default_hooks') or {}).get('checkpoint', {})
@@ -101,34 +93,6 @@ def check_stage(name: str, stage: Config, chain: Chain,
     return algorithm
 
 
-def _find(registry: Registry, kind: Any) -> Any:
-    """The class of a type in the default scope, as a Runner finds it.
-
-    Raises:
-        KeyError: If there is none.
-    """
-    if not isinstance(kind, str):
-        return kind
-    with registry.switch_scope_and_registry(None) as inner:
-        found = inner.get(kind)
-    if found is None:
-        raise KeyError(f'there is no {kind}')
-    return found
-
-
-def typed_parts(cfg: Any) -> List[Dict]:
-    """The parts of a config that may be one, a list, or several by name.
-
-    Args:
-        cfg (Any): Such as ``val_evaluator``.
-    """
-    if isinstance(cfg, (list, tuple)):
-        return [part for item in cfg for part in typed_parts(item)]
-    if isinstance(cfg, dict) and 'type' not in cfg:
-        return [part for item in cfg.values() for part in typed_parts(item)]
-    return [cfg] if isinstance(cfg, dict) else []
-
-
 def _check_loop(train_cfg: Any, here: str) -> None:
     cfg = dict(train_cfg or {})
     kind = cfg.pop('type', None)
@@ -138,7 +102,7 @@ def _check_loop(train_cfg: Any, here: str) -> None:
             if cfg.pop('by_epoch', True) else IterBasedTrainLoop)
     else:
         try:
-            loop = _find(LOOPS, kind)
+            loop = find_type(LOOPS, kind)
         except KeyError as error:
             raise ConfigError(f'train_cfg: {here}: {error}') from None
     known = {
@@ -304,7 +268,7 @@ def _where_to_put(dataset_cfg: Any) -> str:
     cfg = cfg.get('dataset') or cfg
     if not cfg.get('data_root'):
         return ''
-    dataset = _find(DATASETS, cfg.get('type'))
+    dataset = find_type(DATASETS, cfg.get('type'))
     folder = getattr(dataset, 'base_folder', None)
     if folder is None:
         return ''

@@ -8,11 +8,12 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 
-from mmdgkd.utils.random import aside
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.algorithms.dgkd import DGKD
-from mmdgkd.models.recorders.multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
+    MultiTeacherOutputsRecorder
 from mmdgkd.utils.distributed import fit_to_device
+from mmdgkd.utils.random import aside
 from .stage_check import DataFacts
 
 

@@ -13,13 +13,13 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from mmdgkd.utils.random import (seed_all, step_seed)
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.models.utils.networks import (hold_pruning, network_of)
-from mmdgkd.structures.views import (BatchViews, SampleList, ViewSource)
-from mmdgkd.utils.distributed import fit_to_device
 from mmdgkd.logit_store.logit_store import LogitStore
+from mmdgkd.models.utils.networks import hold_structure, network_of
+from mmdgkd.structures.views import BatchViews, SampleList, ViewSource
+from mmdgkd.utils.distributed import fit_to_device
+from mmdgkd.utils.random import seed_all, step_seed
 
 
 def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
@@ -56,7 +56,7 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         _prepare(model, cfg, folder)
         model.load_state_dict(facts['state_dict'])
-        hold_pruning(model)
+        hold_structure(model)
         device = get_device()
         model.to(device).train()
         hub = MessageHub.get_instance(f'replay {osp.abspath(dump)}')

@@ -11,6 +11,14 @@ from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'ChainProgressHook', 'CurvesResumeHook',
-    'DataOnlyHook', 'FastNetworkHook', 'FiniteLossHook', 'LazyRuntimeInfoHook', 'LiveProgressHook', 'StepSeedHook', 'StopHook',
-    ]
+    'AtomicCheckpointHook',
+    'ChainProgressHook',
+    'CurvesResumeHook',
+    'DataOnlyHook',
+    'FastNetworkHook',
+    'FiniteLossHook',
+    'LazyRuntimeInfoHook',
+    'LiveProgressHook',
+    'StepSeedHook',
+    'StopHook',
+]

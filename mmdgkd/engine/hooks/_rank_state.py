@@ -12,8 +12,8 @@ from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapperDict
 from torch import nn
 
-from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
+from mmdgkd.models.utils.networks import unwrapped
 
 
 def collect_rank_states(runner: Any) -> List[Dict]:

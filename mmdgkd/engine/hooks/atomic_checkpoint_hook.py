@@ -10,7 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from mmdgkd.fileio.stage_checkpoints import remove_old_checkpoints
-from ._rank_state import (collect_rank_states, restore_rank_state)
+from ._rank_state import collect_rank_states, restore_rank_state
 from .finite_loss_hook import FiniteLossHook
 
 

@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 
-from mmdgkd.chain.ledger_hook import progress_of
+from mmdgkd.engine.loops.position import progress_of
 
 
 def seconds_left(elapsed: float,

@@ -9,11 +9,12 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
-from mmdgkd.errors import TrainingError
-from mmdgkd.models.utils.networks import unwrapped
-from mmdgkd.engine.finite_step.bad_step import (BadStep, bad_ranks, describe, dump_step)
+from mmdgkd.engine.finite_step.bad_step import (BadStep, bad_ranks, describe,
+                                                dump_step)
 from mmdgkd.engine.finite_step.step_guard import StepGuard
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
+from mmdgkd.errors import TrainingError
+from mmdgkd.models.utils.networks import unwrapped
 
 # So many iterations later an accelerator has long computed the answer.
 _LAG = 2

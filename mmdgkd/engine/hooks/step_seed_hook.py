@@ -4,7 +4,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
-from mmdgkd.utils.random import (seed_all, step_seed)
+from mmdgkd.utils.random import seed_all, step_seed
 
 
 @HOOKS.register_module()

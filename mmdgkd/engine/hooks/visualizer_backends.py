@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config_types import type_of
+from mmdgkd.utils.config import type_of
 from .live_progress_hook import LiveProgressHook
 
 # What a backend of MMEngine imports only when it is used.

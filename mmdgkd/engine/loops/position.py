@@ -3,6 +3,7 @@ from itertools import islice
 from typing import Any, Optional
 
 from mmengine.dataset import InfiniteSampler
+from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 
@@ -42,3 +43,14 @@ def sampler_of(dataloader: DataLoader) -> Any:
         dataloader (DataLoader): It.
     """
     return getattr(dataloader.batch_sampler, 'sampler', dataloader.sampler)
+
+
+def progress_of(runner: Any) -> tuple:
+    """How far a training is: (unit, steps done, steps in all).
+
+    Args:
+        runner (Runner): The runner of the training process.
+    """
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return 'epoch', runner.epoch, runner.max_epochs
+    return 'iter', runner.iter, runner.max_iters

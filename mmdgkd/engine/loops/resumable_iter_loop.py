@@ -6,7 +6,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmrazor.registry import LOOPS
 
-from .position import (begin_at, sampler_of)
+from .position import begin_at, sampler_of
 
 
 @LOOPS.register_module()

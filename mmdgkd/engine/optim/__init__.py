@@ -2,6 +2,4 @@
 from .cpu_amp_optim_wrapper import CPUAmpOptimWrapper
 from .joint_optim_wrapper_dict import JointOptimWrapperDict
 
-__all__ = [
-    'CPUAmpOptimWrapper', 'JointOptimWrapperDict'
-]
+__all__ = ['CPUAmpOptimWrapper', 'JointOptimWrapperDict']

@@ -2,6 +2,9 @@
 """CRD: contrastive representation distillation."""
 from .bank_crd_loss import BankCRDLoss, crd_loss
 from .contrast_draws import draw_negatives
+from .method import CRD
 from .sample_classes_hook import SampleClassesHook
 
-__all__ = ['BankCRDLoss', 'SampleClassesHook', 'crd_loss', 'draw_negatives']
+__all__ = [
+    'CRD', 'BankCRDLoss', 'SampleClassesHook', 'crd_loss', 'draw_negatives'
+]

@@ -8,9 +8,9 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.structures.views import views_of
 from mmdgkd.models.utils.step_clock import StepClock
-from .contrast_draws import (SamplesByClass, draw_negatives)
+from mmdgkd.structures.views import views_of
+from .contrast_draws import SamplesByClass, draw_negatives
 
 
 def contrast_scores(feats: torch.Tensor, bank: torch.Tensor,

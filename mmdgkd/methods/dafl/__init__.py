@@ -2,7 +2,12 @@
 """DAFL: chains without data, on generated images."""
 from .dense_dafl import DenseDAFL
 from .generated_images_hook import GeneratedImagesHook
-from .generator_optim_wrapper_constructor import GeneratorOptimWrapperConstructor
+from .generator_optim_wrapper_constructor import \
+    GeneratorOptimWrapperConstructor
+from .method import DAFL
 from .no_images import NoImages
 
-__all__ = ['DenseDAFL', 'GeneratedImagesHook', 'GeneratorOptimWrapperConstructor', 'NoImages']
+__all__ = [
+    'DAFL', 'DenseDAFL', 'GeneratedImagesHook',
+    'GeneratorOptimWrapperConstructor', 'NoImages'
+]

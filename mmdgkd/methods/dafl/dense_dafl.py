@@ -9,11 +9,12 @@ from mmrazor.models.architectures.generators.base_generator import \
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 
-from mmdgkd.utils.random import noise_seed
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.distillers.multi_teacher_distiller import (MultiTeacherDistiller, build_distiller)
-from mmdgkd.models.utils.networks import running_network
 from mmdgkd.models.algorithms.dgkd import DGKD
+from mmdgkd.models.distillers.multi_teacher_distiller import (
+    MultiTeacherDistiller, build_distiller)
+from mmdgkd.models.utils.networks import running_network
+from mmdgkd.utils.random import noise_seed
 
 
 def latent_noise(seed: int,

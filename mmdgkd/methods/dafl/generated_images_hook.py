@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.networks import network_of, unwrapped
 from .dense_dafl import DenseDAFL
-from mmdgkd.models.utils.networks import (network_of, unwrapped)
 
 
 def image_grid(images: torch.Tensor, columns: int, scale: int) -> np.ndarray:

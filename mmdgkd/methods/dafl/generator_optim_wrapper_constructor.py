@@ -5,8 +5,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmrazor.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from mmdgkd.errors import ConfigError
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
+from mmdgkd.errors import ConfigError
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -11,8 +11,8 @@ from mmrazor.models.algorithms import DMCP
 from mmrazor.registry import MODELS
 
 from mmdgkd.errors import ConfigError
-from .expected_macs import ExpectedMacs
 from mmdgkd.models.utils.step_clock import StepClock
+from .expected_macs import ExpectedMacs
 
 _KINDS = ('max', 'min', 'arch_random')
 # MMRazor's clamp at 0 passes no gradient on to what is at 0, where all begins,

@@ -2,6 +2,9 @@
 """Group Fisher pruning down to a target."""
 from .fisher_channel_unit import FisherChannelUnit
 from .group_fisher_hook import GroupFisherHook
+from .method import GroupFisher
 from .target_group_fisher import TargetGroupFisher
 
-__all__ = ['FisherChannelUnit', 'GroupFisherHook', 'TargetGroupFisher']
+__all__ = [
+    'GroupFisher', 'FisherChannelUnit', 'GroupFisherHook', 'TargetGroupFisher'
+]

@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Optional
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
-from .target_group_fisher import TargetGroupFisher
 from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.utils.networks import unwrapped
+from .target_group_fisher import TargetGroupFisher
 
 
 @HOOKS.register_module()

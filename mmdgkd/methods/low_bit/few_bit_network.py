@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.low_bit.quantizers.act_quantizer import ActQuantizer
-from mmdgkd.methods.low_bit.quantizers.fixed_rounding import (FixedRounding, round_inputs)
+from mmdgkd.methods.low_bit.quantizers.fixed_rounding import (FixedRounding,
+                                                              round_inputs)
 from mmdgkd.methods.low_bit.quantizers.weight_quantizer import WeightQuantizer
 
 STEPS = ('learned', 'optimal')

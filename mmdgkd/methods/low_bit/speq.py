@@ -9,8 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.low_bit.quantizers.drawn_bits import drawn_bits
-from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.methods.peer_logits import check_said_loss
+from mmdgkd.models.utils.step_clock import StepClock
 from .few_bit_network import FewBitNetwork
 
 NORMS = ('batch', 'running', 'update')

@@ -9,7 +9,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import (check_said_loss, said_by)
+from mmdgkd.methods.peer_logits import check_said_loss, said_by
 
 
 def mutual_losses(loss: Callable,

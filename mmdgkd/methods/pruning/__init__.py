@@ -2,5 +2,6 @@
 """MMRazor's iterative pruning: L1 and DCFF."""
 from .fused_conv2d import FusedConv2d
 from .fusion_channel_unit import FusionChannelUnit
+from .method import Pruning
 
-__all__ = ['FusedConv2d', 'FusionChannelUnit']
+__all__ = ['Pruning', 'FusedConv2d', 'FusionChannelUnit']

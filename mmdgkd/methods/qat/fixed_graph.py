@@ -20,6 +20,9 @@ class FixedFakeQuantize(nn.Module):
         learned (FakeQuantizeBase): One for whole tensors.
     """
 
+    # Its outputs jump from level to level, see has_levels().
+    rounds_to_levels = True
+
     def __init__(self, learned: Any) -> None:
         super().__init__()
         self.scale = float(learned.scale)

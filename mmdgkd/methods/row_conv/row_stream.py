@@ -8,7 +8,7 @@ from mmpretrain.models import GlobalAveragePooling, ImageClassifier
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from .rows_seen import (check_single_rows, rows_seen)
+from .rows_seen import check_single_rows, rows_seen
 
 # How far its logits may be off in float64, as a share of the largest.
 _ROUNDING = 1e-9

@@ -9,8 +9,8 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import (check_said_loss, said_by)
-from .widths import (find_units, name_of_width, read_widths, slimmable_units)
+from mmdgkd.methods.peer_logits import check_said_loss, said_by
+from .widths import find_units, name_of_width, read_widths, slimmable_units
 
 # Its graph is the same for images of any size.
 _PARSE = dict(

@@ -7,8 +7,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
-from mmdgkd.utils.random import aside
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.random import aside
 
 # What MMRazor has found in an architecture, by its config: it takes seconds,
 # and a chain builds each network several times.

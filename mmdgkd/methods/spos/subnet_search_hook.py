@@ -7,11 +7,11 @@ from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS, LOOPS
 
-from mmdgkd.utils.random import (aside, seed_all, step_seed)
 from mmdgkd.errors import ConfigError
-from .subnet_spos import SubnetSPOS
 from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.utils.networks import unwrapped
+from mmdgkd.utils.random import aside, seed_all, step_seed
+from .subnet_spos import SubnetSPOS
 
 
 @HOOKS.register_module()

@@ -8,9 +8,10 @@ from mmrazor.registry import TASK_UTILS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
+    MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.utils.philox import uniforms
-from mmdgkd.models.recorders.multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
 
 # Second half of the Philox key, see keep_mask.
 _STREAM = 0x70617373

@@ -1,7 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .dgkd import DGKD
-from .mean_of_networks import (MeanOfNetworks, mean_prediction)
+from .mean_of_networks import MeanOfNetworks, mean_prediction
 
 __all__ = [
-    'DGKD', 'MeanOfNetworks',
-    'mean_prediction', ]
+    'DGKD',
+    'MeanOfNetworks',
+    'mean_prediction',
+]

@@ -11,15 +11,15 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.distillers.multi_teacher_distiller import (MultiTeacherDistiller, build_distiller)
-from mmdgkd.models.teachers.cached_teachers import (TeacherMemory, teacher_facts)
+from mmdgkd.models.distillers.multi_teacher_distiller import (
+    MultiTeacherDistiller, build_distiller)
+from mmdgkd.models.teachers.cached_teachers import TeacherMemory, teacher_facts
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
-from mmdgkd.models.utils.networks import (guiding_network, peers_of, running_network)
+from mmdgkd.models.utils.networks import (peers_of, running_network,
+                                          teaching_network)
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.models.utils.weights import load_weights
-from mmdgkd.methods.slimmable.joint_slimmable import JointSlimmable
-from mmdgkd.methods.mutual.mutual_networks import MutualNetworks
 
 
 @MODELS.register_module()
@@ -39,9 +39,9 @@ class DGKD(BaseAlgorithm):
     Args:
         architecture (dict | BaseModel): The network in training, or another
             algorithm of MMRazor that trains one, such as
-            ``ItePruneAlgorithm``, or several: in one set of weights
-            (:class:`JointSlimmable`), or side by side
-            (:class:`MutualNetworks`).
+            ``ItePruneAlgorithm``, or several. Whoever trains several has a
+            method ``over_networks(losses_of)``, which collects the losses of
+            each.
         teachers (dict[str, dict]): For each guide, by name, its model config
             ``build_cfg`` (or the built network, with its weights) and the file
             of its weights, ``ckpt_path``. Their order makes no difference.
@@ -97,7 +97,7 @@ class DGKD(BaseAlgorithm):
             for name, network in networks.items()
         }
         networks = {
-            name: guiding_network(network)
+            name: teaching_network(network)
             for name, network in networks.items()
         }
         self._teachers = FrozenTeachers(
@@ -143,7 +143,7 @@ class DGKD(BaseAlgorithm):
             dict[str, torch.Tensor]: ``student.*``, the network's own losses
             after weighting, and ``distill.*``, the distiller's losses and
             their terms by teacher; of several students those of each, see
-            :meth:`JointSlimmable.over_networks`.
+            ``over_networks`` of the architecture.
         """
         return self._losses_of_step(self._clock.tick(), inputs, data_samples)
 
@@ -236,9 +236,10 @@ class DGKD(BaseAlgorithm):
 
     def _over_networks(self, losses_of: Callable) -> Dict[str, torch.Tensor]:
         """The losses of all that are trained in a step."""
-        if isinstance(self.student, (JointSlimmable, MutualNetworks)):
-            # Each of them hears what the teachers have said to this batch.
-            return self.student.over_networks(losses_of)
+        # Each of several is distilled from the same outputs of the teachers.
+        over_networks = getattr(self.student, 'over_networks', None)
+        if over_networks is not None:
+            return over_networks(losses_of)
         return losses_of(self.student)
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:

@@ -4,6 +4,4 @@ from .resnet_6n2 import ResNet6n2
 from .small_vgg import SmallVGG
 from .wide_resnet import WideResNet
 
-__all__ = [
-    'PlainCNN', 'ResNet6n2', 'SmallVGG', 'WideResNet'
-]
+__all__ = ['PlainCNN', 'ResNet6n2', 'SmallVGG', 'WideResNet']

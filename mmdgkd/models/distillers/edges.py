@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from mmengine.config import Config
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config_types import type_of
+from mmdgkd.utils.config import type_of
 from .ensembles import Ensembles
 
 # The edge of all guides without one of their own, and what these build on.

@@ -8,12 +8,14 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.connectors.stochastic_drop_connector import StochasticDropConnector
-from mmdgkd.models.recorders.multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
+from mmdgkd.models.connectors.stochastic_drop_connector import \
+    StochasticDropConnector
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
+    MultiTeacherOutputsRecorder
 from mmdgkd.models.recorders.sources import check_stock_source
 from .edges import expand_edges
 from .ensembles import Ensembles
-from .records import (check_shapes, detached, in_float32, refused_records)
+from .records import check_shapes, detached, in_float32, refused_records
 
 
 @MODELS.register_module()

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .dense_kd_loss import (DenseKDLoss, dense_kd_loss)
+from .dense_kd_loss import DenseKDLoss, dense_kd_loss
 
 __all__ = [
-    'DenseKDLoss', 'dense_kd_loss',
-    ]
+    'DenseKDLoss',
+    'dense_kd_loss',
+]

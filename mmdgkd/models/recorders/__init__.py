@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
-from .sources import (check_stock_source, refuse_source)
+from .sources import check_stock_source, refuse_source
 
 __all__ = [
     'MultiTeacherOutputsRecorder', 'check_stock_source', 'refuse_source'

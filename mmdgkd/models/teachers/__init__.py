@@ -3,4 +3,6 @@ from .cached_teachers import TeacherMemory, teacher_facts
 from .frozen_teachers import FrozenTeachers
 from .teacher_options import TeacherOptions
 
-__all__ = ['FrozenTeachers', 'TeacherMemory', 'TeacherOptions', 'teacher_facts']
+__all__ = [
+    'FrozenTeachers', 'TeacherMemory', 'TeacherOptions', 'teacher_facts'
+]

@@ -8,10 +8,11 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.structures.views import (BatchViews, views_of)
-from mmdgkd.models.data_preprocessors.batched_data_preprocessor import BatchedDataPreprocessor
-from .frozen_teachers import FrozenTeachers
+from mmdgkd.models.data_preprocessors.batched_data_preprocessor import \
+    BatchedDataPreprocessor
 from mmdgkd.models.utils.weights import weights_sha256
+from mmdgkd.structures.views import BatchViews, views_of
+from .frozen_teachers import FrozenTeachers
 
 
 class TeacherMemory:

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.fast_network import compile_network
-from mmdgkd.methods.qat.fixed_graph import FixedFakeQuantize
+from mmdgkd.utils.same_logits import has_levels
 from .teacher_options import TeacherOptions
 
 
@@ -120,9 +120,7 @@ class FrozenTeachers:
             found, wanted = found[-1], wanted[-1]
         off, allowed = (found - wanted).abs(), 1e-6
         error = off.max()
-        if any(
-                isinstance(part, FixedFakeQuantize)
-                for part in unfolded.modules()):
+        if has_levels(unfolded):
             # The last bit of a sum may decide between two levels, and a few
             # logits are off by more; another order moves all of them.
             off, allowed = off.median(), 5e-2

@@ -1,7 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .fast_network import compile_network
-from .networks import guiding_network, hold_pruning, network_cfg, network_of, peers_of, running_network, static_network, unwrapped
+from .networks import (hold_structure, network_cfg, network_of, peers_of,
+                       running_network, static_network, teaching_network,
+                       unwrapped)
 from .step_clock import StepClock
-from .weights import check_weights, load_weights, network_weights, weights_sha256
+from .weights import (check_weights, load_weights, network_weights,
+                      weights_sha256)
 
-__all__ = ['StepClock', 'check_weights', 'compile_network', 'guiding_network', 'hold_pruning', 'load_weights', 'network_cfg', 'network_of', 'network_weights', 'peers_of', 'running_network', 'static_network', 'unwrapped', 'weights_sha256']
+__all__ = [
+    'StepClock', 'check_weights', 'compile_network', 'teaching_network',
+    'hold_structure', 'load_weights', 'network_cfg', 'network_of',
+    'network_weights', 'peers_of', 'running_network', 'static_network',
+    'unwrapped', 'weights_sha256'
+]

@@ -1,16 +1,64 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The network inside of an algorithm: a student may be pruned or quantized."""
+"""The network inside of an algorithm: a student may be pruned or quantized.
+
+What differs from algorithm to algorithm are four functions, each dispatched
+on the class of the algorithm; a method registers its own in its folder.
+"""
 import copy
+from functools import singledispatch
 from typing import Any, Mapping, Tuple
 
 from mmengine.model import is_model_wrapper
-from mmrazor.models.algorithms import (SPOS, BaseAlgorithm, ItePruneAlgorithm,
-                                       MMArchitectureQuant)
+from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.mutators import ChannelMutator
 from mmrazor.structures import export_fix_subnet
 from torch import nn
 
-from mmdgkd.methods.qat.fixed_graph import fixed_graph
+
+@singledispatch
+def running_form(algorithm: nn.Module, mode: str) -> nn.Module:
+    """The part of an algorithm that runs in a mode, by default its network.
+
+    Args:
+        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+        mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+    """
+    return algorithm.architecture
+
+
+@singledispatch
+def static_form(algorithm: nn.Module) -> nn.Module:
+    """The network of an algorithm without what can be chosen or masked.
+
+    By default the network as it is, or where MMRazor's mutator takes channels
+    away, a copy with those that are left.
+
+    Args:
+        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+    """
+    if isinstance(getattr(algorithm, 'mutator', None), ChannelMutator):
+        algorithm = export_fix_subnet(
+            algorithm, export_subnet_mode='mutator', slice_weight=True)[1]
+    return algorithm.architecture
+
+
+@singledispatch
+def teaches_whole(algorithm: nn.Module) -> bool:
+    """Whether an algorithm teaches as it is, and not as its static network.
+
+    Args:
+        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+    """
+    return False
+
+
+@singledispatch
+def hold(algorithm: nn.Module) -> None:
+    """Have an algorithm take nothing more away from its network.
+
+    Args:
+        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+    """
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -49,16 +97,12 @@ def peers_of(model: nn.Module) -> Tuple[nn.Module, ...]:
 def running_network(model: nn.Module, mode: str) -> nn.Module:
     """The modules that run in a mode, so that they can be recorded.
 
-    Of a quantized network that is a graph of its own for each mode.
-
     Args:
         model (nn.Module): A network, or an algorithm around it.
         mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
     """
     while isinstance(model, BaseAlgorithm):
-        if isinstance(model, MMArchitectureQuant) and mode in model.qmodels:
-            return model.qmodels[mode]
-        model = model.architecture
+        model = running_form(model, mode)
     return model
 
 
@@ -73,39 +117,32 @@ def network_cfg(model: Mapping[str, Any]) -> Mapping[str, Any]:
     return model
 
 
-def hold_pruning(model: nn.Module) -> None:
-    """Have an algorithm prune nothing more: its masks stay as they are.
+def hold_structure(model: nn.Module) -> None:
+    """Have a network lose nothing more: its masks stay as they are.
 
     Args:
-        model (nn.Module): It, or an algorithm around it.
+        model (nn.Module): A network, or an algorithm around it.
     """
     for module in model.modules():
-        if isinstance(module, ItePruneAlgorithm):
-            module.prune_config_manager = _NoPruning()
+        hold(module)
 
 
-class _NoPruning:
-    """In place of MMRazor's schedule."""
-
-    def is_prune_time(self, iteration: int) -> bool:
-        return False
-
-
-def guiding_network(model: nn.Module) -> nn.Module:
-    """What a network does to guide others: nothing is masked or chosen.
+def teaching_network(model: nn.Module) -> nn.Module:
+    """The form of a network in which it teaches: nothing masked or chosen.
 
     Args:
         model (nn.Module): A trained network, or an algorithm around it.
 
     Returns:
         nn.Module: What is left of it; itself, if nothing was taken from it or
-        if it is quantized, whose levels are those of its own graphs.
+        if it teaches as it is.
     """
-    quantized = any(
-        isinstance(module, MMArchitectureQuant) for module in model.modules())
-    if quantized or not isinstance(model, BaseAlgorithm):
-        return model
-    return static_network(model)
+    inner = model
+    while isinstance(inner, BaseAlgorithm):
+        if teaches_whole(inner):
+            return model
+        inner = inner.architecture
+    return static_network(model) if inner is not model else model
 
 
 def static_network(model: nn.Module) -> nn.Module:
@@ -118,17 +155,5 @@ def static_network(model: nn.Module) -> nn.Module:
         nn.Module: A copy in eval mode, without MMRazor's dynamic modules.
     """
     while isinstance(model, BaseAlgorithm):
-        if isinstance(model, MMArchitectureQuant):
-            return fixed_graph(model)
-        fixed_network = getattr(model, 'fixed_network', None)
-        if fixed_network is not None:
-            # Of few levels, see FewBitNetwork.
-            return fixed_network()
-        mutator = getattr(model, 'mutator', None)
-        if isinstance(mutator, ChannelMutator):
-            model = export_fix_subnet(
-                model, export_subnet_mode='mutator', slice_weight=True)[1]
-        elif isinstance(model, SPOS):
-            model = export_fix_subnet(model, slice_weight=True)[1]
-        model = model.architecture
+        model = static_form(model)
     return copy.deepcopy(model).eval()

@@ -8,8 +8,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from mmdgkd.report.groups import Group
-from mmdgkd.report.words import (listed, short, unit_of)
-from .canvas import (Chart, FAINT, HEAD, NARROW, looks_of, make_chart, rows_under_heads)
+from mmdgkd.report.words import listed, short, unit_of
+from .canvas import (FAINT, HEAD, NARROW, Chart, looks_of, make_chart,
+                     rows_under_heads)
 
 _COSTS = (('macs', 'MACs per image'), ('params', 'parameters'))
 

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from mmdgkd.report.groups import (Levels, Spread, Variant)
-from mmdgkd.report.words import (listed, short, unit_of)
-from .canvas import (Chart, NARROW, make_chart)
+from mmdgkd.report.groups import Levels, Spread, Variant
+from mmdgkd.report.words import listed, short, unit_of
+from .canvas import NARROW, Chart, make_chart
 
 _ACROSS = 7  # more networks than that are drawn from top to bottom
 _RISE = 0.17  # inches that an arrow rises for each network it passes

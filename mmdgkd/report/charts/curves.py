@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmdgkd.report.groups import (Levels, Spread, Variant)
+from mmdgkd.report.groups import Levels, Spread, Variant
 from mmdgkd.report.records import Stage
-from mmdgkd.report.words import (listed, number, unit_of)
-from .canvas import (Chart, FAINT, INK, NARROW, looks_of, make_chart, spread_out)
+from mmdgkd.report.words import listed, number, unit_of
+from .canvas import FAINT, INK, NARROW, Chart, looks_of, make_chart, spread_out
 
 _DASHES = ((0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)),
            (0, (9, 3)), (0, (4, 1, 1, 1, 1, 1)))

@@ -5,11 +5,11 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mmdgkd.report.groups import (Spread, Variant)
+from mmdgkd.report.groups import Spread, Variant
 from mmdgkd.report.records import Stage
 from mmdgkd.report.store import Savings
-from mmdgkd.report.words import (duration, listed)
-from .canvas import (Chart, HEAD, NARROW, make_chart, rows_under_heads)
+from mmdgkd.report.words import duration, listed
+from .canvas import HEAD, NARROW, Chart, make_chart, rows_under_heads
 
 _COLOUR = '#4a7ba6'
 _SAVED = dict(facecolor='white', edgecolor=_COLOUR, hatch='/////')

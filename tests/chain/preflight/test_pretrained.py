@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.chain import Network
-from mmdgkd.chain.preflight.pretrained import (check_init_cfg, check_load_from)
+from mmdgkd.chain.preflight.pretrained import check_init_cfg, check_load_from
+from mmdgkd.chain.runner import ChainRunner
 
 
 def assert_refused(cfg, *messages):

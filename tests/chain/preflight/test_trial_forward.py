@@ -12,14 +12,15 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.utils.random import states
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.network import build_network
 from mmdgkd.chain.preflight import trial_forward as stage_trial
-from mmdgkd.chain.preflight.chain_check import (build_network, inspect_chain)
-from mmdgkd.chain.preflight.stage_check import (check_data, check_stage)
+from mmdgkd.chain.preflight.chain_check import inspect_chain
+from mmdgkd.chain.preflight.stage_check import check_data, check_stage
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.backbones.resnet_6n2 import ResNet6n2
+from mmdgkd.utils.random import states
 
 
 @MODELS.register_module()

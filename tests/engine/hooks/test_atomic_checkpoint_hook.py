@@ -6,9 +6,9 @@ import os.path as osp
 import pytest
 
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.atomic_backend import AtomicBackend
 from mmdgkd.fileio.files import whole_file
 from mmdgkd.fileio.seal import is_whole
-from mmdgkd.fileio.atomic_backend import AtomicBackend
 
 
 def names(cfg, stage='resnet20'):

@@ -10,8 +10,8 @@ from mmengine.registry import HOOKS
 
 from mmdgkd import TrainingError
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmdgkd.engine.finite_step.replay import replay
+from mmdgkd.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmdgkd.fileio.checkpoint import read_checkpoint
 
 STAGE = 'resnet8'

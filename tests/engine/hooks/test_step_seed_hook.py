@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from mmdgkd.utils.random import (step_seed, view_seed)
 from mmdgkd.engine.hooks.step_seed_hook import StepSeedHook
+from mmdgkd.utils.random import step_seed, view_seed
 
 
 def draws(seed=0, step=0, rank=0):

@@ -13,9 +13,9 @@ from mmengine.visualization import TensorboardVisBackend
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.stage_config import fingerprint
 from mmdgkd.engine.hooks.stop_hook import StopHook
 from mmdgkd.engine.hooks.visualizer_backends import name_runs
-from mmdgkd.chain.stage_config import fingerprint
 
 NAMES = ('resnet20', 'resnet14', 'resnet8')
 # As the config's line.

@@ -5,8 +5,8 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
-from mmdgkd.engine.optim.joint_optim_wrapper_dict import _SharedScaler
+from mmdgkd.engine.optim.joint_optim_wrapper_dict import (
+    JointOptimWrapperDict, _SharedScaler)
 
 CFG = dict(
     constructor='mmrazor.GeneratorOptimWrapperConstructor',

@@ -11,9 +11,10 @@ from mmengine.structures import BaseDataElement
 from mmrazor.registry import MODELS
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.crd.bank_crd_loss import (contrast_scores, crd_loss, update_bank)
-from mmdgkd.methods.crd.contrast_draws import (SamplesByClass, draw_negatives)
-from mmdgkd.structures.views import (BatchViews, SampleList, ViewSource)
+from mmdgkd.methods.crd.bank_crd_loss import (contrast_scores, crd_loss,
+                                              update_bank)
+from mmdgkd.methods.crd.contrast_draws import SamplesByClass, draw_negatives
+from mmdgkd.structures.views import BatchViews, SampleList, ViewSource
 
 TOTAL, DIM, NEGATIVES = 20, 6, 9
 LABELS = torch.arange(TOTAL) % 3

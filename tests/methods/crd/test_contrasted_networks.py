@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets.digits import Digits
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.methods.crd.check import add_sample_classes
-from mmdgkd.methods.crd.sample_classes_hook import sample_classes
+from mmdgkd.datasets.digits import Digits
+from mmdgkd.datasets.labels import sample_classes
+from mmdgkd.methods.crd.method import add_sample_classes
 
 EDGE = 'model.distiller.edges.default'
 LOSS = f'{EDGE}.distill_losses.loss_crd'

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.dafl.generated_images_hook import GeneratedImagesHook
-from mmdgkd.methods.dafl.generated_images_hook import image_grid
+from mmdgkd.methods.dafl.generated_images_hook import (GeneratedImagesHook,
+                                                       image_grid)
 
 
 def test_a_grid_by_hand():

@@ -10,9 +10,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.network import count_macs
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.torch_export import export_chain
-from mmdgkd.chain.preflight.chain_check import count_macs
 from mmdgkd.methods.dmcp.subnet_dmcp import nearest_within
 from mmdgkd.models.utils.networks import static_network
 

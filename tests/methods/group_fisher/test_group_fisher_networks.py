@@ -9,9 +9,9 @@ from mmrazor.registry import TASK_UTILS
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 from mmdgkd.chain.stage_config import stage_config
-from mmdgkd.utils.config_types import type_of
+from mmdgkd.chain.torch_export import export_chain
+from mmdgkd.utils.config import type_of
 
 NAME = 'resnet8_pruned'
 
@@ -212,7 +212,7 @@ def test_several_processes_and_scaled_gradients_are_refused(
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     # On the CPU nothing is scaled.
     assert ChainRunner(cfg).facts
-    here = 'mmdgkd.methods.group_fisher.check'
+    here = 'mmdgkd.methods.group_fisher.method'
     with monkeypatch.context() as patch:
         patch.setattr(f'{here}.get_device', lambda: 'cuda')
         with pytest.raises(ConfigError, match='^optim_wrapper.type: Amp'):

@@ -8,7 +8,7 @@ import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.methods.gslr.gslr_hook import (GSLRHook, soft_share)
+from mmdgkd.methods.gslr.gslr_hook import GSLRHook, soft_share
 
 
 def shares(cfg, name):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.low_bit.cosine_loss import (CosineLoss, cosine_loss)
+from mmdgkd.methods.low_bit.cosine_loss import CosineLoss, cosine_loss
 
 
 def test_by_hand():

@@ -8,7 +8,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmdgkd import ConfigError
 from mmdgkd.methods.low_bit.quantizers.act_quantizer import ActQuantizer
 from mmdgkd.methods.low_bit.quantizers.fixed_rounding import FixedRounding
-from mmdgkd.methods.low_bit.quantizers.integers import (integer_network, integer_tensors, packed_bytes)
+from mmdgkd.methods.low_bit.quantizers.integers import (integer_network,
+                                                        integer_tensors,
+                                                        packed_bytes)
 from mmdgkd.methods.low_bit.quantizers.weight_quantizer import WeightQuantizer
 
 NETWORK = dict(

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.low_bit.check import check_few_bits
+from mmdgkd.methods.low_bit.method import check_few_bits
 
 NAME = 'resnet8_w2a2'
 

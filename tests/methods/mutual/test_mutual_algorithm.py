@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmdgkd import ConfigError
 from mmdgkd.methods.mutual.mutual_networks import mutual_losses
-from mmdgkd.models.losses.dense_kd_loss import (DenseKDLoss, dense_kd_loss)
+from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss, dense_kd_loss
 from mmdgkd.models.utils.networks import static_network
 
 CLASSES = 5

@@ -10,8 +10,8 @@ from torch.ao.nn.intrinsic.qat import ConvBn2d
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.torch_export import export_chain
-from mmdgkd.methods.qat.qat_hook import QATHook
 from mmdgkd.methods.qat.fixed_graph import FixedFakeQuantize
+from mmdgkd.methods.qat.qat_hook import QATHook
 
 NAME = 'resnet8_int8'
 

@@ -11,8 +11,7 @@ from mmdgkd import ConfigError
 from mmdgkd.methods.row_conv.peak_bytes import peak_bytes
 from mmdgkd.methods.row_conv.row_conv import row_conv
 from mmdgkd.methods.row_conv.row_stream import RowStream
-from mmdgkd.methods.row_conv.rows_seen import rows_seen
-from mmdgkd.methods.row_conv.rows_seen import check_single_rows
+from mmdgkd.methods.row_conv.rows_seen import check_single_rows, rows_seen
 
 ROW = dict(type='mmrazor.RowConv')
 EVERY_SECOND = dict(ROW, keep_rows=False)

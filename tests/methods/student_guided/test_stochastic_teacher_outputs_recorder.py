@@ -6,7 +6,8 @@ from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.student_guided.stochastic_teacher_outputs_recorder import pass_masks
+from mmdgkd.methods.student_guided.stochastic_teacher_outputs_recorder import \
+    pass_masks
 
 
 class Teacher(nn.Module):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.student_guided.student_guided_kd_loss import (StudentGuidedKDLoss, student_guided_mean)
+from mmdgkd.methods.student_guided.student_guided_kd_loss import (
+    StudentGuidedKDLoss, student_guided_mean)
 from mmdgkd.models.losses.dense_kd_loss import dense_kd_loss
 
 # Cosines with the first student 1, 0 and -1, with the second 0, 1 and 0.

@@ -7,7 +7,7 @@ from mmpretrain.models.backbones import ResNet
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from mmdgkd.chain.preflight.chain_check import network_facts
+from mmdgkd.chain.network import network_facts
 from mmdgkd.models.backbones.plain_cnn import PlainCNN
 from mmdgkd.models.backbones.resnet_6n2 import ResNet6n2
 from mmdgkd.models.backbones.small_vgg import SmallVGG

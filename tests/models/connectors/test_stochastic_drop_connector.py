@@ -5,7 +5,8 @@ from mmrazor.registry import MODELS
 
 from mmdgkd import ConfigError
 from mmdgkd.models.connectors.keep_mask import keep_mask
-from mmdgkd.models.connectors.stochastic_drop_connector import StochasticDropConnector
+from mmdgkd.models.connectors.stochastic_drop_connector import \
+    StochasticDropConnector
 
 NAMES = ['a', 'b', 'c']
 

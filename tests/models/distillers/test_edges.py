@@ -5,7 +5,7 @@ import pytest
 from mmrazor.registry import MODELS
 
 from mmdgkd import ConfigError
-from mmdgkd.models.distillers.edges import (edges_for, expand_edges)
+from mmdgkd.models.distillers.edges import edges_for, expand_edges
 
 FEATURES = dict(
     student_recorders=dict(

@@ -6,11 +6,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmdgkd import ConfigError
-from mmdgkd.models.distillers.ensembles import ensemble_logits
-from mmdgkd.models.losses.dense_kd_loss import dense_kd_loss
 from mmdgkd.models.distillers.edges import edges_for
+from mmdgkd.models.distillers.ensembles import Ensembles, ensemble_logits
 from mmdgkd.models.distillers.multi_teacher_distiller import build_distiller
-from mmdgkd.models.distillers.ensembles import Ensembles
+from mmdgkd.models.losses.dense_kd_loss import dense_kd_loss
 
 PACEMAKER = dict(pacemaker=['a', 'b'])
 LOSS = dict(type='mmrazor.DenseKDLoss', tau=2.)

@@ -5,7 +5,7 @@ from mmrazor.models.losses import KLDivergence
 from torch.overrides import TorchFunctionMode
 
 from mmdgkd import ConfigError
-from mmdgkd.models.losses.dense_kd_loss import (DenseKDLoss, dense_kd_loss)
+from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss, dense_kd_loss
 
 
 def logits(n=6, classes=10, seed=0):

@@ -5,7 +5,7 @@ from torch import nn
 
 from mmdgkd import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.models.utils.weights import (load_weights, network_weights)
+from mmdgkd.models.utils.weights import load_weights, network_weights
 
 
 class Net(nn.Module):

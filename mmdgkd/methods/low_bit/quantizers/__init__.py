@@ -1,9 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .act_quantizer import ActQuantizer
 from .drawn_bits import drawn_bits
-from .fixed_rounding import (FixedRounding, round_inputs)
-from .functions import (k_bit, level_range, optimal_step, quantize, round_through, scale_gradient, ternary)
-from .integers import (integer_network, integer_tensors, packed_bytes)
+from .fixed_rounding import FixedRounding, round_inputs
+from .functions import (k_bit, level_range, optimal_step, quantize,
+                        round_through, scale_gradient, ternary)
+from .integers import integer_network, integer_tensors, packed_bytes
 from .weight_quantizer import WeightQuantizer
 
 __all__ = [

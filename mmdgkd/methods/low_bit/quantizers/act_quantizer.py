@@ -5,7 +5,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import nn
 
-from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize, scale_gradient)
+from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize,
+                        scale_gradient)
 
 # The optimal step is looked for in so many values of a batch.
 _VALUES = 1 << 14

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from .fixed_rounding import (FixedRounding, round_inputs)
+from .fixed_rounding import FixedRounding, round_inputs
 
 # Beside the weights of a layer: their step, their bits, and for its input the
 # step, the smallest and the largest level.

@@ -5,7 +5,8 @@ import torch
 from mmengine.dist import broadcast
 from torch import nn
 
-from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize, scale_gradient)
+from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize,
+                        scale_gradient)
 
 
 class WeightQuantizer(nn.Module):

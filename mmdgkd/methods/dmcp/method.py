@@ -8,12 +8,13 @@ from mmengine.dist import is_distributed
 from mmrazor.models.algorithms import DMCP
 from torch import nn
 
-from mmdgkd.errors import ConfigError
-from .subnet_dmcp import SubnetDMCP
-from mmdgkd.models.utils.networks import static_network
 from mmdgkd.chain.chain import Network
-from mmdgkd.methods.pruning.check import refuse_options
-from mmdgkd.methods.stage_options import (check_search_end, length_in_iterations)
+from mmdgkd.chain.method import CheckedStage, Method, register_method
+from mmdgkd.errors import ConfigError
+from mmdgkd.methods.pruning.method import refuse_options
+from mmdgkd.methods.stage_options import check_search_end, length_in_iterations
+from mmdgkd.models.utils.networks import static_network
+from .subnet_dmcp import SubnetDMCP
 
 
 def dmcp_networks(
@@ -87,3 +88,25 @@ def check_dmcp(network: Network, model: nn.Module, stage: Config,
             f'{here}.model.arch_start_train: {model.arch_start_train} should '
             f'be before the end of the search, which has {searched} '
             'iterations')
+
+
+@register_method
+class DMCPMethod(Method):
+    """:class:`SubnetDMCP`, which learns numbers of channels."""
+
+    algorithms = (SubnetDMCP, )
+    decides_size = True
+
+    def stand_ins(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """Its smallest and its largest subnet."""
+        return dmcp_networks(network, model, weights)
+
+    def check(self, stage: CheckedStage) -> None:
+        """The search must end in time, and other options not change it."""
+        check_dmcp(stage.network, stage.model, stage.config,
+                   stage.data.samples)

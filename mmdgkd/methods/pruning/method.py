@@ -8,11 +8,13 @@ from mmengine.config import Config
 from mmrazor.models.algorithms import DCFF, ItePruneAlgorithm
 from torch import nn
 
-from mmdgkd.errors import ConfigError
-from .fusion_channel_unit import FusionChannelUnit
-from mmdgkd.models.utils.networks import static_network
 from mmdgkd.chain.chain import Network
-from mmdgkd.methods.stage_options import (length_in_iterations, refuse_fixed_graphs)
+from mmdgkd.chain.method import CheckedStage, Method, register_method
+from mmdgkd.errors import ConfigError
+from mmdgkd.methods.stage_options import (length_in_iterations,
+                                          refuse_fixed_graphs)
+from mmdgkd.models.utils.networks import hold, static_network
+from .fusion_channel_unit import FusionChannelUnit
 
 
 def pruned_networks(
@@ -190,3 +192,36 @@ def _refuse_sync_bn(stage: Config, here: str) -> None:
     if stage.get('sync_bn'):
         raise ConfigError(f'sync_bn: {here}: would replace the batch '
                           'normalization that is pruned; leave it out')
+
+
+@register_method
+class Pruning(Method):
+    """MMRazor's ``ItePruneAlgorithm`` (L1 and others) and ``DCFF``."""
+
+    algorithms = (ItePruneAlgorithm, )
+
+    def stand_ins(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """What is left after the first and after the last pruning."""
+        return pruned_networks(network, model, weights)
+
+    def check(self, stage: CheckedStage) -> None:
+        """All of its prunings must be within the training."""
+        check_schedule(stage.network, stage.model, stage.config,
+                       stage.data.samples)
+
+
+class _NoPruning:
+    """In place of MMRazor's schedule."""
+
+    def is_prune_time(self, iteration: int) -> bool:
+        return False
+
+
+@hold.register
+def _(algorithm: ItePruneAlgorithm) -> None:
+    algorithm.prune_config_manager = _NoPruning()

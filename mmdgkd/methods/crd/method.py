@@ -5,23 +5,24 @@ from typing import Any, Mapping, Optional
 from mmengine.config import Config
 from torch import nn
 
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
-from .bank_crd_loss import BankCRDLoss
-from mmdgkd.utils.config_types import type_of
 from mmdgkd.methods.stage_options import have_hook
+from mmdgkd.utils.config import type_of
+from .bank_crd_loss import BankCRDLoss
 
 
-def add_sample_classes(stage: Config, distiller: Any) -> None:
+def add_sample_classes(stage: Config) -> None:
     """Have a stage with :class:`BankCRDLoss` tell it the classes of its data.
 
     Args:
         stage (Config): The config of the stage; it is changed.
-        distiller (Mapping): The distiller of its template.
 
     Raises:
         ConfigError: If its processes would have batches of different sizes.
     """
-    if not _contrasts(distiller):
+    if not _contrasts(stage.model.get('distiller')):
         return
     sampler = (stage.get('train_dataloader') or {}).get('sampler') or {}
     inner = sampler.get('sampler') or sampler
@@ -67,3 +68,18 @@ def _contrasts(distiller: Any) -> bool:
                 for loss in losses.values()):
             return True
     return False
+
+
+@register_method
+class CRD(Method):
+    """:class:`BankCRDLoss`, which contrasts the samples of the data set."""
+
+    def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
+        """Add the hook that tells the loss the classes of the data."""
+        if chain.guides[name]:
+            add_sample_classes(stage)
+
+    def check(self, stage: CheckedStage) -> None:
+        """Without its classes the loss would fail at the first step."""
+        for algorithm in stage.algorithms:
+            check_sample_classes(algorithm, stage.data.unsaid)

@@ -1,46 +1,41 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What a stage that is trained without data needs, and what it refuses."""
-from typing import Any, Dict, Mapping, Sequence
+from typing import Mapping
 
 from mmengine.config import Config
 
-from mmdgkd.errors import ConfigError
-from .dense_dafl import DenseDAFL
-from mmdgkd.models.distillers.edges import edges_for
-from mmdgkd.utils.config_types import type_of
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.method import Method, register_method
+from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import have_hook
+from mmdgkd.models.distillers.edges import edges_for
+from mmdgkd.utils.config import type_of
+from .dense_dafl import DenseDAFL
 
 
-def judges_for(template: Mapping[str, Any], guides: Sequence[str],
-               networks: Sequence[str]) -> Dict[str, Any]:
-    """What a template has for its generator, for the guides of a stage.
+@register_method
+class DAFL(Method):
+    """:class:`DenseDAFL`, whose images a generator makes."""
 
-    Args:
-        template (Mapping): The template of the guided stages.
-        guides (Sequence[str]): Who guides the stage.
-        networks (Sequence[str]): All networks of the chain.
-
-    Raises:
-        ConfigError: If an edge is of none of them.
-    """
-    key = 'generator_distiller'
-    if key not in template:
-        return {}
-    try:
-        return {key: edges_for(template[key], guides, networks)}
-    except ConfigError as error:
-        raise ConfigError(
-            str(error).replace('model.distiller', f'model.{key}')) from None
+    def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
+        """Spread the generator's edges over the teachers; add its hook."""
+        key = 'generator_distiller'
+        if chain.guides[name] and key in stage.model:
+            try:
+                stage.model[key] = edges_for(stage.model[key],
+                                             chain.guides[name], chain.names)
+            except ConfigError as error:
+                raise ConfigError(
+                    str(error).replace('model.distiller',
+                                       f'model.{key}')) from None
+        check_data_free(stage, chain, name)
 
 
-def check_data_free(stage: Config, model: Mapping[str, Any], chain: Chain,
-                    name: str) -> None:
+def check_data_free(stage: Config, chain: Chain, name: str) -> None:
     """See whether what has no images is trained by what makes them.
 
     Args:
         stage (Config): The config of the stage; a hook is added to it.
-        model (Mapping): Its model.
         chain (Chain): The chain.
         name (str): The network.
 
@@ -52,7 +47,7 @@ def check_data_free(stage: Config, model: Mapping[str, Any], chain: Chain,
     dataset = (stage.get('train_dataloader') or {}).get('dataset') or {}
     while isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']
-    if type_of(model) != DenseDAFL.__name__:
+    if type_of(stage.model) != DenseDAFL.__name__:
         if type_of(dataset) == 'NoImages' and not chain[name].ckpt_path:
             raise ConfigError(
                 f'chain.networks.{name}.stage.train_dataloader.dataset: '

@@ -8,17 +8,18 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, METRICS
 from mmrazor.models.algorithms import SPOS
 from mmrazor.registry import TASK_UTILS
+from mmrazor.structures import export_fix_subnet
 from torch import nn
 
-from mmdgkd.utils.random import (aside, seed_all)
-from mmdgkd.errors import ConfigError
-from .subnet_spos import SubnetSPOS
-from mmdgkd.models.utils.networks import static_network
-from mmdgkd.utils.config_types import type_of
 from mmdgkd.chain.chain import Network
-from mmdgkd.chain.preflight.stage_check import (MISTAKES, reason_of, typed_parts)
-from mmdgkd.methods.stage_options import (check_search_end, refuse_fixed_graphs)
+from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.chain.preflight.trial_forward import key_of_unused
+from mmdgkd.errors import ConfigError
+from mmdgkd.methods.stage_options import check_search_end, refuse_fixed_graphs
+from mmdgkd.models.utils.networks import static_form, static_network
+from mmdgkd.utils.config import MISTAKES, reason_of, type_of, typed_parts
+from mmdgkd.utils.random import aside, seed_all
+from .subnet_spos import SubnetSPOS
 
 # So many subnets are drawn to see whether one is within the bounds.
 _DRAWS = 100
@@ -197,3 +198,29 @@ def _check_bounds(search: Mapping, model: SubnetSPOS, here: str) -> None:
                     for name, values in found.items())
     raise ConfigError(f'{key}: {wanted!r}: none of {_DRAWS} subnets that were '
                       f'drawn is within; they have {had}')
+
+
+@register_method
+class SPOSMethod(Method):
+    """:class:`SubnetSPOS`: a supernet, and the subnet that is found in it."""
+
+    algorithms = (SubnetSPOS, )
+    decides_size = True
+
+    def stand_ins(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """With the smallest and with the largest candidates."""
+        return searched_networks(network, model, weights)
+
+    def check(self, stage: CheckedStage) -> None:
+        """There must be subnets within the bounds, searched in time."""
+        check_search(stage.network, stage.model, stage.config)
+
+
+@static_form.register
+def _(algorithm: SPOS) -> nn.Module:
+    return export_fix_subnet(algorithm, slice_weight=True)[1].architecture

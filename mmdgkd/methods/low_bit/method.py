@@ -3,18 +3,25 @@
 import copy
 import os.path as osp
 from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
+from torch import nn
 
+from mmdgkd.chain.chain import Network
+from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
+from mmdgkd.methods.low_bit.quantizers.integers import (integer_network,
+                                                        integer_tensors,
+                                                        packed_bytes)
+from mmdgkd.methods.stage_options import refuse_fixed_graphs
+from mmdgkd.models.utils.networks import static_form
+from mmdgkd.utils.config import type_of
+from mmdgkd.utils.same_logits import logits_agree
 from .few_bit_network import FewBitNetwork
 from .speq import SPEQ
-from mmdgkd.methods.low_bit.quantizers.integers import (integer_network, integer_tensors, packed_bytes)
-from mmdgkd.utils.config_types import type_of
-from mmdgkd.utils.same_logits import logits_agree
-from mmdgkd.methods.stage_options import refuse_fixed_graphs
 
 
 def check_few_bits(name: str, stage: Config, model: FewBitNetwork) -> None:
@@ -108,3 +115,45 @@ def write_integers(model: FewBitNetwork, images: torch.Tensor,
         packed=packed,
         others=others,
         error=float((found - wanted).abs().max()))
+
+
+@register_method
+class LowBit(Method):
+    """:class:`FewBitNetwork` and :class:`SPEQ`: weights of few levels."""
+
+    algorithms = (FewBitNetwork, )
+
+    def stand_ins(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """The network with its float weights."""
+        if not isinstance(model, FewBitNetwork):
+            return ()
+        return (model.plain_network(), )
+
+    def check(self, stage: CheckedStage) -> None:
+        """No option may take the weights from before the rounding."""
+        if isinstance(stage.model, FewBitNetwork):
+            check_few_bits(stage.name, stage.config, stage.model)
+
+    def export_extra(self, model: nn.Module, images: torch.Tensor, path: str,
+                     save_as: str) -> Optional[IntegerFacts]:
+        """The weights as integers and their steps, ``<stem>_int.*``."""
+        if not isinstance(model, FewBitNetwork):
+            return None
+        stem = osp.splitext(path)[0]
+        return write_integers(model, images, f'{stem}_int.{save_as}')
+
+    def objective(self, model: Mapping[str, Any]) -> Optional[Tuple[str, str]]:
+        """SPEQ is distilled from itself."""
+        if type_of(model) != SPEQ.__name__:
+            return None
+        return 'SPEQ', 'itself at drawn precisions'
+
+
+@static_form.register
+def _(algorithm: FewBitNetwork) -> nn.Module:
+    return algorithm.fixed_network()

@@ -10,14 +10,15 @@ from mmengine.dist import is_distributed
 from mmrazor.implementations.pruning.group_fisher import GroupFisherAlgorithm
 from torch import nn
 
+from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
+from mmdgkd.methods.pruning.method import refuse_options
+from mmdgkd.methods.stage_options import have_hook, length_in_iterations
+from mmdgkd.models.utils.networks import static_network
+from mmdgkd.utils.config import algorithm_types, type_of
 from .fisher_channel_unit import FisherChannelUnit
 from .target_group_fisher import TargetGroupFisher
-from mmdgkd.models.utils.networks import static_network
-from mmdgkd.utils.config_types import type_of
-from mmdgkd.chain.chain import Network
-from mmdgkd.methods.pruning.check import refuse_options
-from mmdgkd.methods.stage_options import length_in_iterations
 
 
 def fisher_networks(
@@ -114,3 +115,30 @@ def check_fisher(network: Network, model: nn.Module, stage: Config,
             f'the {end} of the training {math.ceil(end / model.interval)} '
             f'channels are pruned, and for the target it takes {fewest} at '
             'least')
+
+
+@register_method
+class GroupFisher(Method):
+    """:class:`TargetGroupFisher`, which prunes one channel after another."""
+
+    algorithms = (TargetGroupFisher, )
+    decides_size = True
+
+    def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
+        """Add the hook that prunes."""
+        if TargetGroupFisher.__name__ in algorithm_types(stage.model):
+            have_hook(stage, 'GroupFisherHook')
+
+    def stand_ins(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """With a channel less in each unit, and whole."""
+        return fisher_networks(network, model, weights)
+
+    def check(self, stage: CheckedStage) -> None:
+        """The training must be long enough for the target."""
+        check_fisher(stage.network, stage.model, stage.config,
+                     stage.data.samples)

@@ -1,7 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are quantized in their stage, looked at before it."""
-from typing import Mapping, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmrazor.models.algorithms import MMArchitectureQuant
@@ -10,13 +11,18 @@ from mmrazor.models.task_modules import (ModuleInputsRecorder,
                                          ModuleOutputsRecorder)
 from torch import nn
 
+from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.low_bit.few_bit_network import FewBitNetwork
+from mmdgkd.methods.stage_options import have_hook
 from mmdgkd.models.algorithms.dgkd import DGKD
-from mmdgkd.models.recorders.multi_teacher_outputs_recorder import MultiTeacherOutputsRecorder
-from mmdgkd.models.utils.networks import (network_of, running_network)
-from mmdgkd.utils.config_types import type_of
-from mmdgkd.methods.low_bit.check import check_few_bits
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
+    MultiTeacherOutputsRecorder
+from mmdgkd.models.utils.networks import (network_of, running_form,
+                                          running_network, static_form,
+                                          teaches_whole)
+from mmdgkd.utils.config import algorithm_types, type_of
+from .fixed_graph import fixed_graph
 
 
 def float_networks(model: nn.Module) -> Tuple[nn.Module, ...]:
@@ -28,8 +34,6 @@ def float_networks(model: nn.Module) -> Tuple[nn.Module, ...]:
     Returns:
         tuple[nn.Module]: The network inside; none if it is not quantized.
     """
-    if isinstance(model, FewBitNetwork):
-        return (model.plain_network(), )
     if not isinstance(model, MMArchitectureQuant):
         return ()
     return (network_of(model), )
@@ -49,8 +53,6 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
         ConfigError: If a recorder would hear nothing, or for a hook, a loop
             or an option that would fail in the middle of the training.
     """
-    if isinstance(models[name], FewBitNetwork):
-        check_few_bits(name, stage, models[name])
     if isinstance(models[name], MMArchitectureQuant):
         _check_student(name, stage, models[name])
     if not isinstance(algorithm, DGKD):
@@ -130,3 +132,51 @@ def _check_called(key: str, source: str, name: str, model: MMArchitectureQuant,
             f'model.distiller.{key}.source: "{source}" is not called in the '
             f'graph of the quantized network "{name}"; use a module that '
             'computes, such as "head.fc"')
+
+
+@register_method
+class QAT(Method):
+    """MMRazor's ``MMArchitectureQuant``: quantization in the training."""
+
+    algorithms = (MMArchitectureQuant, )
+
+    def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
+        """Add its hook; let its graphs share their weights."""
+        if MMArchitectureQuant.__name__ not in algorithm_types(stage.model):
+            return
+        have_hook(stage, 'QATHook')
+        optimizer = stage.get('optim_wrapper') or {}
+        if optimizer.get('paramwise_cfg'):
+            optimizer['paramwise_cfg'].setdefault('bypass_duplicate', True)
+
+    def stand_ins(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """The network in float."""
+        return float_networks(model)
+
+    def check(self, stage: CheckedStage) -> None:
+        """Recorders must name modules that its graphs call."""
+        for algorithm in stage.algorithms:
+            check_quantized(stage.name, stage.config, algorithm, stage.models)
+
+
+@running_form.register
+def _(algorithm: MMArchitectureQuant, mode: str) -> nn.Module:
+    # A graph of its own for each mode.
+    return algorithm.qmodels[mode] if mode in algorithm.qmodels \
+        else algorithm.architecture
+
+
+@static_form.register
+def _(algorithm: MMArchitectureQuant) -> nn.Module:
+    return fixed_graph(algorithm)
+
+
+@teaches_whole.register
+def _(algorithm: MMArchitectureQuant) -> bool:
+    # Its levels are those of its own graphs.
+    return True

@@ -1,0 +1,227 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The protocol of a method, and the methods that are registered.
+
+A method is a way to train or compress a network: pruning, quantization, mutual
+learning, a loss that needs a hook, ... The chain knows none of them by name: it
+loops over :func:`methods_of` and :data:`METHODS`. ``docs/new_method.md`` walks
+through an example.
+"""
+from dataclasses import dataclass
+from typing import (TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple,
+                    Type, Union)
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmdgkd.utils.config import algorithm_types
+
+if TYPE_CHECKING:
+    from .chain import Chain, Network
+    from .preflight.stage_check import DataFacts
+
+
+@dataclass(frozen=True)
+class CheckedStage:
+    """A stage before its training, as :meth:`Method.check` gets it.
+
+    Attributes:
+        network (Network): The network that it trains.
+        config (Config): Its config.
+        algorithms (list[nn.Module]): What it trains, on the meta device: one
+            for each of the network's stand-ins.
+        models (dict[str, nn.Module]): The models of the chain as they were
+            built, on the meta device.
+        data (DataFacts): What is known of its data.
+    """
+
+    network: 'Network'
+    config: Config
+    algorithms: List[nn.Module]
+    models: Mapping[str, nn.Module]
+    data: 'DataFacts'
+
+    @property
+    def name(self) -> str:
+        """Name of the network."""
+        return self.network.name
+
+    @property
+    def key(self) -> str:
+        """The config key of the network."""
+        return f'chain.networks.{self.network.name}'
+
+    @property
+    def model(self) -> nn.Module:
+        """The model of the network as it was built."""
+        return self.models[self.network.name]
+
+
+class Method:
+    """What a chain must know of a method. By default all of it does nothing.
+
+    Attributes:
+        algorithms (tuple[type]): The classes around a network that belong to
+            it, those of MMRazor included. The chain accepts them as the
+            ``model`` of a network, and trains them by one ``loss`` a step.
+        decides_size (bool): Whether only the training decides how many
+            parameters and operations are left. They are then counted after it.
+    """
+
+    algorithms: Tuple[Type[nn.Module], ...] = ()
+    decides_size = False
+
+    def chain_entry(self, name: str, entry: Mapping[str, Any],
+                    before: Mapping[str, 'Network']) -> Optional['Network']:
+        """Read an entry of ``chain.networks``.
+
+        Args:
+            name (str): Name of the network.
+            entry (Mapping): As in the config.
+            before (Mapping[str, Network]): The networks before it.
+
+        Returns:
+            Network, optional: None to have the chain read it, as it does for
+            ``model``, ``ckpt_path``, ``init_from`` and ``stage``.
+
+        Raises:
+            ConfigError: If it is an entry of this method, with a mistake.
+        """
+        return None
+
+    def prepare_stage(self, stage: Config, chain: 'Chain', name: str) -> None:
+        """Add what a stage of this method needs: hooks, loops, optimizers.
+
+        It is called for all stages, since a method may be a loss or a hook.
+
+        Args:
+            stage (Config): The config of the stage, with its ``model``; it is
+                changed.
+            chain (Chain): The chain.
+            name (str): The network that is trained.
+
+        Raises:
+            ConfigError: If something in it does not go with this method.
+        """
+
+    def stand_ins(
+        self,
+        network: 'Network',
+        model: nn.Module,
+        weights: Optional[Dict[str, torch.Tensor]] = None
+    ) -> Tuple[nn.Module, ...]:
+        """Plain networks that stand for what a training will leave.
+
+        They are built into the stage before any training, to see that it
+        works with each: such as the smallest and the largest subnet. Where
+        several networks are trained in a step, all of them.
+
+        Args:
+            network (Network): The network.
+            model (nn.Module): Its model; it may be changed.
+            weights (dict, optional): Of its file, if the network is given.
+                Defaults to None.
+
+        Returns:
+            tuple[nn.Module]: The largest last; with weights the one network
+            that they are of. Empty: the model stands for itself.
+
+        Raises:
+            ConfigError: If nothing would be left, or the model is of a class
+                that this method replaces.
+        """
+        return ()
+
+    def check(self, stage: CheckedStage) -> None:
+        """Refuse what would go wrong without an error, or late.
+
+        It is called for all stages that are trained.
+
+        Args:
+            stage (CheckedStage): The stage.
+
+        Raises:
+            ConfigError: For a mistake.
+        """
+
+    def extract(self, model: nn.Module,
+                network: 'Network') -> Dict[str, torch.Tensor]:
+        """The weights of a network that was trained within another.
+
+        Args:
+            model (nn.Module): The model of the other, trained.
+            network (Network): The network whose :attr:`Network.part` names
+                what it is of the other.
+
+        Returns:
+            dict[str, torch.Tensor]: Its state dict.
+        """
+        raise NotImplementedError
+
+    def export_extra(self, model: nn.Module, images: torch.Tensor, path: str,
+                     save_as: str) -> Optional[Any]:
+        """Write something beside the exported program of a network.
+
+        Args:
+            model (nn.Module): The trained model.
+            images (torch.Tensor): Some images as the data gives them, shape
+                (N, C, H, W).
+            path (str): The file of the program, ``<stem>.pt2``. What is
+                written begins with the same stem.
+            save_as (str): The ending of files of weights, ``chain.save_as``.
+
+        Returns:
+            Any: What was written, with a line for people as its ``str``; None
+            if nothing was.
+
+        Raises:
+            ConfigError: If it would give other logits than the network.
+        """
+        return None
+
+    def objective(self, model: Mapping[str, Any]) -> Optional[Tuple[str, str]]:
+        """What a network is trained by beside labels and teachers.
+
+        Args:
+            model (Mapping): Its model config.
+
+        Returns:
+            tuple[str, str]: For the report: the method's name, and whose
+            outputs the network learns from; None without such.
+        """
+        return None
+
+
+METHODS: Dict[str, Method] = {}
+
+
+def register_method(cls: Type[Method]) -> Type[Method]:
+    """Register a method: a decorator of a subclass of :class:`Method`.
+
+    A package outside of this one can use it, too; importing the package is
+    enough then, by ``custom_imports``.
+
+    Args:
+        cls (type): Its class. One of the same name is replaced.
+    """
+    METHODS[cls.__name__] = cls()
+    return cls
+
+
+def methods_of(model: Union[nn.Module, Mapping[str, Any]]) -> List[Method]:
+    """The methods that the algorithms around a network belong to.
+
+    Args:
+        model (nn.Module | Mapping): A model, or the config of one.
+    """
+    if isinstance(model, Mapping):
+        kinds = set(algorithm_types(model))
+        return [
+            method for method in METHODS.values()
+            if kinds & {known.__name__
+                        for known in method.algorithms}
+        ]
+    return [
+        method for method in METHODS.values()
+        if method.algorithms and isinstance(model, method.algorithms)
+    ]

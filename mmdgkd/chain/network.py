@@ -1,0 +1,144 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What is known of a network without training it."""
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Tuple
+
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmdgkd.chain.chain import Network
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.networks import static_network
+from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.utils.config import MISTAKES, reason_of
+from .method import methods_of
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What is known of a network without training it.
+
+    Attributes:
+        params (int): Number of parameters.
+        macs (int, optional): Multiply-accumulate operations per image of the
+            convolutions and matrix products; None without an input shape.
+        classes (int, optional): Length of the logits; None likewise.
+        samples (int, optional): Length of its training data.
+        views (int, optional): How many views there are of a sample in its
+            training; None: one an epoch.
+        step_macs (int, optional): Those of all that is trained in a step,
+            where that is more than the network itself: of all widths, or of
+            all that are trained together.
+        shape (tuple[int], optional): Shape (C, H, W) of an image.
+    """
+
+    params: int
+    macs: Optional[int] = None
+    classes: Optional[int] = None
+    samples: Optional[int] = None
+    views: Optional[int] = None
+    shape: Optional[Tuple[int, ...]] = None
+    step_macs: Optional[int] = None
+
+
+def build_network(network: Network,
+                  scope: str,
+                  device: str = 'meta') -> nn.Module:
+    """Build a network, by default on the meta device: it costs no memory.
+
+    Args:
+        network (Network): The network.
+        scope (str): The default scope of the config.
+        device (str): Where. Defaults to ``'meta'``.
+
+    Raises:
+        ConfigError: If its config builds no model.
+    """
+    # MMPretrain's backbones compute with real numbers as they are built, so
+    # they cannot be built on the meta device in the first place.
+    return build_on_cpu(network, scope).to(device).eval()
+
+
+def build_on_cpu(network: Network, scope: str) -> nn.Module:
+    try:
+        with DefaultScope.overwrite_default_scope(scope):
+            return MODELS.build(copy.deepcopy(dict(network.model)))
+    except MISTAKES as error:
+        raise ConfigError(f'chain.networks.{network.name}.model: cannot be '
+                          f'built ({reason_of(error)})') from None
+
+
+def network_facts(model: nn.Module, name: str,
+                  input_shape: Optional[Tuple[int, ...]]) -> NetworkFacts:
+    """Count parameters, operations and classes.
+
+    Args:
+        model (nn.Module): The network on the meta device.
+        name (str): Its name, for the message.
+        input_shape (tuple[int], optional): Shape of an image, (C, H, W).
+
+    Raises:
+        ConfigError: If the network does not run on such an image.
+    """
+    params = sum(param.numel() for param in model.parameters())
+    if input_shape is None:
+        return NetworkFacts(params)
+    images = torch.empty(1, *input_shape, device='meta')
+    try:
+        macs, logits = count_macs(model, images, mode='tensor')
+    except MISTAKES as error:
+        raise ConfigError(
+            f'chain.networks.{name}.model: does not run on an image of shape '
+            f'{tuple(input_shape)} ({reason_of(error)})') from None
+    classes = logits.shape[1] if isinstance(logits, torch.Tensor) else None
+    return NetworkFacts(params, macs, classes)
+
+
+def count_macs(model: nn.Module, *args: Any, **kwargs: Any) -> Tuple[int, Any]:
+    """Run a model without gradients and count what it computes.
+
+    Args:
+        model (nn.Module): The model.
+        *args (Any): What it is called with.
+        **kwargs (Any): Likewise.
+
+    Returns:
+        tuple[int, Any]: The multiply-accumulate operations of convolutions
+        and matrix products, and what the model gives.
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        outputs = model(*args, **kwargs)
+    return counter.get_total_flops() // 2, outputs
+
+
+def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
+                     scope: str) -> NetworkFacts:
+    """What is known of a network after its training.
+
+    Args:
+        network (Network): The network.
+        facts (NetworkFacts): What was known before it.
+        path (str): The file of its weights.
+        scope (str): The default scope of the config.
+
+    Returns:
+        NetworkFacts: Of what is left, if the training has decided what that
+        is; else the same.
+
+    Raises:
+        ConfigError: If the file is unreadable or does not fit.
+    """
+    if not any(method.decides_size for method in methods_of(network.model)):
+        return facts
+    model = build_on_cpu(network, scope)
+    load_weights(model, path, f'chain.networks.{network.name}')
+    if not getattr(model, 'chosen', True):
+        raise ConfigError(f'chain.networks.{network.name}: {path!r} is of a '
+                          'supernet in which no subnet was chosen')
+    subnet = static_network(model).to('meta')
+    found = network_facts(subnet, network.name, facts.shape)
+    return replace(facts, params=found.params, macs=found.macs)
