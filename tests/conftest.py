@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,12 +16,9 @@ from mmengine.logging import MessageHub
 import mmdgkd  # noqa: F401
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.results.record import Record, pack_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / 'configs/dgkd/resnet20_to_resnet8_digits.py'
-NETWORKS = ['plain10', 'plain8', 'plain6', 'plain4', 'plain2']
-GUIDANCE = dict(alone='none', kd='direct', takd='sequential')
 
 if 'PYTEST_XDIST_WORKER' in os.environ:
     # The workers share the cores; threads that wait for a core that another
@@ -218,8 +214,7 @@ def run_ranks(monkeypatch, tmp_path):
     They are forked from one that has imported all; modules of the test are
     found in ``tmp_path``.
     """
-    for folder in (ROOT / 'tools', tmp_path):
-        monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(tmp_path))
 
     def run(config, work_dir, options=None):
         import _kill_points
@@ -227,49 +222,3 @@ def run_ranks(monkeypatch, tmp_path):
         assert _kill_points.run(job)
 
     return run
-
-
-@pytest.fixture
-def make_record():
-    """A function that makes a record, the student's by default."""
-
-    def make(method='dgkd',
-             best=50.,
-             seed=0,
-             network='plain2',
-             last=None,
-             epochs=2,
-             wrong=None,
-             setting='released-none',
-             **kwargs):
-        guidance = GUIDANCE.get(method, 'dense')
-        before = NETWORKS[:NETWORKS.index(network)]
-        guides = dict(
-            none=[], direct=before[:1], sequential=before[-1:],
-            dense=before)[guidance]
-        last = best if last is None else last
-        if wrong is None:
-            wrong = np.arange(10000) < round(100 * (100 - last))
-        recipe, augmentation = setting.split('-')
-        values = dict(
-            version=1,
-            dataset='cifar100',
-            networks=NETWORKS,
-            recipe=recipe,
-            augmentation=augmentation,
-            method=method,
-            guidance=guidance,
-            guides=guides,
-            network=network,
-            seed=seed,
-            epochs=epochs,
-            metric='accuracy/top1',
-            best=best,
-            best_at=1,
-            last=last,
-            history=[[1, best], [epochs, last]],
-            kd_weight=float(len(guides)) or None,
-            wrong=pack_errors(wrong))
-        return Record(**{**values, **kwargs})
-
-    return make

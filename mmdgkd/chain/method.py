@@ -2,9 +2,8 @@
 """The protocol of a method, and the methods that are registered.
 
 A method is a way to train or compress a network: pruning, quantization, mutual
-learning, a loss that needs a hook, ... The chain knows none of them by name: it
-loops over :func:`methods_of` and :data:`METHODS`. ``docs/new_method.md`` walks
-through an example.
+learning, a loss that needs a hook. The chain names none of them: it loops over
+:func:`methods_of` and :data:`METHODS`. ``docs/new_method.md`` has an example.
 """
 from dataclasses import dataclass
 from typing import (TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple,

@@ -5,7 +5,10 @@ from mmrazor.models.algorithms import (BaseAlgorithm, ItePruneAlgorithm,
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.algorithm_check import KNOWN, check_algorithm
+from mmdgkd.chain.method import METHODS
+from mmdgkd.chain.preflight.chain_check import check_algorithm
+
+KNOWN = [kind for method in METHODS.values() for kind in method.algorithms]
 
 
 class Stepping(BaseAlgorithm):
@@ -26,7 +29,7 @@ def test_what_would_be_trained_wrongly_is_refused(kind):
     with pytest.raises(
             ConfigError,
             match=f'^chain.networks.a.model.type: {kind.__name__} cannot '
-            'train a network of a chain; those that can are ItePrune'):
+            'train a network of a chain; those that can are FewBit'):
         check_algorithm('a', kind.__new__(kind))
 
 

@@ -52,7 +52,8 @@ def run_here(monkeypatch, capsys, root):
         code, line, limit = 0, '', sys.getrecursionlimit()
         with monkeypatch.context() as patch:
             patch.chdir(root)
-            patch.syspath_prepend(str(root / 'tools'))
+            # As Python does; the tool itself finds what is beside it.
+            patch.syspath_prepend(str((root / tool).parent))
             patch.setenv('LOCAL_RANK', '0')
             patch.setattr(sys, 'argv', [tool, *map(str, words)])
             capsys.readouterr()

@@ -58,13 +58,13 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 filter(None, (method.stand_ins(network, model, weights)
                               for method in METHODS.values())), (model, )))
         ]
-        _check_algorithm(name, model)
+        check_algorithm(name, model)
         trained[name] = plain[name]
         if network.trainer and not network.ckpt_path:
             trained[name] = [
                 build_on_cpu(replace(network, model=network.trainer), scope)
             ]
-            _check_algorithm(name, trained[name][0])
+            check_algorithm(name, trained[name][0])
             trained[name][0].to('meta').eval()
         models[name] = model.to('meta').eval()
         _check_init_from(network, models)
@@ -204,7 +204,7 @@ def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
                         'be normalized alike')
 
 
-def _check_algorithm(name: str, model: nn.Module) -> None:
+def check_algorithm(name: str, model: nn.Module) -> None:
     """See whether a network of a chain is trained by what guides reach.
 
     Args:

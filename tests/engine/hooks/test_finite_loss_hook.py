@@ -87,8 +87,8 @@ def test_it_stops_with_all_that_is_known(spoiled, tiny_cfg):
         r'resnet8: the loss is not finite in iteration 3 \(epoch 2\): '
         r'student.loss=nan, student.\S*distill.loss_kd=nan, .*'
         r'\(samples (\d+, ){7}\d+ and 24 more\); the weights are as before '
-        r'it; python -m mmdgkd.engine.finite_step \S+ repeats the step'.replace(
-            r'student.\S*', r'.*'), message)
+        r'it; python -m mmdgkd.engine.finite_step \S+ repeats the step'.
+        replace(r'student.\S*', r'.*'), message)
     assert '\n' not in message and dump in message
     # Weights and BN statistics are those of the last checkpoint.
     saved = read_checkpoint(osp.join(cfg.work_dir, STAGE, 'epoch_1.pth'),

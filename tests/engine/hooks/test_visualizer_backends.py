@@ -130,8 +130,8 @@ def test_a_stopped_stage_goes_on_in_its_run(tiny_cfg, monkeypatch):
                           ('WandbVisBackend', 'wandb')])
 def test_a_missing_package(tiny_cfg, monkeypatch, kind, package):
     real = importlib.util.find_spec
-    monkeypatch.setattr('mmdgkd.engine.hooks.visualizer_backends.find_spec', lambda name: None
-                        if name == package else real(name))
+    monkeypatch.setattr('mmdgkd.engine.hooks.visualizer_backends.find_spec',
+                        lambda name: None if name == package else real(name))
     cfg = watched_cfg(tiny_cfg,
                       dict(TENSORBOARD, vis_backends=dict(type=kind)))
     with pytest.raises(

@@ -2,12 +2,9 @@
 import pytest
 import torch
 
-from mmdgkd.methods.low_bit.quantizers.functions import (k_bit, level_range,
-                                                         optimal_step,
-                                                         quantize,
-                                                         round_through,
-                                                         scale_gradient,
-                                                         ternary)
+from mmdgkd.methods.low_bit.quantizers.functions import (
+    k_bit, level_range, optimal_step, quantize, round_through, scale_gradient,
+    ternary)
 
 
 def gradients(values, step, *levels, **kwargs):

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The runs of ``tools/reproduce.py`` in their folders."""
+"""The runs of ``tools/paper/reproduce.py`` in their folders."""
 import argparse
 import json
 import os.path as osp
@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 from _experiments import GUIDANCE, SETTINGS, Run, Setting, plan_runs
 from _records import record_of
 
-ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
+ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 CONFIGS = osp.join(ROOT, 'configs', 'dgkd')
 STOPPED = 75
 # Settings that say where something is, not what it is.
@@ -210,8 +210,7 @@ class Reproduction:
             list[str]: The files.
         """
         from mmengine.config import Config
-
-        from mmdgkd.results.record import write_record
+        from results.record import write_record
         stages = self.ledger_of(run)
         files = []
         for name in run.trained:
@@ -238,13 +237,13 @@ class Reproduction:
                 if trained_by not in chosen and not osp.exists(path):
                     raise ConfigError(
                         f'--work-dir: there is no {path} for {run.name}; '
-                        'python tools/reproduce.py '
+                        'python tools/paper/reproduce.py '
                         f'{self.guide_side.setting.name} trains it, in its '
                         f'run {trained_by}')
 
     def has_records(self, run: Run) -> bool:
         """Whether the JSONs of a run are there, of these networks."""
-        from mmdgkd.results.record import read_records
+        from results.record import read_records
         stages = self.ledger_of(run)
         if stages is None or not osp.isdir(self.results):
             return False
@@ -270,9 +269,9 @@ class Reproduction:
 
     def table(self) -> str:
         """What the methods have come to, as far as they are trained."""
-        from mmdgkd.results.record import read_records
-        from mmdgkd.results.results import Results
-        from mmdgkd.results.tables import main_table
+        from results.record import read_records
+        from results.results import Results
+        from results.tables import main_table
         records = read_records(osp.dirname(self.results))
         return main_table(Results(records), osp.basename(self.results))
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The runs of ``tools/search.py``: students measured on held-out images."""
+"""The runs of ``search.py``: students measured on held-out images."""
 import argparse
 import dataclasses
 import os.path as osp
@@ -35,7 +35,7 @@ class Search(Reproduction):
             guides_from=None)
         super().__init__(argparse.Namespace(**values))
         self._check()
-        # Teacher and TAs are those of tools/reproduce.py.
+        # Teacher and TAs are those of tools/paper/reproduce.py.
         self.guide_side = Reproduction(
             argparse.Namespace(**dict(values, epochs=None)))
         self.folder += f'-held_out_{args.held_out}'
@@ -112,8 +112,7 @@ class Search(Reproduction):
 
     def run_all(self) -> None:
         """Train what is left, note each run at once, and print the table."""
-        from mmdgkd.results.search import (add_row, read_rows, row_of,
-                                           search_table)
+        from results.search import add_row, read_rows, row_of, search_table
         self.check_guides()
         student = self.names[-1]
         for run in self.runs:

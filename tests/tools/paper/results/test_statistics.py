@@ -2,8 +2,7 @@
 import math
 
 import pytest
-
-from mmdgkd.results.statistics import difference, summarize
+from results.statistics import difference, summarize
 
 
 def test_mean_and_sample_standard_deviation():

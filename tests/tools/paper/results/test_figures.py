@@ -3,10 +3,9 @@ import io
 
 import pytest
 from PIL import Image
-
-from mmdgkd.results import figure_data
-from mmdgkd.results.figures import draw, figure_names, is_current
-from mmdgkd.results.results import Results
+from results import figure_data
+from results.figures import draw, figure_names, is_current
+from results.results import Results
 
 
 @pytest.fixture

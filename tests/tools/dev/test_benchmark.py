@@ -9,8 +9,8 @@ CASES = {'released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone'}
 
 @pytest.mark.slow
 def test_a_stage(run_tool, tmp_path):
-    done = run_tool('tools/benchmark.py', DIGITS, '--steps', 2, '--rounds', 2,
-                    '--json', tmp_path / 'b.json', '--cfg-options',
+    done = run_tool('tools/dev/benchmark.py', DIGITS, '--steps', 2, '--rounds',
+                    2, '--json', tmp_path / 'b.json', '--cfg-options',
                     'train_dataloader.batch_size=16')
     figures = json.loads((tmp_path / 'b.json').read_text())
     assert {'config', 'device', 'versions', 'cases'} <= set(figures)
@@ -25,8 +25,8 @@ def test_a_stage(run_tool, tmp_path):
 
 @pytest.mark.slow
 def test_a_chain(run_tool, tmp_path):
-    done = run_tool('tools/benchmark.py', DIGITS, '--chain', '--images', 64,
-                    '--epochs', 2, '--rounds', 1, '--json',
+    done = run_tool('tools/dev/benchmark.py', DIGITS, '--chain', '--images',
+                    64, '--epochs', 2, '--rounds', 1, '--json',
                     tmp_path / 'b.json')
     figures = json.loads((tmp_path / 'b.json').read_text())
     assert [chain['networks'] for chain in figures['chains']] == [2, 3]
@@ -36,10 +36,12 @@ def test_a_chain(run_tool, tmp_path):
 
 def test_bad_input(run_here):
     done = run_here(
-        'tools/benchmark.py', 'configs/_base_/default_runtime.py', check=False)
+        'tools/dev/benchmark.py',
+        'configs/_base_/default_runtime.py',
+        check=False)
     assert done.returncode == 2
     assert 'declares no chain' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     done = run_here(
-        'tools/benchmark.py', DIGITS, '--stage', 'resnet9', check=False)
+        'tools/dev/benchmark.py', DIGITS, '--stage', 'resnet9', check=False)
     assert done.returncode == 2 and '"resnet9" is no network' in done.stderr

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from results.record import (errors, pack_errors, read_records, record_name,
+                            write_record)
 
 from mmdgkd import ConfigError
-from mmdgkd.results.record import (errors, pack_errors, read_records,
-                                   record_name, write_record)
 
 
 def test_written_records_are_read_again(make_record, tmp_path):

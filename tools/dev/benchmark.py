@@ -9,9 +9,11 @@ import argparse
 import datetime
 import json
 import os.path as osp
+import sys
 import tempfile
 
-from _common import add_common_arguments, load_config, one_line_errors
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+from _common import (add_common_arguments, load_config, one_line_errors)  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -34,7 +34,7 @@ def row_of(entry: Dict,
 
     Args:
         entry (dict): What the ledger of its chain has of its stage.
-        method (str): As in :class:`~mmdgkd.results.Record`.
+        method (str): As in :class:`~results.Record`.
         seed (int): Of the training.
         held_out (int): So many of the first training images measure it.
         options (str): What it has otherwise than the setting.

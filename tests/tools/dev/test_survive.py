@@ -19,6 +19,7 @@ NAMES = ('resnet20', 'resnet14', 'resnet8')
 def tools(monkeypatch, root):
     """The modules of the tool."""
     monkeypatch.syspath_prepend(str(root / 'tools'))
+    monkeypatch.syspath_prepend(str(root / 'tools/dev'))
     monkeypatch.chdir(root)
     import _kill_points
     import survive
@@ -29,7 +30,7 @@ def tools(monkeypatch, root):
 def whole(tmp_path_factory):
     """A run that is never killed: its outcome."""
     root = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
-    sys.path.insert(0, osp.join(root, 'tools'))
+    sys.path.insert(0, osp.join(root, 'tools/dev'))
     import _kill_points as tool
     job = tool.Job(
         osp.join(root, SURVIVOR), str(tmp_path_factory.mktemp('w') / 'whole'),
@@ -98,7 +99,7 @@ def test_it_notices_other_random_numbers(tools, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('ranks, kills', [(1, 10), (2, 6)])
 def test_random_kill_points(run_tool, tmp_path, ranks, kills):
-    done = run_tool('tools/survive.py', '--kills', kills, '--ranks', ranks,
+    done = run_tool('tools/dev/survive.py', '--kills', kills, '--ranks', ranks,
                     '--seed', 7, '--json', tmp_path / 'outcome.json')
     result = json.loads((tmp_path / 'outcome.json').read_text())
     assert sum(len(entry['kills']) for entry in result['runs']) == kills

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from _common import one_line_errors
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+from _common import one_line_errors  # noqa: E402
 
 PAGES = ('README.md', 'configs/dgkd/README.md')
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'
@@ -36,7 +37,7 @@ def parse_args() -> argparse.Namespace:
         'figure that is not of these metrics')
     parser.add_argument(
         '--root',
-        default=osp.dirname(osp.dirname(osp.abspath(__file__))),
+        default=osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))),
         help='the checkout whose pages are filled (default: this one)')
     return parser.parse_args()
 
@@ -44,9 +45,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Fill the pages, or look whether they are up to date."""
     args = parse_args()
-    from mmdgkd.results.record import read_records
-    from mmdgkd.results.results import Results
-    from mmdgkd.results.tables import blocks
+    from results.record import read_records
+    from results.results import Results
+    from results.tables import blocks
     folder = args.results or osp.join(args.root, RECORDS)
     results = Results(read_records(folder))
     print(f'{len(results.records)} trained networks in {folder}')
@@ -61,7 +62,7 @@ def search_blocks(root: str) -> Dict[str, str]:
     Args:
         root (str): The checkout.
     """
-    from mmdgkd.results.search import read_rows, search_table
+    from results.search import read_rows, search_table
     files = sorted(Path(root, SEARCHES).glob('*.jsonl'))
     return {
         f'{file.stem}-search': search_table(read_rows(str(file)))
@@ -77,9 +78,10 @@ def write(root: str, results, blocks: Dict[str, str]) -> None:
         results (Results): All records.
         blocks (dict[str, str]): The tables.
     """
+    from results.figures import draw, figure_names
+    from results.markdown import fill
+
     from mmdgkd.fileio.files import whole_file
-    from mmdgkd.results.figures import draw, figure_names
-    from mmdgkd.results.markdown import fill
     texts = {page: read_page(root, page) for page in PAGES}
     # All pages are looked at before one is written.
     filled = {page: fill(page, text, blocks) for page, text in texts.items()}
@@ -109,8 +111,8 @@ def check(root: str, results, blocks: Dict[str, str]) -> None:
         results (Results): All records.
         blocks (dict[str, str]): The tables.
     """
-    from mmdgkd.results.figures import figure_names, is_current
-    from mmdgkd.results.markdown import stale
+    from results.figures import figure_names, is_current
+    from results.markdown import stale
     lines: List[str] = []
     for page in PAGES:
         lines += [
@@ -124,7 +126,7 @@ def check(root: str, results, blocks: Dict[str, str]) -> None:
         print(line, file=sys.stderr)
     if lines:
         print(
-            'python tools/tabulate_results.py brings all up to date',
+            'python tools/paper/tabulate_results.py brings all up to date',
             file=sys.stderr)
         sys.exit(1)
     print('tables and figures are up to date')

@@ -60,7 +60,7 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
     Returns:
         Record: With the test images that it gets wrong.
     """
-    from mmdgkd.results.record import Record, pack_errors
+    from results.record import Record, pack_errors
     name = osp.basename(osp.dirname(path))
     metric, guides = entry['metric'], entry['guides']
     # Where it was trained, which need not be where this is written.

@@ -11,7 +11,8 @@ import json
 import os.path as osp
 import sys
 
-from _common import one_line_errors
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+from _common import one_line_errors  # noqa: E402
 
 NAME = 'resnet20_to_resnet8_cifar100'
 RECORDS = f'configs/mixed/results/{NAME}.json'
@@ -34,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         help='write nothing; exit with 1 if the table is of other runs')
     parser.add_argument(
         '--root',
-        default=osp.dirname(osp.dirname(osp.abspath(__file__))),
+        default=osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))),
         help='the checkout (default: this one)')
     return parser.parse_args()
 
@@ -42,10 +43,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Note the runs and fill the page."""
     args = parse_args()
+    from results.compressed import compressed_table, merged, read_runs, runs_of
+    from results.markdown import fill, stale
+
     from mmdgkd.fileio.files import whole_file
-    from mmdgkd.results.compressed import (compressed_table, merged, read_runs,
-                                           runs_of)
-    from mmdgkd.results.markdown import fill, stale
     path = osp.join(args.root, RECORDS)
     before = read_runs(path)
     runs = before
@@ -58,7 +59,7 @@ def main() -> None:
     if args.check:
         if runs != before or stale(PAGE, text, blocks):
             sys.exit(f'{PAGE}: is not up to date; python '
-                     'tools/tabulate_mixed.py brings it up to date')
+                     'tools/paper/tabulate_mixed.py brings it up to date')
         print(f'{PAGE}: is up to date')
         return
     filled = fill(PAGE, text, blocks)

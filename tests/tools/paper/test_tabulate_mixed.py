@@ -12,7 +12,7 @@ MARKS = f'<!-- results: {NAME} begin -->\n<!-- results: {NAME} end -->\n'
 @pytest.fixture
 def tabulate(run_here):
     """A function that runs the tool, whatever comes of it."""
-    return partial(run_here, 'tools/tabulate_mixed.py', check=False)
+    return partial(run_here, 'tools/paper/tabulate_mixed.py', check=False)
 
 
 def test_a_work_dir_is_noted_and_the_page_filled(tabulate, trained, tmp_path):

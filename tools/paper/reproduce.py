@@ -4,17 +4,19 @@
 One command trains all that a setting needs, each network once, goes on where
 it was stopped, writes one JSON per trained network, and ends in the table:
 
-    python tools/reproduce.py own-crop_flip
+    python tools/paper/reproduce.py own-crop_flip
 
 With --minutes it stops itself in time with exit code 75, and the same command
 goes on from there.
 """
 import argparse
+import os.path as osp
 import sys
 
-from _common import one_line_errors
-from _experiments import METHODS, SETTINGS
-from _reproduction import Reproduction, add_run_arguments
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+from _common import one_line_errors  # noqa: E402
+from _experiments import METHODS, SETTINGS  # noqa: E402
+from _reproduction import Reproduction, add_run_arguments  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,12 +3,11 @@
 import json
 
 import pytest
-
-from mmdgkd.results.record import errors, read_records
+from results.record import errors, read_records
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
-    done = run_here('tools/reproduce.py', 'own-crop_flip', '--dry-run',
+    done = run_here('tools/paper/reproduce.py', 'own-crop_flip', '--dry-run',
                     '--methods', 'kd', 'dgkd', '--work-dir', tmp_path / 'w',
                     '--results', tmp_path / 'r')
     for word in ('dgkd_tas', 'plain8, plain6, plain4', 'kd_seed2', 'to do'):
@@ -18,7 +17,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
 
 
 def test_chosen_runs(run_here, tmp_path):
-    command = ('tools/reproduce.py', 'short-crop_flip', '--ablations',
+    command = ('tools/paper/reproduce.py', 'short-crop_flip', '--ablations',
                '--seeds', '1', '--work-dir', tmp_path, '--runs')
     chosen = run_here(*command, 'takd_tas_1_seed1', 'teacher', '--dry-run')
     rows = [
@@ -40,7 +39,7 @@ def test_chosen_runs(run_here, tmp_path):
 
 @pytest.mark.parametrize('words, amp', [([], True), (['--no-amp'], False)])
 def test_mixed_precision_is_the_default(monkeypatch, root, words, amp):
-    monkeypatch.syspath_prepend(str(root / 'tools'))
+    monkeypatch.syspath_prepend(str(root / 'tools/paper'))
     monkeypatch.setattr('sys.argv', ['reproduce.py', 'own-crop_flip', *words])
     import reproduce
     made = reproduce.Reproduction(reproduce.parse_args())
@@ -49,7 +48,7 @@ def test_mixed_precision_is_the_default(monkeypatch, root, words, amp):
 
 def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
     done = run_here(
-        'tools/reproduce.py',
+        'tools/paper/reproduce.py',
         'own-crop_flip',
         '--minutes',
         '0',
@@ -60,7 +59,7 @@ def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
     assert 'stopped in teacher; the same command goes on' in done.stdout
 
     other = run_here(
-        'tools/reproduce.py',
+        'tools/paper/reproduce.py',
         'own-crop_flip',
         '--epochs',
         '3',
@@ -76,7 +75,7 @@ def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
 
 def test_guides_of_another_chain_are_refused(run_here, tmp_path):
     done = run_here(
-        'tools/reproduce.py',
+        'tools/paper/reproduce.py',
         'released-none',
         '--guides-from',
         'resnet26',
@@ -96,11 +95,11 @@ def test_one_command_trains_and_goes_on_and_does_it_again(
     results = tmp_path / 'results'
     # A CPU that has no bfloat16 is much slower with --amp, and the deep
     # teacher takes most of the time.
-    command = ('tools/reproduce.py', 'released-none', '--methods', 'alone',
-               'kd', '--seeds', '1', '--epochs', '2', '--guide-epochs', '1',
-               '--work-dir', tmp_path / 'w', '--results', results,
-               '--data-root', cifar100, '--no-amp', '--cfg-options',
-               'train_dataloader.dataset.indices=256')
+    command = ('tools/paper/reproduce.py', 'released-none', '--methods',
+               'alone', 'kd', '--seeds', '1', '--epochs', '2',
+               '--guide-epochs', '1', '--work-dir', tmp_path / 'w',
+               '--results', results, '--data-root', cifar100, '--no-amp',
+               '--cfg-options', 'train_dataloader.dataset.indices=256')
     # In the first seconds nothing is trained yet.
     stopped = run_tool(*command, '--minutes', '0.1', check=False)
     assert stopped.returncode == 75
@@ -148,7 +147,7 @@ def test_guides_of_another_setting(run_tool, tmp_path, cifar100):
               tmp_path / 'w', '--results', results, '--data-root', cifar100,
               '--no-amp', '--cfg-options',
               'train_dataloader.dataset.indices=256')
-    command = ('tools/reproduce.py', 'released-none', '--guides-from',
+    command = ('tools/paper/reproduce.py', 'released-none', '--guides-from',
                'released-crop_flip', '--guide-epochs', '1', *common)
     assert run_tool(*command).stdout.count('wrote ') == 3
     records = {
@@ -166,6 +165,6 @@ def test_guides_of_another_setting(run_tool, tmp_path, cifar100):
     assert run_tool(*command, '--dry-run').stdout.count('| done') == 3
 
     other = run_tool(
-        'tools/reproduce.py', 'released-none', *common, check=False)
+        'tools/paper/reproduce.py', 'released-none', *common, check=False)
     assert other.returncode == 2
     assert '--guides-from' in other.stderr

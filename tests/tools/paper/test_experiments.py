@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / 'tools'))
+sys.path.append(str(Path(__file__).resolve().parents[3] / 'tools/paper'))
 from _experiments import METHODS, SETTINGS, plan_runs  # noqa: E402
 
 PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The experiments of ``tools/reproduce.py``: pure data, nothing is run here.
+"""The experiments of ``reproduce.py``: pure data, nothing is run here.
 
 A *setting* is a chain with its recipe and data. In each, all methods share the
 teacher, and DGKD and TAKD the first TA; the other TAs of either are trained

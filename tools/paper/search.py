@@ -3,20 +3,23 @@
 
 For what is chosen without a look at the test images: the student is trained
 on all training images but the first ones, and measured on those. Its guides
-are the teacher and TAs of the setting, which ``tools/reproduce.py`` trains:
+are the teacher and TAs of the setting, which ``reproduce.py`` trains:
 
-    python tools/search.py own-crop_flip --lambdas 0.1 0.5 --taus 2 4
+    python tools/paper/search.py own-crop_flip --lambdas 0.1 0.5 --taus 2 4
 
 They have seen the held-out images, but are never asked about them. It ends in
 a table; the rows are added to a JSON file, one line a run, from which
-``tools/tabulate_results.py`` makes that of the page.
+``tools/paper/tabulate_results.py`` makes that of the page.
 """
 import argparse
+import os.path as osp
+import sys
 
-from _common import one_line_errors
-from _experiments import METHODS, SETTINGS
-from _reproduction import add_run_arguments
-from _search import Search
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+from _common import one_line_errors  # noqa: E402
+from _experiments import METHODS, SETTINGS  # noqa: E402
+from _reproduction import add_run_arguments  # noqa: E402
+from _search import Search  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

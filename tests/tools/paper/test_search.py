@@ -2,10 +2,9 @@
 """The search on held-out images by one command."""
 import pytest
 from mmengine.config import Config
+from results.search import read_rows
 
-from mmdgkd.results.search import read_rows
-
-COMMAND = ('tools/search.py', 'own-crop_flip', '--lambdas', '0.25')
+COMMAND = ('tools/paper/search.py', 'own-crop_flip', '--lambdas', '0.25')
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
@@ -31,8 +30,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
     (('--taus', '4', '--cfg-options', 'train_dataloader.dataset.indices=9'),
      '--cfg-options: train_dataloader.dataset.indices would change which'),
     (('--taus', '4'),
-     'plain10.pth for kd_lambda_0.25_tau_4_seed0; python tools/reproduce.py '
-     'own-crop_flip trains it, in its run teacher'),
+     'plain10.pth for kd_lambda_0.25_tau_4_seed0; python '
+     'tools/paper/reproduce.py own-crop_flip trains it, in its run teacher'),
 ])
 def test_bad_input(run_here, tmp_path, words, message):
     done = run_here(*COMMAND, *words, '--work-dir', tmp_path, check=False)
@@ -47,7 +46,7 @@ def test_students_are_trained_and_measured_on_training_images(
         run_tool, tmp_path, cifar100):
     common = ('--epochs', '1', '--seeds', '0', '--work-dir', tmp_path / 'w',
               '--data-root', cifar100, '--no-amp', '--cfg-options')
-    run_tool('tools/reproduce.py', 'own-crop_flip', '--methods', 'kd',
+    run_tool('tools/paper/reproduce.py', 'own-crop_flip', '--methods', 'kd',
              '--results', tmp_path / 'r', *common,
              'train_dataloader.dataset.indices=256')
     # So many are held out that few are left.

@@ -1,14 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import numpy as np
 import pytest
+from results.markdown import fill, stale
+from results.order import order_text
+from results.results import Results
+from results.tables import (blocks, guides_table, main_table, overlap_table,
+                            short_table, survival_table, tas_table)
 
 from mmdgkd import ConfigError
-from mmdgkd.results.markdown import fill, stale
-from mmdgkd.results.order import order_text
-from mmdgkd.results.results import Results
-from mmdgkd.results.tables import (blocks, guides_table, main_table,
-                                   overlap_table, short_table, survival_table,
-                                   tas_table)
 
 
 def rows(text):

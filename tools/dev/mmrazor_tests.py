@@ -3,9 +3,9 @@
 
     pip download --no-deps --no-binary mmrazor mmrazor==1.0.0
     tar -xzf mmrazor-1.0.0.tar.gz
-    python tools/mmrazor_tests.py run mmrazor-1.0.0 repaired.json
-    python tools/mmrazor_tests.py run mmrazor-1.0.0 bare.json --bare
-    python tools/mmrazor_tests.py compare before.json repaired.json
+    python tools/dev/mmrazor_tests.py run mmrazor-1.0.0 repaired.json
+    python tools/dev/mmrazor_tests.py run mmrazor-1.0.0 bare.json --bare
+    python tools/dev/mmrazor_tests.py compare before.json repaired.json
 
 It needs neither mmdgkd nor its Python with --bare, so that "before" may be the
 PyTorch that MMRazor was written for.

@@ -1,8 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 
 import pytest
-
-from mmdgkd.results.record import write_record
+from results.record import write_record
 
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'
 MARKS = '<!-- results: short begin -->\n<!-- results: short end -->\n'
@@ -13,7 +12,7 @@ def tabulate(run_here):
     """A function that runs the tool: its exit code, and what it has said."""
 
     def run(*words):
-        done = run_here('tools/tabulate_results.py', *words, check=False)
+        done = run_here('tools/paper/tabulate_results.py', *words, check=False)
         return done.returncode, done.stdout + done.stderr
 
     return run
@@ -50,7 +49,7 @@ def test_pages_are_filled_and_checked(tabulate, make_record, tmp_path):
 
 def test_bad_metrics_are_named_in_one_line(run_here, tmp_path):
     (tmp_path / 'bad.json').write_text('{}')
-    done = run_here('tools/tabulate_results.py', tmp_path, check=False)
+    done = run_here('tools/paper/tabulate_results.py', tmp_path, check=False)
     assert done.returncode == 2
     assert 'bad.json: augmentation: is missing' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -2,10 +2,9 @@
 import json
 
 import pytest
+from results.compressed import compressed_table, merged, read_runs, runs_of
 
 from mmdgkd import ConfigError
-from mmdgkd.results.compressed import (compressed_table, merged, read_runs,
-                                       runs_of)
 
 
 def run(network='resnet8_int8', last=40., seed=0, guides=(), **kwargs):

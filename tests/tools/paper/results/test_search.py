@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import pytest
+from results.search import add_row, read_rows, row_of, search_table
 
 from mmdgkd import ConfigError
-from mmdgkd.results.search import add_row, read_rows, row_of, search_table
 
 
 def entry(last, best=None, epochs=20):

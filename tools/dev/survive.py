@@ -15,12 +15,13 @@ import time
 from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
-from _common import cfg_options_action, one_line_errors
-from _kill_points import (KINDS, Job, KillPoint, counts_of, differences,
-                          outcome, run)
+sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
+from _common import cfg_options_action, one_line_errors  # noqa: E402
+from _kill_points import KINDS, Job, KillPoint, counts_of  # noqa: E402
+from _kill_points import differences, outcome, run  # noqa: E402
 
 CONFIG = osp.join(
-    osp.dirname(osp.abspath(__file__)), '../tests/configs/survivor.py')
+    osp.dirname(osp.abspath(__file__)), '../../tests/configs/survivor.py')
 # After so many kills a run is let go on to its end.
 IN_A_ROW = 5
 

@@ -36,7 +36,7 @@ def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
     (folder / 'test_a.py').write_text(OUTCOMES)
     (folder / 'test_b.py').write_text('import not_there\n')
     (folder / 'helpers.py').write_text('raise ValueError\n')
-    tool = 'tools/mmrazor_tests.py'
+    tool = 'tools/dev/mmrazor_tests.py'
     found = {}
     for name, words in (('bare', ['--bare']), ('repaired', [])):
         out = tmp_path / f'{name}.json'
@@ -67,7 +67,7 @@ def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
 
 def test_a_folder_without_tests_is_told(run_here, tmp_path):
     done = run_here(
-        'tools/mmrazor_tests.py', 'run', tmp_path, 'out.json', check=False)
+        'tools/dev/mmrazor_tests.py', 'run', tmp_path, 'out.json', check=False)
     assert done.returncode == 1
     assert done.stderr.startswith('source: ')
     assert 'has no folder tests' in done.stderr
