@@ -10,8 +10,7 @@ from .version import __version__
 compat.apply()
 
 # What they register is there from now on.
-from . import (chain, datasets, engine, logit_store,  # noqa: E402,F401
-               methods, models)
-from .errors import ConfigError, TrainingError, TrainingStopped  # noqa: E402
+from . import chain, datasets, engine, logit_store, methods, models
+from .errors import ConfigError, TrainingError, TrainingStopped
 
 __all__ = ['ConfigError', 'TrainingError', 'TrainingStopped', '__version__']

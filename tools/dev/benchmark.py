@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import (add_common_arguments, load_config, one_line_errors)  # noqa: E402
+from _common import add_common_arguments, load_config, one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

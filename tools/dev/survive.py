@@ -16,9 +16,9 @@ from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import cfg_options_action, one_line_errors  # noqa: E402
-from _kill_points import KINDS, Job, KillPoint, counts_of  # noqa: E402
-from _kill_points import differences, outcome, run  # noqa: E402
+from _common import cfg_options_action, one_line_errors
+from _kill_points import (KINDS, Job, KillPoint, counts_of, differences,
+                          outcome, run)
 
 CONFIG = osp.join(
     osp.dirname(osp.abspath(__file__)), '../../tests/configs/survivor.py')

@@ -14,9 +14,9 @@ import os.path as osp
 import sys
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors  # noqa: E402
-from _experiments import METHODS, SETTINGS  # noqa: E402
-from _reproduction import Reproduction, add_run_arguments  # noqa: E402
+from _common import one_line_errors
+from _experiments import METHODS, SETTINGS
+from _reproduction import Reproduction, add_run_arguments
 
 
 def parse_args() -> argparse.Namespace:

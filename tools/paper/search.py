@@ -16,10 +16,10 @@ import os.path as osp
 import sys
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors  # noqa: E402
-from _experiments import METHODS, SETTINGS  # noqa: E402
-from _reproduction import add_run_arguments  # noqa: E402
-from _search import Search  # noqa: E402
+from _common import one_line_errors
+from _experiments import METHODS, SETTINGS
+from _reproduction import add_run_arguments
+from _search import Search
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors  # noqa: E402
+from _common import one_line_errors
 
 PAGES = ('README.md', 'configs/dgkd/README.md')
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'

@@ -29,8 +29,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
      '--held-out: 50000; should be between 1 and 49999 of 50000 images'),
     (('--taus', '4', '--cfg-options', 'train_dataloader.dataset.indices=9'),
      '--cfg-options: train_dataloader.dataset.indices would change which'),
-    (('--taus', '4'),
-     'plain10.pth for kd_lambda_0.25_tau_4_seed0; python '
+    (('--taus', '4'), 'plain10.pth for kd_lambda_0.25_tau_4_seed0; python '
      'tools/paper/reproduce.py own-crop_flip trains it, in its run teacher'),
 ])
 def test_bad_input(run_here, tmp_path, words, message):
