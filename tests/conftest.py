@@ -11,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, MODELS, DefaultScope
 
 import mmdgkd  # noqa: F401
 from mmdgkd.chain.runner import ChainRunner
@@ -222,3 +224,83 @@ def run_ranks(monkeypatch, tmp_path):
         assert _kill_points.run(job)
 
     return run
+
+
+@HOOKS.register_module(force=True)
+class KillOnce(Hook):
+    """A kill before a step of the stage of one network."""
+
+    def __init__(self, network, iteration, once):
+        self.network, self.iteration, self.once = network, iteration, once
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if (runner.iter == self.iteration and not os.path.exists(self.once)
+                and runner.experiment_name.startswith(self.network)):
+            open(self.once, 'w').close()
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def weights_of():
+    """A function that gives the state dict of a trained network."""
+
+    def read(cfg, name):
+        return torch.load(
+            f'{cfg.work_dir}/{name}/{name}.pth',
+            weights_only=True)['state_dict']
+
+    return read
+
+
+@pytest.fixture
+def built_from_file(weights_of):
+    """A function that makes a trained network of its two files alone."""
+
+    def build(cfg, name):
+        alone = Config.fromfile(f'{cfg.work_dir}/{name}/{name}.py')
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(alone.model)
+        model.load_state_dict(weights_of(cfg, name))
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture
+def teacher_as_run():
+    """A function that gives a teacher as a trained stage has run it."""
+
+    def build(cfg, stage, name):
+        stage = Config.fromfile(f'{cfg.work_dir}/{stage}/config.py')
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            return MODELS.build(stage.model).teachers[name]
+
+    return build
+
+
+@pytest.fixture
+def killed_and_whole(weights_of):
+    """A function that trains a chain twice, and gives a network's weights.
+
+    Once it is killed in the stage of that network, before an iteration, and
+    resumed.
+    """
+
+    def train(whole, torn, name, iteration):
+        for cfg in (whole, torn):
+            cfg.randomness = dict(seed=0)
+        ChainRunner(whole).train()
+        once = f'{torn.work_dir}.once'
+        stage = torn.chain.networks[name].get('stage') or {}
+        kill = dict(
+            type='KillOnce', network=name, iteration=iteration, once=once)
+        hooks = [*stage.get('custom_hooks', torn.custom_hooks), kill]
+        torn.chain.networks[name].stage = dict(stage, custom_hooks=hooks)
+        with pytest.raises(KeyboardInterrupt):
+            ChainRunner(torn).train()
+        torn.resume = True
+        ChainRunner(torn).train()
+        assert os.path.exists(once)
+        return weights_of(whole, name), weights_of(torn, name)
+
+    return train

@@ -82,7 +82,7 @@ def test_all_that_the_issue_names_are_there():
         assert f'speq/w2a2_resnet20_to_resnet8_{data}.py' in NAMES
 
 
-# The chains of one method are those of the others, with other guides; what is
+# The chains of one method are those of the others, with other teachers; what is
 # pruned, quantized, searched or slimmable is trained in tests/engine, too.
 QUICK = [
     name for name in NAMES if 'digits' in name and not name.startswith(
@@ -140,36 +140,36 @@ def test_it_trains_an_iteration_per_stage(name, on_digits, teachers, tmp_path):
     assert names[-1].split('_')[0] in Path(name).name
     assert all(ledger[network]['state'] == 'done' for network in names
                if network not in given)
-    guides = [len(ledger[network]['guides']) for network in names]
+    counts = [len(ledger[network]['guides']) for network in names]
     if name.startswith('feed/pfeed'):
-        assert guides == [0, 0, 0, 3]
+        assert counts == [0, 0, 0, 3]
     elif name.startswith(
         ('mixed/resnet20', 'mixed/joint', 'slimmable/student')):
-        assert guides == [0, 1, 2, 3, 3, 3]
+        assert counts == [0, 1, 2, 3, 3, 3]
     elif name.startswith('onthefly'):
         # The TAs by the teacher, then the pacemaker, then the teacher again.
-        assert guides == [0, 1, 1, 2, 1]
+        assert counts == [0, 1, 1, 2, 1]
     elif name in ('byot/resnet56_cifar100.py', 'byot/resnet8_cifar100.py'):
-        assert guides == [0]
+        assert counts == [0]
     elif name.startswith('slimmable'):
         before = 1 if 'digits' in name else 2
-        assert guides == [*range(before), *[before] * 3, before + 3]
+        assert counts == [*range(before), *[before] * 3, before + 3]
     elif name.startswith(
         ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
          'gslr', 'fewbit', 'speq', 'crd/resnet20', 'dafl', 'student_guided',
          'byot')) or 'dense' in name:
-        assert guides == list(range(len(names)))
+        assert counts == list(range(len(names)))
         assert len(names) > 2
     elif name.startswith('mutual'):
-        assert guides == ([0, 0] if 'resnet8_' in name[:16] else
+        assert counts == ([0, 0] if 'resnet8_' in name[:16] else
                           [0, 1, 1, 1, 4] if 'cifar100' in name else [0, 1, 1])
     elif name.startswith(('takd', 'feed/sfeed', 'born_again')):
-        assert guides == [0] + [1] * (len(names) - 1)
+        assert counts == [0] + [1] * (len(names) - 1)
     else:
-        assert guides == [0, 1]
+        assert counts == [0, 1]
 
 
-# The chains of one method are those of the others, with other guides.
+# The chains of one method are those of the others, with other teachers.
 @pytest.mark.parametrize('name', [
     name if name.startswith('dgkd') or 'digits' in name else pytest.param(
         name, marks=pytest.mark.slow) for name in NAMES

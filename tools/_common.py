@@ -28,7 +28,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--guidance',
         choices=['none', 'direct', 'sequential', 'dense'],
-        help='who guides whom: plain training, KD, TAKD or DGKD')
+        help='which networks are teachers of which: plain training, KD, '
+        'TAKD or DGKD')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

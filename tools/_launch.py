@@ -93,14 +93,14 @@ class KindContext(SubprocessContext):
             self.first_stop = self.first_stop or time.monotonic()
             if time.monotonic() - self.first_stop < PATIENCE:
                 return None
-        code = self._verdict(failed)
+        code = self._flag(failed)
         if code is None:
             return super()._poll()
         logging.getLogger(SubprocessContext.__module__).setLevel(logging.ERROR)
         self.close()
         sys.exit(code)
 
-    def _verdict(self, failed: List[int]) -> Optional[int]:
+    def _flag(self, failed: List[int]) -> Optional[int]:
         """Find the exit code of those who have failed first.
 
         Args:

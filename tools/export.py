@@ -5,7 +5,7 @@
 
 writes D/<network>/<network>.pt2 for each network that is trained there. What
 was pruned has only the channels that are left. What has weights of few levels
-is also written as whole numbers and steps, D/<network>/<network>_int.pth. On
+is also written as integers and steps, D/<network>/<network>_int.pth. On
 the device a program needs neither mmdgkd nor MMRazor:
 
     logits = torch.export.load('resnet8.pt2').module()(images)

@@ -43,8 +43,8 @@ def main() -> None:
     from mmdgkd.engine.hooks._stop_signals import StopSignals
     from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
     from mmdgkd.engine.hooks.stop_hook import StopHook
-    from mmdgkd.engine.runner_cleanup import released
-    from mmdgkd.fileio.files import no_room_in_words
+    from mmdgkd.engine.runner_cleanup import cleaned_up
+    from mmdgkd.fileio.files import disk_full_as_error
     from mmdgkd.fileio.stage_checkpoints import (checkpoints_of,
                                                  latest_checkpoint)
     from mmdgkd.utils.distributed import fit_to_device, start_processes
@@ -73,10 +73,10 @@ def main() -> None:
         runner = Runner.from_cfg(cfg)
         if not cfg.resume:
             check_load_from(runner.model, cfg.get('load_from'))
-        with no_room_in_words(cfg.work_dir), StopSignals() as signals:
+        with disk_full_as_error(cfg.work_dir), StopSignals() as signals:
             runner.register_hook(StopHook(signals))
             runner.register_hook(DataOnlyHook())
-            with released(runner):
+            with cleaned_up(runner):
                 runner.train()
         return
     runner = ChainRunner(cfg, only=args.stage)

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Chains of networks: what declares, checks and trains them."""
-from .chain import Chain, Network, guides_of
+from .chain import Chain, Network, teachers_of
 from .init_from_hook import InitFromHook
 from .ledger import Ledger
 from .ledger_hook import LedgerHook
@@ -8,5 +8,5 @@ from .runner import ChainRunner
 
 __all__ = [
     'Chain', 'ChainRunner', 'InitFromHook', 'Ledger', 'LedgerHook', 'Network',
-    'guides_of'
+    'teachers_of'
 ]

@@ -56,12 +56,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Chain:
-    """The networks from the largest to the smallest, and who guides whom.
+    """The networks from the largest to the smallest, and which networks are teachers of which.
 
     Args:
         networks (tuple[Network]): From the teacher to the student.
         guidance (str | dict): As in the config.
-        guides (dict[str, tuple[str]]): For each network its guides.
+        teachers (dict[str, tuple[str]]): For each network its teachers.
         metric (str, optional): The validation metric that counts.
             Defaults to None: the first one.
         views (dict, optional): ``seed`` and ``num_views`` of the views of the
@@ -70,14 +70,14 @@ class Chain:
             augmentation depends on the order of events. Defaults to {}.
         logit_store (dict, optional): ``store_dir``, by default ``logits`` in
             the work dir, ``dtype`` and ``top_k``, see ``LogitStore``.
-            Defaults to None: guides are run each time.
+            Defaults to None: teachers are run each time.
         save_as (str): Format, and ending, of the files of trained networks,
             ``'pth'`` or ``'safetensors'``. Defaults to ``'pth'``.
     """
 
     networks: Tuple[Network, ...]
     guidance: Union[str, Dict[str, List[str]]]
-    guides: Dict[str, Tuple[str, ...]]
+    teachers: Dict[str, Tuple[str, ...]]
     metric: Optional[str] = None
     views: Optional[Dict] = field(default_factory=dict)
     logit_store: Optional[Dict] = None
@@ -109,13 +109,13 @@ class Chain:
                               'network, the teacher first')
         names = [network.name for network in networks]
         guidance = cfg.get('guidance', 'dense')
-        guides = guides_of(guidance, names)
+        teachers = teachers_of(guidance, names)
         for network in networks:
             if network.ckpt_path:
-                guides[network.name] = ()
+                teachers[network.name] = ()
             if network.part_of:
                 _check_guidance_of_part(guidance, network)
-                guides[network.name] = guides[network.part_of]
+                teachers[network.name] = teachers[network.part_of]
             _check_init_from(network, names)
         views, store = read_views(cfg.get('views', {})), cfg.get('logit_store')
         if store is False:
@@ -126,8 +126,8 @@ class Chain:
                 raise ConfigError('chain.logit_store: remembers the logits of '
                                   'views, but chain.views is None; leave that '
                                   'out')
-        return cls(networks, guidance, guides, cfg.get('metric'), views, store,
-                   read_format(cfg.get('save_as', 'pth')))
+        return cls(networks, guidance, teachers, cfg.get('metric'), views,
+                   store, read_format(cfg.get('save_as', 'pth')))
 
     @property
     def names(self) -> List[str]:
@@ -171,14 +171,14 @@ class Chain:
         """The networks that must be there before one is trained.
 
         Args:
-            name (str): The one: its guides, and that from which it begins;
+            name (str): The one: its teachers, and that from which it begins;
                 for one without a stage that with which it is trained.
         """
         if self[name].part_of:
             return (self[name].part_of, )
         first = self[name].init_from
-        guides = self.guides[name]
-        return guides if first in (None, *guides) else (*guides, first)
+        teachers = self.teachers[name]
+        return teachers if first in (None, *teachers) else (*teachers, first)
 
     def stage_of(self, name: str) -> str:
         """The network in whose stage one is trained, mostly it itself.
@@ -204,61 +204,62 @@ class Chain:
         return self[name]
 
 
-def guides_of(guidance: Union[str, Mapping[str, Sequence[str]]],
-              names: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
-    """Who guides whom.
+def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
+                names: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
+    """Who teachers whom.
 
     Args:
         guidance (str | Mapping): ``'none'`` (plain training), ``'direct'``
             (KD: the teacher alone), ``'sequential'`` (TAKD: the network
             before), ``'dense'`` (DGKD: all before), or a mapping from names
-            to lists of guides, in which the others train plainly.
+            to lists of teachers, in which the others train plainly.
         names (Sequence[str]): The networks, the largest first.
 
     Returns:
-        dict[str, tuple[str]]: For each network its guides, in chain order.
+        dict[str, tuple[str]]: For each network its teachers, in chain order.
 
     Raises:
-        ConfigError: For an unknown word or name, or for a guide that does not
-            come before the network that it guides.
+        ConfigError: For an unknown word or name, or for a teacher that does not
+            come before the network of which it is a teacher.
     """
     before = {name: tuple(names[:i]) for i, name in enumerate(names)}
     if isinstance(guidance, str):
         if guidance not in GUIDANCES:
             raise ConfigError(f'chain.guidance: {guidance!r} is none of '
                               f'{", ".join(GUIDANCES)}, and no mapping '
-                              '{network: [guides]}')
+                              '{network: [teachers]}')
         chosen = {
             'none': slice(0, 0),
             'direct': slice(0, 1),
             'sequential': slice(-1, None),
             'dense': slice(None)
         }[guidance]
-        return {name: guides[chosen] for name, guides in before.items()}
+        return {name: teachers[chosen] for name, teachers in before.items()}
     if not isinstance(guidance, Mapping):
         raise ConfigError(f'chain.guidance: {guidance!r} must be one of '
                           f'{", ".join(GUIDANCES)}, or a mapping')
-    for name, guides in guidance.items():
+    for name, teachers in guidance.items():
         here = f'chain.guidance.{name}'
         if name not in before:
             raise ConfigError(f'{here}: is no network of this chain; there '
                               f'are: {", ".join(names)}')
-        if isinstance(guides, str) or not isinstance(guides, Sequence):
-            raise ConfigError(f'{here}: {guides!r} must be a list of names')
-        for guide in guides:
-            if guide not in before:
-                raise ConfigError(f'{here}: the guide "{guide}" is no network '
-                                  f'of this chain; there are: '
-                                  f'{", ".join(names)}')
-            if guide not in before[name]:
+        if isinstance(teachers, str) or not isinstance(teachers, Sequence):
+            raise ConfigError(f'{here}: {teachers!r} must be a list of names')
+        for teacher in teachers:
+            if teacher not in before:
                 raise ConfigError(
-                    f'{here}: the guide "{guide}" does not come before '
+                    f'{here}: the teacher "{teacher}" is no network '
+                    f'of this chain; there are: '
+                    f'{", ".join(names)}')
+            if teacher not in before[name]:
+                raise ConfigError(
+                    f'{here}: the teacher "{teacher}" does not come before '
                     f'"{name}"; possible: '
                     f'{", ".join(before[name]) or "none, it is the first"}')
     return {
         name:
-        tuple(guide for guide in before[name]
-              if guide in guidance.get(name, ()))
+        tuple(teacher for teacher in before[name]
+              if teacher in guidance.get(name, ()))
         for name in names
     }
 
@@ -346,7 +347,7 @@ def _check_guidance_of_part(guidance: Any, network: Network) -> None:
     if isinstance(guidance, Mapping) and network.name in guidance:
         raise ConfigError(
             f'chain.guidance.{network.name}: is trained with '
-            f'"{network.part_of}" and has its guides; leave it out')
+            f'"{network.part_of}" and has its teachers; leave it out')
 
 
 def _check_init_from(network: Network, names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdgkd.engine.hooks.visualizer_backends import without_curves
-from mmdgkd.engine.runner_cleanup import released
+from mmdgkd.engine.runner_cleanup import cleaned_up
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.distributed import fit_to_device
@@ -30,7 +30,7 @@ def test_network(cfg: Config, network: Network, path: str, folder: str,
     Raises:
         ConfigError: If the file does not fit.
     """
-    return _measure(
+    return _evaluate(
         network_config(cfg, network), network.name, _loader(path), folder,
         launcher, 'test')
 
@@ -59,7 +59,7 @@ def test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str], folder: str,
         for network, path in zip(model.networks, paths.values()):
             load_weights(network, path, 'checkpoint')
 
-    return _measure(alone, 'mean', load, folder, launcher, 'test')
+    return _evaluate(alone, 'mean', load, folder, launcher, 'test')
 
 
 def validate_network(cfg: Config, network: Network, path: str, folder: str,
@@ -89,22 +89,22 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
         alone.pop(key, None)
     for key in keys:
         alone[key] = stage[key]
-    return _measure(alone, network.name, _loader(path), folder, launcher,
-                    'val')
+    return _evaluate(alone, network.name, _loader(path), folder, launcher,
+                     'val')
 
 
 def _loader(path: str) -> Callable:
     return lambda model: load_weights(model, path, 'checkpoint')
 
 
-def _measure(alone: Config, name: str, load: Callable, folder: str,
-             launcher: str, loop: str) -> Dict[str, float]:
+def _evaluate(alone: Config, name: str, load: Callable, folder: str,
+              launcher: str, loop: str) -> Dict[str, float]:
     alone.work_dir = osp.join(folder, loop)
     alone.experiment_name = f'{loop}_{name}'
     alone.launcher = launcher
     without_curves(alone)
     fit_to_device(alone)
     runner = Runner.from_cfg(alone)
-    with released(runner):
+    with cleaned_up(runner):
         load(unwrapped(runner.model))
         return getattr(runner, loop)()

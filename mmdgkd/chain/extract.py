@@ -8,7 +8,7 @@ from mmengine.dist import barrier, is_main_process
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
-from mmdgkd.fileio.files import whole_file
+from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, load_weights
 from .chain import Chain
 from .environment import environment
@@ -20,8 +20,8 @@ from .stage_config import fingerprint, network_config
 from .work_dir import WorkDir
 
 
-def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
-              launcher: str) -> None:
+def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
+                    launcher: str) -> None:
     """Take a network out of what it was trained with, and validate it.
 
     It has the form of any trained network: weights and config in a folder of
@@ -67,9 +67,9 @@ def take_part(cfg: Config, chain: Chain, work: WorkDir, name: str,
             dict(
                 facts,
                 network=name,
-                guides=list(chain.guides[name]),
+                guides=list(chain.teachers[name]),
                 **network.part))
-        with whole_file(osp.splitext(path)[0] + '.py') as file:
+        with atomic_write(osp.splitext(path)[0] + '.py') as file:
             file.write(network_config(cfg, network).pretty_text)
     barrier()
     metrics = validate_network(cfg, network, path, work.folder(name), launcher,

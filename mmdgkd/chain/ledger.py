@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from mmengine.dist import is_main_process
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import sha256_of, whole_file
+from mmdgkd.fileio.files import atomic_write, sha256_of
 from .chain import Chain
 
 VERSION = 1
@@ -17,7 +17,7 @@ class Ledger:
     """The record of a chain in its work dir.
 
     Per stage it has the ``state`` (pending, running, done; or given for a
-    network with a ``ckpt_path``), the ``guides``, the ``metric`` (name, best,
+    network with a ``ckpt_path``), the ``teachers``, the ``metric`` (name, best,
     last and every validation), the ``seconds`` of training, what the logit
     ``store`` was asked for, the ``params`` and ``macs`` of the network, the
     ``environment`` (versions and device), the ``width`` of one that is a width
@@ -50,7 +50,7 @@ class Ledger:
                 network.name:
                 dict(
                     state='given' if network.ckpt_path else 'pending',
-                    guides=list(chain.guides[network.name]))
+                    guides=list(chain.teachers[network.name]))
                 for network in chain.networks
             }
             return cls(work_dir, dict(version=VERSION, stages=stages))
@@ -75,7 +75,7 @@ class Ledger:
             ledger._refuse(chain)
         return ledger
 
-    def check_guides(self, chain: Chain) -> None:
+    def check_teachers(self, chain: Chain) -> None:
         """See to it that the networks are guided as the chain says.
 
         Args:
@@ -85,7 +85,7 @@ class Ledger:
             ConfigError: If they were guided otherwise.
         """
         for name in chain.names:
-            if self[name]['guides'] != list(chain.guides[name]):
+            if self[name]['guides'] != list(chain.teachers[name]):
                 self._refuse(chain)
 
     def _refuse(self, chain: Chain) -> None:
@@ -95,8 +95,8 @@ class Ledger:
         }
         raise ConfigError(
             f'work_dir: {self.work_dir!r} holds another chain '
-            f'({_in_words(held)}) than this config '
-            f'({_in_words(chain.guides)}); choose another --work-dir')
+            f'({_format_teachers(held)}) than this config '
+            f'({_format_teachers(chain.teachers)}); choose another --work-dir')
 
     def __getitem__(self, name: str) -> Dict[str, Any]:
         return self.data['stages'][name]
@@ -115,7 +115,7 @@ class Ledger:
         """
         (self.data if name is None else self[name]).update(entries)
         if is_main_process():
-            with whole_file(self.path) as file:
+            with atomic_write(self.path) as file:
                 file.write(json.dumps(self.data, indent=1) + '\n')
 
     def record(self, name: str, metric: str, step: int, value: float) -> None:
@@ -179,6 +179,6 @@ def file_entry(path: str, work_dir: str) -> Dict[str, Optional[str]]:
         sha256=sha256_of(path))
 
 
-def _in_words(guides: Mapping[str, Sequence[str]]) -> str:
+def _format_teachers(teachers: Mapping[str, Sequence[str]]) -> str:
     return '; '.join(f'{name} <- {", ".join(by)}' if by else name
-                     for name, by in guides.items())
+                     for name, by in teachers.items())

@@ -17,7 +17,7 @@ class LedgerHook(Hook):
 
     The metric that counts is the last validation's, which is that of the
     weights that the stage leaves behind, beside the best one. Under ``store``
-    is what the logit store was asked for, by guide, see
+    is what the logit store was asked for, by teacher, see
     :meth:`LogitStore.summary`; of the first process. As the seconds, it is of
     all the runs that a stage has taken, what they repeated included.
 
@@ -97,13 +97,15 @@ class LedgerHook(Hook):
 
 
 def _added(before: Mapping[str, Dict], now: Mapping[str, Dict]) -> Dict:
-    """The sums by guide; what is not known in one is not known in all."""
+    """The sums by teacher; what is not known in one is not known in all."""
     sums: Dict[str, Dict] = {}
-    for guide in {**before, **now}:
-        sums[guide] = {}
+    for teacher in {**before, **now}:
+        sums[teacher] = {}
         for key in ('recalled', 'computed', 'seconds'):
             terms = [
-                part[guide].get(key) for part in (before, now) if guide in part
+                part[teacher].get(key) for part in (before, now)
+                if teacher in part
             ]
-            sums[guide][key] = None if None in terms else round(sum(terms), 3)
+            sums[teacher][key] = None if None in terms else round(
+                sum(terms), 3)
     return sums

@@ -31,8 +31,8 @@ def read_views(cfg: Any) -> Optional[Dict]:
     for key, least in (('seed', 0), ('num_views', 1)):
         value = cfg.get(key)
         if value is not None and not (type(value) is int and value >= least):
-            raise ConfigError(f'{here}.{key}: {value!r} must be a whole '
-                              f'number, {least} or more, or None')
+            raise ConfigError(f'{here}.{key}: {value!r} must be an integer'
+                              f', {least} or more, or None')
     return dict(cfg)
 
 

@@ -30,9 +30,9 @@ def length_of(stage: Config) -> str:
 
 def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
                name: str) -> float:
-    """Operations per image of a stage: forward, twice that backward, guides.
+    """Operations per image of a stage: forward, twice that backward, teachers.
 
-    With a logit store a guide is only run in the first stage that it guides.
+    With a logit store a teacher is only run in the first stage of which it is a teacher.
     What is trained with another costs nothing beside that.
 
     Args:
@@ -43,13 +43,15 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
     if chain[name].part_of:
         return 0.0
     before = chain.names[:chain.names.index(name)]
-    remembered = {guide
-                  for other in before
-                  for guide in chain.guides[other]
-                  } if chain.logit_store is not None else ()
+    cached = {
+        teacher
+        for other in before
+        for teacher in chain.teachers[other]
+    } if chain.logit_store is not None else ()
     own = facts[name].step_macs or facts[name].macs or 1
-    return 3 * own + sum(facts[guide].macs or 1 for guide in chain.guides[name]
-                         if guide not in remembered)
+    return 3 * own + sum(facts[teacher].macs or 1
+                         for teacher in chain.teachers[name]
+                         if teacher not in cached)
 
 
 def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
@@ -70,15 +72,15 @@ def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
     store = chain.logit_store
     for name in chain.names if store is not None else ():
         fact, views = facts[name], facts[name].views
-        if not chain.guides[name] or None in (fact.samples, fact.classes):
+        if not chain.teachers[name] or None in (fact.samples, fact.classes):
             continue
         epochs = _epochs(stages[name], fact.samples)
         views = min(views or epochs, epochs)
         form = RowForm(fact.classes, store.get('dtype', 'float16'),
                        store.get('top_k'))
         size = file_bytes(form, views, fact.samples)
-        for guide in chain.guides[name]:
-            sizes[guide] = max(size, sizes.get(guide, 0))
+        for teacher in chain.teachers[name]:
+            sizes[teacher] = max(size, sizes.get(teacher, 0))
         notes.add(f'{fact.samples:,} images x {views} '
                   f'{"views" if views > 1 else "view"}')
     if not sizes:
@@ -137,12 +139,11 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
         if state == 'running':
             history = entry.get('metric', {}).get('history') or [[0]]
             state = f'running, last validated at {history[-1][0]}'
-        rows.append(
-            (f'{number} {name}', _guides(chain,
-                                         name), f'{facts[name].params:,}',
-             _millions(facts[name].macs), length, state))
+        rows.append((f'{number} {name}',
+                     _teacher_names(chain, name), f'{facts[name].params:,}',
+                     _millions(facts[name].macs), length, state))
     return draw_table(
-        ('stage', 'guides', 'parameters', 'MACs', 'length', 'state'), rows)
+        ('stage', 'teachers', 'parameters', 'MACs', 'length', 'state'), rows)
 
 
 def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
@@ -163,17 +164,17 @@ def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
         seconds = entry.get('seconds')
         rows.append(
             (name, f'{facts[name].params:,}', _millions(facts[name].macs),
-             _guides(chain, name), _number(metric.get('best')),
+             _teacher_names(chain, name), _number(metric.get('best')),
              _number(metric.get('last')),
              '-' if seconds is None else f'{seconds:.1f}', entry['state']))
     what = ' / '.join(sorted(metrics - {None})) or 'metric'
-    return draw_table(('network', 'parameters', 'MACs', 'guides',
+    return draw_table(('network', 'parameters', 'MACs', 'teachers',
                        f'best {what}', f'last {what}', 'seconds', 'state'),
                       rows)
 
 
-def _guides(chain: Chain, name: str) -> str:
-    return ', '.join(chain.guides[name]) or '-'
+def _teacher_names(chain: Chain, name: str) -> str:
+    return ', '.join(chain.teachers[name]) or '-'
 
 
 def _millions(macs: Any) -> str:

@@ -20,16 +20,16 @@ from mmdgkd.engine.hooks.stop_hook import StopHook
 from mmdgkd.engine.hooks.visualizer_backends import (live_hook, name_runs,
                                                      watched)
 from mmdgkd.engine.loops.position import progress_of
-from mmdgkd.engine.runner_cleanup import released
+from mmdgkd.engine.runner_cleanup import cleaned_up
 from mmdgkd.errors import ConfigError, TrainingStopped
-from mmdgkd.fileio.files import no_room_in_words, whole_file
+from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.utils.distributed import fit_to_device, start_processes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .environment import environment
 from .evaluate import test_mean, test_network
-from .extract import take_part
+from .extract import extract_network
 from .ledger import Ledger, file_entry
 from .ledger_hook import LedgerHook
 from .network import NetworkFacts, build_network, facts_of_trained
@@ -124,7 +124,7 @@ class ChainRunner:
 
         Raises:
             ConfigError: If the work dir is in use and ``resume`` is off, if a
-                finished stage or one of its files has changed, or if a guide
+                finished stage or one of its files has changed, or if a teacher
                 is not trained yet.
             TrainingError: If the training cannot go on: a loss is not finite,
                 or the disk is full.
@@ -140,7 +140,7 @@ class ChainRunner:
             # This checks all, before anything is written.
             plan = self.plan(resume)
             self.work.make()
-            stack.enter_context(no_room_in_words(self.work.path))
+            stack.enter_context(disk_full_as_error(self.work.path))
             if not is_there:
                 stack.enter_context(self.work.lock())
             # A run that has ended since may have left another ledger.
@@ -149,7 +149,8 @@ class ChainRunner:
             # All ranks have seen the same before the first one writes.
             barrier()
             if is_main_process():
-                with whole_file(osp.join(self.work.path, 'config.py')) as file:
+                with atomic_write(osp.join(self.work.path,
+                                           'config.py')) as file:
                     file.write(self.work.config_as_run().pretty_text)
             for name, facts in self.facts.items():
                 # A report then needs neither the config nor the data.
@@ -163,8 +164,8 @@ class ChainRunner:
                         f'stopped by {signals.name} before the stage "{name}"'
                         '; add --resume to go on')
                 if self.chain[name].part_of:
-                    take_part(self.cfg, self.chain, self.work, name,
-                              self.launcher)
+                    extract_network(self.cfg, self.chain, self.work, name,
+                                    self.launcher)
                     self.work.reload()
                 else:
                     self._train_stage(name, signals)
@@ -250,8 +251,8 @@ class ChainRunner:
             config_sha256=fingerprint(stage),
             environment=environment(),
             read={
-                guide: file_entry(work.file_of(guide), work.path)
-                for guide in self.chain.needs(name)
+                teacher: file_entry(work.file_of(teacher), work.path)
+                for teacher in self.chain.needs(name)
             })
 
         runtime = named_config(stage, stage.filename)
@@ -264,7 +265,7 @@ class ChainRunner:
         runner = Runner.from_cfg(runtime)
         if is_main_process():
             # The Runner has written it with what holds for this run alone.
-            with whole_file(stage.filename) as file:
+            with atomic_write(stage.filename) as file:
                 file.write(stage.pretty_text)
         record = LedgerHook(ledger, name, self.chain.metric)
         runner.register_hook(record)
@@ -273,7 +274,7 @@ class ChainRunner:
         runner.register_hook(StopHook(signals))
         runner.register_hook(DataOnlyHook())
         runner.register_hook(CurvesResumeHook())
-        with released(runner), watched(runner):
+        with cleaned_up(runner), watched(runner):
             try:
                 runner.train()
             except TrainingStopped:
@@ -302,7 +303,7 @@ class ChainRunner:
             network_config(self.cfg, network), work.own_file(name),
             dict(
                 network=name,
-                guides=list(self.chain.guides[name]),
+                guides=list(self.chain.teachers[name]),
                 metric=metric.get('name'),
                 last=metric.get('last'),
                 best=metric.get('best')), unit, total)
@@ -336,7 +337,7 @@ class ChainRunner:
         share = sum(costs[other] for other in later) / costs[name]
         index = names.index(name) + 1
         said = ChainProgressHook(index, len(names), name,
-                                 self.chain.guides[name], share)
+                                 self.chain.teachers[name], share)
         live = live_hook(
             self.cfg,
             stage=f'{index}/{len(names)} {name}',

@@ -37,15 +37,15 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                  files: Mapping[str, str], work_dir: str) -> Config:
     """The config of one stage, which an ordinary Runner can run.
 
-    A network with guides trains as the ``architecture`` of the config's
-    ``model``, the template, with its guides as ``teachers``; one without
+    A network with teachers trains as the ``architecture`` of the config's
+    ``model``, the template, with its teachers as ``teachers``; one without
     trains as itself.
 
     Args:
         cfg (Config): The whole config.
         chain (Chain): Its chain.
         name (str): The network to train.
-        files (Mapping[str, str]): The file of each guide's weights, and of
+        files (Mapping[str, str]): The file of each teacher's weights, and of
             those from which it begins.
         work_dir (str): The work dir of the chain.
 
@@ -58,26 +58,26 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     stage = _merged(cfg, chain[name])
     template = stage.pop('model', None)
     model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
-    if 'model' in chain[name].stage and not (chain.guides[name]
+    if 'model' in chain[name].stage and not (chain.teachers[name]
                                              or chain.guidance == 'none'):
         raise ConfigError(
             f'chain.networks.{name}.stage.model: changes the template of '
-            f'guided stages, but "{name}" has no guides; change '
+            f'guided stages, but "{name}" has no teachers; change '
             f'chain.networks.{name}.model')
-    if chain.guides[name]:
+    if chain.teachers[name]:
         if not isinstance(template, Mapping) or 'distiller' not in template:
             raise ConfigError(
                 'model: guided stages need their template, '
                 "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
-        distiller = edges_for(template['distiller'], chain.guides[name],
+        distiller = edges_for(template['distiller'], chain.teachers[name],
                               chain.names)
         model = dict(template, architecture=model, distiller=distiller)
         model['teachers'] = {
-            guide:
+            teacher:
             dict(
-                build_cfg=copy.deepcopy(dict(chain[guide].model)),
-                ckpt_path=files.get(guide))
-            for guide in chain.guides[name]
+                build_cfg=copy.deepcopy(dict(chain[teacher].model)),
+                ckpt_path=files.get(teacher))
+            for teacher in chain.teachers[name]
         }
         if chain.logit_store is not None:
             stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
@@ -98,7 +98,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     for method in METHODS.values():
         method.prepare_stage(stage, chain, name)
     if chain.views is not None:
-        _say_views(stage, chain.views, seed_of(cfg))
+        _set_views(stage, chain.views, seed_of(cfg))
     _make_resumable(stage)
     stage.work_dir = osp.join(work_dir, name)
     stage.experiment_name = name
@@ -228,7 +228,7 @@ def _merged(cfg: Config, network: Network) -> Config:
     return stage
 
 
-def _say_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
+def _set_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
     """Make the training data say its views, unless it does already."""
     loader = stage.get('train_dataloader') or {}
     dataset = loader.get('dataset')

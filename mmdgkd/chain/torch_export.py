@@ -13,11 +13,11 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import whole_file
+from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import MISTAKES, reason_of
-from mmdgkd.utils.same_logits import logits_agree
+from mmdgkd.utils.same_logits import logits_match
 from .chain import Chain
 from .method import METHODS
 from .network import count_macs
@@ -125,10 +125,10 @@ def write_program(model: nn.Module, images: torch.Tensor,
     with torch.no_grad():
         found = torch.export.load(buffer).module()(images)
     error = (found - wanted).abs().max()
-    if not logits_agree(found, wanted, program):
+    if not logits_match(found, wanted, program):
         raise ConfigError(f'{path}: the exported network gives other logits '
                           f'(by up to {float(error):.3g}); nothing is written')
-    with whole_file(path, 'wb') as file:
+    with atomic_write(path, 'wb') as file:
         file.write(buffer.getvalue())
     macs, _ = count_macs(program, images[:1])
     return ProgramFacts(

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint, write_weights
-from mmdgkd.fileio.files import whole_file
+from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, network_weights
 from mmdgkd.version import __version__
 
@@ -56,5 +56,5 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
     # The memory format of the training is nobody else's business.
     weights = {key: data.contiguous() for key, data in weights.items()}
     write_weights(path, weights, facts)
-    with whole_file(osp.splitext(path)[0] + '.py') as file:
+    with atomic_write(osp.splitext(path)[0] + '.py') as file:
         file.write(alone.pretty_text)

@@ -108,11 +108,11 @@ class WorkDir:
         return cfg
 
     def stage_config(self, name: str) -> Config:
-        """The config of the stage of a network, with its guides' files."""
+        """The config of the stage of a network, with its teachers' files."""
         name = self.chain.stage_of(name)
         files = {
-            guide: self.file_of(guide) or self.own_file(guide)
-            for guide in self.chain.needs(name)
+            teacher: self.file_of(teacher) or self.own_file(teacher)
+            for teacher in self.chain.needs(name)
         }
         stage = stage_config(self.cfg, self.chain, name, files, self.path)
         # The chain's, unless the stage has one of its own.
@@ -153,9 +153,9 @@ class WorkDir:
 
         Raises:
             ConfigError: If the folder is in use and ``resume`` is off, if a
-                stage or a file has changed, or if a guide is missing.
+                stage or a file has changed, or if a teacher is missing.
         """
-        self.ledger.check_guides(self.chain)
+        self.ledger.check_teachers(self.chain)
         names = self.chain.names
         in_use = [name for name in names if self._has_files(name)]
         if in_use and not resume and (only is None or only in in_use):
@@ -173,20 +173,21 @@ class WorkDir:
                 fresh.append(name)
             else:
                 self._check_config(name)
-                self._check_guides(name, fresh)
-                if self._is_whole(name):
+                self._check_teachers(name, fresh)
+                if self._is_intact(name):
                     finished.append(name)
                 else:
                     latest_checkpoint(self.folder(name))
         todo = [name for name in names if name not in finished]
         if only is not None:
-            for guide in self.chain.needs(only):
-                if guide not in finished:
-                    what = 'its guide ' * (guide in self.chain.guides[only])
+            for teacher in self.chain.needs(only):
+                if teacher not in finished:
+                    what = 'its teacher ' * (
+                        teacher in self.chain.teachers[only])
                     raise ConfigError(
-                        f'--stage: "{only}" needs {what}"{guide}", which '
+                        f'--stage: "{only}" needs {what}"{teacher}", which '
                         f'is not trained in {self.path!r}; train it first, or '
-                        f'give chain.networks.{guide}.ckpt_path')
+                        f'give chain.networks.{teacher}.ckpt_path')
             todo = [name for name in todo if name == only]
         return todo
 
@@ -233,18 +234,18 @@ class WorkDir:
                 f'{lines[0]}{more}; take that back, choose another --work-dir,'
                 ' or remove this folder to train the stage again')
 
-    def _check_guides(self, name: str, fresh: List[str]) -> None:
-        """Refuse to keep a stage whose guides are not what they were."""
+    def _check_teachers(self, name: str, fresh: List[str]) -> None:
+        """Refuse to keep a stage whose teachers are not what they were."""
         rest = (f'choose another --work-dir, or remove {self.folder(name)!r} '
                 'to train that stage again')
-        for guide, read in self.ledger[name].get('read', {}).items():
-            if guide in fresh:
-                did = 'guided' if guide in self.chain.guides[
+        for teacher, read in self.ledger[name].get('read', {}).items():
+            if teacher in fresh:
+                did = 'guided' if teacher in self.chain.teachers[
                     name] else 'been the beginning of'
                 raise ConfigError(
-                    f'{self.folder(guide)!r}: is gone, but "{guide}" has '
+                    f'{self.folder(teacher)!r}: is gone, but "{teacher}" has '
                     f'{did} "{name}"; put it back, {rest}')
-            path = self.file_of(guide)
+            path = self.file_of(teacher)
             if path is None:
                 continue  # it is written again from its checkpoint
             now = file_entry(path, self.path)
@@ -254,7 +255,7 @@ class WorkDir:
                     f'{path!r}: has changed since the stage "{name}" was '
                     f'trained with it; put it back, {rest}')
 
-    def _is_whole(self, name: str) -> bool:
+    def _is_intact(self, name: str) -> bool:
         entry, path = self.ledger[name], self.own_file(name)
         if entry['state'] != 'done' or not osp.exists(path):
             return False

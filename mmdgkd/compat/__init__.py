@@ -45,7 +45,7 @@ def apply() -> List[Tuple[Repair, Optional[str]]]:
             for repair in REPAIRS:
                 symptom = repair.diagnose()
                 if symptom is not None:
-                    repair.mend()
+                    repair.fix()
                 _report.append((repair, symptom))
     return _report
 

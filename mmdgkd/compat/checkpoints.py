@@ -52,7 +52,7 @@ def _diagnose() -> Optional[str]:
     return None
 
 
-def _mend() -> None:
+def _fix() -> None:
     import numpy as np
     from mmengine.logging import HistoryBuffer
     from torch.serialization import add_safe_globals
@@ -84,4 +84,4 @@ REPAIR = Repair(
     'mmengine hold HistoryBuffer and NumPy objects; these few types are '
     'allowed, so that weights-only stays on',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

@@ -41,7 +41,7 @@ def _diagnose() -> Optional[str]:
     return None
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmrazor.models.task_modules.demo_inputs import DefaultMMClsDemoInput
     DefaultMMClsDemoInput._get_mm_data = _get_mm_data
 
@@ -52,4 +52,4 @@ REPAIR = Repair(
     'mmcls, so that none of its channel mutators, and with them no pruning, '
     'takes a classifier of mmpretrain',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

@@ -24,7 +24,7 @@ def _diagnose() -> Optional[str]:
     return None
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmrazor.models.architectures.generators import base_generator
     base_generator.get_module_device = _device_of
 
@@ -35,4 +35,4 @@ REPAIR = Repair(
     'distillation without data put their noise onto the CPU on any other, so '
     'that they cannot be looked at on the meta device before a training',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

@@ -37,7 +37,7 @@ def _diagnose() -> Optional[str]:
     return None
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmrazor.models.algorithms.base import BaseAlgorithm
     BaseAlgorithm.set_module_inplace_false = set_module_inplace_false
 
@@ -49,4 +49,4 @@ REPAIR = Repair(
     'of a ConvModule: in-place ReLUs stay in place and overwrite what a '
     'recorder before them has recorded',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

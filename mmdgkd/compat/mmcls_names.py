@@ -20,7 +20,7 @@ def _diagnose() -> Optional[str]:
     return 'mmcls is not installed'
 
 
-def _mend() -> None:
+def _fix() -> None:
     """Import mmrazor.models while mmpretrain answers to the name mmcls."""
     importlib.import_module('mmpretrain.models')
     alias = {
@@ -49,4 +49,4 @@ REPAIR = Repair(
     'classifiers of MMRazor still import from mmcls, where mmpretrain has the '
     'same names',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

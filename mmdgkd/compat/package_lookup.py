@@ -57,7 +57,7 @@ def _diagnose() -> Optional[str]:
     return None
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmengine.utils import package_utils
     for mine in (is_installed, get_installed_path):
         broken = getattr(package_utils, mine.__name__)
@@ -74,4 +74,4 @@ REPAIR = Repair(
     cause='setuptools 82 dropped pkg_resources, by which mmengine finds '
     'packages and `mmpretrain::` configs',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

@@ -40,7 +40,7 @@ def _diagnose() -> Optional[str]:
     return 'ItePruneAlgorithm takes the channels that are left for all'
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmrazor.models.algorithms import ItePruneAlgorithm
     ItePruneAlgorithm._init_prune_config_manager = _unpruned(
         ItePruneAlgorithm._init_prune_config_manager)
@@ -52,4 +52,4 @@ REPAIR = Repair(
     'sees, from the channels that are left then: resumed between two '
     'prunings, it would prune to other ratios than without a stop',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

@@ -23,7 +23,7 @@ def _diagnose() -> Optional[str]:
     return f'torch {torch.__version__} has other torch.ao names'
 
 
-def _mend() -> None:
+def _fix() -> None:
     """Put PyTorch's own helpers where MMRazor has its copies of them.
 
     MMRazor's are those of torch 1.13. PyTorch's have the same patterns of
@@ -54,4 +54,4 @@ REPAIR = Repair(
     'torch.ao names that moved in torch 2.0 (open-mmlab/mmrazor issue 615), '
     'so that nothing of mmrazor.models imports',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

@@ -28,7 +28,7 @@ def _diagnose() -> Optional[str]:
     return '_fuse_fx of torch.ao takes model, not graph_module'
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmrazor.models.quantizers import academic_quantizer, native_quantizer
     for module in (academic_quantizer, native_quantizer):
         module._fuse_fx = _fuse_fx
@@ -39,4 +39,4 @@ REPAIR = Repair(
     cause='an argument of torch.ao.quantization.quantize_fx._fuse_fx, which '
     'all quantizers of MMRazor call, has another name since torch 2.0',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

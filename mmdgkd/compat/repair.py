@@ -18,4 +18,4 @@ class Repair:
     name: str
     cause: str
     diagnose: Callable[[], Optional[str]]
-    mend: Callable[[], None]
+    fix: Callable[[], None]

@@ -63,9 +63,9 @@ def complaint(requirement: Requirement) -> Optional[str]:
     wanted = f'>={low}'
     if high is not None:
         wanted += f',{"<=" if inclusive else "<"}{high}'
-    mend = f"pip install '{install}'"
+    fix = f"pip install '{install}'"
     if found is None:
-        return f'mmdgkd needs {names[0]}{wanted}, none is installed: {mend}'
+        return f'mmdgkd needs {names[0]}{wanted}, none is installed: {fix}'
     # Local and pre-release parts (2.13.0+cpu, 0.11rc1) do not count.
     release = Version(found.base_version)
     too_new = high is not None and (release > Version(high) or
@@ -73,7 +73,7 @@ def complaint(requirement: Requirement) -> Optional[str]:
                                      and release == Version(high)))
     if release < Version(low) or too_new:
         return (f'mmdgkd needs {names[0]}{wanted}, {found} is installed: '
-                f'{mend}')
+                f'{fix}')
     return None
 
 

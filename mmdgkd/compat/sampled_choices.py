@@ -23,7 +23,7 @@ def _diagnose() -> Optional[str]:
     return f"a choice is written as {written}, not as 'a'"
 
 
-def _mend() -> None:
+def _fix() -> None:
     from mmrazor.models.mutables import OneShotMutableOP
     OneShotMutableOP.sample_choice = _plain(OneShotMutableOP.sample_choice)
 
@@ -34,4 +34,4 @@ REPAIR = Repair(
     'again, and NumPy 2 writes its own strings in a way that Python cannot '
     'read: every evolutionary search would end with a NameError',
     diagnose=_diagnose,
-    mend=_mend)
+    fix=_fix)

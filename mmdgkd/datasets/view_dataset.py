@@ -64,7 +64,7 @@ class ViewDataset(Dataset):
         if num_views is not None and not (isinstance(num_views, int)
                                           and num_views > 0):
             raise ConfigError(f'ViewDataset.num_views: {num_views!r} must be '
-                              'a whole number, 1 or more, or None')
+                              'an integer, 1 or more, or None')
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         if _has_views(dataset):

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmdgkd.errors import TrainingError, TrainingStopped
 
 
-def release(runner: Runner) -> None:
+def clean_up(runner: Runner) -> None:
     """End what outlives a Runner that has done its work.
 
     Persistent workers live as long as the iterator of their data loader. If
@@ -45,7 +45,7 @@ def release(runner: Runner) -> None:
 
 
 @contextlib.contextmanager
-def released(runner: Runner) -> Iterator[None]:
+def cleaned_up(runner: Runner) -> Iterator[None]:
     """Release a Runner, however its work ends.
 
     Args:
@@ -59,4 +59,4 @@ def released(runner: Runner) -> Iterator[None]:
         traceback.clear_frames(error.__traceback__)
         raise
     finally:
-        release(runner)
+        clean_up(runner)

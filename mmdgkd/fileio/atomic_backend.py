@@ -4,8 +4,8 @@ from typing import Union
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .files import whole_file
-from .seal import write_sealed
+from .checksum import write_with_checksum
+from .files import atomic_write
 
 
 class AtomicBackend(LocalBackend):
@@ -23,8 +23,8 @@ class AtomicBackend(LocalBackend):
             obj (bytes): They.
             filepath (str or Path): The file; its folder is made if need be.
         """
-        with whole_file(str(filepath), 'wb') as file:
-            write_sealed(file, obj)
+        with atomic_write(str(filepath), 'wb') as file:
+            write_with_checksum(file, obj)
 
     def put_text(self,
                  obj: str,
@@ -37,7 +37,7 @@ class AtomicBackend(LocalBackend):
             filepath (str or Path): The file; its folder is made if need be.
             encoding (str): Its encoding. Defaults to ``'utf-8'``.
         """
-        with whole_file(str(filepath), 'wb') as file:
+        with atomic_write(str(filepath), 'wb') as file:
             file.write(obj.encode(encoding))
 
 

@@ -16,8 +16,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch.hub import load_state_dict_from_url
 
 from mmdgkd.errors import ConfigError
-from .files import whole_file
-from .seal import is_whole, write_sealed
+from .checksum import checksum_matches, write_with_checksum
+from .files import atomic_write
 
 SAFETENSORS = '.safetensors'
 
@@ -47,7 +47,7 @@ def read_checkpoint(path: str, key: str) -> Dict:
         raise ConfigError(f'{key}: there is no file {path!r}')
     if path.endswith(SAFETENSORS):
         return _checked(path, key, _read_safetensors, path)
-    if is_whole(path) is False:
+    if checksum_matches(path) is False:
         raise ConfigError(f'{key}: {path!r} is damaged: its checksum, or its '
                           'end, is not what was written')
     return _checked(path, key, _read, path)
@@ -87,8 +87,8 @@ def write_weights(path: str, weights: Dict[str, torch.Tensor],
         with io.BytesIO() as buffer:
             torch.save(dict(state_dict=weights, meta=meta), buffer)
             data = buffer.getvalue()
-    with whole_file(path, 'wb') as file:
-        write_sealed(file, data)
+    with atomic_write(path, 'wb') as file:
+        write_with_checksum(file, data)
 
 
 def _read(path: str, **kwargs: Any) -> Any:

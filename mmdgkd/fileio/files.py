@@ -25,7 +25,7 @@ def sha256_of(path: str) -> str:
 
 
 @contextlib.contextmanager
-def whole_file(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
+def atomic_write(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
     """Open a file for writing that appears under its name only when whole.
 
     It is written beside, brought to the disk and then renamed, so that a kill
@@ -66,7 +66,7 @@ def remove_parts(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def no_room_in_words(folder: str) -> Iterator[None]:
+def disk_full_as_error(folder: str) -> Iterator[None]:
     """A full disk is nobody's programming error.
 
     Args:

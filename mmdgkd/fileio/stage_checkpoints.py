@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 
 from mmdgkd.errors import ConfigError, TrainingError
 from .checkpoint import checkpoint_meta
-from .seal import is_whole
+from .checksum import checksum_matches
 
 _NAME = re.compile(r'(?:epoch|iter)_\d+\.pth')
 
@@ -66,7 +66,7 @@ def remove_old_checkpoints(newest: str, num_kept: int) -> None:
     ]
     older = [path for path in others if (-1, -1) < _progress(path) <= limit]
     for path in others:
-        if path in older[num_kept - 1:] or is_whole(path) is False:
+        if path in older[num_kept - 1:] or checksum_matches(path) is False:
             os.remove(path)
 
 
@@ -117,7 +117,7 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
 
 def _is_damaged(path: str) -> bool:
     """Whether it is not what was written; all checkpoints are archives."""
-    whole = is_whole(path)
+    whole = checksum_matches(path)
     return whole is False or (whole is None and not zipfile.is_zipfile(path))
 
 

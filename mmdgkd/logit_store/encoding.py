@@ -8,7 +8,7 @@ import torch
 from mmdgkd.errors import ConfigError
 
 DTYPES = {'float16': torch.float16, 'float32': torch.float32}
-_WORD = 8  # bytes; a row is a whole number of them
+_WORD = 8  # bytes; a row is an integer of them
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mmdgkd.structures.views import BatchViews
 from mmdgkd.utils.hashing import hash_of
 from .encoding import RowForm, check_form
 from .logit_file import LogitFile
-from .teacher_timer import GuideClock
+from .teacher_timer import TeacherTimer
 
 
 class LogitStore:
@@ -47,13 +47,13 @@ class LogitStore:
         self.dtype = dtype
         self.top_k = top_k
         self.counts: Dict[str, Dict[str, int]] = {}
-        self._clock = GuideClock()
+        self._clock = TeacherTimer()
         self._files: Dict[Tuple, Optional[LogitFile]] = {}
         self._found: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
         self._unwritten: Deque[Tuple] = deque()
         self._writes = True
 
-    def recall(self, teacher: Mapping[str, Any], views: BatchViews,
+    def lookup(self, teacher: Mapping[str, Any], views: BatchViews,
                device: torch.device) -> Optional[torch.Tensor]:
         """What a teacher has said to a batch.
 

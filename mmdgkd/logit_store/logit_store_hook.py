@@ -11,7 +11,7 @@ from .logit_store import LogitStore
 
 @HOOKS.register_module()
 class LogitStoreHook(Hook):
-    """Lets the guides of a stage be remembered, see :class:`LogitStore`.
+    """Lets the teachers of a stage be remembered, see :class:`LogitStore`.
 
     Args:
         **kwargs: As for :class:`LogitStore`.
@@ -27,11 +27,11 @@ class LogitStoreHook(Hook):
         """Hand the store to the algorithm."""
         model = runner.model
         model = unwrapped(model)
-        if not hasattr(model, 'remember'):
+        if not hasattr(model, 'use_store'):
             raise ConfigError(
                 'custom_hooks: LogitStoreHook is for an algorithm with '
                 f'teachers, such as mmrazor.DGKD, not {type(model).__name__}')
-        model.remember(self.store)
+        model.use_store(self.store)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Any) -> None:
         """Write what waits to be written."""

@@ -7,8 +7,8 @@ from typing import Deque, Dict, Iterator, Tuple
 import torch
 
 
-class GuideClock:
-    """Takes the time that guides need to compute, without waiting for it.
+class TeacherTimer:
+    """Takes the time that teachers need to compute, without waiting for it.
 
     On the host it is the time that passes. On a GPU it is the time between
     two events in its stream, which is asked for only when the GPU has long
@@ -24,7 +24,7 @@ class GuideClock:
         """Take the time of what is computed inside.
 
         Args:
-            name (str): The guide.
+            name (str): The teacher.
             device (torch.device): Where it computes.
         """
         if device.type != 'cuda':
@@ -44,7 +44,7 @@ class GuideClock:
 
     @property
     def seconds(self) -> Dict[str, float]:
-        """What each guide has taken, as far as the device has come."""
+        """What each teacher has taken, as far as the device has come."""
         self._settle()
         return dict(self._seconds)
 

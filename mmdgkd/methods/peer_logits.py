@@ -10,8 +10,8 @@ from mmdgkd.errors import ConfigError
 
 
 @contextlib.contextmanager
-def said_by(source: nn.Module, name: str,
-            said: Dict[str, torch.Tensor]) -> Iterator[None]:
+def record_logits(source: nn.Module, name: str,
+                  said: Dict[str, torch.Tensor]) -> Iterator[None]:
     """Write down what a module puts out.
 
     Args:
@@ -27,7 +27,7 @@ def said_by(source: nn.Module, name: str,
         handle.remove()
 
 
-def check_said_loss(loss: Callable, key: str, several: bool = True) -> None:
+def check_peer_loss(loss: Callable, key: str, several: bool = True) -> None:
     """See whether a loss takes the logits of a network and of others.
 
     Args:

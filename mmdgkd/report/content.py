@@ -10,7 +10,7 @@ from mmdgkd.report.charts.chain_picture import chain_picture
 from mmdgkd.report.charts.curves import curves_chart
 from mmdgkd.report.charts.times import times_chart
 from mmdgkd.version import __version__
-from .groups import (METHOD_WORDS, Group, Levels, Variant, group_runs,
+from .groups import (METHOD_NAMES, Group, Levels, Variant, group_runs,
                      group_stages)
 from .headline import chains_of, headline
 from .records import Run
@@ -19,16 +19,17 @@ from .tables import (Table, results_table, runs_table, settings_table,
                      times_table, versions_table)
 from .words import listed
 
-_WORDS = (
+_LABELS = (
     ('teacher', 'the largest network of a chain; it is trained first'),
     ('TA', 'teacher assistant: a network between teacher and student, trained '
      'in its turn'),
     ('student', 'the smallest network, for which all is done'),
-    ('guides', 'networks that are trained already and stay as they are; beside'
+    ('teachers',
+     'networks that are trained already and stay as they are; beside'
      ' the labels, or instead of them, a network learns to answer as its '
-     'guides do'),
+     'teachers do'),
     ('stage', 'the training of one network of the chain'),
-    ('store', 'the logit store: a file of what a guide has answered to each '
+    ('store', 'the logit store: a file of what a teacher has answered to each '
      'image, so that it need not be computed again'),
     ('last, best', 'the metric after the last epoch, which is that of the '
      'network that the stage leaves behind; and that of the best epoch, which '
@@ -127,8 +128,8 @@ def _chain_section(variants: Sequence[Variant], levels: Levels) -> Section:
                       for run in variant.runs
                       for stage in run.stages.values()))
     first = next((variant for variant in variants if any(
-        variant.stage(name).guides for name in variant.names)), None)
-    words = [(method, METHOD_WORDS[method]) for method in METHOD_WORDS
+        variant.stage(name).teachers for name in variant.names)), None)
+    words = [(method, METHOD_NAMES[method]) for method in METHOD_NAMES
              if method in methods]
     return Section(
         'The chain',
@@ -139,7 +140,7 @@ def _chain_section(variants: Sequence[Variant], levels: Levels) -> Section:
             chain_picture(variant, levels, _file('chain', variant, variants),
                           variant is first) for variant in variants
         ],
-        words=[*_WORDS, *words])
+        words=[*_LABELS, *words])
 
 
 def _curves_section(variants: Sequence[Variant], levels: Levels) -> Section:

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from .records import Run, Stage
 from .words import number
 
-METHOD_WORDS = {
+METHOD_NAMES = {
     'alone':
-    'trained on the labels, without a guide',
+    'trained on the labels, without a teacher',
     'KD':
     'guided by the teacher alone (knowledge distillation)',
     'TAKD':
@@ -17,7 +17,7 @@ METHOD_WORDS = {
     'DGKD':
     'each guided by all larger networks before it (dense guidance)',
     'stochastic DGKD':
-    'as DGKD, but in each step some guides, drawn at random, are silent',
+    'as DGKD, but in each step some teachers, drawn at random, are silent',
 }
 
 
@@ -133,7 +133,7 @@ def group_stages(runs: Sequence[Run]) -> List[Group]:
 
 def method_rank(method: str) -> Tuple[int, str]:
     """The order in which methods are shown."""
-    known = list(METHOD_WORDS)
+    known = list(METHOD_NAMES)
     return (known.index(method) if method in known else len(known), method)
 
 
@@ -141,8 +141,8 @@ def _alike(first: Stage, second: Stage) -> bool:
     """Whether they differ in nothing but the seed; some have no metric yet."""
     same_metric = first.metric == second.metric or None in (first.metric,
                                                             second.metric)
-    return same_metric and (first.method, first.guides,
-                            first.settings) == (second.method, second.guides,
+    return same_metric and (first.method, first.teachers,
+                            first.settings) == (second.method, second.teachers,
                                                 second.settings)
 
 
@@ -169,20 +169,21 @@ def _difference(group: Group, others: Sequence[Group]) -> str:
         } if mine.get(key, ...) != other.first.settings.get(key, ...)
     })
     if not keys:
-        if len({other.first.guides for other in others}) > 1:
-            return f'by {", ".join(group.first.guides)}'
+        if len({other.first.teachers for other in others}) > 1:
+            return f'by {", ".join(group.first.teachers)}'
         return f'variant {others.index(group) + 1}'
-    words = _in_words(mine, keys)
+    words = _format_teachers(mine, keys)
     twins = [
         other for other in others
-        if _in_words(other.first.settings, keys) == words
+        if _format_teachers(other.first.settings, keys) == words
     ]
     if len(keys) > 2 or len(twins) > 1:
         words.append(f'variant {others.index(group) + 1}')
     return ', '.join(words)
 
 
-def _in_words(settings: Mapping[str, Any], keys: Sequence[str]) -> List[str]:
+def _format_teachers(settings: Mapping[str, Any],
+                     keys: Sequence[str]) -> List[str]:
     """The first two of them."""
     return [
         f'{key.split(".")[-1]}={_value(settings, key)}' for key in keys[:2]
@@ -273,18 +274,19 @@ class Levels:
         """Where a given network was trained, if that is one of the runs."""
         return self._by_file.get(stage.wrote or '')
 
-    def of_guide(self, run: Run, stage: Stage, guide: str) -> Optional[Stage]:
+    def of_teacher(self, run: Run, stage: Stage,
+                   teacher: str) -> Optional[Stage]:
         """The training of the very file that has guided a stage.
 
         Args:
             run (Run): The run.
             stage (Stage): A stage of it.
-            guide (str): One of its guides.
+            teacher (str): One of its teachers.
         """
-        sha256 = stage.read.get(guide)
+        sha256 = stage.read.get(teacher)
         if sha256 in self._by_file:
             return self._by_file[sha256][1]
-        own = run.stages.get(guide)
+        own = run.stages.get(teacher)
         if sha256 is None and own is not None and own.state == 'done':
             return own
         return None

@@ -21,11 +21,11 @@ METHODS = {
 
 @dataclass(frozen=True)
 class StoreCount:
-    """What the logit store was asked for of one guide in one stage.
+    """What the logit store was asked for of one teacher in one stage.
 
     Attributes:
-        recalled (int): Outputs of the guide that were read.
-        computed (int): Outputs that the guide had to compute.
+        recalled (int): Outputs of the teacher that were read.
+        computed (int): Outputs that the teacher had to compute.
         seconds (float, optional): What the computing took.
     """
 
@@ -42,7 +42,7 @@ class Stage:
         name (str): The network.
         role (str): ``'teacher'``, ``'TA'``, ``'student'`` or ``'network'``.
         state (str): ``'done'``, ``'running'``, ``'pending'`` or ``'given'``.
-        guides (tuple[str]): Who has guided it.
+        teachers (tuple[str]): Who has guided it.
         method (str): How it was trained, such as ``'DGKD'``.
         metric (str, optional): Name of the metric.
         best (float, optional): The best validation.
@@ -51,8 +51,8 @@ class Stage:
         history (list): (step, value) of each validation.
         seconds (float, optional): Time of training.
         wrote (str, optional): The sha256 of its file.
-        read (dict[str, str]): The sha256 of the files of its guides.
-        store (dict[str, StoreCount], optional): By guide; None: not recorded.
+        read (dict[str, str]): The sha256 of the files of its teachers.
+        store (dict[str, StoreCount], optional): By teacher; None: not recorded.
         params (int, optional): Number of parameters.
         macs (int, optional): Multiply-accumulate operations per image.
         environment (dict): ``versions``, ``device``, ``processes``.
@@ -60,13 +60,13 @@ class Stage:
         length (int, optional): How long it trains.
         settings (dict): What decides about its outcome, flat.
         objective (str, optional): What it was trained to do.
-        silent (str, optional): How guides are silenced.
+        silent (str, optional): How teachers are silenced.
     """
 
     name: str
     role: str
     state: str
-    guides: Tuple[str, ...]
+    teachers: Tuple[str, ...]
     method: str
     metric: Optional[str] = None
     best: Optional[float] = None
@@ -190,19 +190,19 @@ def _read_run(path: str, label: str) -> Run:
 def _read_stage(name: str, entry: Mapping, role: str, guidance: Any,
                 before: Sequence[str]) -> Stage:
     metric = entry.get('metric') or {}
-    guides = tuple(entry['guides'] or ())
+    teachers = tuple(entry['guides'] or ())
     store = entry.get('store')
     if store is not None:
         store = {
-            guide:
+            teacher:
             StoreCount(
                 int(count['recalled']), int(count['computed']),
                 _number(count.get('seconds')))
-            for guide, count in store.items()
+            for teacher, count in store.items()
         }
     read = {
-        guide: str(file.get('sha256'))
-        for guide, file in (entry.get('read') or {}).items()
+        teacher: str(file.get('sha256'))
+        for teacher, file in (entry.get('read') or {}).items()
     }
     history = [(int(step), float(value))
                for step, value in metric.get('history') or ()]
@@ -210,8 +210,8 @@ def _read_stage(name: str, entry: Mapping, role: str, guidance: Any,
         str(name),
         role,
         str(entry['state']),
-        guides,
-        _method(guides, guidance, before),
+        teachers,
+        _method(teachers, guidance, before),
         metric.get('name'),
         _number(metric.get('best')),
         _whole(metric.get('best_at')),
@@ -242,20 +242,20 @@ def _role(index: int, total: int) -> str:
     return {0: 'teacher', total - 1: 'student'}.get(index, 'TA')
 
 
-def _method(guides: Tuple[str, ...], guidance: Any,
+def _method(teachers: Tuple[str, ...], guidance: Any,
             before: Sequence[str]) -> str:
     """What the field calls it."""
-    if not guides:
+    if not teachers:
         return 'alone'
     if isinstance(guidance, str) and guidance in METHODS:
         return METHODS[guidance]
-    if len(guides) > 1 and list(guides) == list(before):
+    if len(teachers) > 1 and list(teachers) == list(before):
         return 'DGKD'
-    if list(guides) == list(before[:1]):
+    if list(teachers) == list(before[:1]):
         return 'KD'
-    if list(guides) == list(before[-1:]):
+    if list(teachers) == list(before[-1:]):
         return 'TAKD'
-    return f'by {", ".join(guides)}'
+    return f'by {", ".join(teachers)}'
 
 
 def _date(path: str, names: Sequence[str]) -> Optional[str]:

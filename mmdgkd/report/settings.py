@@ -23,8 +23,8 @@ from mmdgkd.utils.config import reason_of
 from .records import Run, Stage
 
 # What may differ between runs of the same thing: the seed, whose files the
-# guides are, how they are built (they have results of their own), and how
-# guides are run and remembered.
+# teachers are, how they are built (they have results of their own), and how
+# teachers are run and remembered.
 _FREE = ('randomness.', 'model.teachers.', 'model.teacher_options.',
          'train_dataloader.dataset.seed')
 
@@ -53,7 +53,7 @@ def add_settings(run: Run) -> None:
             whole = chain.stage_of(name)
             trained = configs[whole]
             _add_to_stage(stage, trained, chain[whole])
-        run.settings = _in_words(cfg, chain, run, configs)
+        run.settings = _format_teachers(cfg, chain, run, configs)
         if any(stage.params is None for stage in run.stages.values()):
             _count_operations(run, cfg, chain, configs)
     except Exception as error:
@@ -77,8 +77,8 @@ def _add_to_stage(stage: Stage, cfg: Config, network: Network) -> None:
         for key, value in training_settings(cfg).items()
         if not key.startswith(_FREE) and not _is_of_the_store(key, cfg)
     }
-    if stage.guides:
-        stage.silent = _silent(cfg.model.get('distiller') or {})
+    if stage.teachers:
+        stage.silent = _dropped(cfg.model.get('distiller') or {})
         stage.objective = _objective(cfg.model)
         if stage.silent:
             stage.method = f'stochastic {stage.method}'
@@ -87,7 +87,7 @@ def _add_to_stage(stage: Stage, cfg: Config, network: Network) -> None:
     model = network.trainer or network.model
     for word, heard in filter(None, (method.objective(model)
                                      for method in METHODS.values())):
-        if stage.guides:
+        if stage.teachers:
             stage.method = f'{stage.method}, {word}'
             stage.objective = f'{stage.objective}, and {heard}'
         else:
@@ -100,8 +100,8 @@ def _is_of_the_store(key: str, cfg: Config) -> bool:
         cfg.custom_hooks[int(parts[1])].get('type')).endswith('LogitStoreHook')
 
 
-def _silent(distiller: Mapping) -> Optional[str]:
-    """How guides are silenced, if a loss is connected so."""
+def _dropped(distiller: Mapping) -> Optional[str]:
+    """How teachers are silenced, if a loss is connected so."""
     used = {
         str(source.get('connector'))
         for mapping in (distiller.get('loss_forward_mappings') or {}).values()
@@ -110,7 +110,7 @@ def _silent(distiller: Mapping) -> Optional[str]:
     for name, cfg in (distiller.get('connectors') or {}).items():
         if name in used and str(
                 cfg.get('type')).endswith('StochasticDropConnector'):
-            return f'in each step some guides are silent ({_arguments(cfg)})'
+            return f'in each step some teachers are silent ({_arguments(cfg)})'
     return None
 
 
@@ -129,8 +129,8 @@ def _arguments(cfg: Mapping, but: str = 'type') -> str:
                      if key != but)
 
 
-def _in_words(cfg: Config, chain: Chain, run: Run,
-              configs: Mapping[str, Config]) -> Dict[str, str]:
+def _format_teachers(cfg: Config, chain: Chain, run: Run,
+                     configs: Mapping[str, Config]) -> Dict[str, str]:
     """The settings that people ask for, of the last stage unless they say."""
     last = configs[chain.names[-1]]
     loader = last.get('train_dataloader') or {}
@@ -160,7 +160,7 @@ def _in_words(cfg: Config, chain: Chain, run: Run,
         'objective of guided stages':
         _by_stage({
             name: str(stage.objective)
-            for name, stage in run.stages.items() if stage.guides
+            for name, stage in run.stages.items() if stage.teachers
         }),
     }
     silent = {

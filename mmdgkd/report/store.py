@@ -11,11 +11,11 @@ class Saving:
     """What the store was good for in one stage.
 
     Attributes:
-        recalled (int): Outputs of guides that were read.
-        computed (int): Outputs that guides had to compute.
+        recalled (int): Outputs of teachers that were read.
+        computed (int): Outputs that teachers had to compute.
         computing (float, optional): Seconds that took.
         saved (float, optional): Estimate: the outputs that were read, times
-            the measured seconds of computing one of that guide's.
+            the measured seconds of computing one of that teacher's.
     """
 
     recalled: int
@@ -27,7 +27,7 @@ class Saving:
 class Savings:
     """The savings of all stages.
 
-    An output costs what computing one of that guide took on average in the
+    An output costs what computing one of that teacher took on average in the
     same stage, or, where it computed none there, in the others that were
     guided by the same file on the same device.
 
@@ -39,9 +39,9 @@ class Savings:
         self._measured: Dict[Tuple, Tuple[float, int]] = {}
         for run in runs:
             for stage in run.stages.values():
-                for guide, asked in (stage.store or {}).items():
+                for teacher, asked in (stage.store or {}).items():
                     if asked.computed and asked.seconds is not None:
-                        key = self._key(stage, guide)
+                        key = self._key(stage, teacher)
                         seconds, rows = self._measured.get(key, (0.0, 0))
                         self._measured[key] = (seconds + asked.seconds,
                                                rows + asked.computed)
@@ -56,10 +56,10 @@ class Savings:
             return None
         computing: Optional[float] = 0.0
         saved: Optional[float] = 0.0
-        for guide, asked in stage.store.items():
+        for teacher, asked in stage.store.items():
             computing = _plus(computing, asked.seconds)
             if asked.recalled:
-                cost = self._cost(stage, guide)
+                cost = self._cost(stage, teacher)
                 saved = _plus(saved,
                               None if cost is None else cost * asked.recalled)
         return Saving(
@@ -67,16 +67,16 @@ class Savings:
             sum(asked.computed for asked in stage.store.values()), computing,
             saved)
 
-    def _cost(self, stage: Stage, guide: str) -> Optional[float]:
-        asked = (stage.store or {})[guide]
+    def _cost(self, stage: Stage, teacher: str) -> Optional[float]:
+        asked = (stage.store or {})[teacher]
         if asked.computed and asked.seconds is not None:
             return asked.seconds / asked.computed
-        seconds, rows = self._measured.get(self._key(stage, guide), (0.0, 0))
+        seconds, rows = self._measured.get(self._key(stage, teacher), (0.0, 0))
         return seconds / rows if rows else None
 
     @staticmethod
-    def _key(stage: Stage, guide: str) -> Tuple:
-        return stage.read.get(guide), stage.environment.get('device')
+    def _key(stage: Stage, teacher: str) -> Tuple:
+        return stage.read.get(teacher), stage.environment.get('device')
 
 
 def _plus(first: Optional[float], second: Optional[float]) -> Optional[float]:

@@ -39,7 +39,7 @@ def results_table(groups: Sequence[Group], variants: Sequence[Variant],
     metric = metric_name([group for group in groups if group.first.metric])
     trained = [[
         f'{group.network} ({group.role})', group.method,
-        ', '.join(group.first.guides) or DASH,
+        ', '.join(group.first.teachers) or DASH,
         _states(group),
         count(group.first.params),
         short(group.first.macs),
@@ -61,8 +61,8 @@ def results_table(groups: Sequence[Group], variants: Sequence[Variant],
                 ])
     return Table(
         f'Results: {metric}', [
-            'network', 'trained', 'guides', 'state', 'parameters', 'MACs', 'n',
-            'last', 'best'
+            'network', 'trained', 'teachers', 'state', 'parameters', 'MACs',
+            'n', 'last', 'best'
         ], given + trained, 4,
         'n counts what is done. A network that is "given" was '
         'trained elsewhere; its result is known only if that work dir was '
@@ -119,11 +119,12 @@ def times_table(variants: Sequence[Variant], savings: Savings) -> Table:
         'Time and store', [
             'trained', 'stage', 'time', 'outputs read', 'outputs computed',
             'computing them', 'saved (estimate)'
-        ], rows, 2, 'Means over the runs. An output is what one guide answers '
+        ], rows, 2,
+        'Means over the runs. An output is what one teacher answers '
         'to one image. "Saved" is the outputs read times the measured seconds '
         'of computing one; the time of reading is in "time" already. Of '
         'several processes the first one is counted. A dash: not recorded, or '
-        'no store, or no guide.')
+        'no store, or no teacher.')
 
 
 def _mean(values: Sequence[int]) -> str:

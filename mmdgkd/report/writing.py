@@ -5,7 +5,7 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import no_room_in_words, whole_file
+from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from .content import make_report
 from .markdown import markdown
 from .page import html_page
@@ -52,13 +52,13 @@ def write_report(work_dirs: Sequence[str],
         raise ConfigError(f'--out: {out_dir!r} cannot be made '
                           f'({error.strerror})') from None
     written = []
-    with no_room_in_words(out_dir):
+    with disk_full_as_error(out_dir):
         for chart in report.charts:
             written.append(osp.join(out_dir, f'{chart.name}.png'))
-            with whole_file(written[-1], 'wb') as file:
+            with atomic_write(written[-1], 'wb') as file:
                 file.write(chart.wide)
         for name, content in (('report.md', text), ('report.html', page)):
             written.append(osp.join(out_dir, name))
-            with whole_file(written[-1], 'wb') as file:
+            with atomic_write(written[-1], 'wb') as file:
                 file.write(content.encode('utf-8'))
     return written

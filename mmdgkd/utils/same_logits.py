@@ -12,7 +12,7 @@ _ROUNDING = 1e-4
 _LEVELS, _LEVELS_MEDIAN = 0.05, 0.01
 
 
-def logits_agree(found: torch.Tensor, wanted: torch.Tensor,
+def logits_match(found: torch.Tensor, wanted: torch.Tensor,
                  program: nn.Module) -> bool:
     """Whether logits are the same but for rounding; no NaN is.
 

@@ -2,7 +2,7 @@
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.chain import Chain, guides_of
+from mmdgkd.chain.chain import Chain, teachers_of
 
 NAMES = ['t', 'a', 'b', 's']
 MODEL = dict(type='ImageClassifier')
@@ -23,27 +23,27 @@ def chain(**kwargs):
     (dict(), ['', '', '', '']),
 ])
 def test_who_guides_whom(guidance, expected):
-    guides = guides_of(guidance, NAMES)
-    assert [''.join(guides[name]) for name in NAMES] == expected
+    teachers = teachers_of(guidance, NAMES)
+    assert [''.join(teachers[name]) for name in NAMES] == expected
 
 
 def test_dense_is_the_default_and_order_is_kept():
     made = chain()
     assert made.names == NAMES
-    assert made.guides['s'] == ('t', 'a', 'b')
+    assert made.teachers['s'] == ('t', 'a', 'b')
 
 
 def test_a_given_network_has_no_guides_but_guides():
     networks = {name: dict(model=MODEL) for name in NAMES}
     networks['a']['ckpt_path'] = 'a.pth'
     made = chain(networks=networks)
-    assert made.guides['a'] == () and made.guides['b'] == ('t', 'a')
+    assert made.teachers['a'] == () and made.teachers['b'] == ('t', 'a')
 
 
 def test_none_leaves_a_network_out():
     networks = {name: dict(model=MODEL) for name in NAMES}
     networks['a'] = None
-    assert chain(networks=networks).guides['s'] == ('t', 'b')
+    assert chain(networks=networks).teachers['s'] == ('t', 'b')
 
 
 def test_a_written_chain_is_the_same_chain():
@@ -87,9 +87,9 @@ def test_what_makes_no_chain(cfg, message):
     ('densest', "chain.guidance: 'densest' is none of none, direct, seq"),
     (3, 'chain.guidance: 3 must be one of'),
     (dict(x=['t']), 'chain.guidance.x: is no network of this chain; there'),
-    (dict(s=['x']), 'chain.guidance.s: the guide "x" is no network'),
-    (dict(a=['b']), 'the guide "b" does not come before "a"; possible: t'),
-    (dict(a=['a']), 'the guide "a" does not come before "a"'),
+    (dict(s=['x']), 'chain.guidance.s: the teacher "x" is no network'),
+    (dict(a=['b']), 'the teacher "b" does not come before "a"; possible: t'),
+    (dict(a=['a']), 'the teacher "a" does not come before "a"'),
     (dict(t=['s']), 'possible: none, it is the first'),
     (dict(s='t'), "chain.guidance.s: 't' must be a list of names"),
 ])

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Chains in which guides teach by more than their logits."""
+"""Chains in which teachers teach by more than their logits."""
 import glob
 import os.path as osp
 from pathlib import Path
@@ -59,7 +59,7 @@ def logged(cfg, name):
 
 
 def test_maps_and_logits_of_all_guides(tiny_cfg):
-    """The terms of all that guide a stage, and of nobody else."""
+    """The terms of all that teacher a stage, and of nobody else."""
     both = {
         key: {
             **part,
@@ -93,7 +93,7 @@ def test_logits_alone_are_remembered(tiny_cfg):
 
 @pytest.mark.parametrize('change, message', [
     (dict(edges=dict(default=LOGITS, resnet21=None)),
-     'model.distiller.edges.resnet21: there is no such guide; there are '
+     'model.distiller.edges.resnet21: there is no such teacher; there are '
      'default, resnet20, resnet14, resnet8; is resnet20 meant'),
     (dict(edges=dict(default=maps(of_teacher='backbone.stem'))),
      'teacher_recorders.maps_resnet20.source: for the stage "resnet14": '

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Chains in which several guides teach with one voice."""
+"""Chains in which several teachers teach with one voice."""
 import glob
 import os.path as osp
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_resumed_and_remembered_it_comes_to_the_same_bits(
 
 @pytest.mark.parametrize('change, message', [
     (dict(ensembles=dict(pacemaker=['resnet14', 'resnet26'])),
-     "model.distiller.ensembles.pacemaker: 'resnet26' is no guide; there are "
+     "model.distiller.ensembles.pacemaker: 'resnet26' is no teacher; there are "
      'resnet20, resnet14'),
     (dict(ensembles=dict(resnet14=['resnet20'])),
      'model.distiller.ensembles.resnet14: is the name of a network'),

@@ -64,7 +64,7 @@ def test_another_guidance_is_refused_where_it_matters(tmp_path):
     Ledger.open(str(tmp_path), chain()).update(seed=0)
     ledger = Ledger.open(str(tmp_path), chain('none'))
     with pytest.raises(ConfigError, match=r'\(t; s <- t\) than .* \(t; s\)'):
-        ledger.check_guides(chain('none'))
+        ledger.check_teachers(chain('none'))
 
 
 @pytest.mark.parametrize('text', ['', '{"stages": 3}', '[]', '{"version": 1}'])

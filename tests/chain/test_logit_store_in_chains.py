@@ -284,7 +284,7 @@ def test_the_size_is_in_the_plan(make):
 
 
 def test_the_estimate_knows_what_is_remembered(make):
-    """Each guide counts in the first stage that it guides."""
+    """Each teacher counts in the first stage of which it is a teacher."""
     costs = {}
     for store in (None, True):
         runner = ChainRunner(make(store=store))
@@ -322,7 +322,7 @@ def test_top_k(make, forwards):
     }, 'but chain.views is None; leave that out'),
     ({
         'chain.views': dict(num_views=0)
-    }, 'chain.views.num_views: 0 must be a whole number, 1 or more'),
+    }, 'chain.views.num_views: 0 must be an integer, 1 or more'),
     ({
         'chain.views': dict(epochs=1)
     }, 'chain.views.epochs: is unknown'),

@@ -57,8 +57,8 @@ def test_the_ledger_says_what_was_read_and_written(trained):
         path = osp.join(cfg.work_dir, entry['wrote']['file'])
         assert sha256_of(path) == entry['wrote']['sha256']
         assert list(entry['read']) == entry['guides']
-        for guide, read in entry['read'].items():
-            assert read == stages[guide]['wrote']
+        for teacher, read in entry['read'].items():
+            assert read == stages[teacher]['wrote']
         metric = entry['metric']
         assert metric['name'] == 'accuracy/top1'
         assert [step for step, _ in metric['history']] == [1, 2]
@@ -250,7 +250,8 @@ def test_a_removed_stage_is_trained_again_to_the_same_bits(copied):
 def test_a_single_stage(copied):
     shutil.rmtree(osp.join(copied.work_dir, 'resnet14'))
     shutil.rmtree(osp.join(copied.work_dir, 'resnet8'))
-    with pytest.raises(ConfigError, match='needs its guide "resnet14", which'):
+    with pytest.raises(
+            ConfigError, match='needs its teacher "resnet14", which'):
         ChainRunner(copied, only='resnet8').train()
     ChainRunner(copied, only='resnet14').train()
     assert osp.exists(osp.join(copied.work_dir, 'resnet14', 'resnet14.pth'))

@@ -10,7 +10,7 @@ import torch
 
 from mmdgkd.chain.ledger_hook import _added
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.logit_store.teacher_timer import GuideClock
+from mmdgkd.logit_store.teacher_timer import TeacherTimer
 
 ROWS = 2 * 64  # epochs, images
 
@@ -38,7 +38,7 @@ def test_versions_and_costs_are_there(trained):
 
 
 def test_a_resumed_stage_keeps_its_counts(trained, tmp_path):
-    """One of two epochs again: its guides are read, and that is added."""
+    """One of two epochs again: its teachers are read, and that is added."""
     cfg = trained[0].copy()
     cfg.work_dir, cfg.resume = str(tmp_path / 'copied'), True
     shutil.copytree(trained[0].work_dir, cfg.work_dir)
@@ -52,8 +52,8 @@ def test_a_resumed_stage_keeps_its_counts(trained, tmp_path):
     ChainRunner(cfg).train()
     after = json.loads(path.read_text())['stages']['resnet8']['store']
     assert after == {
-        guide: dict(count, recalled=count['recalled'] + 64)
-        for guide, count in before.items()
+        teacher: dict(count, recalled=count['recalled'] + 64)
+        for teacher, count in before.items()
     }
 
 
@@ -68,7 +68,7 @@ def test_what_is_not_known_of_a_part_is_not_known_of_all():
 
 
 def test_the_clock_adds_up_by_guide():
-    clock = GuideClock()
+    clock = TeacherTimer()
     for _ in range(2):
         with clock.timing('slow', torch.device('cpu')):
             torch.ones(300, 300) @ torch.ones(300, 300)
@@ -80,11 +80,11 @@ def test_the_clock_adds_up_by_guide():
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason='needs a GPU with CUDA')
 def test_the_clock_does_not_wait_for_a_gpu():
-    clock, device = GuideClock(), torch.device('cuda')
+    clock, device = TeacherTimer(), torch.device('cuda')
     big = torch.ones(8192, 8192, device=device)
-    with clock.timing('guide', device):
+    with clock.timing('teacher', device):
         for _ in range(50):
             big @ big
-    assert 'guide' not in clock.seconds
+    assert 'teacher' not in clock.seconds
     torch.cuda.synchronize()
-    assert clock.seconds['guide'] > 0
+    assert clock.seconds['teacher'] > 0

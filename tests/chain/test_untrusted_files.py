@@ -11,7 +11,7 @@ import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.fileio.seal import write_sealed
+from mmdgkd.fileio.checksum import write_with_checksum
 
 
 class Attack:
@@ -72,7 +72,7 @@ def test_a_checkpoint_to_resume_from(half_trained, attack):
     # A seal says that a file is as it was written, not by whom.
     torch.save(checkpoint, path + '.new')
     with open(path + '.new', 'rb') as new, open(path, 'wb') as old:
-        write_sealed(old, new.read())
+        write_with_checksum(old, new.read())
     os.remove(path + '.new')
     refused(half_trained, r"work_dir: .*epoch_2.pth. is refused: .*mkdir")
 

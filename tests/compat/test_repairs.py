@@ -157,7 +157,7 @@ package.__path__ = {mmdgkd.__path__!r}
 sys.modules['mmdgkd'] = package
 import mmdgkd.compat as compat
 for repair in compat.REPAIRS[:3]:
-    repair.diagnose() and repair.mend()
+    repair.diagnose() and repair.fix()
 import torch
 from mmrazor.models.losses import KDSoftCELoss
 KDSoftCELoss()(torch.zeros(1, 2), torch.zeros(1, 2))

@@ -311,7 +311,7 @@ def test_lazy_loading():
 
 
 @pytest.mark.parametrize('kwargs, message', [
-    (dict(num_views=0), 'ViewDataset.num_views: 0 must be a whole number'),
+    (dict(num_views=0), 'ViewDataset.num_views: 0 must be an integer'),
     (dict(pipeline=[dict(type='OwnGenerator'),
                     dict(type='PackInputs')]),
      'train_dataloader.dataset.pipeline: gives another image of sample 0'),

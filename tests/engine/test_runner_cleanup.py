@@ -14,7 +14,7 @@ from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.engine.hooks.stop_hook import StopHook
-from mmdgkd.engine.runner_cleanup import release
+from mmdgkd.engine.runner_cleanup import clean_up
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
@@ -32,7 +32,7 @@ def test_workers_end_at_once(tiny_cfg, by_epoch):
     runner.train()
     assert len(multiprocessing.active_children()) >= 2
     start = time.monotonic()
-    release(runner)
+    clean_up(runner)
     assert time.monotonic() - start < 4
     assert not multiprocessing.active_children()
 

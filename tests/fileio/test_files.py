@@ -5,22 +5,22 @@ import os
 import pytest
 
 from mmdgkd import TrainingError
-from mmdgkd.fileio.files import (no_room_in_words, remove_parts, sha256_of,
-                                 whole_file)
+from mmdgkd.fileio.files import (atomic_write, disk_full_as_error,
+                                 remove_parts, sha256_of)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / 'new' / 'a.txt'
-    with whole_file(str(path)) as file:
+    with atomic_write(str(path)) as file:
         file.write('old')
     with pytest.raises(RuntimeError):
-        with whole_file(str(path)) as file:
+        with atomic_write(str(path)) as file:
             file.write('new')
             file.flush()
             assert path.read_text() == 'old'
             raise RuntimeError
     assert path.read_text() == 'old' and os.listdir(path.parent) == ['a.txt']
-    with whole_file(str(path), 'wb') as file:
+    with atomic_write(str(path), 'wb') as file:
         file.write(b'new')
     assert path.read_text() == 'new' and os.listdir(path.parent) == ['a.txt']
 
@@ -34,7 +34,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
             name,
             lambda *args, name=name, real=real:
             (events.append(name), real(*args)))
-    with whole_file(str(tmp_path / 'a')) as file:
+    with atomic_write(str(tmp_path / 'a')) as file:
         file.write('x')
     # The second one is of the folder, which holds the name.
     assert events == ['fsync', 'replace', 'fsync']
@@ -51,10 +51,10 @@ def test_what_a_kill_has_left_is_removed(tmp_path):
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_no_room_is_one_line(number):
     with pytest.raises(TrainingError, match='make room, and add --resume'):
-        with no_room_in_words('w'):
+        with disk_full_as_error('w'):
             raise OSError(number, os.strerror(number), 'w/a.pth')
     with pytest.raises(FileNotFoundError):
-        with no_room_in_words('w'):
+        with disk_full_as_error('w'):
             raise FileNotFoundError(errno.ENOENT, 'no', 'a')
 
 

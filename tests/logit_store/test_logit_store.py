@@ -42,26 +42,26 @@ def files(store):
 
 
 def test_what_is_kept_is_recalled(store):
-    assert store.recall(TEACHER, views(), CPU) is None
+    assert store.lookup(TEACHER, views(), CPU) is None
     kept = store.keep(TEACHER, views(), logits())
     assert torch.equal(kept, logits().half().float())
     for each in (store, LogitStore(store.path)):
-        assert torch.equal(each.recall(TEACHER, views(), CPU), kept)
-        assert each.recall(TEACHER, views(view=1), CPU) is None
-        assert each.recall(TEACHER, views([7, 8]), CPU) is None
+        assert torch.equal(each.lookup(TEACHER, views(), CPU), kept)
+        assert each.lookup(TEACHER, views(view=1), CPU) is None
+        assert each.lookup(TEACHER, views([7, 8]), CPU) is None
     assert store.counts == dict(net=dict(recalled=8, computed=18))
     assert len(files(store)) == 1 and files(store)[0].startswith('net-')
 
 
 def test_rows_that_are_there_stay(store):
     """Of a batch that is known in part only the rest is new."""
-    store.recall(TEACHER, views([1, 2]), CPU)
+    store.lookup(TEACHER, views([1, 2]), CPU)
     store.keep(TEACHER, views([1, 2]), logits([1, 2]))
-    assert store.recall(TEACHER, views([2, 3]), CPU) is None
+    assert store.lookup(TEACHER, views([2, 3]), CPU) is None
     kept = store.keep(TEACHER, views([2, 3]), logits([2, 3], offset=1.0))
     wanted = torch.stack([logits()[2], logits()[3] + 1]).half().float()
     assert torch.equal(kept, wanted)
-    assert torch.equal(store.recall(TEACHER, views([2, 3]), CPU), wanted)
+    assert torch.equal(store.lookup(TEACHER, views([2, 3]), CPU), wanted)
 
 
 @pytest.mark.parametrize('change', [
@@ -72,32 +72,32 @@ def test_rows_that_are_there_stay(store):
     dict(options=dict(fold_bn=True))
 ])
 def test_another_teacher_is_never_served_old_rows(store, change):
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
     for each in (store, LogitStore(store.path)):
-        assert each.recall(dict(TEACHER, **change), views(), CPU) is None
+        assert each.lookup(dict(TEACHER, **change), views(), CPU) is None
 
 
 def test_other_views_and_forms_are_never_served_old_rows(store):
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
     other = views(source=ViewSource('j' * 64, 60, 'sixty'))
-    assert store.recall(TEACHER, other, CPU) is None
+    assert store.lookup(TEACHER, other, CPU) is None
     for form in (dict(dtype='float32'), dict(top_k=3),
                  dict(dtype='float32', top_k=3)):
         fresh = LogitStore(store.path, **form)
-        assert fresh.recall(TEACHER, views(), CPU) is None
+        assert fresh.lookup(TEACHER, views(), CPU) is None
         kept = fresh.keep(TEACHER, views(), logits())
-        assert torch.equal(fresh.recall(TEACHER, views(), CPU), kept)
+        assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
     assert len(files(store)) == 4
 
 
 def test_a_teacher_is_known_under_any_name(store):
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     kept = store.keep(TEACHER, views(), logits())
     other = dict(TEACHER, name='other', path='elsewhere.pth')
     assert torch.equal(
-        LogitStore(store.path).recall(other, views(), CPU), kept)
+        LogitStore(store.path).lookup(other, views(), CPU), kept)
 
 
 @pytest.fixture
@@ -110,16 +110,16 @@ def warnings(monkeypatch):
 
 
 def test_a_damaged_file_is_filled_again(store, warnings):
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
     path = os.path.join(store.path, files(store)[0])
     with open(path, 'r+b') as file:
         file.seek(40)
         file.write(b'\xff\xff')
     fresh = LogitStore(store.path)
-    assert fresh.recall(TEACHER, views(), CPU) is None
+    assert fresh.lookup(TEACHER, views(), CPU) is None
     kept = fresh.keep(TEACHER, views(), logits())
-    assert torch.equal(fresh.recall(TEACHER, views(), CPU), kept)
+    assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
     assert len(warnings) == 1 and 'is damaged' in warnings[0]
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_another_process_has_just_made_is_not_damaged(
         store, warnings):
     other = LogitStore(store.path)
     for each in (store, other):
-        assert each.recall(TEACHER, views(), CPU) is None
+        assert each.lookup(TEACHER, views(), CPU) is None
     kept = store.keep(TEACHER, views(), logits())
     assert torch.equal(other.keep(TEACHER, views(), logits()), kept)
     assert not warnings and len(files(store)) == 1
@@ -136,7 +136,7 @@ def test_a_file_that_another_process_has_just_made_is_not_damaged(
 @pytest.mark.parametrize('step', ['posix_fallocate', 'pwrite'])
 def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
                                                        warnings, step):
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
 
     def full(*_):
@@ -144,33 +144,33 @@ def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
 
     monkeypatch.setattr(logit_file.os, step, full)
     for view in (1, 2):
-        assert store.recall(TEACHER, views(view=view), CPU) is None
+        assert store.lookup(TEACHER, views(view=view), CPU) is None
         kept = store.keep(TEACHER, views(view=view), logits(view=view))
         assert torch.equal(kept, logits(view=view).half().float())
-        assert store.recall(TEACHER, views(view=view), CPU) is None
+        assert store.lookup(TEACHER, views(view=view), CPU) is None
     assert len(warnings) == 1 and 'No space left on device' in warnings[0]
     assert 'goes on without storing' in warnings[0]
     # What was there is still served.
-    assert store.recall(TEACHER, views(), CPU) is not None
+    assert store.lookup(TEACHER, views(), CPU) is not None
 
 
 def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch,
                                                    warnings):
     disk = SimpleNamespace(f_blocks=10**6, f_frsize=1000, f_bavail=50 * 10**3)
     monkeypatch.setattr(logit_file.os, 'fstatvfs', lambda fd: disk)
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), logits())
     assert len(warnings) == 1 and 'No space left' in warnings[0]
     disk.f_bavail += 10
     other = LogitStore(store.path)
-    other.recall(TEACHER, views(), CPU)
+    other.lookup(TEACHER, views(), CPU)
     other.keep(TEACHER, views(), logits())
-    assert other.recall(TEACHER, views(), CPU) is not None
+    assert other.lookup(TEACHER, views(), CPU) is not None
 
 
 def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch,
                                                    warnings):
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     kept = store.keep(TEACHER, views(), logits())
 
     def denied(*_):
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch,
     monkeypatch.setattr(logit_file.LogitFile, 'open', denied)
     other = LogitStore(store.path)
     for _ in range(2):
-        assert other.recall(TEACHER, views(), CPU) is None
+        assert other.lookup(TEACHER, views(), CPU) is None
         assert torch.equal(other.keep(TEACHER, views(), logits()), kept)
     assert len(warnings) == 1 and 'Permission denied' in warnings[0]
 
@@ -191,14 +191,14 @@ import test_logit_store as t
 store = t.LogitStore(sys.argv[1])
 for view in range(4):
     batch = t.views(view=view)
-    store.recall(t.TEACHER, batch, t.CPU)
+    store.lookup(t.TEACHER, batch, t.CPU)
     store.keep(t.TEACHER, batch, t.logits(view=view))
     if view == 0:
         size = t.os.path.getsize(t.os.path.join(store.path,
                                                 t.files(store)[0]))
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, size + 100))
-print(store.recall(t.TEACHER, t.views(), t.CPU) is not None,
-      store.recall(t.TEACHER, t.views(view=1), t.CPU) is None)
+print(store.lookup(t.TEACHER, t.views(), t.CPU) is not None,
+      store.lookup(t.TEACHER, t.views(view=1), t.CPU) is None)
 """
 
 
@@ -220,19 +220,19 @@ def test_a_limit_that_the_system_enforces(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     store = LogitStore(str(tmp_path / 'file' / 'logits'))
-    assert store.recall(TEACHER, views(), CPU) is None
+    assert store.lookup(TEACHER, views(), CPU) is None
     kept = store.keep(TEACHER, views(), logits())
     assert torch.equal(kept, logits().half().float())
 
 
 def test_what_is_not_finite_is_not_remembered(store):
-    """Spoiled images once must not spoil the guide for ever."""
+    """Spoiled images once must not spoil the teacher for ever."""
     said = logits()
     said[3, 1], said[5, 0] = float('nan'), float('inf')
-    store.recall(TEACHER, views(), CPU)
+    store.lookup(TEACHER, views(), CPU)
     store.keep(TEACHER, views(), said)
-    assert store.recall(TEACHER, views([2, 3]), CPU) is None
-    assert store.recall(TEACHER, views([5]), CPU) is None
-    assert store.recall(TEACHER, views([2, 4]), CPU) is not None
+    assert store.lookup(TEACHER, views([2, 3]), CPU) is None
+    assert store.lookup(TEACHER, views([5]), CPU) is None
+    assert store.lookup(TEACHER, views([2, 4]), CPU) is not None
     store.keep(TEACHER, views([5]), logits([5]))
-    assert store.recall(TEACHER, views([4, 5]), CPU) is not None
+    assert store.lookup(TEACHER, views([4, 5]), CPU) is not None

@@ -13,7 +13,7 @@ import pytest
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.report.charts.curves import guide_levels
+from mmdgkd.report.charts.curves import teacher_levels
 from mmdgkd.report.groups import Levels, group_runs, group_stages
 from mmdgkd.report.records import Stage, read_runs
 from mmdgkd.report.settings import add_settings
@@ -25,11 +25,11 @@ def read(path):
     return json.loads(Path(path, 'chain.json').read_text())
 
 
-def stage(last, sha256, guides=(), **entries):
+def stage(last, sha256, teachers=(), **entries):
     return dict(
         dict(
             state='done',
-            guides=list(guides),
+            guides=list(teachers),
             seconds=10.0,
             metric=dict(
                 name='accuracy/top1',
@@ -49,9 +49,9 @@ def make_run(folder, stages, guidance='dense', seed=0):
 
 @pytest.fixture(scope='module')
 def given(trained, tmp_path_factory):
-    """The student of ``trained`` once more, its guides given: (cfg, runner).
+    """The student of ``trained`` once more, its teachers given: (cfg, runner).
 
-    The metrics of the guides are in no ledger of its own.
+    The metrics of the teachers are in no ledger of its own.
     """
     cfg = copy.deepcopy(trained[0])
     cfg.work_dir = str(tmp_path_factory.mktemp('given'))
@@ -126,12 +126,13 @@ def test_given_networks_get_their_level_by_file(trained, given):
         assert run.note is None
     variants = group_runs(runs)
     assert [len(variant.runs) for variant in variants] == [2]
-    assert guide_levels(variants[0], Levels(runs),
-                        'resnet8') == [(name, ledger[name]['metric']['last'])
-                                       for name in ('resnet20', 'resnet14')]
+    assert teacher_levels(variants[0], Levels(runs),
+                          'resnet8') == [(name, ledger[name]['metric']['last'])
+                                         for name in ('resnet20', 'resnet14')]
     alone = runs[:1]
-    assert guide_levels(group_runs(alone)[0], Levels(alone),
-                        'resnet8') == [('resnet20', None), ('resnet14', None)]
+    assert teacher_levels(group_runs(alone)[0],
+                          Levels(alone), 'resnet8') == [('resnet20', None),
+                                                        ('resnet14', None)]
 
 
 def test_runs_of_other_settings_are_not_the_same(trained, tmp_path):
@@ -282,13 +283,13 @@ def test_names_are_escaped(tmp_path):
 
 def test_what_the_store_saved(tmp_path):
     """100 outputs took 2 s; 50 that were read would have taken 1 s."""
-    guide = dict(big=dict(file='x', sha256='b'))
+    teacher = dict(big=dict(file='x', sha256='b'))
     count = dict(recalled=0, computed=100, seconds=2.0)
-    first = stage(80.0, 'm', ['big'], read=guide, store=dict(big=count))
+    first = stage(80.0, 'm', ['big'], read=teacher, store=dict(big=count))
     second = stage(
         70.0,
         's', ['big'],
-        read=guide,
+        read=teacher,
         store=dict(big=dict(recalled=50, computed=0, seconds=0.0)))
     stages = dict(big=stage(90.0, 'b'), middle=first, small=second)
     run = read_runs([make_run(tmp_path / 'run', stages, 'direct')])[0]

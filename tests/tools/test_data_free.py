@@ -62,7 +62,7 @@ def test_two_processes_end_with_the_same_weights(run_ranks, tmp_path):
         assert any(key.startswith('generator') for key in one[0])
         for key, value in one[0].items():
             assert torch.equal(value, other[0][key]), key
-        # Each made images of its own, of which the same guides spoke.
+        # Each made images of its own, of which the same teachers spoke.
         assert not torch.equal(one[1], other[1])
         assert one[2] == other[2]
         assert sum('kd.' in key for key in one[2]) == 1

@@ -25,7 +25,7 @@ CONFIGS = sorted([
     ids=lambda path: '/'.join(path.with_suffix('').parts[-2:]))
 def test_two_processes_with_amp_end_with_the_same_state(
         config, on_digits, trained, states_of_ranks, tmp_path):
-    """All of it: masks, ranges, chosen blocks, connectors of each guide.
+    """All of it: masks, ranges, chosen blocks, connectors of each teacher.
 
     What is an ordinary network before the last one is not trained again.
     """
@@ -35,10 +35,10 @@ def test_two_processes_with_amp_end_with_the_same_state(
         name for name, entry in cfg.chain.networks.items()
         if entry and 'model' in entry
     ][-1]
-    for guide, entry in list(cfg.chain.networks.items())[:-1]:
-        known = trained[0].chain.networks.get(guide)
+    for teacher, entry in list(cfg.chain.networks.items())[:-1]:
+        known = trained[0].chain.networks.get(teacher)
         if entry and known and entry.get('model') == known.model:
-            entry.ckpt_path = trained[1].work.file_of(guide)
+            entry.ckpt_path = trained[1].work.file_of(teacher)
     one, other = states_of_ranks(cfg, name)
     assert 'feed' not in config.stem or any('ntl_resnet20' in key
                                             for key in one)

@@ -56,7 +56,7 @@ def test_dry_run_says_what_is_done(run_here, trained):
       ], 'error: config: '),
     ([CONFIG, '--stage', 'x'], '--stage: "x" is no network of this chain'),
     ([CONFIG, '--guidance', 'direct', '--stage', 'resnet8'
-      ], 'needs its guide "resnet20"'),
+      ], 'needs its teacher "resnet20"'),
     ([CONFIG, '--cfg-options', 'chain.networks.resnet14.ckpt_path=no.pth'
       ], "ckpt_path: there is no file 'no.pth'"),
     ([CONFIG, '--cfg-options', 'chain.guidance=densely'

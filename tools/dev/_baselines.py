@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""How others guide a student, to measure against. Not for use."""
+"""How others teacher a student, to measure against. Not for use."""
 from typing import Any, Dict, List
 
 import torch

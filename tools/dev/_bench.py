@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mmdgkd.engine.runner_cleanup import release
+from mmdgkd.engine.runner_cleanup import clean_up
 from mmdgkd.utils.distributed import fit_to_device
 
 WARM_UP = 3  # steps of each run that are not counted
@@ -161,7 +161,7 @@ class Case:
                 if hasattr(hook, 'store'):
                     self.answers = dict(
                         recalled=0, computed=0) | _sums(hook.store.counts)
-            release(runner)
+            clean_up(runner)
         if counts:
             self.ms.append(1000 * watch.seconds / (watch.steps - self.warm_up))
             peak = memory.peak()

@@ -22,7 +22,7 @@ def stage_of(cfg: Any, args: argparse.Namespace, name: str, guidance: str,
         cfg (Config): The whole config.
         args (Namespace): The command line.
         name (str): The stage.
-        guidance (str): Who guides whom.
+        guidance (str): Who teachers whom.
         folder (str): For whatever it writes.
 
     Returns:
@@ -49,7 +49,7 @@ def case_config(stage: Any, case: str, folder: str) -> Any:
     """The config of a case.
 
     Args:
-        stage (Config): The stage with its guides.
+        stage (Config): The stage with its teachers.
         case (str): One of ``CASES``; not ``'student_alone'``.
         folder (str): For the logit store.
 
@@ -79,7 +79,7 @@ def case_config(stage: Any, case: str, folder: str) -> Any:
 
 
 def with_drop(distiller: Any, drop: bool) -> None:
-    """Have one guide silent in each step, or none.
+    """Have one teacher silent in each step, or none.
 
     Args:
         distiller (dict): The config; it is changed.

@@ -18,7 +18,7 @@ WAYS = ('alone', 'stored', 'live')
 
 
 def time_chain(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
-    """Time all stages alone, with a store, and with live guides.
+    """Time all stages alone, with a store, and with live teachers.
 
     A stage is the same in every chain that begins alike, so that the first n
     stages are the chain of n networks.

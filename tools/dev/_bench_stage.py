@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Timing the ways to guide one stage."""
+"""Timing the ways to teacher one stage."""
 import argparse
 from statistics import median
 from typing import Any, Dict
@@ -30,7 +30,7 @@ def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     chain.require(name, '--stage')
     if name == chain.names[0]:
         raise ConfigError(f'--stage: "{name}" is the first of the chain and '
-                          'has no guides')
+                          'has no teachers')
     guided = stage_of(cfg, args, name, 'dense', folder)
     alone = stage_of(cfg, args, name, 'none', folder)
     loader_cfg = guided.train_dataloader

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Time the ways to guide a stage, side by side, and what a chain costs.
+"""Time the ways to teacher a stage, side by side, and what a chain costs.
 
 All cases take turns in one process, each run is a whole Runner of MMEngine
 with its hooks and its log on the config's own data. Teachers have random

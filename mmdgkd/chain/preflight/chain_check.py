@@ -19,7 +19,7 @@ from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, network_of
 from mmdgkd.models.utils.weights import check_weights, network_weights
 from .pretrained import check_init_cfg, refuse_load_from
-from .stage_check import DataFacts, check_data, check_remembering, check_stage
+from .stage_check import DataFacts, check_cacheable, check_data, check_stage
 from .trial_forward import check_losses
 
 
@@ -104,16 +104,16 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
                 for method in METHODS.values():
                     method.check(stage)
             for algorithm in algorithms:
-                if chain.logit_store is not None and chain.guides[name]:
-                    check_remembering(stages[name], algorithm, seen.shape)
+                if chain.logit_store is not None and chain.teachers[name]:
+                    check_cacheable(stages[name], algorithm, seen.shape)
                 check_losses(name, stages[name], algorithm, seen, said)
-    for name, guides in chain.guides.items():
-        for guide in guides:
-            if facts[guide].classes != facts[name].classes:
+    for name, teachers in chain.teachers.items():
+        for teacher in teachers:
+            if facts[teacher].classes != facts[name].classes:
                 raise ConfigError(
-                    f'chain.networks.{guide}.model: has '
-                    f'{facts[guide].classes} classes, "{name}", which it '
-                    f'guides, has {facts[name].classes}')
+                    f'chain.networks.{teacher}.model: has '
+                    f'{facts[teacher].classes} classes, "{name}", which it '
+                    f'teaches, has {facts[name].classes}')
     return facts
 
 
@@ -185,27 +185,27 @@ def _check_classes(network: Network, classes: Optional[int],
 
 
 def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
-    """A guide sees what the data preprocessor of its student makes."""
+    """A teacher sees what the data preprocessor of its student makes."""
 
     def preprocessor(name: str) -> Dict:
         model = network_cfg(stages[name].model)
         return dict(model.get('data_preprocessor') or {})
 
-    for name, guides in chain.guides.items():
+    for name, teachers in chain.teachers.items():
         mine = preprocessor(name)
-        for guide in guides:
-            theirs = preprocessor(guide)
+        for teacher in teachers:
+            theirs = preprocessor(teacher)
             for key in ('mean', 'std', 'to_rgb'):
                 if mine.get(key) != theirs.get(key):
                     raise ConfigError(
-                        f'chain.networks.{guide}: its data_preprocessor.{key} '
+                        f'chain.networks.{teacher}: its data_preprocessor.{key} '
                         f'is {theirs.get(key)}, but "{name}", whose inputs it '
-                        f'gets as its guide, has {mine.get(key)}; both must '
+                        f'gets as its teacher, has {mine.get(key)}; both must '
                         'be normalized alike')
 
 
 def check_algorithm(name: str, model: nn.Module) -> None:
-    """See whether a network of a chain is trained by what guides reach.
+    """See whether a network of a chain is trained by what teachers reach.
 
     Args:
         name (str): The network.

@@ -35,7 +35,7 @@ def check_stage(name: str, stage: Config, chain: Chain,
         models (dict[str, nn.Module]): The networks, on the meta device.
 
     Returns:
-        nn.Module: The algorithm, or the network if it has no guides.
+        nn.Module: The algorithm, or the network if it has no teachers.
 
     Raises:
         ConfigError: If the algorithm, the optimizer, the schedule, the metric
@@ -43,7 +43,7 @@ def check_stage(name: str, stage: Config, chain: Chain,
     """
     here = f'for the stage "{name}"'
     algorithm = models[name]
-    if chain.guides[name]:
+    if chain.teachers[name]:
         template = copy.deepcopy({
             key: value
             for key, value in stage.model.items()
@@ -51,8 +51,8 @@ def check_stage(name: str, stage: Config, chain: Chain,
         })
         template['architecture'] = algorithm
         template['teachers'] = {
-            guide: dict(build_cfg=models[guide])
-            for guide in chain.guides[name]
+            teacher: dict(build_cfg=models[teacher])
+            for teacher in chain.teachers[name]
         }
         try:
             algorithm = MODELS.build(template)
@@ -122,7 +122,7 @@ def _check_loop(train_cfg: Any, here: str) -> None:
     for key in ('max_epochs', 'max_iters'):
         if key in cfg and not (isinstance(cfg[key], int) and cfg[key] > 0):
             raise ConfigError(f'train_cfg.{key}: {here}: {cfg[key]!r} must be '
-                              'a whole number, 1 or more')
+                              'an integer, 1 or more')
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class DataFacts:
     views: Optional[int] = None
     batched: bool = False
     sample: Any = None
-    unsaid: Optional[str] = None
+    why_no_class: Optional[str] = None
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
@@ -181,7 +181,7 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
                     len(dataset.metainfo.get('classes') or ()), len(dataset),
                     getattr(dataset, 'num_views', None),
                     hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
-                    first.get('data_samples'), _unsaid(dataset))
+                    first.get('data_samples'), _why_no_class(dataset))
                 part = f'{key}.sampler'
                 DATA_SAMPLERS.build(
                     sampler, default_args=dict(dataset=dataset, seed=0))
@@ -206,10 +206,10 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
         samples=train.samples,
         views=train.views,
         sample=train.sample,
-        unsaid=train.unsaid)
+        why_no_class=train.why_no_class)
 
 
-def _unsaid(dataset: Any) -> Optional[str]:
+def _why_no_class(dataset: Any) -> Optional[str]:
     # Most losses do not ask for it: whatever it is, it is no mistake yet.
     try:
         sample_class(dataset, 0)
@@ -235,9 +235,9 @@ def _check_batched(stage: Config, key: str) -> None:
             f"of {key}'s batched data set; use type='BatchedDataPreprocessor'")
 
 
-def check_remembering(stage: Config, algorithm: nn.Module,
-                      shape: Optional[Tuple[int, ...]]) -> None:
-    """See whether the guides of a stage can be remembered.
+def check_cacheable(stage: Config, algorithm: nn.Module,
+                    shape: Optional[Tuple[int, ...]]) -> None:
+    """See whether the teachers of a stage can be remembered.
 
     Args:
         stage (Config): Its config.
@@ -246,7 +246,7 @@ def check_remembering(stage: Config, algorithm: nn.Module,
 
     Raises:
         ConfigError: If images are mixed in the batch, or if the losses need
-            more of the guides than a vector per image.
+            more of the teachers than a vector per image.
     """
     model = network_cfg(stage.model)
     if (model.get('data_preprocessor') or {}).get('batch_augments'):

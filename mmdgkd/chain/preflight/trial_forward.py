@@ -29,7 +29,7 @@ def check_losses(name: str, stage: Config, algorithm: nn.Module,
         stage (Config): Its config.
         algorithm (nn.Module): It, on the meta device.
         seen (DataFacts): Its data.
-        said (dict): What the guides of earlier stages have put out, by guide
+        said (dict): What the teachers of earlier stages have put out, by teacher
             and source; it is added to.
 
     Raises:
@@ -83,7 +83,7 @@ class _TeachersOnMeta:
 
     Args:
         algorithm (DGKD): Whose teachers they are.
-        said (dict): See :func:`check_losses`. On that device a guide says the
+        said (dict): See :func:`check_losses`. On that device a teacher says the
             same in all stages.
     """
 
@@ -91,9 +91,9 @@ class _TeachersOnMeta:
         self.modules = algorithm.teachers
         distiller = algorithm.distiller
         self._recorders = list(distiller.teacher_recorders.recorders.values())
-        self._said = said
+        self._outputs = said
         # Of others it is not known what they take down.
-        self._can_recall = not distiller.deliveries.deliveries and all(
+        self._can_reuse = not distiller.deliveries.deliveries and all(
             type(recorder) is MultiTeacherOutputsRecorder
             for recorder in self._recorders)
 
@@ -110,21 +110,21 @@ class _TeachersOnMeta:
             # What was said before is in no graph of these inputs.
             self.modules[name](*inputs, mode='tensor')
         if not grad:
-            self._run_or_recall(names, inputs)
+            self._run_or_reuse(names, inputs)
 
     @torch.no_grad()
-    def _run_or_recall(self, names: List[str], inputs: Tuple) -> None:
+    def _run_or_reuse(self, names: List[str], inputs: Tuple) -> None:
         for name in names:
             keys = [(name, recorder.source) for recorder in self._recorders]
-            if not self._can_recall or any(key not in self._said
-                                           for key in keys):
+            if not self._can_reuse or any(key not in self._outputs
+                                          for key in keys):
                 self.modules[name](*inputs, mode='tensor')
-                if self._can_recall:
+                if self._can_reuse:
                     for key, recorder in zip(keys, self._recorders):
-                        self._said[key] = recorder.records_of(name)
+                        self._outputs[key] = recorder.records_of(name)
                 continue
             for key, recorder in zip(keys, self._recorders):
-                for outputs in self._said[key]:
+                for outputs in self._outputs[key]:
                     recorder.record(name, outputs)
 
 

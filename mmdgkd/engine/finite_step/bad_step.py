@@ -26,23 +26,22 @@ class BadStep:
             model's forwards for this step.
     """
 
-    def __init__(self, verdict: torch.Tensor, is_known: bool,
+    def __init__(self, flag: torch.Tensor, is_known: bool,
                  forwards: List[Dict[str, Any]]) -> None:
         self.forwards = forwards
         self.is_known = is_known
         self._event: Any = None
-        self._verdict = verdict
-        if verdict.is_cuda:
-            self._verdict = torch.empty((), pin_memory=True)
-            self._verdict.copy_(verdict, non_blocking=True)
-            self._event = torch.cuda.current_stream(
-                verdict.device).record_event()
+        self._flag = flag
+        if flag.is_cuda:
+            self._flag = torch.empty((), pin_memory=True)
+            self._flag.copy_(flag, non_blocking=True)
+            self._event = torch.cuda.current_stream(flag.device).record_event()
 
     def is_bad(self) -> bool:
         """Whether it is; the same on all ranks."""
         if self._event is not None:
             self._event.synchronize()
-        return bool(self._verdict)
+        return bool(self._flag)
 
     @property
     def forward(self) -> Dict[str, Any]:

@@ -93,7 +93,7 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
 
 
 def _prepare(model: Any, cfg: Config, folder: str) -> None:
-    """Run the network and its guides as in the training."""
+    """Run the network and its teachers as in the training."""
     for hook in cfg.get('custom_hooks') or ():
         kind = str(hook.get('type')).split('.')[-1]
         if kind == 'FastNetworkHook' and hook.get('channels_last', True):
@@ -104,7 +104,7 @@ def _prepare(model: Any, cfg: Config, folder: str) -> None:
                 key: value
                 for key, value in hook.items() if key in ('dtype', 'top_k')
             }
-            model.remember(LogitStore(folder, **options))
+            model.use_store(LogitStore(folder, **options))
 
 
 def _samples(facts: Dict, device: str) -> List[DataSample]:

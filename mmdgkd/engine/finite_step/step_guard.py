@@ -54,7 +54,7 @@ class StepGuard:
         self._forwards: List[Dict[str, Any]] = []
         self._now = (0, 0)
         self._row = torch.zeros((), device=self.device)
-        self._verdict: Optional[torch.Tensor] = None
+        self._flag: Optional[torch.Tensor] = None
         self._before: List[Tuple[torch.Tensor, torch.Tensor]] = []
         self._is_open = False
         self._handles = [
@@ -68,7 +68,7 @@ class StepGuard:
                 optimizer.register_step_post_hook(self._after_step)
             ]
 
-    def release(self) -> None:
+    def clean_up(self) -> None:
         """Take the hooks away."""
         for handle in self._handles:
             handle.remove()
@@ -104,23 +104,22 @@ class StepGuard:
             BadStep, optional: What there is to be judged; None if the
             gradients wait for those of further iterations.
         """
-        if self._verdict is None and not ended:
+        if self._flag is None and not ended:
             return None
-        if self._verdict is None:
+        if self._flag is None:
             self._judge([])
-        verdict, self._verdict = self._verdict, None
-        self._row = (self._row + verdict) * verdict
+        flag, self._flag = self._flag, None
+        self._row = (self._row + flag) * flag
         self._is_open = False
         self._choose(
-            verdict,
-            ((buffer, saved)
-             for buffer, saved in zip(self._buffers, self._saved_buffers)
-             if buffer.shape == saved.shape))
+            flag, ((buffer, saved)
+                   for buffer, saved in zip(self._buffers, self._saved_buffers)
+                   if buffer.shape == saved.shape))
         forwards = self._forwards or [
             dict(iteration=self._now[0], epoch=self._now[1])
         ]
         self._forwards = []
-        return BadStep(verdict, self.on_host, forwards)
+        return BadStep(flag, self.on_host, forwards)
 
     def _before_forward(self, module: nn.Module, args: Tuple,
                         kwargs: Dict) -> None:
@@ -166,18 +165,18 @@ class StepGuard:
         if not self.on_host:
             self._before = [(tensor, tensor.detach().clone())
                             for tensor in _tensors_of(optimizer, self.device)]
-        elif self._verdict:
+        elif self._flag:
             for group in optimizer.param_groups:
                 for parameter in group['params']:
                     parameter.grad = None
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
-        if self.on_host or self._verdict is None:
+        if self.on_host or self._flag is None:
             return
-        self._choose(self._verdict, self._before)
+        self._choose(self._flag, self._before)
         known = {id(tensor) for tensor, _ in self._before}
         # What the very first step has made begins from nothing again.
-        self._choose(self._verdict,
+        self._choose(self._flag,
                      ((tensor, torch.zeros_like(tensor))
                       for tensor in _tensors_of(optimizer, self.device)
                       if id(tensor) not in known))
@@ -202,8 +201,8 @@ class StepGuard:
             torch.distributed.all_reduce(bad, torch.distributed.ReduceOp.MAX)
         # After too many, whatever comes is as bad.
         bad = torch.maximum(bad, (self._row > self._max_skips).float())
-        self._verdict = bad if self._verdict is None else torch.maximum(
-            self._verdict, bad)
+        self._flag = bad if self._flag is None else torch.maximum(
+            self._flag, bad)
 
     def _choose(self, bad: torch.Tensor, pairs: Any) -> None:
         """Give the first of each pair the value of the second if bad."""

@@ -72,7 +72,7 @@ class StopSignals:
         if get_world_size() == 1:
             return self.received is not None
         stop = self._result()
-        self._ask()
+        self._request()
         return stop
 
     def decide(self) -> bool:
@@ -80,10 +80,10 @@ class StopSignals:
         if get_world_size() == 1:
             return self.received is not None
         before = self._result()
-        self._ask()
+        self._request()
         return self._result() or before
 
-    def _ask(self) -> None:
+    def _request(self) -> None:
         # On the CPU beside whatever the ranks train with: no device waits.
         if self._group is None:
             self._group = torch.distributed.new_group(backend='gloo')

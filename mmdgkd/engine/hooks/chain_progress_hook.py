@@ -39,7 +39,7 @@ class ChainProgressHook(Hook):
         index (int): Number of the stage, from 1.
         total (int): How many stages there are.
         name (str): The stage.
-        guides (Sequence[str]): Its guides.
+        teachers (Sequence[str]): Its teachers.
         later_share (float): The operations of all later stages, as a multiple
             of those of this one. Defaults to 0.
     """
@@ -50,11 +50,11 @@ class ChainProgressHook(Hook):
                  index: int,
                  total: int,
                  name: str,
-                 guides: Sequence[str],
+                 teachers: Sequence[str],
                  later_share: float = 0.0) -> None:
         self.stage = f'stage {index}/{total} {name}'
-        if guides:
-            self.stage += f' <- {", ".join(guides)}'
+        if teachers:
+            self.stage += f' <- {", ".join(teachers)}'
         self.later_share = later_share
         self._start = time.monotonic()
         self._first = 0
@@ -68,7 +68,7 @@ class ChainProgressHook(Hook):
         """Say it. In this hook MMEngine has not counted the epoch yet."""
         unit, step, total = progress_of(runner)
         if unit == 'epoch':
-            self._say(runner, unit, step + 1, total)
+            self._log(runner, unit, step + 1, total)
 
     def after_val_epoch(self,
                         runner: Any,
@@ -76,9 +76,9 @@ class ChainProgressHook(Hook):
         """Say it in trainings that are counted by iterations."""
         unit, step, total = progress_of(runner)
         if unit == 'iter':
-            self._say(runner, unit, step, total)
+            self._log(runner, unit, step, total)
 
-    def _say(self, runner: Any, unit: str, step: int, total: int) -> None:
+    def _log(self, runner: Any, unit: str, step: int, total: int) -> None:
         _, left = seconds_left(time.monotonic() - self._start, self._first,
                                step, total, self.later_share)
         runner.logger.info(f'{self.stage} | {unit} {step}/{total} | chain ETA '

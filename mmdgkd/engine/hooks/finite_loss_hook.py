@@ -44,7 +44,7 @@ class FiniteLossHook(Hook):
     def __init__(self, max_skips: int = 0) -> None:
         if not (isinstance(max_skips, int) and max_skips >= 0):
             raise ValueError(f'FiniteLossHook.max_skips: {max_skips!r} must '
-                             'be a whole number, 0 or more')
+                             'be an integer, 0 or more')
         self.max_skips = max_skips
         self._guard: Optional[StepGuard] = None
         self._steps: Deque[BadStep] = deque()
@@ -105,7 +105,7 @@ class FiniteLossHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Judge the last steps."""
         self.settle(runner)
-        self._guard.release()
+        self._guard.clean_up()
 
     def _judge(self, runner: Any, step: BadStep) -> None:
         if not step.is_bad():

@@ -88,10 +88,10 @@ def update_bank(bank: torch.Tensor, indices: torch.Tensor, feats: torch.Tensor,
 
 @MODELS.register_module()
 class BankCRDLoss(nn.Module):
-    """CRD, between one guide and the student.
+    """CRD, between one teacher and the student.
 
     See :func:`crd_loss`: it is taken of the student's features with the bank
-    of the guide's, and of the guide's with the bank of the student's. Its
+    of the teacher's, and of the teacher's with the bank of the student's. Its
     arguments are those of MMRazor's ``CRDLoss``, whose ``CRDConnector`` makes
     the features of length 1 on both sides. With the same negatives it has the
     same value, but that one cannot be used here: it never multiplies by its
@@ -104,7 +104,7 @@ class BankCRDLoss(nn.Module):
     25.6 MB for 50,000 samples of 128 numbers), and so is the class of each
     sample, which :class:`SampleClassesHook` says before a training (a chain
     adds it). The negatives are a function of the seed, the iteration and the
-    sample, see :func:`draw_negatives`; all guides of a step have the same. Of
+    sample, see :func:`draw_negatives`; all teachers of a step have the same. Of
     several processes each remembers what all have seen, so that all have the
     same banks; they need batches of the same size. A step costs a matrix
     product of the batch with all of the data set, which is little for CIFAR
@@ -142,7 +142,7 @@ class BankCRDLoss(nn.Module):
                 neg_num=neg_num, sample_n=sample_n, dim_out=dim_out).items():
             if type(value) is not int or value < 1:
                 raise ConfigError(f'BankCRDLoss.{key}: {value!r} must be a '
-                                  'whole number, 1 or more')
+                                  'integer, 1 or more')
         if not temperature > 0:
             raise ConfigError(f'BankCRDLoss.temperature: {temperature!r} must '
                               'be positive')
@@ -161,7 +161,7 @@ class BankCRDLoss(nn.Module):
                 name,
                 torch.empty(sample_n, dim_out).uniform_(-bound, bound))
         # The constants of the first batch: for the student's scores, and for
-        # the guide's.
+        # the teacher's.
         self.register_buffer('norms', torch.full((2, ), -1.))
         self.register_buffer('labels', torch.full((sample_n, ), -1))
         self._samples: Optional[SamplesByClass] = None
@@ -191,7 +191,7 @@ class BankCRDLoss(nn.Module):
 
         Args:
             s_feats (torch.Tensor): The student's, shape (N, D), of length 1.
-            t_feats (torch.Tensor): The guide's, likewise.
+            t_feats (torch.Tensor): The teacher's, likewise.
             data_samples (Sequence[DataSample]): Which say what samples they
                 are, as those of a ``ViewDataset`` do.
 
@@ -239,7 +239,7 @@ class BankCRDLoss(nn.Module):
             crd_loss(score, indices, counts, norm.to(score.device), self.eps)
             for score, norm in zip(scores, self.norms))
         if not is_trial:
-            self._remember(indices, s_feats, t_feats)
+            self._keep_features(indices, s_feats, t_feats)
         return self.loss_weight * loss
 
     def _draw(self, indices: torch.Tensor) -> torch.Tensor:
@@ -280,8 +280,8 @@ class BankCRDLoss(nn.Module):
         self.norms.copy_(means * len(self.labels))
 
     @torch.no_grad()
-    def _remember(self, indices: torch.Tensor, s_feats: torch.Tensor,
-                  t_feats: torch.Tensor) -> None:
+    def _keep_features(self, indices: torch.Tensor, s_feats: torch.Tensor,
+                       t_feats: torch.Tensor) -> None:
         """Update the banks by what all ranks have seen."""
         feats = torch.cat([s_feats.detach(), t_feats.detach()], 1)
         indices = torch.cat(dist.all_gather(indices))

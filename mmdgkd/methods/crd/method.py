@@ -22,7 +22,7 @@ def add_sample_classes(stage: Config) -> None:
     Raises:
         ConfigError: If its processes would have batches of different sizes.
     """
-    if not _contrasts(stage.model.get('distiller')):
+    if not _has_bank_crd(stage.model.get('distiller')):
         return
     sampler = (stage.get('train_dataloader') or {}).get('sampler') or {}
     inner = sampler.get('sampler') or sampler
@@ -35,7 +35,8 @@ def add_sample_classes(stage: Config) -> None:
     have_hook(stage, 'SampleClassesHook')
 
 
-def check_sample_classes(algorithm: nn.Module, unsaid: Optional[str]) -> None:
+def check_sample_classes(algorithm: nn.Module,
+                         why_no_class: Optional[str]) -> None:
     """See, before any training, whether such a loss gets its classes.
 
     Args:
@@ -46,13 +47,13 @@ def check_sample_classes(algorithm: nn.Module, unsaid: Optional[str]) -> None:
     Raises:
         ConfigError: If it does not, and one of the losses asks for it.
     """
-    if unsaid and any(
+    if why_no_class and any(
             hasattr(module, 'learn_classes')
             for module in algorithm.modules()):
-        raise ConfigError(unsaid)
+        raise ConfigError(why_no_class)
 
 
-def _contrasts(distiller: Any) -> bool:
+def _has_bank_crd(distiller: Any) -> bool:
     """Whether one of its losses, or those of its edges, does."""
     if not isinstance(distiller, Mapping):
         return False
@@ -76,10 +77,10 @@ class CRD(Method):
 
     def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
         """Add the hook that tells the loss the classes of the data."""
-        if chain.guides[name]:
+        if chain.teachers[name]:
             add_sample_classes(stage)
 
     def check(self, stage: CheckedStage) -> None:
         """Without its classes the loss would fail at the first step."""
         for algorithm in stage.algorithms:
-            check_sample_classes(algorithm, stage.data.unsaid)
+            check_sample_classes(algorithm, stage.data.why_no_class)

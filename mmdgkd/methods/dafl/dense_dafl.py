@@ -53,19 +53,19 @@ def latent_noise(seed: int,
 
 @MODELS.register_module()
 class DenseDAFL(DGKD):
-    """DGKD without data: the guides are heard on images of a generator.
+    """DGKD without data: the teachers are heard on images of a generator.
 
     Data-free learning of student networks (DAFL, ICCV 2019,
     arXiv 1904.01186), with any number of teachers. In each step a generator
-    makes a batch of images out of noise; the guides that speak are run on
+    makes a batch of images out of noise; the active teachers are run on
     them once, for both of
 
-    - the generator, which learns to make images of which each guide is sure
+    - the generator, which learns to make images of which each teacher is sure
       (``OnehotLikeLoss``), for which its features are large
       (``ActivationLoss``), and that are of all classes alike
       (``InformationEntropyLoss``): MMRazor's losses, in
       ``generator_distiller``;
-    - the student, which learns from the guides by ``distiller``, as in
+    - the student, which learns from the teachers by ``distiller``, as in
       :class:`DGKD`, with its edges and drop policy. From there nothing comes
       back to images and generator.
 
@@ -77,7 +77,7 @@ class DenseDAFL(DGKD):
     part of this. The paper has one teacher. That several are averaged for the
     generator (``edge_reduction='mean'``), and that those silent in a step do
     not judge either, is our choice; ``edges`` of ``generator_distiller``
-    with None for a guide leaves that one out.
+    with None for a teacher leaves that one out.
 
     Args:
         architecture (dict | BaseModel): As for :class:`DGKD`.
@@ -127,7 +127,7 @@ class DenseDAFL(DGKD):
                          **kwargs)
         self.distiller.detach_teachers = True
         self.generator = _build_generator(generator)
-        with _told_of_the_generator():
+        with _under_generator_key():
             self.generator_distiller = build_distiller(
                 generator_distiller, running_network(self.student, 'loss'), {
                     name: running_network(teacher, 'tensor')
@@ -158,7 +158,7 @@ class DenseDAFL(DGKD):
         inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None
     ) -> Dict[str, torch.Tensor]:
-        """One training forward: generator, teachers that speak, student.
+        """One training forward: generator, active teachers, student.
 
         Args:
             inputs (torch.Tensor): Any batch of shape (N, C, H, W); what is in
@@ -187,7 +187,7 @@ class DenseDAFL(DGKD):
                 f'{tuple(inputs.shape[1:])}; both must be the same')
         self._made, self.images = made, made.detach()
         losses = self._losses_of_step(step, self.images, data_samples)
-        with _told_of_the_generator():
+        with _under_generator_key():
             judged = self.generator_distiller.compute_distill_losses()
         if not judged:
             # None of its judges speaks; DDP waits for all gradients.
@@ -199,7 +199,7 @@ class DenseDAFL(DGKD):
             distiller.forget()
         return losses
 
-    def remember(self, store: Any) -> None:
+    def use_store(self, store: Any) -> None:
         """Refuse a logit store.
 
         Args:
@@ -240,7 +240,7 @@ def _build_generator(cfg: Dict) -> BaseGenerator:
 
 
 @contextlib.contextmanager
-def _told_of_the_generator() -> Iterator[None]:
+def _under_generator_key() -> Iterator[None]:
     """Name the right one of two distillers in what is wrong."""
     try:
         yield

@@ -41,7 +41,7 @@ def image_grid(images: torch.Tensor, columns: int, scale: int) -> np.ndarray:
 class GeneratedImagesHook(Hook):
     """Shows what the generator of :class:`DenseDAFL` makes.
 
-    The first images of a step, as the guides have seen them, go to the
+    The first images of a step, as the teachers have seen them, go to the
     visualizer as one grid, ``generated``: with MMEngine's ``LocalVisBackend``
     a PNG in the folder of the stage, ``<time>/vis_data/vis_image``.
 
@@ -68,7 +68,7 @@ class GeneratedImagesHook(Hook):
                 columns=columns).items():
             if not (type(value) is int and value > 0):
                 raise ConfigError(f'custom_hooks.GeneratedImagesHook.{key}: '
-                                  f'{value!r} must be a whole number, 1 or '
+                                  f'{value!r} must be an integer, 1 or '
                                   'more')
         self.interval = interval
         self.num_images = num_images

@@ -20,10 +20,10 @@ class DAFL(Method):
     def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
         """Spread the generator's edges over the teachers; add its hook."""
         key = 'generator_distiller'
-        if chain.guides[name] and key in stage.model:
+        if chain.teachers[name] and key in stage.model:
             try:
                 stage.model[key] = edges_for(stage.model[key],
-                                             chain.guides[name], chain.names)
+                                             chain.teachers[name], chain.names)
             except ConfigError as error:
                 raise ConfigError(
                     str(error).replace('model.distiller',
@@ -41,7 +41,7 @@ def check_data_free(stage: Config, chain: Chain, name: str) -> None:
 
     Raises:
         ConfigError: If it is not, or if the stage wants to remember what its
-            guides say, or to hear them less and less, or has one optimizer
+            teachers say, or to hear them less and less, or has one optimizer
             for student and generator.
     """
     dataset = (stage.get('train_dataloader') or {}).get('dataset') or {}
@@ -52,19 +52,19 @@ def check_data_free(stage: Config, chain: Chain, name: str) -> None:
             raise ConfigError(
                 f'chain.networks.{name}.stage.train_dataloader.dataset: '
                 'NoImages has nothing that a network could learn from by '
-                'itself; give it images, or guides in a template '
+                'itself; give it images, or teachers in a template '
                 "model=dict(type='mmrazor.DenseDAFL', ...)")
         return
     if chain.logit_store is not None:
         raise ConfigError(
             'chain.logit_store: must be None for mmrazor.DenseDAFL, whose '
-            'images are new in each step, so that nothing that a guide has '
+            'images are new in each step, so that nothing that a teacher has '
             'said would be read again')
     if any(
             type_of(hook) == 'GSLRHook'
             for hook in stage.get('custom_hooks') or ()):
         raise ConfigError(
-            'custom_hooks: GSLRHook lets labels take the place of the guides, '
+            'custom_hooks: GSLRHook lets labels take the place of the teachers, '
             'but images of mmrazor.DenseDAFL have none; leave it out')
     if 'constructor' not in (stage.get('optim_wrapper') or {}):
         raise ConfigError(

@@ -37,8 +37,8 @@ class NoImages(Dataset):
                  lazy_init: bool = False) -> None:
         here = 'train_dataloader.dataset'
         if not (type(length) is int and length > 0):
-            raise ConfigError(f'{here}.length: {length!r} must be a whole '
-                              'number, 1 or more')
+            raise ConfigError(f'{here}.length: {length!r} must be an integer'
+                              ', 1 or more')
         if len(shape) != 3 or any(
                 type(size) is not int or size < 1 for size in shape):
             raise ConfigError(f'{here}.shape: {shape!r} must be (C, H, W), '

@@ -42,7 +42,7 @@ def dmcp_networks(
         if any(isinstance(part, DMCP) for part in model.modules()):
             raise ConfigError(
                 f'{here}.model.type: {type(model).__name__} trains by steps of'
-                ' its own, which no guide reaches; use SubnetDMCP, around the '
+                ' its own, which no teacher reaches; use SubnetDMCP, around the '
                 'network alone')
         return ()
     if weights is not None:

@@ -33,7 +33,7 @@ class SubnetDMCP(DMCP):
 
     MMRazor's own trains several subnets in each step, by a ``train_step`` and
     optimizers of its own, and its largest teaches the others; here each hears
-    the guides of the network. Its loss of operations counts all channels that
+    the teachers of the network. Its loss of operations counts all channels that
     come into a layer, and never stops above the target.
 
     Args:
@@ -82,8 +82,9 @@ class SubnetDMCP(DMCP):
                                   ('arch_start_train', arch_start_train, 0),
                                   ('arch_train_freq', arch_train_freq, 1)):
             if type(value) is not int or value < least:
-                raise ConfigError(f'model.{key}: {value!r} should be a whole '
-                                  f'number, {least} or more')
+                raise ConfigError(
+                    f'model.{key}: {value!r} should be an integer'
+                    f', {least} or more')
         if not strategy or not set(strategy) <= set(_KINDS):
             raise ConfigError(f'model.strategy: {strategy!r} should be some of'
                               f' {", ".join(_KINDS)}')
@@ -96,7 +97,7 @@ class SubnetDMCP(DMCP):
             arch_train_freq=arch_train_freq,
             flop_loss_weight=flop_loss_weight,
             **kwargs)
-        # Its guides are in place of it.
+        # Its teachers are in place of it.
         del self.distiller
         self.target_macs = target_macs
         self.search_epochs = search_epochs

@@ -12,7 +12,7 @@ from .target_group_fisher import TargetGroupFisher
 
 @HOOKS.register_module()
 class GroupFisherHook(Hook):
-    """Group Fisher pruning in MMEngine's loops, with guides too.
+    """Group Fisher pruning in MMEngine's loops, with teachers too.
 
     Around each step it has each :class:`TargetGroupFisher` listen, and prune
     when it is time. A chain adds it by itself.

@@ -24,7 +24,7 @@ class TargetGroupFisher(GroupFisherAlgorithm):
 
     What MMRazor does in a ``train_step`` of its own is done here by a
     :class:`GroupFisherHook`, around a step of whatever trains it: so it hears
-    the guides, and all that it has found out is in its checkpoint.
+    the teachers, and all that it has found out is in its checkpoint.
 
     Args:
         architecture (dict | BaseModel): The network.
@@ -107,7 +107,7 @@ class TargetGroupFisher(GroupFisherAlgorithm):
         if self.reached:
             return False
         self.mutator.end_record_info()
-        if self._has_heard():
+        if self._has_gradients():
             self.mutator.update_imp()
         self.mutator.reset_recorded_info()
         if iteration % self.interval or not self._weigh_alike():
@@ -173,7 +173,7 @@ class TargetGroupFisher(GroupFisherAlgorithm):
         return sum(unit.mutable_channel.activated_channels
                    for unit in self.mutator.mutable_units)
 
-    def _has_heard(self) -> bool:
+    def _has_gradients(self) -> bool:
         """Not of a step that was not taken to its end."""
         return all(
             module.recorded_input

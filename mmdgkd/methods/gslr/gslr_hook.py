@@ -28,7 +28,7 @@ def soft_share(progress: float, begin: float, end: float, to: float) -> float:
 
 @HOOKS.register_module()
 class GSLRHook(Hook):
-    """Gradual soft loss reducing: guides are heard less and less.
+    """Gradual soft loss reducing: teachers are heard less and less.
 
     Shin, Boo and Sung, "Knowledge Distillation for Optimization of Quantized
     Deep Neural Networks" (arXiv 1909.01688), shrink the weight of the soft
@@ -38,7 +38,7 @@ class GSLRHook(Hook):
     With a share f of the soft loss left, all losses of the distiller are
     multiplied by f, and the weight w of the task loss becomes f w + (1 - f):
     from (1-λ) and λ to 1 and 0. It is a function of the iteration alone, so
-    that a resumed training goes on with it. A stage without guides has
+    that a resumed training goes on with it. A stage without teachers has
     nothing to shrink.
 
     Args:
@@ -47,7 +47,7 @@ class GSLRHook(Hook):
         end (float, optional): When ``to`` is reached. Defaults to None: the
             end of the training.
         to (float): What is left of the soft loss, from 0 to 1. With 0, and
-            connectors that learn nothing, guides no longer run.
+            connectors that learn nothing, teachers no longer run.
             Defaults to 0.
 
     Raises:

@@ -79,8 +79,8 @@ class FewBitNetwork(BaseAlgorithm):
                           ('first_last_bits', first_last_bits)):
             none = bits is None and key != 'weight_bits'
             if not none and (type(bits) is not int or not 2 <= bits <= 8):
-                raise ConfigError(f'model.{key}: {bits!r} should be a whole '
-                                  'number from 2 to 8')
+                raise ConfigError(f'model.{key}: {bits!r} should be an integer'
+                                  ' from 2 to 8')
         if step not in STEPS:
             raise ConfigError(f'model.step: {step!r} is none of '
                               f'{", ".join(STEPS)}')

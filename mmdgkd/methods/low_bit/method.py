@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks of few levels: before their stage, and as whole numbers after."""
+"""Networks of few levels: before their stage, and as integers after."""
 import copy
 import os.path as osp
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from mmdgkd.methods.low_bit.quantizers.integers import (integer_network,
 from mmdgkd.methods.stage_options import refuse_fixed_graphs
 from mmdgkd.models.utils.networks import static_form
 from mmdgkd.utils.config import type_of
-from mmdgkd.utils.same_logits import logits_agree
+from mmdgkd.utils.same_logits import logits_match
 from .few_bit_network import FewBitNetwork
 from .speq import SPEQ
 
@@ -54,11 +54,11 @@ def check_few_bits(name: str, stage: Config, model: FewBitNetwork) -> None:
 
 @dataclass(frozen=True)
 class IntegerFacts:
-    """What a file of whole numbers and steps is.
+    """What a file of integers and steps is.
 
     Attributes:
         path (str): The file.
-        weights (int): How many weights are whole numbers.
+        weights (int): How many weights are integers.
         size (int): Bytes of the file, in which each of them is a byte.
         packed (int): Bytes of them, if each had its bits alone.
         others (int): Bytes of all other numbers, float ones almost all.
@@ -74,7 +74,7 @@ class IntegerFacts:
 
     def __str__(self) -> str:
         floats = 4 * self.weights + self.others
-        return (f'{self.path}: {self.weights:,} weights as whole numbers, of '
+        return (f'{self.path}: {self.weights:,} weights as integers, of '
                 f'{8 * self.packed / self.weights:.2f} bits in the mean: '
                 f'{self.packed:,} bytes, and {self.others:,} of all else '
                 f'(all as floats: {floats:,}); the file has a byte for each, '
@@ -83,7 +83,7 @@ class IntegerFacts:
 
 def write_integers(model: FewBitNetwork, images: torch.Tensor,
                    path: str) -> IntegerFacts:
-    """Write a network of few levels as whole numbers and their steps.
+    """Write a network of few levels as integers and their steps.
 
     Args:
         model (FewBitNetwork): It, trained.
@@ -101,8 +101,8 @@ def write_integers(model: FewBitNetwork, images: torch.Tensor,
     with torch.no_grad():
         wanted = model(inputs, mode='tensor')
         found = rebuilt(inputs, None, 'tensor')
-    if not logits_agree(found, wanted, rebuilt):
-        raise ConfigError(f'{path}: the whole numbers give other logits (by up'
+    if not logits_match(found, wanted, rebuilt):
+        raise ConfigError(f'{path}: the integers give other logits (by up'
                           f' to {float((found - wanted).abs().max()):.3g}); '
                           'nothing is written')
     write_weights(path, tensors, dict(holds='levels and steps'))

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.low_bit.quantizers.drawn_bits import drawn_bits
-from mmdgkd.methods.peer_logits import check_said_loss
+from mmdgkd.methods.peer_logits import check_peer_loss
 from mmdgkd.models.utils.step_clock import StepClock
 from .few_bit_network import FewBitNetwork
 
@@ -70,7 +70,7 @@ class SPEQ(FewBitNetwork):
         super().__init__(architecture, act_bits=act_bits, **kwargs)
         if type(high_bits) is not int or not act_bits < high_bits <= 8:
             raise ConfigError(
-                f'model.high_bits: {high_bits!r} should be a whole number '
+                f'model.high_bits: {high_bits!r} should be an integer '
                 f'above act_bits, {act_bits}, and at most 8')
         if not isinstance(prob, (int, float)) or not 0 < prob <= 1:
             raise ConfigError(f'model.prob: {prob!r} should be above 0 and at '
@@ -87,7 +87,7 @@ class SPEQ(FewBitNetwork):
         self.source, self.teacher_norm = source, teacher_norm
         self.speq_loss = MODELS.build(
             speq_loss or dict(type='mmrazor.CosineLoss'))
-        check_said_loss(self.speq_loss, 'model.speq_loss', several=False)
+        check_peer_loss(self.speq_loss, 'model.speq_loss', several=False)
         self._clock = StepClock()
 
     def forward(self,

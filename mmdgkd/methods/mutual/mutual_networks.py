@@ -9,7 +9,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import check_said_loss, said_by
+from mmdgkd.methods.peer_logits import check_peer_loss, record_logits
 
 
 def mutual_losses(loss: Callable,
@@ -45,7 +45,7 @@ class MutualNetworks(BaseAlgorithm):
 
     Deep Mutual Learning (Zhang et al., CVPR 2018, arXiv 1706.00384): each has
     its own loss and hears what the others say to the same batch. As the
-    student of a :class:`DGKD` each of them hears the guides, too, which run
+    student of a :class:`DGKD` each of them hears the teachers, too, which run
     once a step for all.
 
     The paper updates one network after the other, each with the new words of
@@ -102,11 +102,11 @@ class MutualNetworks(BaseAlgorithm):
                 self.set_module_inplace_false(network, f'self.peers["{name}"]')
         self._mutual_loss = MODELS.build(
             mutual_loss or dict(type='mmrazor.DenseKDLoss', form='averaged'))
-        check_said_loss(self._mutual_loss, 'model.mutual_loss')
+        check_peer_loss(self._mutual_loss, 'model.mutual_loss')
         if getattr(self._mutual_loss, 'form', None) == 'paper':
             raise ConfigError(
                 "model.mutual_loss.form: 'paper' also weighs the labels by the"
-                " number of guides; should be 'averaged' or 'released'")
+                " number of teachers; should be 'averaged' or 'released'")
         if getattr(self._mutual_loss, 'teacher_weights', None):
             raise ConfigError(
                 'model.mutual_loss.teacher_weights: each network hears others,'
@@ -151,7 +151,7 @@ class MutualNetworks(BaseAlgorithm):
         losses: Dict[str, Any] = {}
         said: Dict[str, torch.Tensor] = {}
         for name, network in self.networks.items():
-            with said_by(network.get_submodule(self.source), name, said):
+            with record_logits(network.get_submodule(self.source), name, said):
                 found = losses_of(network)
             losses.update(
                 (_key(key, name), data) for key, data in found.items())

@@ -86,8 +86,8 @@ def _schedule(model: ItePruneAlgorithm, here: str) -> _Schedule:
     for key in ('step_freq', ) if fuses else ('prune_times', 'step_freq'):
         value = getattr(model, key)
         if type(value) is not int or value < 1:
-            raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
-                              'number, 1 or more')
+            raise ConfigError(f'{here}.{key}: {value!r} should be an integer'
+                              ', 1 or more')
     if fuses:
         # It goes on to the end; the second time is to be before that.
         return _Schedule('step_freq', 2, model.step_freq, (1., ))
@@ -127,7 +127,7 @@ def _target(model: ItePruneAlgorithm, units: Mapping, here: str) -> Dict:
                               f'can be pruned; there are {names}')
         whole = units[name]
         kind = 'a ratio' if isinstance(whole, float) else (
-            'a whole number of channels (a ratio needs default_args='
+            'an integer of channels (a ratio needs default_args='
             "dict(choice_mode='ratio') in channel_unit_cfg)")
         fits = type(value) is int or type(value) is type(whole)
         if not fits or not 0 < value <= whole:

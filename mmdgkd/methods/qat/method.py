@@ -20,7 +20,7 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.networks import (network_of, running_form,
                                           running_network, static_form,
-                                          teaches_whole)
+                                          teaches_as_is)
 from mmdgkd.utils.config import algorithm_types, type_of
 from .fixed_graph import fixed_graph
 
@@ -64,22 +64,22 @@ def check_quantized(name: str, stage: Config, algorithm: nn.Module,
             if type(recorder) in (ModuleInputsRecorder, ModuleOutputsRecorder):
                 _check_called(f'student_recorders.{key}', recorder.source,
                               name, models[name], 'loss')
-    for guide in algorithm.teachers:
-        quantized = isinstance(models[guide], MMArchitectureQuant)
+    for teacher in algorithm.teachers:
+        quantized = isinstance(models[teacher], MMArchitectureQuant)
         if quantized and options.get('compile'):
             raise ConfigError(
                 'model.teacher_options.compile: for the stage '
-                f'"{name}": cannot be on with the guide "{guide}", which is '
+                f'"{name}": cannot be on with the teacher "{teacher}", which is '
                 'quantized; leave it out')
         if not quantized:
             continue
         for key, recorder in distiller.teacher_recorders.recorders.items():
             key, source = f'teacher_recorders.{key}', recorder.source
             if isinstance(recorder, MultiTeacherOutputsRecorder):
-                _check_called(key, source, guide, models[guide], 'tensor')
-            elif source.startswith(f'{guide}.'):
-                _check_called(key, source[len(guide) + 1:], guide,
-                              models[guide], 'tensor')
+                _check_called(key, source, teacher, models[teacher], 'tensor')
+            elif source.startswith(f'{teacher}.'):
+                _check_called(key, source[len(teacher) + 1:], teacher,
+                              models[teacher], 'tensor')
 
 
 def _check_student(name: str, stage: Config,
@@ -176,7 +176,7 @@ def _(algorithm: MMArchitectureQuant) -> nn.Module:
     return fixed_graph(algorithm)
 
 
-@teaches_whole.register
+@teaches_as_is.register
 def _(algorithm: MMArchitectureQuant) -> bool:
     # Its levels are those of its own graphs.
     return True

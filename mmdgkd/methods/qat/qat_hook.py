@@ -21,7 +21,7 @@ from mmdgkd.models.utils.networks import unwrapped
 
 @HOOKS.register_module()
 class QATHook(Hook):
-    """Quantization-aware training without a loop of its own, with guides too.
+    """Quantization-aware training without a loop of its own, with teachers too.
 
     What MMRazor's ``QATEpochBasedLoop`` and ``LSQEpochBasedLoop`` do around an
     epoch: observers and fake quantizers are switched for training and for

@@ -9,7 +9,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import check_said_loss, said_by
+from mmdgkd.methods.peer_logits import check_peer_loss, record_logits
 from .widths import find_units, name_of_width, read_widths, slimmable_units
 
 # Its graph is the same for images of any size.
@@ -40,7 +40,7 @@ class JointSlimmable(SlimmableNetwork):
             are left.
         width (float, optional): Be that one width alone, as a plain network
             without MMRazor's modules. Defaults to None: all widths.
-        in_place (dict, optional): Guide each width by the wider ones of the
+        in_place (dict, optional): Teacher each width by the wider ones of the
             same step, too: a loss of ``(preds_S, {name: preds_T})``, such as
             ``DenseKDLoss``, and ``source``, the module that puts the logits
             out, by default ``'head.fc'``. Defaults to None.
@@ -105,7 +105,7 @@ class JointSlimmable(SlimmableNetwork):
             if self._source not in dict(self.architecture.named_modules()):
                 raise ConfigError(f'model.in_place.source: "{self._source}" '
                                   'is no module of the architecture')
-            check_said_loss(self._in_place, 'model.in_place')
+            check_peer_loss(self._in_place, 'model.in_place')
         self.take(next(iter(self._choices)))
 
     @property
@@ -157,7 +157,7 @@ class JointSlimmable(SlimmableNetwork):
         try:
             for name in self._choices:
                 self.take(name)
-                found = self._hear(losses_of, name, said)
+                found = self._losses_of_width(losses_of, name, said)
                 suffix = f'@{name}' if losses else ''
                 for key, value in found.items():
                     # The terms of a loss by teacher are to add up to it.
@@ -169,13 +169,14 @@ class JointSlimmable(SlimmableNetwork):
             self.take(next(iter(self._choices)))
         return losses
 
-    def _hear(self, losses_of: Callable[[nn.Module], Dict], name: str,
-              said: Dict[str, torch.Tensor]) -> Dict[str, Any]:
+    def _losses_of_width(self, losses_of: Callable[[nn.Module],
+                                                   Dict], name: str,
+                         said: Dict[str, torch.Tensor]) -> Dict[str, Any]:
         """The losses of a width, that of the wider ones among them."""
         if self._in_place is None:
             return losses_of(self.architecture)
         source = self.architecture.get_submodule(self._source)
-        with said_by(source, name, said):
+        with record_logits(source, name, said):
             found = dict(losses_of(self.architecture))
         wider = {key: logits.detach() for key, logits in said.items()}
         del wider[name]

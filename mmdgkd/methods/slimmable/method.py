@@ -38,7 +38,7 @@ def check_slimmable_cfg(name: str, model: Mapping) -> None:
     here = f'chain.networks.{name}.model'
     if type_of(model) == 'SlimmableNetwork':
         raise ConfigError(f'{here}.type: SlimmableNetwork trains its widths by'
-                          ' a step of its own, without guides; use '
+                          ' a step of its own, without teachers; use '
                           'JointSlimmable')
     if is_slimmable(model):
         read_widths(model.get('widths'), f'{here}.widths')

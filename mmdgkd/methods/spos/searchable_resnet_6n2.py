@@ -51,8 +51,8 @@ class SearchableResNet6n2(ResNet6n2):
         layers = dict(basic=ResLayer(**kwargs))
         for times in self.bottlenecks:
             if type(times) is not int or times < 1 or channels % times:
-                raise ValueError(f'bottlenecks: {times!r} should be a whole '
-                                 f'number that divides {channels} channels')
+                raise ValueError(f'bottlenecks: {times!r} should be an integer'
+                                 f' that divides {channels} channels')
             layers[f'bottleneck{times}'] = ResLayer(
                 **dict(kwargs, block=Bottleneck, expansion=times))
         return Sequential(*(self._choice({

@@ -73,8 +73,9 @@ class SubnetSearchHook(Hook):
             num_crossover=num_crossover)
         for key, value in dict(sizes, epoch=epoch).items():
             if type(value) is not int or value < 1:
-                raise ConfigError(f'{here}.{key}: {value!r} should be a whole '
-                                  'number, 1 or more')
+                raise ConfigError(
+                    f'{here}.{key}: {value!r} should be an integer'
+                    ', 1 or more')
         bred = num_mutation + num_crossover
         if max(bred, top_k) > num_candidates:
             raise ConfigError(

@@ -78,7 +78,7 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
         here = 'StochasticTeacherOutputs'
         if type(num_passes) is not int or num_passes < 1:
             raise ConfigError(f'{here}.num_passes: {num_passes!r} must be a '
-                              'whole number, 1 or more')
+                              'integer, 1 or more')
         if isinstance(drop_prob, bool) or not 0 <= drop_prob < 1:
             raise ConfigError(f'{here}.drop_prob: {drop_prob!r} must be 0 or '
                               'more, and below 1')

@@ -56,7 +56,7 @@ def student_guided_mean(preds_S: torch.Tensor,
 
 @MODELS.register_module()
 class StudentGuidedKDLoss(DenseKDLoss):
-    """KD from teachers that speak several times, as the student weighs them.
+    """KD from active teachers several times, as the student weighs them.
 
     Student-guided weighting of stochastic teacher representations: of the
     dropout passes that a :class:`StochasticTeacherOutputsRecorder` records,
@@ -103,7 +103,7 @@ class StudentGuidedKDLoss(DenseKDLoss):
         Args:
             preds_S (torch.Tensor): Logits of the student, shape (N, C).
             preds_T (Mapping[str, torch.Tensor]): Logits of the passes of the
-                teachers that speak, by name, each of shape (P, N, C).
+                active teachers, by name, each of shape (P, N, C).
 
         Returns:
             torch.Tensor: The loss, a scalar.

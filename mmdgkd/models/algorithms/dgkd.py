@@ -13,7 +13,8 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.multi_teacher_distiller import (
     MultiTeacherDistiller, build_distiller)
-from mmdgkd.models.teachers.cached_teachers import TeacherMemory, teacher_facts
+from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
+                                                    teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
 from mmdgkd.models.utils.networks import (peers_of, running_network,
@@ -42,13 +43,13 @@ class DGKD(BaseAlgorithm):
             ``ItePruneAlgorithm``, or several. Whoever trains several has a
             method ``over_networks(losses_of)``, which collects the losses of
             each.
-        teachers (dict[str, dict]): For each guide, by name, its model config
+        teachers (dict[str, dict]): For each teacher, by name, its model config
             ``build_cfg`` (or the built network, with its weights) and the file
             of its weights, ``ckpt_path``. Their order makes no difference.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
-            number of guides. With 0 the loss is only logged, as
+            number of teachers. With 0 the loss is only logged, as
             ``student.task``. Defaults to 1.0.
         teacher_options (dict, optional): How the teachers are run, see
             :class:`TeacherOptions`: ``channels_last``, ``precision``,
@@ -91,7 +92,7 @@ class DGKD(BaseAlgorithm):
             name: _build_teacher(name, cfg)
             for name, cfg in sorted(teachers.items())
         }
-        self._memory: Optional[TeacherMemory] = None
+        self._memory: Optional[CachedTeachers] = None
         self._teacher_facts = {
             name: teacher_facts(network, **teachers[name])
             for name, network in networks.items()
@@ -125,7 +126,7 @@ class DGKD(BaseAlgorithm):
 
     @property
     def teachers(self) -> Dict[str, nn.Module]:
-        """The guides by name. They are not submodules of this one."""
+        """The teachers by name. They are not submodules of this one."""
         return self._teachers.modules
 
     def loss(
@@ -133,7 +134,7 @@ class DGKD(BaseAlgorithm):
         inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None
     ) -> Dict[str, torch.Tensor]:
-        """One training forward: the teachers that speak, then the student.
+        """One training forward: the active teachers, then the student.
 
         Args:
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
@@ -151,15 +152,15 @@ class DGKD(BaseAlgorithm):
                         data_samples: Any) -> Dict[str, torch.Tensor]:
         """The losses of an iteration, counted from 0."""
         distiller = self.distiller
-        speaking = distiller.begin_step(step)
+        active = distiller.begin_step(step)
         if self.soft_share == 0 and not any(
                 param.requires_grad for param in distiller.parameters()):
             # Nobody is heard any more, and DDP waits for no connector.
             return self._unguided(inputs, data_samples)
 
-        missing, timing = speaking, None
+        missing, timing = active, None
         if self._memory is not None:
-            missing = self._memory.recall(speaking, inputs, data_samples)
+            missing = self._memory.lookup(active, inputs, data_samples)
             timing = self._memory.timing
         self._teachers.check(missing, inputs)
 
@@ -189,7 +190,7 @@ class DGKD(BaseAlgorithm):
         """All whose recorders listen in a step."""
         return [self.distiller]
 
-    def remember(self, store: Any) -> None:
+    def use_store(self, store: Any) -> None:
         """Take what teachers have said before from a store, and keep the rest.
 
         Args:
@@ -199,13 +200,13 @@ class DGKD(BaseAlgorithm):
             ConfigError: If the losses need more of the teachers than their
                 logits.
         """
-        self._memory = TeacherMemory(store, self._teachers, self.distiller,
-                                     self._teacher_facts,
-                                     self.data_preprocessor)
+        self._memory = CachedTeachers(store, self._teachers, self.distiller,
+                                      self._teacher_facts,
+                                      self.data_preprocessor)
 
     def _run_teachers(self, names: List[str], inputs: torch.Tensor,
                       data_samples: Any, timing: Optional[Callable]) -> None:
-        """Forward those that speak; the recorders listen."""
+        """Forward those that are active; the recorders listen."""
         self._teachers.run(names, inputs, data_samples, timing=timing)
 
     def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:

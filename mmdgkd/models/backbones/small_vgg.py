@@ -52,7 +52,7 @@ class SmallVGG(VGG):
         if (not isinstance(window, (list, tuple)) or len(window) != 2
                 or any(type(n) is not int or n < 1 for n in window)):
             raise ValueError(f'SmallVGG.pool_size: {pool_size!r} should be a '
-                             'whole number, or two, such as (1, 2)')
+                             'integer, or two, such as (1, 2)')
         super().__init__(
             depth, **{
                 'norm_cfg': dict(type='BN'),

@@ -114,7 +114,7 @@ class WideResNet(BaseBackbone):
                              'such as 10, 16, 22, 28 or 40')
         if type(widen_factor) is not int or widen_factor < 1:
             raise ValueError(f'WideResNet.widen_factor: {widen_factor!r} '
-                             'should be a whole number, 1 or more')
+                             'should be an integer, 1 or more')
         super().__init__(init_cfg or [
             dict(type='Kaiming', layer='Conv2d', mode='fan_out'),
             dict(type='Constant', layer='_BatchNorm', val=1)

@@ -11,13 +11,13 @@ _STREAM = 0x6B656570
 def keep_mask(
     seed: int,
     step: int,
-    guides: Sequence[str],
+    teachers: Sequence[str],
     mode: str = 'count',
     num_drop: int = 1,
     keep_prob: float = 0.75,
     min_keep: int = 1,
     protect: Sequence[str] = ()) -> Dict[str, bool]:
-    """Which guides speak in a step (stochastic teaching).
+    """Which teachers speak in a step (stochastic teaching).
 
     The stochastic DGKD of arXiv 2009.08825. The answer depends on the
     arguments alone: it is the same on every rank, in a resumed run, and in
@@ -27,8 +27,8 @@ def keep_mask(
     Args:
         seed (int): The seed of the run.
         step (int): The iteration, counted from 0.
-        guides (Sequence[str]): Names of all guides of the stage, in order.
-        mode (str): ``'count'`` silences exactly ``num_drop`` guides, each
+        teachers (Sequence[str]): Names of all teachers of the stage, in order.
+        mode (str): ``'count'`` silences exactly ``num_drop`` teachers, each
             unprotected one equally likely (the released code);
             ``'bernoulli'`` lets each speak with probability ``keep_prob``,
             independently (the paper). Defaults to ``'count'``.
@@ -36,27 +36,27 @@ def keep_mask(
         keep_prob (float): See ``mode``. Defaults to 0.75, the paper's best.
         min_keep (int): At least so many speak; what a Bernoulli draw lacks is
             filled up by those that came nearest. Defaults to 1.
-        protect (Sequence[str]): Guides that always speak. Defaults to ().
+        protect (Sequence[str]): Teachers that are always active. Defaults to ().
 
     Returns:
-        dict[str, bool]: For each guide, in the given order, whether it speaks.
+        dict[str, bool]: For each teacher, in the given order, whether it speaks.
 
     Raises:
         ValueError: If so many cannot be silenced.
     """
-    draws = dict(zip(guides, uniforms(seed, _STREAM, step, len(guides))))
+    draws = dict(zip(teachers, uniforms(seed, _STREAM, step, len(teachers))))
     # Those with the smallest number are the likeliest to speak.
-    order = sorted((name for name in guides if name not in protect),
+    order = sorted((name for name in teachers if name not in protect),
                    key=draws.__getitem__)
-    fixed = len(guides) - len(order)
+    fixed = len(teachers) - len(order)
     if mode == 'count':
         num_keep = len(order) - num_drop
         if num_drop < 0 or num_keep < 0 or fixed + num_keep < min_keep:
             raise ValueError(
-                f'{num_drop} of {len(guides)} guides cannot be silent with '
+                f'{num_drop} of {len(teachers)} teachers cannot be silent with '
                 f'{fixed} protected and at least {min_keep} to speak')
     else:
         num_keep = sum(bool(draws[name] < keep_prob) for name in order)
         num_keep = max(num_keep, min(min_keep - fixed, len(order)))
-    speak = set(order[:num_keep])
-    return {name: name in speak or name in protect for name in guides}
+    active = set(order[:num_keep])
+    return {name: name in active or name in protect for name in teachers}

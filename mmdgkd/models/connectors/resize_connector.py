@@ -42,7 +42,7 @@ class ResizeConnector(BaseConnector):
         if len(pair) != 2 or not all(
                 type(side) is int and side > 0 for side in pair):
             raise ConfigError(f'ResizeConnector.size: is {size}, should be one'
-                              ' or two whole numbers above 0')
+                              ' or two integers above 0')
         self.size = pair
 
     def forward_train(self, feature: torch.Tensor) -> torch.Tensor:

@@ -15,9 +15,9 @@ MODES = ('count', 'bernoulli')
 
 @MODELS.register_module()
 class StochasticDropConnector(BaseConnector):
-    """Silences some guides in each step (stochastic teaching).
+    """Silences some teachers in each step (stochastic teaching).
 
-    :class:`DGKD` asks for the guides that speak before it runs any teacher,
+    :class:`DGKD` asks for the active teachers before it runs any teacher,
     by :meth:`begin_step`, so that a silent one costs nothing. In another
     algorithm the connector works alone: it takes the silent ones out of the
     recorded mapping, with the same loss. The arguments are those of
@@ -30,7 +30,7 @@ class StochasticDropConnector(BaseConnector):
         keep_prob (float): How likely each one speaks with
             ``mode='bernoulli'``. Defaults to 0.75.
         min_keep (int): At least so many speak. Defaults to 1.
-        protect (Sequence[str]): Guides that always speak. Defaults to ().
+        protect (Sequence[str]): Teachers that are always active. Defaults to ().
         seed (int, optional): Seed of the draws. Defaults to None: the seed of
             the Runner.
         init_cfg (dict, optional): As in every MMEngine module.
@@ -54,7 +54,7 @@ class StochasticDropConnector(BaseConnector):
         for key, value in (('num_drop', num_drop), ('min_keep', min_keep)):
             if not isinstance(value, int) or value < 0:
                 raise ConfigError(f'StochasticDropConnector.{key}: {value!r} '
-                                  'must be a whole number, 0 or more')
+                                  'must be an integer, 0 or more')
         if not 0 <= keep_prob <= 1:
             raise ConfigError('StochasticDropConnector.keep_prob: '
                               f'{keep_prob!r} must be between 0 and 1')
@@ -70,14 +70,14 @@ class StochasticDropConnector(BaseConnector):
         self._mask: Optional[Dict[str, bool]] = None
 
     def check_teachers(self, names: Sequence[str]) -> None:
-        """Refuse a policy that these guides cannot meet.
+        """Refuse a policy that these teachers cannot meet.
 
         Args:
-            names (Sequence[str]): The guides of the stage.
+            names (Sequence[str]): The teachers of the stage.
 
         Raises:
             ConfigError: If ``protect`` names another one, or if ``num_drop``
-                or ``min_keep`` asks for more guides than there are.
+                or ``min_keep`` asks for more teachers than there are.
         """
         here = 'StochasticDropConnector'
         for name in self.policy['protect']:
@@ -87,25 +87,25 @@ class StochasticDropConnector(BaseConnector):
         if self.policy['min_keep'] > len(names):
             raise ConfigError(
                 f'{here}.min_keep: {self.policy["min_keep"]} is more than the '
-                f'{len(names)} guides ({", ".join(names)})')
+                f'{len(names)} teachers ({", ".join(names)})')
         if self.policy['mode'] == 'count':
             least = max(self.policy['min_keep'], len(self.policy['protect']))
             most = len(names) - least
             if self.policy['num_drop'] > most:
                 raise ConfigError(
                     f'{here}.num_drop: {self.policy["num_drop"]} cannot be '
-                    f'silent of {len(names)} guides ({", ".join(names)}) of '
+                    f'silent of {len(names)} teachers ({", ".join(names)}) of '
                     f'which {least} must speak; at most {most} can')
 
     def begin_step(self, names: Sequence[str], step: int) -> Dict[str, bool]:
         """Draw the keep mask of a step, before any forward.
 
         Args:
-            names (Sequence[str]): All guides of the stage, in order.
+            names (Sequence[str]): All teachers of the stage, in order.
             step (int): The iteration, counted from 0.
 
         Returns:
-            dict[str, bool]: For each guide whether it speaks.
+            dict[str, bool]: For each teacher whether it speaks.
         """
         self._mask = keep_mask(self._clock.seed, step, names, **self.policy)
         return self._mask
@@ -113,14 +113,14 @@ class StochasticDropConnector(BaseConnector):
     def forward_train(
             self, feature: Mapping[str,
                                    torch.Tensor]) -> Dict[str, torch.Tensor]:
-        """Take the silent guides out of the recorded mapping.
+        """Take the silent teachers out of the recorded mapping.
 
         Args:
             feature (Mapping[str, torch.Tensor]): What a
                 :class:`MultiTeacherOutputsRecorder` recorded, by teacher.
 
         Returns:
-            dict[str, torch.Tensor]: The entries of those that speak.
+            dict[str, torch.Tensor]: The entries of those that are active.
         """
         mask = self._mask
         if mask is None:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What passes from each guide to the student, said once for all guides."""
+"""What passes from each teacher to the student, said once for all teachers."""
 import copy
 from difflib import get_close_matches
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -10,7 +10,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import type_of
 from .ensembles import Ensembles
 
-# The edge of all guides without one of their own, and what these build on.
+# The edge of all teachers without one of their own, and what these build on.
 DEFAULT = 'default'
 _PARTS = ('student_recorders', 'teacher_recorders', 'connectors',
           'distill_losses')
@@ -24,27 +24,27 @@ def expand_edges(distiller: Mapping[str, Any],
     """Write the edges of a distiller out, as MMRazor's form has them.
 
     An edge has the keys of a ``ConfigurableDistiller``: recorders, connectors,
-    losses and their mappings. Each guide gets all of it anew, under its own
+    losses and their mappings. Each teacher gets all of it anew, under its own
     name: of ``loss_feat`` becomes ``loss_feat_resnet56``, and a recorder of
     the teachers looks into ``resnet56``. A recorder of type
-    ``'MultiTeacherOutputs'`` is one for all guides, so that a logit store can
+    ``'MultiTeacherOutputs'`` is one for all teachers, so that a logit store can
     take its place. What an edge refers to and does not have is the
-    distiller's, common to all guides.
+    distiller's, common to all teachers.
 
     Args:
         distiller (Mapping): The config of a distiller, perhaps with ``edges``:
-            by guide what its edge has otherwise than ``edges.default``, or
-            None for a guide without an edge. With ``edge_reduction='mean'``
-            the losses of the edges are divided by the number of guides that
+            by teacher what its edge has otherwise than ``edges.default``, or
+            None for a teacher without an edge. With ``edge_reduction='mean'``
+            the losses of the edges are divided by the number of teachers that
             have one and speak, so that many weigh no more than one; by
             default, ``'sum'``, they are not.
-        names (Sequence[str]): The guides.
+        names (Sequence[str]): The teachers.
 
     Returns:
         dict: The config without ``edges``.
 
     Raises:
-        ConfigError: If an edge is of no guide, has an unknown key or something
+        ConfigError: If an edge is of no teacher, has an unknown key or something
             that is no config, or refers to what is neither in it nor in the
             distiller; or for another ``edge_reduction``.
     """
@@ -59,7 +59,7 @@ def expand_edges(distiller: Mapping[str, Any],
     for part in (*_PARTS, _MAPPINGS):
         whole[part] = dict(whole.get(part) or {})
     common = {part: dict(whole[part]) for part in (*_PARTS, _MAPPINGS)}
-    guide_of: Dict[str, str] = {}
+    teacher_of_edge: Dict[str, str] = {}
     for name in names:
         edge = _edge_of(edges, name)
         if edge is not None:
@@ -67,21 +67,21 @@ def expand_edges(distiller: Mapping[str, Any],
             _add_edge(whole, common, name, edge)
         for loss in whole[_MAPPINGS]:
             if loss not in common[_MAPPINGS]:
-                guide_of.setdefault(loss, name)
+                teacher_of_edge.setdefault(loss, name)
     if reduction == 'mean':
-        whole['averaged_losses'] = guide_of
+        whole['averaged_losses'] = teacher_of_edge
     return whole
 
 
-def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
+def edges_for(distiller: Mapping[str, Any], teachers: Sequence[str],
               networks: Sequence[str]) -> Dict[str, Any]:
-    """A distiller's config without those who do not guide here.
+    """A distiller's config without those who do not teacher here.
 
     Its edges and its ensembles are of others, too.
 
     Args:
         distiller (Mapping): The template of a chain.
-        guides (Sequence[str]): Who guides the stage.
+        teachers (Sequence[str]): Who teachers the stage.
         networks (Sequence[str]): All networks of the chain.
 
     Raises:
@@ -92,7 +92,7 @@ def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
         return distiller
     together = Ensembles(distiller.get('ensembles'), networks)
     if together.all:
-        distiller = together.in_stage(distiller, guides)
+        distiller = together.in_stage(distiller, teachers)
     if distiller.get('edges') is None:
         return distiller
     _check_names(distiller['edges'], [DEFAULT, *networks, *together.all])
@@ -104,20 +104,21 @@ def edges_for(distiller: Mapping[str, Any], guides: Sequence[str],
     edges = {
         name: edge
         for name, edge in distiller['edges'].items()
-        if name in (DEFAULT, *together.voices(guides))
+        if name in (DEFAULT, *together.voices(teachers))
     }
     return dict(distiller, edges=edges)
 
 
 def _check_names(edges: Any, names: Sequence[str]) -> None:
     if not isinstance(edges, Mapping):
-        raise ConfigError(f'{_HERE}: is {edges!r}, should be a dict, guide -> '
-                          f'its edge, or "{DEFAULT}" for all guides')
+        raise ConfigError(
+            f'{_HERE}: is {edges!r}, should be a dict, teacher -> '
+            f'its edge, or "{DEFAULT}" for all teachers')
     for name, edge in edges.items():
         if name not in names:
             close = get_close_matches(name, names, n=1)
             raise ConfigError(
-                f'{_HERE}.{name}: there is no such guide; there are '
+                f'{_HERE}.{name}: there is no such teacher; there are '
                 f'{", ".join(names)}' +
                 (f'; is {close[0]} meant?' if close else ''))
         if edge is not None and not isinstance(edge, Mapping):
@@ -130,7 +131,7 @@ def _check_names(edges: Any, names: Sequence[str]) -> None:
 
 
 def _edge_of(edges: Mapping[str, Any], name: str) -> Optional[Dict[str, Any]]:
-    """A guide's edge, built on the default one."""
+    """A teacher's edge, built on the default one."""
     default = copy.deepcopy(dict(edges.get(DEFAULT) or {}))
     if name not in edges:
         return default or None
@@ -169,7 +170,7 @@ def _check_parts(name: str, edge: Mapping[str, Any]) -> None:
 
 def _add_edge(whole: Dict[str, Any], common: Mapping[str, Mapping], name: str,
               edge: Mapping[str, Any]) -> None:
-    """Add to the distiller what an edge has, under the name of its guide."""
+    """Add to the distiller what an edge has, under the name of its teacher."""
     shared: List[str] = []
     for part in _PARTS:
         for key, cfg in (edge.get(part) or {}).items():
@@ -222,12 +223,12 @@ def _add_edge(whole: Dict[str, Any], common: Mapping[str, Mapping], name: str,
 
 def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],
            name: str) -> None:
-    """One recorder for all guides, which must agree about it."""
+    """One recorder for all teachers, which must agree about it."""
     if recorders.setdefault(key, cfg) != cfg:
         raise ConfigError(
             f'{_HERE}.{name}.teacher_recorders.{key}: is {cfg}, elsewhere '
             f'{recorders[key]}; a recorder of type MultiTeacherOutputs is one '
-            "for all guides: use another name, or type='mmrazor.ModuleOutputs'"
+            "for all teachers: use another name, or type='mmrazor.ModuleOutputs'"
         )
 
 

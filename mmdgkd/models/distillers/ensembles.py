@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Guides that teach together, with one voice."""
+"""Teachers that teach together, with one voice."""
 import math
 import re
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Ensemble:
     """One of them.
 
     Args:
-        members (tuple[str]): The guides in it.
+        members (tuple[str]): The teachers in it.
         mean (str): See :func:`ensemble_logits`.
         tau (float): Likewise.
     """
@@ -56,12 +56,12 @@ class Ensemble:
 
 
 class Ensembles:
-    """Which guides teach together, and as what.
+    """Which teachers teach together, and as what.
 
     Args:
-        cfg (Mapping, optional): By ensemble its members, a list of guides, or
+        cfg (Mapping, optional): By ensemble its members, a list of teachers, or
             a dict with ``members``, ``mean`` and ``tau``.
-        names (Sequence[str]): All guides that there are.
+        names (Sequence[str]): All teachers that there are.
 
     Raises:
         ConfigError: If a member is none of these or in two ensembles; or for
@@ -72,7 +72,7 @@ class Ensembles:
         if not isinstance(cfg or {}, Mapping):
             raise ConfigError(f'{_HERE}: is {cfg!r}, should be a dict, '
                               'ensemble -> list of its members')
-        # By name, as guides are: MMEngine sorts the keys that it writes.
+        # By name, as teachers are: MMEngine sorts the keys that it writes.
         self.all = {
             name: _read(name, cfg[name], names)
             for name in sorted(cfg or {})
@@ -82,41 +82,41 @@ class Ensembles:
             for member in ensemble.members:
                 if member in self._of:
                     raise ConfigError(f'{_HERE}.{name}: "{member}" is in '
-                                      f'{self._of[member]}, too; a guide '
+                                      f'{self._of[member]}, too; a teacher '
                                       'speaks once')
                 self._of[member] = name
 
     def of(self, name: str) -> Optional[str]:
-        """The ensemble in which a guide speaks, if it is in one.
+        """The ensemble in which a teacher speaks, if it is in one.
 
         Args:
-            name (str): The guide.
+            name (str): The teacher.
         """
         return self._of.get(name)
 
     def voices(self, names: Sequence[str]) -> List[str]:
-        """Who is heard if some guides speak.
+        """Who is heard if some teachers speak.
 
         Args:
             names (Sequence[str]): These.
 
         Returns:
-            list[str]: Guides that are in no ensemble, and ensembles of which
+            list[str]: Teachers that are in no ensemble, and ensembles of which
             one or more members speak.
         """
         return list(dict.fromkeys(self._of.get(name, name) for name in names))
 
     def in_stage(self, distiller: Mapping[str, Any],
-                 guides: Sequence[str]) -> Dict[str, Any]:
-        """A distiller's config with these, as far as they guide a stage.
+                 teachers: Sequence[str]) -> Dict[str, Any]:
+        """A distiller's config with these, as far as they teacher a stage.
 
         Args:
             distiller (Mapping): The template of a chain.
-            guides (Sequence[str]): Who guides the stage.
+            teachers (Sequence[str]): Who teachers the stage.
         """
         left = {}
         for name, ensemble in self.all.items():
-            members = [one for one in ensemble.members if one in guides]
+            members = [one for one in ensemble.members if one in teachers]
             if members:
                 left[name] = dict(
                     members=members, mean=ensemble.mean, tau=ensemble.tau)
@@ -141,10 +141,10 @@ class Ensembles:
                     "type='mmrazor.MultiTeacherOutputs'")
 
     def pick(self, said: Mapping[str, Any], name: str) -> Any:
-        """What one guide, or one ensemble, says.
+        """What one teacher, or one ensemble, says.
 
         Args:
-            said (Mapping[str, Any]): What was recorded of each guide.
+            said (Mapping[str, Any]): What was recorded of each teacher.
             name (str): Which one.
         """
         if name not in self.all:
@@ -159,12 +159,12 @@ class Ensembles:
         """Put in the place of members what their ensemble says.
 
         Args:
-            said (Mapping[str, torch.Tensor]): The logits of each guide that
+            said (Mapping[str, torch.Tensor]): The logits of each teacher that
                 speaks, shape (N, C).
 
         Returns:
             dict[str, torch.Tensor]: By voice. An ensemble is the mean of those
-            of its members that speak.
+            of its members that are active.
 
         Raises:
             ConfigError: If what is recorded of members is no logits.
@@ -205,10 +205,10 @@ def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
                               'members, mean and tau')
     members = cfg.get('members')
     if not isinstance(members, (list, tuple)) or not members:
-        raise ConfigError(f'{here}: {members!r} should be a list of guides')
+        raise ConfigError(f'{here}: {members!r} should be a list of teachers')
     for member in members:
         if member not in names:
-            raise ConfigError(f'{here}: {member!r} is no guide; there are '
+            raise ConfigError(f'{here}: {member!r} is no teacher; there are '
                               f'{", ".join(names)}')
     if cfg.get('mean', 'logits') not in MEANS:
         raise ConfigError(f'{here}.mean: {cfg["mean"]!r} is none of '

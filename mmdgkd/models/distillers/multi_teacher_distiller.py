@@ -28,12 +28,12 @@ class MultiTeacherDistiller(OFDDistiller):
     as ``'resnet56.head.fc'``); a :class:`StochasticDropConnector` among its
     connectors may silence teachers for a step; and a loss that has ``terms``,
     such as :class:`DenseKDLoss`, has them logged by teacher. Within
-    :class:`DGKD` its config may have ``edges``, what passes from each guide to
+    :class:`DGKD` its config may have ``edges``, what passes from each teacher to
     the student, see :func:`expand_edges`.
 
-    Guides of one ensemble are one teacher: what a recorder of type
+    Teachers of one ensemble are one teacher: what a recorder of type
     ``'MultiTeacherOutputs'`` has of them comes to the losses as one entry, the
-    mean of those of them that speak.
+    mean of those of them that are active.
 
     What is recorded in half precision goes into connectors and losses in
     float32; autocast, where it is on, does with it what it does.
@@ -41,8 +41,8 @@ class MultiTeacherDistiller(OFDDistiller):
     Args:
         averaged_losses (Mapping[str, str], optional): By loss the teacher
             whose it is, for losses that are divided by the number of such
-            teachers that speak. Defaults to None: there are none.
-        ensembles (Mapping, optional): By name the guides that teach together,
+            active teachers. Defaults to None: there are none.
+        ensembles (Mapping, optional): By name the teachers that teach together,
             ``pacemaker=['resnet14', 'row14']`` or
             ``pacemaker=dict(members=[...], mean='probs', tau=4.)``, see
             :func:`ensemble_logits`. Defaults to None: each by itself.
@@ -67,7 +67,7 @@ class MultiTeacherDistiller(OFDDistiller):
         if 'edges' in kwargs:
             raise ConfigError(
                 'model.distiller.edges: only mmrazor.DGKD, which '
-                'knows its guides by name, can write them out')
+                'knows its teachers by name, can write them out')
         for name in kwargs.get('distill_losses') or ():
             # MMRazor only warns.
             if 'loss' not in name:
@@ -95,7 +95,7 @@ class MultiTeacherDistiller(OFDDistiller):
         # Not as an attribute of its own: it would be registered twice.
         self._drops: Tuple[StochasticDropConnector, ...] = tuple(drops)
         self._names: List[str] = []
-        self._speaking: List[str] = []
+        self._active: List[str] = []
         self._ensembles_cfg = ensembles
         self._ensembles = Ensembles(None, [])
 
@@ -157,26 +157,26 @@ class MultiTeacherDistiller(OFDDistiller):
             step (int): The iteration, counted from 0.
 
         Returns:
-            list[str]: Names of those that speak, in order.
+            list[str]: Names of those that are active, in order.
         """
-        self._speaking = self._names
+        self._active = self._names
         for drop in self._drops:
             mask = drop.begin_step(self._names, step)
-            self._speaking = [name for name in self._names if mask[name]]
-        return self._speaking
+            self._active = [name for name in self._names if mask[name]]
+        return self._active
 
     @property
     def has_drops(self) -> bool:
         """Whether a drop policy is among its connectors."""
         return bool(self._drops)
 
-    def follow(self, speaking: List[str]) -> None:
+    def follow(self, active: List[str]) -> None:
         """Begin a step in which another distiller has decided who speaks.
 
         Args:
             speaking (list[str]): Names of those that do, in order.
         """
-        self._speaking = speaking
+        self._active = active
 
     def logits_source(self) -> str:
         """The one module of each teacher whose output the losses need.
@@ -248,7 +248,7 @@ class MultiTeacherDistiller(OFDDistiller):
         """
         losses: Dict[str, torch.Tensor] = {}
         for loss_name, mappings in self.loss_forward_mappings.items():
-            if any(self._is_silent(**record) for record in mappings.values()):
+            if any(self._is_dropped(**record) for record in mappings.values()):
                 tie = self._tie(loss_name, mappings)
                 if tie is not None:
                     losses[loss_name] = tie
@@ -268,7 +268,7 @@ class MultiTeacherDistiller(OFDDistiller):
                 raise
             if loss_name in self._averaged:
                 heard = {*self._averaged.values()
-                         } & {*self._ensembles.voices(self._speaking)}
+                         } & {*self._ensembles.voices(self._active)}
                 loss = loss / len(heard)
             losses[loss_name] = loss
             for name, term in getattr(loss_module, 'terms', {}).items():
@@ -293,7 +293,7 @@ class MultiTeacherDistiller(OFDDistiller):
             connector (str, optional): The connector. Defaults to None.
             connector_idx (int, optional): Which item of what the connector
                 gives back. Defaults to None.
-            teacher (str, optional): Whose, of a recorder of several: a guide
+            teacher (str, optional): Whose, of a recorder of several: a teacher
                 or an ensemble. Defaults to None.
         """
         record = super().get_record(recorder, from_student, record_idx,
@@ -308,7 +308,7 @@ class MultiTeacherDistiller(OFDDistiller):
         if connector is not None:
             record = self.connectors[connector](record)
         if of_all and isinstance(record, Mapping):
-            # After a drop policy, which knows the guides by name.
+            # After a drop policy, which knows the teachers by name.
             record = self._ensembles.merge(record)
         return record if connector_idx is None else record[connector_idx]
 
@@ -321,17 +321,17 @@ class MultiTeacherDistiller(OFDDistiller):
             for recorder in recorders.recorders.values():
                 recorder.reset_data_buffer()
 
-    def _is_silent(self,
-                   recorder: str,
-                   from_student: bool,
-                   teacher: Optional[str] = None,
-                   **_: Any) -> bool:
+    def _is_dropped(self,
+                    recorder: str,
+                    from_student: bool,
+                    teacher: Optional[str] = None,
+                    **_: Any) -> bool:
         """Whether a record is missing because its teacher was dropped."""
-        if from_student or len(self._speaking) == len(self._names):
+        if from_student or len(self._active) == len(self._names):
             return False
         if teacher is not None:
-            return teacher not in (*self._speaking,
-                                   *self._ensembles.voices(self._speaking))
+            return teacher not in (*self._active,
+                                   *self._ensembles.voices(self._active))
         source = self.teacher_recorders.get_recorder(recorder)
         return (not isinstance(source, MultiTeacherOutputsRecorder)
                 and not source.data_buffer)

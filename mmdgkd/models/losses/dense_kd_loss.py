@@ -93,21 +93,21 @@ def _raised(logits: torch.Tensor) -> torch.Tensor:
 class DenseKDLoss(nn.Module):
     r"""Distillation loss from any number of teachers at once.
 
-    With n guides and the mixing weight λ the known forms of the whole
+    With n teachers and the mixing weight λ the known forms of the whole
     objective are
 
     - ``form='released'``: (1-λ) CE + λ Σ KD, the authors' released code;
     - ``form='paper'``: n (1-λ) CE + λ Σ KD, the loss of the paper, which
-      counts the cross-entropy once per guide (its n TAs and one teacher, n + 1
-      in its formula, are n guides here);
-    - ``form='averaged'``: (1-λ) CE + λ/m Σ KD over the m guides that speak in
+      counts the cross-entropy once per teacher (its n TAs and one teacher, n + 1
+      in its formula, are n teachers here);
+    - ``form='averaged'``: (1-λ) CE + λ/m Σ KD over the m teachers that are active in
       the step, a form of this project: KD, TAKD and DGKD then have the same
       total weight, and what differs between them is density, not the size of
       the steps.
 
     λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; the
     count n comes from :meth:`task_weight`, which :class:`DGKD` asks for. All
-    guides of the stage count, those that a stochastic step silences included:
+    teachers of the stage count, those that a stochastic step silences included:
     the paper does not say, and so the weight of the labels stays the same from
     step to step.
 
@@ -156,7 +156,7 @@ class DenseKDLoss(nn.Module):
         """Refuse a weight for a teacher that is not there.
 
         Args:
-            names (Sequence[str]): The guides of the stage.
+            names (Sequence[str]): The teachers of the stage.
 
         Raises:
             ConfigError: If ``teacher_weights`` names another one.
@@ -171,7 +171,7 @@ class DenseKDLoss(nn.Module):
         """How often the chosen form counts the student's own loss.
 
         Args:
-            num_teachers (int): Number of guides of the stage.
+            num_teachers (int): Number of teachers of the stage.
         """
         return num_teachers if self.form == 'paper' else 1
 
@@ -192,7 +192,7 @@ class DenseKDLoss(nn.Module):
         """
         loss_weight = self.loss_weight
         if self.form == 'averaged' and preds_T:
-            # If all that speak have weight 0 there is nothing to share.
+            # If all that are active have weight 0 there is nothing to share.
             loss_weight /= sum(
                 self.teacher_weights.get(name, 1.0) for name in preds_T) or 1
         loss, self.terms = dense_kd_loss(preds_S, preds_T, self.tau,

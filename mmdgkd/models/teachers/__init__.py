@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .cached_teachers import TeacherMemory, teacher_facts
+from .cached_teachers import CachedTeachers, teacher_facts
 from .frozen_teachers import FrozenTeachers
 from .teacher_options import TeacherOptions
 
 __all__ = [
-    'FrozenTeachers', 'TeacherMemory', 'TeacherOptions', 'teacher_facts'
+    'FrozenTeachers', 'CachedTeachers', 'TeacherOptions', 'teacher_facts'
 ]

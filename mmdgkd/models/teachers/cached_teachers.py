@@ -15,7 +15,7 @@ from mmdgkd.structures.views import BatchViews, views_of
 from .frozen_teachers import FrozenTeachers
 
 
-class TeacherMemory:
+class CachedTeachers:
     """Runs teachers only on what they have not been asked before.
 
     Args:
@@ -46,15 +46,15 @@ class TeacherMemory:
         }
         # Of the step.
         self._views: Optional[BatchViews] = None
-        self._asked: Dict[str, Dict] = {}
+        self._wanted: Dict[str, Dict] = {}
         self._logits: Dict[str, Optional[torch.Tensor]] = {}
 
-    def recall(self, names: List[str], inputs: torch.Tensor,
+    def lookup(self, names: List[str], inputs: torch.Tensor,
                data_samples: Any) -> List[str]:
         """Look up what teachers have said to a batch.
 
         Args:
-            names (list[str]): Those that speak in this step.
+            names (list[str]): Those that are active in this step.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
             data_samples (list[DataSample]): Which say what views they are.
 
@@ -76,13 +76,13 @@ class TeacherMemory:
         self._views = views
         device = inputs.device
         precision = self._teachers.options.running_precision(device.type)
-        self._asked = {
+        self._wanted = {
             name: dict(self._facts[name], precision=precision)
             for name in names
         }
         self._logits = {
-            name: self._store.recall(facts, views, device)
-            for name, facts in self._asked.items()
+            name: self._store.lookup(facts, views, device)
+            for name, facts in self._wanted.items()
         }
         return [name for name in names if self._logits[name] is None]
 
@@ -102,7 +102,7 @@ class TeacherMemory:
             ConfigError: If what is recorded is no vector per image.
         """
         computed = self._distiller.recorded_logits()
-        for name, facts in self._asked.items():
+        for name, facts in self._wanted.items():
             if self._logits[name] is None:
                 check_logits(name, computed[name])
                 self._logits[name] = self._store.keep(facts, self._views,

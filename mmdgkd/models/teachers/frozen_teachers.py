@@ -6,6 +6,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterable, Optional
 import torch
 from mmcv.cnn import fuse_conv_bn
 from torch import nn
+from torch.ao.quantization import FakeQuantizeBase
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.fast_network import compile_network
@@ -69,7 +70,7 @@ class FrozenTeachers:
         """Forward some of them; what is needed of it is in the recorders.
 
         Args:
-            names (Iterable[str]): Those that speak in this step.
+            names (Iterable[str]): Those that are active in this step.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
             *others (Any): Further arguments of their forwards.
             timing (Callable, optional): Makes the context in which each runs,
@@ -109,16 +110,22 @@ class FrozenTeachers:
         # On the CPU in float64, where two orders of the same sums agree: a
         # GPU computes float32 convolutions with 10 bits (TF32), and the error
         # of 100 layers is above any bound that a wrong order stays below.
-        unfolded = copy.deepcopy(self._unfolded.pop(name)).cpu().double()
+        unfolded = copy.deepcopy(self._unfolded.pop(name)).cpu()
+        dtype, bound = torch.float64, 1e-6
+        if any(
+                isinstance(part, FakeQuantizeBase)
+                for part in unfolded.modules()):
+            # PyTorch rounds to levels in float32 alone.
+            dtype, bound = torch.float32, 1e-3
+        unfolded.to(dtype)
         folded = fuse_conv_bn(copy.deepcopy(unfolded)).eval()
-        one = inputs[:1].cpu().double()
-        with torch.autocast(inputs.device.type, enabled=False), \
-                torch.autocast('cpu', enabled=False):
+        one = inputs[:1].cpu().to(dtype)
+        with torch.autocast('cpu', enabled=False):
             found = folded(one, mode='tensor')
             wanted = unfolded(one, mode='tensor')
         if isinstance(found, (list, tuple)):
             found, wanted = found[-1], wanted[-1]
-        off, allowed = (found - wanted).abs(), 1e-6
+        off, allowed = (found - wanted).abs(), bound
         error = off.max()
         if has_levels(unfolded):
             # The last bit of a sum may decide between two levels, and a few

@@ -43,7 +43,7 @@ def static_form(algorithm: nn.Module) -> nn.Module:
 
 
 @singledispatch
-def teaches_whole(algorithm: nn.Module) -> bool:
+def teaches_as_is(algorithm: nn.Module) -> bool:
     """Whether an algorithm teaches as it is, and not as its static network.
 
     Args:
@@ -139,7 +139,7 @@ def teaching_network(model: nn.Module) -> nn.Module:
     """
     inner = model
     while isinstance(inner, BaseAlgorithm):
-        if teaches_whole(inner):
+        if teaches_as_is(inner):
             return model
         inner = inner.architecture
     return static_network(model) if inner is not model else model

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The chain: its networks, and who guides whom."""
+"""The chain: its networks, and which networks are teachers of which."""
 from typing import List, Tuple
 
 import matplotlib
@@ -18,7 +18,7 @@ _RISE = 0.17  # inches that an arrow rises for each network it passes
 
 def chain_picture(variant: Variant, levels: Levels, name: str,
                   first: bool) -> Chart:
-    """Draw who guides whom in the runs of one kind.
+    """Draw which networks are teachers of which in the runs of one kind.
 
     Args:
         variant (Variant): The runs.
@@ -28,24 +28,24 @@ def chain_picture(variant: Variant, levels: Levels, name: str,
             they are.
     """
     words = [
-        f'{network} is guided by {listed(variant.stage(network).guides)}'
-        for network in variant.names if variant.stage(network).guides
+        f'{network} is guided by {listed(variant.stage(network).teachers)}'
+        for network in variant.names if variant.stage(network).teachers
     ]
     alt = (f'The chain {" to ".join(variant.names)}, {variant.method}: '
-           f'{"; ".join(words) or "nobody guides anybody"}.')
+           f'{"; ".join(words) or "nobody teachers anybody"}.')
     return make_chart(name, variant.method, alt, _caption(variant, first),
                       lambda width: _draw(variant, levels, width))
 
 
 def _caption(variant: Variant, first: bool) -> str:
     stages = [variant.stage(name) for name in variant.names]
-    if not any(stage.guides for stage in stages):
+    if not any(stage.teachers for stage in stages):
         return 'No arrows: each network is trained on the labels alone.'
-    text = ('An arrow goes from a guide, which is trained already and stays '
+    text = ('An arrow goes from a teacher, which is trained already and stays '
             'as it is, to the network that learns from it.') if first else ''
     silent = [stage.name for stage in stages if stage.silent]
     if silent:
-        text += (f' Dashed: in each step of {listed(silent)} some guides, '
+        text += (f' Dashed: in each step of {listed(silent)} some teachers, '
                  'drawn at random, are silent.')
     return text.strip()
 
@@ -63,9 +63,9 @@ def _draw(variant: Variant, levels: Levels, width: float) -> Figure:
         _draw_box(axes, boxes[i], colors[i], _lines(variant, levels, network))
     for i, network in enumerate(names):
         stage = variant.stage(network)
-        for guide in stage.guides:
-            if guide in names:
-                j = names.index(guide)
+        for teacher in stage.teachers:
+            if teacher in names:
+                j = names.index(teacher)
                 _draw_arrow(axes, boxes, j, i, colors[j], down,
                             bool(stage.silent))
     return figure
@@ -76,8 +76,8 @@ def _height(variant: Variant, down: bool) -> float:
     if down:
         return 1.12 * len(names) - 0.1
     reach = max([
-        i - names.index(guide) for i, network in enumerate(names)
-        for guide in variant.stage(network).guides if guide in names
+        i - names.index(teacher) for i, network in enumerate(names)
+        for teacher in variant.stage(network).teachers if teacher in names
     ],
                 default=1)
     return 1.25 + (0.2 + _RISE * reach if reach > 1 else 0)
@@ -147,9 +147,9 @@ def _draw_box(axes: Axes, box: Tuple[float, float, float, float], color: str,
             zorder=3)
 
 
-def _draw_arrow(axes: Axes, boxes: List[Tuple], guide: int, pupil: int,
+def _draw_arrow(axes: Axes, boxes: List[Tuple], teacher: int, pupil: int,
                 color: str, down: bool, dashed: bool) -> None:
-    path = _path(boxes[guide], boxes[pupil], pupil - guide, down)
+    path = _path(boxes[teacher], boxes[pupil], pupil - teacher, down)
     axes.add_patch(
         FancyArrowPatch(
             path=path,
@@ -161,9 +161,9 @@ def _draw_arrow(axes: Axes, boxes: List[Tuple], guide: int, pupil: int,
             zorder=4))
 
 
-def _path(guide: Tuple, pupil: Tuple, reach: int, down: bool) -> Path:
+def _path(teacher: Tuple, pupil: Tuple, reach: int, down: bool) -> Path:
     """From box to box; past others in an arc, the further the higher."""
-    left, bottom, width, height = guide
+    left, bottom, width, height = teacher
     to_left, to_bottom, to_width, to_height = pupil
     if reach == 1 and down:
         x = left + width / 2

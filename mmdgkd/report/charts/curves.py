@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""How each stage has learned, and the levels of its guides."""
+"""How each stage has learned, and the levels of its teachers."""
 import math
 from typing import List, Optional, Sequence, Tuple
 
@@ -36,40 +36,41 @@ def curves_chart(variant: Variant, levels: Levels, name: str,
     if not shown:
         return None
     alt = f'Learning curves, {variant.method}. ' + ' '.join(
-        _in_words(variant, levels, network) for network in shown)
+        _format_teachers(variant, levels, network) for network in shown)
     caption = ''
     if first:
         caption = ('A line is one training, validated as it goes on; the '
-                   'dashed lines are the levels of the guides, each as it '
+                   'dashed lines are the levels of the teachers, each as it '
                    'taught. The first steps may lie below the picture.')
     return make_chart(name, variant.method, alt, caption,
                       lambda width: _draw(variant, levels, shown, width))
 
 
-def guide_levels(variant: Variant, levels: Levels,
-                 network: str) -> List[Tuple[str, Optional[float]]]:
-    """The mean level of each guide of a network; None if it is not known."""
+def teacher_levels(variant: Variant, levels: Levels,
+                   network: str) -> List[Tuple[str, Optional[float]]]:
+    """The mean level of each teacher of a network; None if it is not known."""
     found = []
-    for guide in variant.stage(network).guides:
+    for teacher in variant.stage(network).teachers:
         scores = {}
         for run, stage in variant.stages(network):
-            origin = levels.of_guide(run, stage, guide)
+            origin = levels.of_teacher(run, stage, teacher)
             if origin is not None and origin.last is not None:
                 scores[id(origin)] = origin.last
-        found.append((guide, Spread(tuple(scores.values())).mean))
+        found.append((teacher, Spread(tuple(scores.values())).mean))
     return found
 
 
-def _in_words(variant: Variant, levels: Levels, network: str) -> str:
+def _format_teachers(variant: Variant, levels: Levels, network: str) -> str:
     stages = [stage for _, stage in variant.stages(network) if stage.history]
     done = all(stage.state == 'done' for stage in stages)
     text = (f'{network} {"ended" if done else "is"} at '
             f'{listed([number(stage.last) for stage in stages])}')
-    guides = [
-        f'{guide} {number(level)}'
-        for guide, level in guide_levels(variant, levels, network)
+    teachers = [
+        f'{teacher} {number(level)}'
+        for teacher, level in teacher_levels(variant, levels, network)
     ]
-    return text + (f'; its guides: {", ".join(guides)}.' if guides else '.')
+    return text + (f'; its teachers: {", ".join(teachers)}.'
+                   if teachers else '.')
 
 
 def _draw(variant: Variant, levels: Levels, shown: Sequence[str],
@@ -86,7 +87,8 @@ def _draw(variant: Variant, levels: Levels, shown: Sequence[str],
         axes.set_ylim(low, high)
         stages = [stage for _, stage in variant.stages(shown[i])]
         _draw_stage(axes, stages, rows)
-        _draw_levels(axes, guide_levels(variant, levels, shown[i]), high - low)
+        _draw_levels(axes, teacher_levels(variant, levels, shown[i]),
+                     high - low)
         axes.set_title(_title(shown[i], stages))
         axes.tick_params(labelleft=i % columns == 0)
         if i + columns >= len(shown):
@@ -132,12 +134,13 @@ def _draw_stage(axes: Axes, stages: Sequence[Stage], rows: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _draw_levels(axes: Axes, guides: Sequence[Tuple[str, Optional[float]]],
+def _draw_levels(axes: Axes, teachers: Sequence[Tuple[str, Optional[float]]],
                  span: float) -> None:
-    known = [(guide, level) for guide, level in guides if level is not None]
+    known = [(teacher, level) for teacher, level in teachers
+             if level is not None]
     # Two labels do not touch if they are so much of the height apart.
     places = spread_out([level for _, level in known], 0.085 * span)
-    for i, ((guide, level), place) in enumerate(zip(known, places)):
+    for i, ((teacher, level), place) in enumerate(zip(known, places)):
         axes.axhline(
             level,
             color=INK,
@@ -145,7 +148,7 @@ def _draw_levels(axes: Axes, guides: Sequence[Tuple[str, Optional[float]]],
             ls=_DASHES[i % len(_DASHES)],
             zorder=1.5)
         axes.annotate(
-            f'{guide} {level:.1f}', (1, level),
+            f'{teacher} {level:.1f}', (1, level),
             xytext=(1.02, place),
             xycoords=axes.get_yaxis_transform(),
             textcoords=axes.get_yaxis_transform(),
@@ -162,7 +165,7 @@ def _limits(variant: Variant, levels: Levels,
     every: List[float] = []
     for network in shown:
         late += [
-            level for _, level in guide_levels(variant, levels, network)
+            level for _, level in teacher_levels(variant, levels, network)
             if level is not None
         ]
         for _, stage in variant.stages(network):

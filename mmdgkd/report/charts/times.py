@@ -63,7 +63,7 @@ def times_chart(variants: Sequence[Variant],
         'time', 'Time of each stage', f'Time of each stage. {words}.',
         'Training with validation and checkpoints, the mean over the runs. '
         'Hatched: what the logit store saved beyond that, an estimate from '
-        'the measured seconds of computing one output of each guide.',
+        'the measured seconds of computing one output of each teacher.',
         lambda width: _draw(rows, width))
 
 

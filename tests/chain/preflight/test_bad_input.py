@@ -19,7 +19,7 @@ def assert_refused(cfg, message, **kwargs):
 
 @pytest.mark.parametrize('guidance, message', [
     (dict(resnet8=['resnet99']),
-     'chain.guidance.resnet8: the guide "resnet99" is no network'),
+     'chain.guidance.resnet8: the teacher "resnet99" is no network'),
     (dict(resnet20=['resnet8']), '"resnet8" does not come before "resnet20"'),
     ('densely', "chain.guidance: 'densely' is none of"),
 ])
@@ -90,7 +90,7 @@ def test_networks_with_different_classes(tiny_cfg):
     cfg.chain.networks.resnet20.model.head.num_classes = 100
     assert_refused(
         cfg, 'chain.networks.resnet20.model: has 100 classes, "resnet14", '
-        'which it guides, has 10')
+        'which it teaches, has 10')
 
 
 def stochastic(tiny_cfg, **policy):
@@ -105,7 +105,7 @@ def test_as_many_dropped_as_there_are_guides(tiny_cfg):
     assert_refused(
         stochastic(tiny_cfg, num_drop=2),
         'for the stage "resnet8": StochasticDropConnector.num_drop: 2 cannot '
-        'be silent of 2 guides')
+        'be silent of 2 teachers')
 
 
 def test_an_unknown_protected_teacher(tiny_cfg):
@@ -240,13 +240,13 @@ def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
     }, 'chain.networks.resnet8.stage.train_cg: is neither in the config nor'),
     ({
         'chain.networks.resnet20.stage': dict(model=dict(task_loss_weight=1))
-    }, 'resnet20.stage.model: changes the template .* has no guides'),
+    }, 'resnet20.stage.model: changes the template .* has no teachers'),
     ({
         'train_cfg.max_epoch': 7
     }, 'train_cfg.max_epoch: for the stage "resnet20": is unknown; it takes'),
     ({
         'train_cfg.max_epochs': 0
-    }, 'train_cfg.max_epochs: .*: 0 must be a whole number, 1 or more'),
+    }, 'train_cfg.max_epochs: .*: 0 must be an integer, 1 or more'),
     ({
         'train_dataloader.dataset.split': 'trian'
     }, "train_dataloader.dataset: .*'trian' is neither"),

@@ -220,8 +220,8 @@ def test_it_leaves_everything_as_it_was(tiny_cfg):
     assert states() == before
     assert algorithm._teachers is teachers
     assert [module.training for module in modules] == modes
-    # Later stages do so with their guides, recorders and all.
+    # Later stages do so with their teachers, recorders and all.
     copy.deepcopy(algorithm.student)
-    # What the guides say is known now.
+    # What the teachers say is known now.
     stage_trial.check_losses('resnet8', stage, algorithm, seen, said)
     assert ran[3:] == ['resnet8']

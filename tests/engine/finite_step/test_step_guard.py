@@ -42,7 +42,7 @@ def train(net, optimizer, batches, guard=None):
         optimizer.step()
         if guard:
             verdicts.append(guard.end(True))
-    return [verdict.is_bad() for verdict in verdicts]
+    return [flag.is_bad() for flag in verdicts]
 
 
 def state_of(net, optimizer):
@@ -135,7 +135,7 @@ def test_the_device_is_not_waited_for():
                 optimizer.step()
                 guard.end(True)
         counts[on_host] = reads.count
-        guard.release()
+        guard.clean_up()
     assert counts[False] == 0 < counts[True]
 
 

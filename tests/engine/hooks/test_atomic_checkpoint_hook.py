@@ -7,8 +7,8 @@ import pytest
 
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.fileio.atomic_backend import AtomicBackend
-from mmdgkd.fileio.files import whole_file
-from mmdgkd.fileio.seal import is_whole
+from mmdgkd.fileio.checksum import checksum_matches
+from mmdgkd.fileio.files import atomic_write
 
 
 def names(cfg, stage='resnet20'):
@@ -29,7 +29,7 @@ def test_the_best_one_is_kept_beside_the_last(tiny_cfg, save_best):
         'resnet20.pth'
     ]
     for path in glob.glob(osp.join(cfg.work_dir, 'resnet20', '*.pth')):
-        assert is_whole(path) is True, path
+        assert checksum_matches(path) is True, path
 
 
 def test_the_old_one_goes_when_the_new_one_is_whole(tiny_cfg, monkeypatch):
@@ -55,7 +55,7 @@ def test_the_old_one_goes_when_the_new_one_is_whole(tiny_cfg, monkeypatch):
 def test_a_failed_write_leaves_the_old_one(tmp_path):
     path = str(tmp_path / 'a.pth')
     AtomicBackend().put(b'old', path)
-    with pytest.raises(OSError), whole_file(path, 'wb') as file:
+    with pytest.raises(OSError), atomic_write(path, 'wb') as file:
         file.write(b'new')
         raise OSError
     assert os.listdir(tmp_path) == ['a.pth']

@@ -119,7 +119,7 @@ def test_a_gradient_counts_too_and_the_dump_repeats_the_step(spoiled):
     assert 'resnet8: a gradient is not finite in iteration 2 ' in message
     dump = osp.join(cfg.work_dir, STAGE, 'bad_step_2', 'rank_0.pth')
     found = replay(dump)
-    # To the bit, with DropPath and rounded logits of guides.
+    # To the bit, with DropPath and rounded logits of teachers.
     assert found['terms'] == found['dumped'] and len(found['terms']) > 3
     assert not found['bad_gradients']
 

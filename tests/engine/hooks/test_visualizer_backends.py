@@ -67,9 +67,9 @@ def test_tensorboard_has_a_run_per_stage(tiny_cfg):
     for i, name in enumerate(NAMES):
         scalars = runs[name]
         assert {'loss', 'lr', 'epoch', 'time'} <= set(scalars)
-        # Each guide's term, in each log, over the iterations of the stage.
+        # Each teacher's term, in each log, over the iterations of the stage.
         terms = {tag for tag in scalars if tag.startswith('distill.kd.')}
-        assert terms == {f'distill.kd.{guide}' for guide in NAMES[:i]}
+        assert terms == {f'distill.kd.{teacher}' for teacher in NAMES[:i]}
         for tag in ('loss', *terms):
             assert [step for step, _ in scalars[tag]] == [2, 4, 6, 8]
         # Over the epochs, as MMEngine does it.

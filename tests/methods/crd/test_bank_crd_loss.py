@@ -187,9 +187,9 @@ def test_all_ranks_remember_what_all_have_seen(tmp_path):
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(neg_num=0), 'BankCRDLoss.neg_num: 0 must be a whole number, 1 or'),
-    (dict(sample_n=2.5), 'BankCRDLoss.sample_n: 2.5 must be a whole number'),
-    (dict(dim_out='a'), "BankCRDLoss.dim_out: 'a' must be a whole number"),
+    (dict(neg_num=0), 'BankCRDLoss.neg_num: 0 must be an integer, 1 or'),
+    (dict(sample_n=2.5), 'BankCRDLoss.sample_n: 2.5 must be an integer'),
+    (dict(dim_out='a'), "BankCRDLoss.dim_out: 'a' must be an integer"),
     (dict(temperature=0), 'BankCRDLoss.temperature: 0 must be positive'),
     (dict(momentum=1.0), 'BankCRDLoss.momentum: 1.0 must be 0 or more, and'),
 ])

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks of a chain that contrast samples with each guide (CRD)."""
+"""Networks of a chain that contrast samples with each teacher (CRD)."""
 import glob
 import os.path as osp
 import re
@@ -45,12 +45,12 @@ def state_of(cfg, epoch, name='resnet8'):
     return torch.load(path, weights_only=False)['state_dict']
 
 
-def terms(cfg, guide, name='resnet8'):
+def terms(cfg, teacher, name='resnet8'):
     """A term of each iteration of a stage, from its logs."""
     text = ''.join(
         Path(path).read_text() for path in sorted(
             glob.glob(osp.join(cfg.work_dir, name, '2*', '*.log'))))
-    found = re.findall(rf'distill.loss_crd_{guide}: ([\d.]+)', text)
+    found = re.findall(rf'distill.loss_crd_{teacher}: ([\d.]+)', text)
     return [float(value) for value in found]
 
 
@@ -83,7 +83,7 @@ def test_from_the_teacher_alone(crd_cfg):
 
 @pytest.mark.slow
 def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
-    """Of all guides; each has banks of its own."""
+    """Of all teachers; each has banks of its own."""
     whole, torn = (crd_cfg(2, work_dir=name) for name in ('whole', 'torn'))
     for cfg in (whole, torn):
         cfg.chain.guidance = dict(resnet8=['resnet20', 'resnet14'])
@@ -108,8 +108,8 @@ def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
         assert torch.equal(data, other[name]), name
     for side in ('student', 'teacher'):
         banks = [
-            one[f'distiller.distill_losses.loss_crd_{guide}.{side}_bank']
-            for guide in ('resnet20', 'resnet14')
+            one[f'distiller.distill_losses.loss_crd_{teacher}.{side}_bank']
+            for teacher in ('resnet20', 'resnet14')
         ]
         assert not torch.allclose(*banks)
 
@@ -123,7 +123,7 @@ def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
      r's_feats is of shape \(2, 128\)'),
     ({f'{LOSS}.neg_num': 0},
      'model: for the stage "resnet14": .*BankCRDLoss.neg_num: 0 must be a '),
-    ({f'{EDGE}.connectors.of_guide.dim_in': 32},
+    ({f'{EDGE}.connectors.of_teacher.dim_in': 32},
      'model.distiller.loss_forward_mappings.loss_crd_resnet20.t_feats: '),
     ({'chain.views': None},
      'model.distiller.distill_losses.loss_crd_resnet20.sample_n: the data '
@@ -156,13 +156,15 @@ def test_a_stage_with_it_tells_the_classes(losses):
     contrasts = 'BankCRDLoss' in str(losses)
     for distiller in (dict(distill_losses=losses),
                       dict(edges=dict(a=None, b=dict(distill_losses=losses)))):
-        stage = Config(dict(custom_hooks=[dict(type='EMAHook')]))
+        model = dict(distiller=distiller)
+        stage = Config(dict(model=model, custom_hooks=[dict(type='EMAHook')]))
         for _ in range(2):
-            add_sample_classes(stage, distiller)
+            add_sample_classes(stage)
         kinds = [hook.type for hook in stage.custom_hooks]
         assert kinds[1:] == ['mmrazor.SampleClassesHook'] * contrasts
         stage = Config(
             dict(
+                model=model,
                 launcher='pytorch',
                 train_dataloader=dict(
                     sampler=dict(
@@ -173,9 +175,9 @@ def test_a_stage_with_it_tells_the_classes(losses):
                     ConfigError,
                     match='^train_dataloader.sampler.round_up: False gives '
                     'some processes a smaller batch'):
-                add_sample_classes(stage, distiller)
+                add_sample_classes(stage)
         else:
-            add_sample_classes(stage, distiller)
+            add_sample_classes(stage)
 
 
 @DATASETS.register_module()

@@ -132,7 +132,7 @@ def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
     }, r'model.generator.img_size: its images are of shape \(3, 16, 16\)'),
     ({
         'model.generator_distiller.edges.resnet15': None
-    }, 'model.generator_distiller.edges.resnet15: there is no such guide'),
+    }, 'model.generator_distiller.edges.resnet15: there is no such teacher'),
     ({
         'model.generator.latent_dim': 'many'
     }, 'model.generator: for the stage "resnet14": cannot be built'),

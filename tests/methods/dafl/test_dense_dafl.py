@@ -21,7 +21,7 @@ WEIGHTS = dict(onehot=1.0, entropy=5.0, activation=0.1)
 
 @pytest.fixture
 def make():
-    """A function that makes a ResNet-8 with two guides, without data."""
+    """A function that makes a ResNet-8 with two teachers, without data."""
 
     def build(change=None, names=('resnet20', 'resnet14')):
         cfg = Config.fromfile(str(CONFIG))
@@ -231,4 +231,4 @@ def test_images_of_another_size_and_a_store_are_refused(make):
             match=r'^model.generator.img_size: .*\(3, 8, 8\), .*\(3, 4, 4\)'):
         losses_of(model, (6, 3, 4, 4))
     with pytest.raises(ConfigError, match='^chain.logit_store: must be None'):
-        model.remember(None)
+        model.use_store(None)

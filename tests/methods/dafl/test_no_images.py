@@ -21,8 +21,8 @@ def test_it_says_how_many_and_of_which_shape():
 
 
 @pytest.mark.parametrize('kwargs,message', [
-    (dict(length=0), 'length: 0 must be a whole number'),
-    (dict(length=1.5), 'length: 1.5 must be a whole number'),
+    (dict(length=0), 'length: 0 must be an integer'),
+    (dict(length=1.5), 'length: 1.5 must be an integer'),
     (dict(length=1, shape=(8, 8)), r'shape: \(8, 8\) must be \(C, H, W\)'),
     (dict(length=1, shape=(3, 8, 0)), 'shape: .* must be'),
 ])

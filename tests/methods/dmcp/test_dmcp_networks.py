@@ -58,7 +58,7 @@ def step(model, optimizer):
 
 def test_it_is_learned_trained_on_tested_and_exported(dmcp_cfg, weights_of,
                                                       built_from_file,
-                                                      guide_of):
+                                                      teacher_as_run):
     cfg = dmcp_cfg()
     networks = cfg.chain.networks
     networks.last = dict(model=networks.resnet8.model)
@@ -79,7 +79,7 @@ def test_it_is_learned_trained_on_tested_and_exported(dmcp_cfg, weights_of,
     assert facts.params == entry['params'] and facts.macs == entry['macs']
     inputs = torch.randn(3, 3, 8, 8)
     torch.testing.assert_close(
-        guide_of(cfg, 'last', NAME)(inputs, mode='tensor'),
+        teacher_as_run(cfg, 'last', NAME)(inputs, mode='tensor'),
         built_from_file(cfg, NAME)(inputs, mode='tensor'),
         rtol=1e-4,
         atol=1e-5)

@@ -38,7 +38,7 @@ def masks_of(state):
 
 
 def test_it_is_pruned_to_the_target_tested_and_exported(
-        fisher_cfg, weights_of, built_from_file, guide_of):
+        fisher_cfg, weights_of, built_from_file, teacher_as_run):
     cfg = fisher_cfg(4, images=96)
     networks = cfg.chain.networks
     networks.last = dict(model=networks.resnet8.model)
@@ -61,10 +61,10 @@ def test_it_is_pruned_to_the_target_tested_and_exported(
 
     ((path, facts), ) = export_chain(cfg, again.chain, NAME).items()
     assert facts.params == entry['params'] and facts.macs == entry['macs']
-    guide = guide_of(cfg, 'last', NAME)
+    teacher = teacher_as_run(cfg, 'last', NAME)
     inputs = torch.randn(3, 3, 8, 8)
     torch.testing.assert_close(
-        guide(inputs, mode='tensor'),
+        teacher(inputs, mode='tensor'),
         model(inputs, mode='tensor'),
         rtol=1e-4,
         atol=1e-5)
@@ -134,7 +134,7 @@ def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
      ),
     ('mutator.channel_unit_cfg.default_args.mutate_linear', True,
      'mutator.channel_unit_cfg.default_args.mutate_linear: '),
-    ('interval', 0, 'interval: 0 should be a whole number'),
+    ('interval', 0, 'interval: 0 should be an integer'),
     ('target_flops_ratio', 1, 'target_flops_ratio: 1 should be the share'),
     ('target_flops_ratio', .001, 'target_flops_ratio: 0.001 is too little: '),
     ('target_flops_ratio', .5, 'interval: 1 iterations are too long: in the 4 '

@@ -191,7 +191,7 @@ def test_before_training_the_weights_have_optimal_steps():
 
 @pytest.mark.parametrize('settings, message', [
     (dict(weight_bits=1),
-     'model.weight_bits: 1 should be a whole number from 2 to 8'),
+     'model.weight_bits: 1 should be an integer from 2 to 8'),
     (dict(weight_bits=None), 'model.weight_bits: None should be'),
     (dict(act_bits=9), 'model.act_bits: 9 should be'),
     (dict(first_last_bits='8'), "model.first_last_bits: '8' should be"),

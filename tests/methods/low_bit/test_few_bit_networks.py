@@ -32,7 +32,7 @@ def few_bit_cfg(tiny_cfg, root):
     return make
 
 
-def test_it_is_trained_tested_exported_and_a_guide(few_bit_cfg, guide_of,
+def test_it_is_trained_tested_exported_and_a_guide(few_bit_cfg, teacher_as_run,
                                                    built_from_file,
                                                    monkeypatch):
     cfg = few_bit_cfg(2, last=True)
@@ -55,8 +55,8 @@ def test_it_is_trained_tested_exported_and_a_guide(few_bit_cfg, guide_of,
         inputs = model.data_preprocessor(dict(inputs=list(images)))['inputs']
         wanted = model(inputs)
         # Its batch normalization is folded there, and nowhere else.
-        guide = guide_of(cfg, 'last', NAME)
-        off = (guide(inputs, mode='tensor') - wanted).abs()
+        teacher = teacher_as_run(cfg, 'last', NAME)
+        off = (teacher(inputs, mode='tensor') - wanted).abs()
     assert off.max() < .05 * wanted.abs().max()
 
     ((path, facts), ) = export_chain(cfg, runner.chain, NAME).items()
@@ -79,7 +79,7 @@ def test_it_is_trained_tested_exported_and_a_guide(few_bit_cfg, guide_of,
     before = WeightQuantizer.levels_of
     monkeypatch.setattr(WeightQuantizer, 'levels_of',
                         lambda self, weight: before(self, weight) + 1)
-    with pytest.raises(ConfigError, match='whole numbers give other logits'):
+    with pytest.raises(ConfigError, match='integers give other logits'):
         export_chain(cfg, runner.chain, NAME)
 
 

@@ -107,7 +107,7 @@ def test_the_last_layer_keeps_its_bits():
 
 @pytest.mark.parametrize('settings, message', [
     (dict(act_bits=None), 'model.act_bits: None; SPEQ draws the precision'),
-    (dict(act_bits=8), 'model.high_bits: 8 should be a whole number above '
+    (dict(act_bits=8), 'model.high_bits: 8 should be an integer above '
      'act_bits, 8, and at most 8'),
     (dict(high_bits=9), 'model.high_bits: 9 should be'),
     (dict(speq_loss=dict(type='mmrazor.DenseKDLoss')),

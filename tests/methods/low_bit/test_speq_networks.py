@@ -15,7 +15,7 @@ NAME = 'resnet8_w2a2'
 
 @pytest.fixture
 def speq_cfg(tiny_cfg, root):
-    """A function that gives a ResNet-8 and the one that it guides."""
+    """A function that gives a ResNet-8 and the one of which it is a teacher."""
 
     def make(epochs=2, **kwargs):
         cfg = tiny_cfg(

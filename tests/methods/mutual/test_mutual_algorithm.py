@@ -45,7 +45,7 @@ def build(cfg, seed=0):
 
 
 def guided(student, recorded='head.fc'):
-    """It with two untrained guides."""
+    """It with two untrained teachers."""
     return build(
         dict(
             type='mmrazor.DGKD',

@@ -71,7 +71,7 @@ def test_the_report_says_what_they_hear(trained_cfg):
     for name in TOGETHER:
         stage = run.stages[name]
         assert stage.method.endswith(', mutual learning')
-        assert stage.objective.endswith(', and what its peers say')
+        assert stage.objective.endswith(', and its peers')
     assert (run.stages['resnet8'].settings == run.stages['resnet14'].settings)
     assert 'mutual' not in run.stages['last'].method
 
@@ -148,7 +148,7 @@ def test_the_plan_counts_what_a_step_costs(mutual_cfg):
 
 def test_the_chain_is_read_again_as_it_was_written(mutual_cfg):
     chain = Chain.from_cfg(mutual_cfg().chain)
-    assert chain['resnet8'].member_of == 'resnet14'
+    assert chain['resnet8'].part_of == 'resnet14'
     assert chain.needs('resnet8') == ('resnet14', )
     assert Chain.from_cfg(chain.to_cfg()) == chain
 

@@ -28,7 +28,7 @@ def fused_cfg(tiny_cfg, root):
 
 
 def test_it_begins_from_another_is_fused_tested_and_exported(
-        fused_cfg, weights_of, built_from_file, guide_of):
+        fused_cfg, weights_of, built_from_file, teacher_as_run):
     cfg = fused_cfg()
     networks = cfg.chain.networks
     networks.last = dict(model=networks.resnet8.model)
@@ -61,12 +61,12 @@ def test_it_begins_from_another_is_fused_tested_and_exported(
     # Its file is what is loaded, and what counts in it are the fusions.
     model = built_from_file(cfg, NAME)
     images = torch.randn(3, 3, 8, 8)
-    # As a guide it is what is left of it, its batch normalization folded.
-    guide = guide_of(cfg, 'last', NAME)
+    # As a teacher it is what is left of it, its batch normalization folded.
+    teacher = teacher_as_run(cfg, 'last', NAME)
     assert not any(
-        isinstance(part, torch.nn.BatchNorm2d) for part in guide.modules())
+        isinstance(part, torch.nn.BatchNorm2d) for part in teacher.modules())
     torch.testing.assert_close(
-        guide(images, mode='tensor'),
+        teacher(images, mode='tensor'),
         model(images, mode='tensor'),
         rtol=1e-4,
         atol=1e-5)
@@ -99,7 +99,7 @@ def test_resumed_between_two_fusions_it_ends_with_the_same_bits(
     ('prune_times', 2, 'prune_times: 2; DCFF fuses filters every step_freq '
      'epochs, to the end; leave it out'),
     ('linear_schedule', True, 'linear_schedule: DCFF prunes at once'),
-    ('step_freq', 0, 'step_freq: 0 should be a whole number'),
+    ('step_freq', 0, 'step_freq: 0 should be an integer'),
     ('step_freq', 2, 'step_freq: 2 epochs; should be fewer than the training '
      'has, 2'),
 ])

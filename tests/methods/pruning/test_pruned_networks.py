@@ -114,7 +114,7 @@ def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
 
 
 def test_it_guides_others(pruned_cfg):
-    """What is pruned is a guide like any other, and remembered."""
+    """What is pruned is a teacher like any other, and remembered."""
     cfg = pruned_cfg()
     networks = cfg.chain.networks
     networks.last = dict(model=networks.resnet8.model)
@@ -143,10 +143,10 @@ def test_it_guides_others(pruned_cfg):
     }, 'should be a ratio, above 0 and at most 1'),
     ('model.prune_times', 3, 'model.prune_times: the last of 3 prunings, one '
      'each 1 epochs, is after epoch 2, the training ends after 2'),
-    ('model.prune_times', 0, 'model.prune_times: 0 should be a whole number'),
-    ('model.step_freq', 0, 'model.step_freq: 0 should be a whole number'),
+    ('model.prune_times', 0, 'model.prune_times: 0 should be an integer'),
+    ('model.step_freq', 0, 'model.step_freq: 0 should be an integer'),
     ('model.mutator_cfg.channel_unit_cfg.default_args', {},
-     'target_pruning_ratio: .* 0.5 should be a whole number of channels '
+     'target_pruning_ratio: .* 0.5 should be an integer of channels '
      "(a ratio needs default_args=dict(choice_mode='ratio')"),
 ])
 def test_mistakes_are_told_before_any_training(pruned_cfg, key, value,

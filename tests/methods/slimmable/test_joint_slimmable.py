@@ -44,7 +44,7 @@ def build(cfg, seed=0):
 
 
 def guided(student, num_drop=0, **kwargs):
-    """It with two untrained guides, one of which may be silent."""
+    """It with two untrained teachers, one of which may be silent."""
     preds_T = dict(recorder='logits', from_student=False)
     distiller = dict(
         type='mmrazor.MultiTeacherDistiller',

@@ -153,7 +153,7 @@ def test_the_plan_counts_what_a_step_costs(slim_cfg):
 
 def test_the_chain_is_read_again_as_it_was_written(slim_cfg):
     chain = Chain.from_cfg(slim_cfg().chain)
-    assert chain['resnet14_w75'].width == 0.75
+    assert chain['resnet14_w75'].part_facts == dict(width=0.75)
     assert chain.needs('resnet14_w75') == ('resnet14', )
     assert Chain.from_cfg(chain.to_cfg()) == chain
 
@@ -290,7 +290,7 @@ def test_a_width_has_the_guides_of_its_network(slim_cfg):
     cfg = slim_cfg()
     cfg.chain.guidance = dict(resnet14_w75=['resnet20'])
     with pytest.raises(
-            ConfigError, match='chain.guidance.resnet14_w75: is a width of'):
+            ConfigError, match='chain.guidance.resnet14_w75: is trained with'):
         ChainRunner(cfg).train()
 
 

@@ -128,7 +128,7 @@ def test_it_guides_others_as_its_subnet(searched_cfg):
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(epoch=0), 'SubnetSearchHook.epoch: 0 should be a whole number, 1 or '
+    (dict(epoch=0), 'SubnetSearchHook.epoch: 0 should be an integer, 1 or '
      'more'),
     (dict(epoch=2), 'SubnetSearchHook.epoch: 2 should be before the end of '
      'the training, which has 2 epochs'),

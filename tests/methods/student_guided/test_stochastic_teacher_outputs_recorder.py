@@ -75,8 +75,8 @@ def test_without_dropout_each_pass_is_the_teacher_itself():
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(num_passes=0), 'num_passes: 0 must be a whole number, 1 or more'),
-    (dict(num_passes=2.5), 'num_passes: 2.5 must be a whole number'),
+    (dict(num_passes=0), 'num_passes: 0 must be an integer, 1 or more'),
+    (dict(num_passes=2.5), 'num_passes: 2.5 must be an integer'),
     (dict(drop_prob=1), 'drop_prob: 1 must be 0 or more, and below 1'),
 ])
 def test_wrong_settings(change, message):

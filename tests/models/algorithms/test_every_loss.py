@@ -192,7 +192,7 @@ def test_a_silent_teacher(name):
     silent = set()
     for at in range(6):
         losses = step(model, seed=at)
-        spoke, = model.distiller._speaking
+        spoke, = model.distiller._active
         other, = set(TEACHERS) - {spoke}
         silent.add(other)
         assert losses[f'distill.loss_it_{spoke}'] > 0
@@ -207,16 +207,16 @@ def test_a_silent_teacher(name):
 
 
 def test_many_guides_weigh_no_more_than_one():
-    """The mean is over those that speak."""
+    """The mean is over those that are active."""
     edges = dict(default=EDGES['KLDivergence'])
-    for drop, speaking in ((False, 2), (True, 1)):
+    for drop, active in ((False, 2), (True, 1)):
         summed = step(make(edges, drop))
         mean = step(make(edges, drop, 'mean'))
         terms = [key for key in mean if key.startswith('distill.loss_it_')]
-        assert len(terms) == speaking
+        assert len(terms) == active
         for key in terms:
             assert mean[key].item() == pytest.approx(summed[key].item() /
-                                                     speaking)
+                                                     active)
         assert mean['student.loss'] == summed['student.loss']
 
 

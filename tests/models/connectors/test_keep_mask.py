@@ -71,10 +71,10 @@ def test_the_protected_always_speak(policy):
 
 
 def test_neighbouring_steps_share_no_numbers():
-    """More than four guides take more than one block of the generator."""
-    guides = list('abcdefgh')
+    """More than four teachers take more than one block of the generator."""
+    teachers = list('abcdefgh')
     drawn = [
-        tuple(keep_mask(0, step, guides, num_drop=4).values())
+        tuple(keep_mask(0, step, teachers, num_drop=4).values())
         for step in range(200)
     ]
     repeats = sum(a[4:] == b[:4] for a, b in zip(drawn, drawn[1:]))

@@ -30,7 +30,8 @@ def test_a_map_of_that_size_stays():
 
 @pytest.mark.parametrize('size', [0, (2, 3, 4), (2, -1), 1.5, (2.0, 2)])
 def test_what_is_no_size(size):
-    with pytest.raises(ConfigError, match='ResizeConnector.size: is .*whole'):
+    with pytest.raises(
+            ConfigError, match='ResizeConnector.size: is .*integers'):
         make(size)
 
 

@@ -39,7 +39,7 @@ def test_it_changes_no_data():
 
 
 @pytest.mark.parametrize('settings, message', [
-    (dict(num_drop=3), 'num_drop: 3 cannot be silent of 3 guides'),
+    (dict(num_drop=3), 'num_drop: 3 cannot be silent of 3 teachers'),
     (dict(num_drop=2, min_keep=2), 'num_drop: 2 .* at most 1 can'),
     (dict(num_drop=2, protect=('a', 'b')), 'of which 2 must speak'),
     (dict(protect='z'), 'protect: "z" is no teacher here; there are: a, b, c'),
@@ -52,8 +52,8 @@ def test_a_policy_that_these_guides_cannot_meet(settings, message):
 
 @pytest.mark.parametrize('settings, message', [
     (dict(mode='often'), "mode: 'often' is none of"),
-    (dict(num_drop=0.5), 'num_drop: 0.5 must be a whole number'),
-    (dict(min_keep=-1), 'min_keep: -1 must be a whole number'),
+    (dict(num_drop=0.5), 'num_drop: 0.5 must be an integer'),
+    (dict(min_keep=-1), 'min_keep: -1 must be an integer'),
     (dict(keep_prob=75), 'keep_prob: 75 must be between 0 and 1'),
 ])
 def test_bad_settings(settings, message):

@@ -94,13 +94,13 @@ def test_one_recorder_of_several_teachers():
     with pytest.raises(
             ConfigError,
             match=r'edges.mid.teacher_recorders.logits: is .*fd.*elsewhere '
-            r'.*fc.*one for all guides'):
+            r'.*fc.*one for all teachers'):
         expand_edges(
             dict(cfg, edges=dict(default=edge, mid=other)), ['big', 'mid'])
 
 
 def test_of_the_distiller():
-    """What the edges refer to and do not have is common to all guides."""
+    """What the edges refer to and do not have is common to all teachers."""
     edge = copy.deepcopy(FEATURES)
     align = edge.pop('connectors')
     whole = expand_edges(
@@ -124,8 +124,8 @@ MAPPING = 'loss_forward_mappings.loss_feat'
 
 
 @pytest.mark.parametrize('edges, message', [
-    ([], r'edges: is \[\], should be a dict, guide -> its edge'),
-    (dict(bigg={}), r'edges.bigg: there is no such guide; there are default, '
+    ([], r'edges: is \[\], should be a dict, teacher -> its edge'),
+    (dict(bigg={}), r'edges.bigg: there is no such teacher; there are default, '
      'big, mid; is big meant?'),
     (dict(big=3), 'edges.big: is 3, should be a dict or None'),
     (dict(default=dict(losses={})), 'edges.default.losses: an edge has '
@@ -186,11 +186,12 @@ def test_a_loss_must_not_be_shared():
 
 
 def test_of_a_chain():
-    """Who does not guide a stage needs no edge there; who is none at all."""
+    """Who does not teacher a stage needs no edge there; who is none at all."""
     cfg = make(default=FEATURES, big=None, mid=None)
     assert list(edges_for(
         cfg, ['big'], ['big', 'mid', 'low'])['edges']) == ['default', 'big']
-    with pytest.raises(ConfigError, match='edges.mid: there is no such guide'):
+    with pytest.raises(
+            ConfigError, match='edges.mid: there is no such teacher'):
         edges_for(cfg, ['big'], ['big', 'low'])
 
 

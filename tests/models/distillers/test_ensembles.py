@@ -51,9 +51,9 @@ def distiller_of(names='abt', loss=LOSS, drop=None, **kwargs):
 def step(distiller, student, teachers, number=0, run=None):
     """The losses, and what was said."""
     x = torch.randn(5, 3)
-    speaking = distiller.begin_step(number)
+    active = distiller.begin_step(number)
     with distiller.teacher_recorders, torch.no_grad():
-        said = {name: teachers[name]['fc'](x) for name in (run or speaking)}
+        said = {name: teachers[name]['fc'](x) for name in (run or active)}
     with distiller.student_recorders:
         own = student['fc'](x)
     return distiller.compute_distill_losses(), own, said
@@ -206,9 +206,9 @@ def test_each_stage_has_what_is_left_of_it():
 
 @pytest.mark.parametrize('ensembles, message', [
     (['a', 'b'], r"ensembles: is \['a', 'b'\], should be a dict"),
-    (dict(p=[]), r'ensembles.p: \[\] should be a list of guides'),
+    (dict(p=[]), r'ensembles.p: \[\] should be a list of teachers'),
     (dict(p='ab'), "ensembles.p: 'ab' should be a list"),
-    (dict(p=['a', 'c']), "ensembles.p: 'c' is no guide; there are a, b, t"),
+    (dict(p=['a', 'c']), "ensembles.p: 'c' is no teacher; there are a, b, t"),
     (dict(t=['a', 'b']), 'ensembles.t: is the name of a network, too'),
     (dict(p=['a', 'b'], q=['b']), 'ensembles.q: "b" is in p, too'),
     (dict(lossy=['a', 'b']), 'ensembles.lossy: a name is made of letters'),

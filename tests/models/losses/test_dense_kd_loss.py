@@ -108,10 +108,10 @@ def test_the_forms_count_the_cross_entropy(form, count):
     assert DenseKDLoss(form=form).task_weight(4) == count
 
 
-@pytest.mark.parametrize('speaking', ['a', 'ab', 'abc'])
-def test_the_averaged_form_has_one_weight_however_many_speak(speaking):
+@pytest.mark.parametrize('active', ['a', 'ab', 'abc'])
+def test_the_averaged_form_has_one_weight_however_many_speak(active):
     preds_S = logits()
-    preds_T = {name: logits(seed=ord(name)) for name in speaking}
+    preds_T = {name: logits(seed=ord(name)) for name in active}
     alone = [
         dense_kd_loss(preds_S, {name: preds}, 4.0, 'batchmean', 0.9)[0]
         for name, preds in preds_T.items()

@@ -81,7 +81,7 @@ def store(tmp_path):
 
 def test_losses_are_the_same_and_silent_teachers_stay_silent(store):
     live, remembering = make(), make()
-    remembering.remember(store)
+    remembering.use_store(store)
     for step in range(12):
         args = batch(step % 2)
         expected = losses(live, *args)
@@ -96,7 +96,7 @@ def test_the_order_of_the_sum_is_that_of_the_teachers(store, tmp_path):
     """Whichever of them were remembered: sums depend on the order."""
     names = ('a', 'b', 'c', 'd')
     model = make(names, num_drop=0)
-    model.remember(store)
+    model.use_store(store)
 
     def gradients():
         model.zero_grad()
@@ -120,7 +120,7 @@ def test_the_order_of_the_sum_is_that_of_the_teachers(store, tmp_path):
 def test_nothing_waits_for_the_device(store, monkeypatch):
     """Neither when the store is filled nor when it is read."""
     model = make()
-    model.remember(store)
+    model.use_store(store)
     losses(model, *batch())  # the seed is read once
 
     def waits(*_):
@@ -137,7 +137,7 @@ def test_nothing_waits_for_the_device(store, monkeypatch):
 
 def test_samples_must_say_their_views(store):
     model = make()
-    model.remember(store)
+    model.use_store(store)
     inputs, samples = batch()
     with pytest.raises(ConfigError, match='samples do not say which views'):
         model(inputs, [DataSample().set_gt_label(0)] * 4, mode='loss')
@@ -145,7 +145,7 @@ def test_samples_must_say_their_views(store):
 
 def test_mixed_batches_are_refused_also_in_the_middle_of_a_training(store):
     model = make()
-    model.remember(store)
+    model.use_store(store)
     losses(model, *batch())
     # As MMPretrain's SwitchRecipeHook does it.
     model.data_preprocessor.batch_augments = nn.Identity()
@@ -157,7 +157,7 @@ def test_deliveries_are_refused(store):
     model = make()
     model.distiller.deliveries.deliveries['x'] = object()
     with pytest.raises(ConfigError, match='distill_deliveries: a teacher'):
-        model.remember(store)
+        model.use_store(store)
 
 
 def test_facts_change_with_the_weights_and_the_config():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.fileio.seal import write_sealed
+from mmdgkd.fileio.checksum import write_with_checksum
 
 SURVIVOR = 'tests/configs/survivor.py'
 NAMES = ('resnet20', 'resnet14', 'resnet8')
@@ -73,7 +73,7 @@ def nudge_optimizer(work_dir):
     buffer.copy_(torch.nextafter(buffer, torch.full_like(buffer, 1e9)))
     torch.save(checkpoint, path + '.new')
     with open(path + '.new', 'rb') as new, open(path, 'wb') as old:
-        write_sealed(old, new.read())
+        write_with_checksum(old, new.read())
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def check_record(data: Any, fields: Sequence[dataclasses.Field]) -> None:
 def _check_types(data: Mapping[str, Any]) -> None:
     for keys, right, what in (
         (_WORDS, _is_word, 'a word'),
-        (_COUNTS, _is_count, 'a whole number, 0 or larger'),
+        (_COUNTS, _is_count, 'an integer, 0 or larger'),
         (('best', 'last'), _is_number, 'a number'),
         (('seconds', 'kd_weight'), _is_number_or_none, 'a number or null'),
         (_LISTS, _is_words, 'a list of words'),

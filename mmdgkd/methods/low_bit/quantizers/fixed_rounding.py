@@ -17,7 +17,7 @@ class FixedRounding(FixedFakeQuantize):
         step (float): Between two levels.
         low (int): The smallest level.
         high (int): The largest one.
-        to_levels (bool): Give the levels as they are, whole numbers, instead
+        to_levels (bool): Give the levels as they are, integers, instead
             of their values. Defaults to False.
     """
 

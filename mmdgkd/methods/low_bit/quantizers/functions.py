@@ -72,7 +72,7 @@ def quantize(x: torch.Tensor,
         clip_gradient (bool): See above. Defaults to True.
 
     Returns:
-        torch.Tensor: Of the shape of ``x``, exactly a whole number times the
+        torch.Tensor: Of the shape of ``x``, exactly an integer times the
         step.
     """
     if clip_gradient:

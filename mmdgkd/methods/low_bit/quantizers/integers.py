@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A network of few levels as whole numbers and their steps."""
+"""A network of few levels as integers and their steps."""
 import copy
 from typing import Any, Dict, Mapping, Tuple
 
@@ -15,7 +15,7 @@ _STEP, _BITS, _INPUT = 'weight_step', 'weight_bits', 'input_levels'
 
 
 def integer_tensors(model: Any) -> Dict[str, torch.Tensor]:
-    """What a network of few levels needs to be run with whole numbers.
+    """What a network of few levels needs to be run with integers.
 
     Args:
         model (FewBitNetwork): It, trained.
@@ -48,7 +48,7 @@ def integer_tensors(model: Any) -> Dict[str, torch.Tensor]:
 
 def integer_network(network: nn.Module,
                     tensors: Mapping[str, torch.Tensor]) -> nn.Module:
-    """A network that computes its sums of products with whole numbers.
+    """A network that computes its sums of products with integers.
 
     Layers whose weights and inputs have few levels multiply and add whole
     numbers alone, held as floats, which are exact up to 2^24; what comes out
@@ -87,7 +87,7 @@ def integer_network(network: nn.Module,
                           f'{str(error).splitlines()[-1].strip()}') from None
     for name, scale in scales.items():
         layer = network.get_submodule(name)
-        # Added after the scaling: it is no whole number.
+        # Added after the scaling: it is no integer.
         layer.output_scale, layer.output_bias = scale, layer.bias
         layer.bias = None
         layer.register_forward_hook(_scale_output)
@@ -116,7 +116,7 @@ def packed_bytes(tensors: Mapping[str, torch.Tensor]) -> Tuple[int, int]:
 
 def _scale_output(layer: Any, inputs: Any,
                   outputs: torch.Tensor) -> torch.Tensor:
-    """The sums of whole numbers, times the steps, and the bias."""
+    """The sums of integers, times the steps, and the bias."""
     shape = [1, -1] + [1] * (outputs.dim() - 2)
     outputs = outputs * layer.output_scale.reshape(shape)
     if layer.output_bias is None:

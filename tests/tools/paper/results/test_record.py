@@ -51,7 +51,7 @@ def test_errors_are_unpacked_in_their_order(make_record):
     (dict(wrong='AAAA'), 'wrong: has 24 bits, should be 10,000'),
     (dict(wrong='?'), 'wrong: is not base64'),
     (dict(wrong='ä'), 'wrong: is not base64'),
-    (dict(seed='0'), "seed: is '0', should be a whole number"),
+    (dict(seed='0'), "seed: is '0', should be an integer"),
     (dict(best=True), 'best: is True, should be a number'),
     (dict(variant='tas_0'), "variant: is 'tas_0', should be null or match"),
     (dict(guidance='direct'), "guidance: is 'direct', should be 'dense'"),

@@ -16,7 +16,7 @@ _LENGTH = len(_MARK) + 64
 _NONE = b'\0\0'
 
 
-def write_sealed(file: IO[bytes], data: bytes) -> None:
+def write_with_checksum(file: IO[bytes], data: bytes) -> None:
     """Write an archive with its seal; other data as they are.
 
     Args:
@@ -32,7 +32,7 @@ def write_sealed(file: IO[bytes], data: bytes) -> None:
     file.write(_LENGTH.to_bytes(2, 'little') + _MARK + digest)
 
 
-def is_whole(path: str) -> Optional[bool]:
+def checksum_matches(path: str) -> Optional[bool]:
     """Whether a file is what was written.
 
     Args:

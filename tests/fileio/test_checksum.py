@@ -5,7 +5,7 @@ import zipfile
 import pytest
 import torch
 
-from mmdgkd.fileio.seal import is_whole, write_sealed
+from mmdgkd.fileio.checksum import checksum_matches, write_with_checksum
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def sealed(tmp_path):
     with io.BytesIO() as buffer:
         torch.save(dict(a=torch.arange(5000)), buffer)
         with open(path, 'wb') as file:
-            write_sealed(file, buffer.getvalue())
+            write_with_checksum(file, buffer.getvalue())
     return path
 
 
@@ -23,7 +23,7 @@ def test_others_read_it_as_before(sealed):
     assert torch.equal(torch.load(sealed)['a'], torch.arange(5000))
     assert torch.equal(torch.load(sealed, mmap=True)['a'], torch.arange(5000))
     assert zipfile.ZipFile(sealed).testzip() is None
-    assert is_whole(str(sealed)) is True
+    assert checksum_matches(str(sealed)) is True
 
 
 @pytest.mark.parametrize('place', [0, 0.001, 0.3, 0.5, 0.9, 0.995, 1])
@@ -31,14 +31,14 @@ def test_every_flipped_bit_is_noticed(sealed, place):
     data = bytearray(sealed.read_bytes())
     data[min(int(place * len(data)), len(data) - 1)] ^= 4
     sealed.write_bytes(data)
-    assert is_whole(str(sealed)) is False
+    assert checksum_matches(str(sealed)) is False
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.99])
 def test_a_file_that_is_cut_off_is_noticed(sealed, share):
     data = sealed.read_bytes()
     sealed.write_bytes(data[:int(share * len(data))])
-    assert is_whole(str(sealed)) is False
+    assert checksum_matches(str(sealed)) is False
 
 
 def test_without_a_seal_nothing_is_said(tmp_path):
@@ -47,10 +47,10 @@ def test_without_a_seal_nothing_is_said(tmp_path):
         dict(a=1), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
     (tmp_path / 'empty').write_bytes(b'')
     for name in ('new.pth', 'old.pth', 'empty'):
-        assert is_whole(str(tmp_path / name)) is None
+        assert checksum_matches(str(tmp_path / name)) is None
 
 
 def test_other_data_is_written_as_it_is(tmp_path):
     with open(tmp_path / 'a', 'wb') as file:
-        write_sealed(file, b'text')
+        write_with_checksum(file, b'text')
     assert (tmp_path / 'a').read_bytes() == b'text'
