@@ -2,52 +2,152 @@
 """MMRazor 1.0.0 and MMEngine 0.10 on current PyTorch.
 
 Importing this package changes nothing; :func:`apply` makes the repairs, in
-memory only: no file is touched, and no attribute of ``torch`` is set. Each
-repair names its cause and is made only where its symptom is found.
-"""
-import warnings
-from typing import List, Optional, Tuple
+memory only: no file is touched, and no attribute of ``torch`` is set.
 
-from . import (checkpoints, demo_inputs, generator_device, inplace,
-               mmcls_names, package_lookup, pruning_resume, quantization,
-               quantizers, sampled_choices)
-from .repair import Repair
-from .requirements import check_requirements
+A repair is a class: its docstring is the cause, ``symptom()`` returns what is
+broken here or None, and ``fix()`` is called only where there is a symptom. To
+delete a repair, delete its class and its line in :data:`REPAIRS`; to delete
+them all, delete this folder and the call of ``apply`` in
+``mmdgkd/__init__.py``.
+"""
+import importlib.util
+import warnings
+from importlib import metadata
+from typing import List, NamedTuple, Optional, Tuple
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from .mmengine_repairs import Checkpoints, PackageLookup
+from .mmrazor_repairs import (DemoInputs, GeneratorDevice, InplaceModules,
+                              MMClsNames, Quantization, Quantizers,
+                              ResumedPruning, SampledChoices)
 
 # The order matters: the first three must be in force before mmrazor.models is
-# imported, which ``mmcls_names`` does; the others look at the result.
-REPAIRS: Tuple[Repair, ...] = (package_lookup.REPAIR, checkpoints.REPAIR,
-                               quantization.REPAIR, mmcls_names.REPAIR,
-                               inplace.REPAIR, demo_inputs.REPAIR,
-                               pruning_resume.REPAIR, quantizers.REPAIR,
-                               sampled_choices.REPAIR, generator_device.REPAIR)
+# imported, which MMClsNames does; the others look at the result.
+REPAIRS = (PackageLookup, Checkpoints, Quantization, MMClsNames,
+           InplaceModules, DemoInputs, ResumedPruning, Quantizers,
+           SampledChoices, GeneratorDevice)
 
-_report: List[Tuple[Repair, Optional[str]]] = []
+# Warnings of packages below, about what nobody here can change; they would
+# stand before every one-line error. Each by the beginning of its message.
+SILENCED = (
+    # mmengine imports it; the repair PackageLookup waits for its removal.
+    'pkg_resources is deprecated as an API',
+    # Each Hsigmoid of mmcv, about a default that changed in 2022.
+    'In MMCV v1.4.4, we modified the default value of args',
+    # mmcv-lite lacks its compiled ops; nothing here needs them.
+    'Fail to import ``MultiScaleDeformableAttention``',
+)
 
 
-def apply() -> List[Tuple[Repair, Optional[str]]]:
+class Requirement(NamedTuple):
+    """A package that mmdgkd needs.
+
+    Attributes:
+        names (tuple[str]): The distributions that provide it.
+        versions (str): The range that works.
+        install (str): The argument of ``pip install``.
+    """
+
+    names: Tuple[str, ...]
+    versions: str
+    install: str
+
+
+REQUIREMENTS = (
+    Requirement(('torch', ), '>=2.4', 'torch>=2.4'),
+    Requirement(('mmengine', 'mmengine-lite'), '>=0.10,<1.0',
+                'mmengine>=0.10,<1.0'),
+    # MMRazor 1.0.0 asserts mmcv <= 2.1.0 when it is imported.
+    Requirement(('mmcv', 'mmcv-lite'), '>=2.0.0,<=2.1.0', 'mmcv-lite==2.1.0'),
+    Requirement(('mmpretrain', ), '>=1.2.0,<2.0', 'mmpretrain==1.2.0'),
+    Requirement(('mmrazor', ), '>=1.0.0,<1.1', 'mmrazor==1.0.0'),
+    # mmrazor.models imports joblib without declaring it.
+    Requirement(('joblib', ), '>=1.0', 'joblib'),
+)
+
+_report: List[Tuple[type, Optional[str]]] = []
+
+
+def apply() -> List[Tuple[type, Optional[str]]]:
     """Check the installation and make the repairs that it needs, once.
 
     Returns:
-        list[tuple[Repair, str | None]]: Each repair with the symptom for which
-        it was made, or None where there was nothing to mend.
+        list[tuple[type, str | None]]: Each repair with the symptom for which
+        it was made, or None where it is not needed.
 
     Raises:
         ImportError: If a package is missing, too old or too new.
     """
     if not _report:
         check_requirements()
+        silence_warnings()
         with warnings.catch_warnings():
-            # mmcv-lite says at import what it lacks; nothing here needs it.
-            warnings.filterwarnings('ignore', 'Fail to import ``MultiScale')
             # PyTorch 2.4 and 2.5 warn of what one of the symptoms is on 2.6.
             warnings.filterwarnings('ignore', 'You are using `torch.load`')
             for repair in REPAIRS:
-                symptom = repair.diagnose()
+                symptom = repair.symptom()
                 if symptom is not None:
                     repair.fix()
                 _report.append((repair, symptom))
     return _report
 
 
-__all__ = ['REPAIRS', 'Repair', 'apply', 'check_requirements']
+def silence_warnings() -> None:
+    """Ignore the warnings of :data:`SILENCED` from now on."""
+    for message in SILENCED:
+        warnings.filterwarnings('ignore', message)
+
+
+def check_requirements() -> None:
+    """Check that each package is installed in a version that works.
+
+    Raises:
+        ImportError: One line: the package, the range that works, what was
+            found, and the command that installs the right one.
+    """
+    for requirement in REQUIREMENTS:
+        error = requirement_error(requirement)
+        if error is not None:
+            raise ImportError(error)
+    # MMRazor imports mmcls wherever it finds it, and no release of mmcls
+    # accepts the mmcv that MMRazor and mmpretrain need.
+    if importlib.util.find_spec('mmcls') is not None:
+        try:
+            import mmcls  # noqa: F401
+        except Exception as error:
+            raise ImportError(
+                'mmcls is installed and does not import '
+                f'({str(error).splitlines()[0]}); MMRazor then does not '
+                'either: pip uninstall mmcls (mmpretrain replaces it)'
+            ) from None
+
+
+def requirement_error(requirement: Requirement) -> Optional[str]:
+    """Describe in one line what is wrong with a requirement.
+
+    Args:
+        requirement (Requirement): The package.
+
+    Returns:
+        str, optional: The line, with the command that fixes it; None if the
+        requirement is met.
+    """
+    names, versions, install = requirement
+    found = 'none'
+    for name in names:
+        try:
+            found = metadata.version(name)
+            break
+        except metadata.PackageNotFoundError:
+            continue
+    # Local and pre-release parts (2.13.0+cpu, 0.11rc1) do not count.
+    if found != 'none' and SpecifierSet(versions).contains(
+            Version(found).base_version):
+        return None
+    return (f'mmdgkd needs {names[0]}{versions}, {found} is installed: '
+            f"pip install '{install}'")
+
+
+__all__ = ['REPAIRS', 'apply', 'check_requirements']

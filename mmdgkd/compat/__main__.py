@@ -2,8 +2,7 @@
 """``python -m mmdgkd.compat``: which repairs are in force, and why."""
 from importlib import metadata
 
-from . import apply
-from .requirements import REQUIREMENTS
+from . import REQUIREMENTS, apply
 
 
 def main() -> None:
@@ -20,7 +19,7 @@ def main() -> None:
         print(f'\n{repair.name}: {state}')
         if symptom:
             print(f'  symptom: {symptom}')
-        print(f'  cause:   {repair.cause}')
+        print(f'  cause:   {" ".join(repair.__doc__.split())}')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,157 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Repairs of MMEngine 0.10."""
+import codecs
+import importlib.util
+import io
+import os.path as osp
+import sys
+from importlib import metadata
+from typing import Any, Callable, Optional
+
+
+class PackageLookup:
+    """setuptools 82 dropped pkg_resources, by which mmengine finds packages
+    and `mmpretrain::` configs."""
+
+    name = 'package lookup'
+
+    @staticmethod
+    def symptom() -> Optional[str]:
+        if importlib.util.find_spec('pkg_resources') is not None:
+            return None
+        from mmengine.utils import package_utils
+        try:
+            package_utils.is_installed('mmengine')
+        except ImportError as error:
+            return f'mmengine.utils.is_installed: {error}'
+        return None
+
+    @staticmethod
+    def fix() -> None:
+        from mmengine.utils import package_utils
+        for mine in (is_installed, get_installed_path):
+            broken = getattr(package_utils, mine.__name__)
+            # MMEngine and its family import the two by name: replace every
+            # such reference that exists by now.
+            for name, module in list(sys.modules.items()):
+                if (name.split('.')[0].startswith('mm')
+                        and getattr(module, mine.__name__, None) is broken):
+                    setattr(module, mine.__name__, mine)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported or is known to the installer.
+
+    Args:
+        package (str): Name of a distribution or of a module.
+    """
+    try:
+        metadata.distribution(package)
+        return True
+    except metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+
+
+def get_installed_path(package: str) -> str:
+    """The folder of an installed package.
+
+    Args:
+        package (str): Name of a distribution or of a module, such as
+            ``'mmpretrain'``, or ``'mmcv-lite'`` whose module is ``mmcv``.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: If there is none.
+    """
+    names = [package]
+    if importlib.util.find_spec(package) is None:
+        names = [
+            module for module, distributions in
+            metadata.packages_distributions().items()
+            if package in distributions
+        ]
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            return osp.dirname(spec.origin)
+    raise metadata.PackageNotFoundError(package)
+
+
+class Checkpoints:
+    """torch.load reads weights only since 2.6, and the checkpoints of
+    mmengine hold HistoryBuffer and NumPy objects; these few types are allowed,
+    so that weights-only stays on."""
+
+    name = 'checkpoints'
+
+    @staticmethod
+    def symptom() -> Optional[str]:
+        import torch
+        from mmengine.logging import HistoryBuffer
+        file = io.BytesIO()
+        torch.save(HistoryBuffer([1.], [1]), file)
+        file.seek(0)
+        try:
+            # Before PyTorch 2.6 it is not the default.
+            torch.load(file, weights_only=True)
+        except Exception as error:
+            return f'torch.load of a HistoryBuffer: {type(error).__name__}'
+        return None
+
+    @staticmethod
+    def fix() -> None:
+        import numpy as np
+        from mmengine.logging import HistoryBuffer
+        from torch.serialization import add_safe_globals
+        core = np._core if hasattr(np, '_core') else np.core
+        safe = [
+            HistoryBuffer,
+            np.ndarray,
+            np.dtype,
+            _alias(_history_buffer_method, 'builtins', 'getattr'),
+            # How NumPy writes bytes; newer PyTorch allows it by itself.
+            _alias(codecs.encode, '_codecs', 'encode')
+        ]
+        # NumPy 2 moved numpy.core to numpy._core: files of both are about.
+        for package in ('numpy.core', 'numpy._core'):
+            for name in ('_reconstruct', 'scalar'):
+                safe.append(
+                    _alias(
+                        getattr(core.multiarray, name),
+                        f'{package}.multiarray', name))
+        for kind in (np.bool_, np.uint8, np.int32, np.int64, np.float16,
+                     np.float32, np.float64):
+            safe.append(type(np.dtype(kind)))
+        add_safe_globals(safe)
+
+
+def _history_buffer_method(owner: Any, name: str) -> Any:
+    """Stand in for ``getattr`` while a checkpoint is read.
+
+    A ``HistoryBuffer`` pickles a table of its own public methods; nothing else
+    may be looked up.
+
+    Args:
+        owner (Any): The object that the checkpoint names.
+        name (str): The attribute.
+
+    Raises:
+        ValueError: For anything but a public method of ``HistoryBuffer``.
+    """
+    from mmengine.logging import HistoryBuffer
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise ValueError(f'a checkpoint may not look up {name!r} of {owner!r}')
+    return getattr(owner, name)
+
+
+def _alias(function: Callable, module: str, name: str) -> Callable:
+    """Give a function the name that checkpoints have for it.
+
+    ``add_safe_globals`` takes a pair of both, but only since PyTorch 2.6.
+    """
+
+    def alias(*args: Any) -> Any:
+        return function(*args)
+
+    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
+    return alias
