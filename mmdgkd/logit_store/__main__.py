@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Show what a logit store holds, and drop what is of no use any more.
+"""Show what a logit store holds, and drop stale files.
 
     python -m mmdgkd.logit_store DIR [--drop] [--keep FILE [FILE ...]]
 """
@@ -19,7 +19,7 @@ from .logit_file import LogitFile, locked, read_header
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Do what the command line says.
+    """Run the command line.
 
     Args:
         arguments (list[str], optional): Defaults to None: those of the
@@ -41,25 +41,25 @@ def main(arguments: Optional[List[str]] = None) -> None:
     try:
         folder = find_store(args.dir)
         with locked(folder) if args.drop else contextlib.nullcontext():
-            report(folder, look(folder, args.keep), args.drop)
+            report(folder, inspect_store(folder, args.keep), args.drop)
     except ConfigError as error:
         parser.exit(2, f'error: {error}\n')
 
 
 def report(folder: str, entries: List[Dict], drop: bool) -> None:
-    """Print what there is, and drop what is stale if that is wanted.
+    """Print the files of a store, and drop the stale ones if wanted.
 
     Args:
         folder (str): The store.
-        entries (list[dict]): See :func:`look`.
-        drop (bool): Whether to.
+        entries (list[dict]): See :func:`inspect_store`.
+        drop (bool): Whether to remove stale files.
     """
     rows = [(entry['file'], entry['views'], entry['form'], entry['rows'],
              f'{entry["bytes"] / 1e6:,.1f} MB', entry['state'])
             for entry in entries]
     if rows:
         print(
-            draw_table(('file', 'views of', 'form', 'views: whole rows',
+            draw_table(('file', 'views of', 'form', 'views: rows cached',
                         'on disk', 'state'), rows))
     else:
         print(f'{folder} holds no logits')
@@ -92,18 +92,17 @@ def find_store(path: str) -> str:
     return inside if osp.isdir(inside) else path
 
 
-def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
-    """What is in a store.
+def inspect_store(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
+    """List the files of a store.
 
     Args:
         folder (str): The store.
-        networks (Sequence[str]): Files of trained networks that are kept
-            elsewhere than where they were when they taught.
-            Defaults to ().
+        networks (Sequence[str]): Files of trained networks that have moved
+            since they were teachers. Defaults to ().
 
     Returns:
-        list[dict]: For each file its name, what it says, its size, and its
-        state: ``'in use'``, or why it is stale.
+        list[dict]: For each file its name, what its header holds, its size,
+        and its state: ``'in use'``, or why it is stale.
 
     Raises:
         ConfigError: If one of ``networks`` cannot be read.
@@ -115,7 +114,7 @@ def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
         if not re.fullmatch(r'.+-[0-9a-f]{16}\.logits(\.part)?', name):
             continue  # none of ours
         if name.endswith('.part'):
-            entries.append(_entry(name, path, 'half a file, of a kill'))
+            entries.append(_entry(name, path, 'unfinished, left by a kill'))
             continue
         header = read_header(path)
         if header is None:
@@ -139,11 +138,11 @@ def look(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
 
 
 def _state_of_teacher(info: Dict, folder: str, weights: str) -> str:
-    """Whether the file that it was loaded from still has these weights."""
+    """Compare the teacher's file, as it is now, with these weights."""
     if not info.get('path'):
         return 'its teacher had no file'
     if '://' in info['path']:
-        return 'in use'  # as far as can be known
+        return 'in use'  # as far as is known
     # The folder may have moved along with the work dir.
     places = [info['path'], osp.normpath(osp.join(folder, info['beside']))]
     found = [path for path in places if osp.isfile(path)]
@@ -153,12 +152,12 @@ def _state_of_teacher(info: Dict, folder: str, weights: str) -> str:
 
 
 def _weights_of(path: str) -> Set[str]:
-    """As those of a network, and as those of a network that was pruned."""
+    """Hash the weights in a file, as they are and as those of one network."""
     try:
         checkpoint = read_checkpoint(path, '--keep')
         network = network_weights(checkpoint, path, '--keep')
-        whole = checkpoint.get('state_dict', checkpoint)
-        return {weights_sha256(network), weights_sha256(whole)}
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        return {weights_sha256(network), weights_sha256(state_dict)}
     except ConfigError:
         if not osp.isfile(path):
             raise
@@ -171,7 +170,7 @@ def _entry(name: str, path: str, state: str) -> Dict:
         views='-',
         form='-',
         rows='-',
-        # What it takes, not what it could grow to.
+        # Allocated; the file is sparse.
         bytes=os.stat(path).st_blocks * 512,
         state=state)
 

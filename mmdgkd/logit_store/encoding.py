@@ -8,15 +8,15 @@ import torch
 from mmdgkd.errors import ConfigError
 
 DTYPES = {'float16': torch.float16, 'float32': torch.float32}
-_WORD = 8  # bytes; a row is an integer of them
+_WORD = 8  # bytes; the length of a row is a multiple
 
 
 @dataclass(frozen=True)
 class RowForm:
-    """How the logits of one view are written down.
+    """The format of a row: the logits of one view of one sample.
 
-    Either all of them, or the largest ``top_k``, their classes, and one number
-    for all the others: such that at temperature 1 these keep their probability
+    Either all logits, or the largest ``top_k``, their classes, and one number
+    for all the others. At temperature 1 the others keep their probability
     together, in equal parts (as FKD, arXiv 2112.01528, smooths its labels).
 
     Args:
@@ -50,7 +50,7 @@ class RowForm:
         return -(-used // _WORD) * _WORD
 
     def rounded(self, logits: torch.Tensor) -> torch.Tensor:
-        """The logits as they come back from a row, on their own device.
+        """Round logits as a row does, on their own device.
 
         Args:
             logits (torch.Tensor): Shape (N, C).
@@ -61,7 +61,7 @@ class RowForm:
         return self._spread(*self._parts(logits))
 
     def encode(self, logits: torch.Tensor) -> np.ndarray:
-        """Write logits down.
+        """Encode logits.
 
         Args:
             logits (torch.Tensor): Shape (N, C), on the CPU.
@@ -79,11 +79,11 @@ class RowForm:
         return rows
 
     def decode(self, rows: np.ndarray, device: torch.device) -> torch.Tensor:
-        """Read logits.
+        """Decode logits.
 
         Args:
             rows (np.ndarray): uint8 of shape (N, num_bytes).
-            device (torch.device): Where to.
+            device (torch.device): Where the logits are needed.
 
         Returns:
             torch.Tensor: float32 of shape (N, C).
@@ -105,7 +105,7 @@ class RowForm:
         dtype = DTYPES[self.dtype]
         logits = logits.detach().float()
         if self.dtype == 'float16':
-            # What is beyond its range would come back as infinity.
+            # What is beyond its range would be decoded as infinity.
             top = torch.finfo(dtype).max
             logits = logits.clamp(-top, top)
         if self.is_full:
@@ -127,7 +127,7 @@ class RowForm:
 
 
 def check_form(dtype: str, top_k: Optional[int]) -> None:
-    """Refuse what no row can be.
+    """Check the settings of a row.
 
     Args:
         dtype (str): See :class:`RowForm`.
@@ -140,5 +140,5 @@ def check_form(dtype: str, top_k: Optional[int]) -> None:
         raise ConfigError(f'chain.logit_store.dtype: {dtype!r} is none of '
                           f'{", ".join(DTYPES)}')
     if top_k is not None and not (isinstance(top_k, int) and top_k > 0):
-        raise ConfigError(f'chain.logit_store.top_k: {top_k!r} must be a whole'
-                          ' number, 1 or more, or None for all classes')
+        raise ConfigError(f'chain.logit_store.top_k: {top_k!r} must be an '
+                          'integer, 1 or more, or None for all classes')

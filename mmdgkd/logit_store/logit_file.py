@@ -22,18 +22,18 @@ _TAG = 8  # bytes
 class LogitFile:
     """The logits of one teacher for all views of a data set, memory-mapped.
 
-    A header, a page of JSON that says what the rows are, and then a row for
-    each (view, index), at ``view * num_samples + index``. The first eight
-    bytes of a row are a checksum of the rest and of its place, so that a row
-    counts only when it is whole: what a kill, a full disk, another process in
-    the middle of writing or a flipped bit has left does not. Rows are written
-    by ``pwrite``, in which a full disk is an error; through the mapping it
-    would be a signal.
+    A header, a page of JSON that describes the rows, and then a row for each
+    (view, index), at ``view * num_samples + index``. The first eight bytes of
+    a row are a checksum of the rest and of its place. A row whose checksum
+    does not match counts as missing: a kill, a full disk, a flipped bit or
+    another process in the middle of writing cannot harm. Rows are written by
+    ``pwrite``, in which a full disk is an error; through the mapping it would
+    be a signal.
 
     Args:
         path (str): The file.
-        fd (int): It, opened.
-        header (dict): What its header says.
+        fd (int): Its descriptor.
+        header (dict): See :func:`read_header`.
 
     Attributes:
         replaced (bool): Whether :meth:`make` found a file there that could
@@ -58,7 +58,7 @@ class LogitFile:
 
     @classmethod
     def open(cls, path: str, facts: Dict[str, Any]) -> Optional['LogitFile']:
-        """Open a file that is there.
+        """Open an existing file.
 
         Args:
             path (str): The file.
@@ -66,7 +66,7 @@ class LogitFile:
 
         Returns:
             LogitFile, optional: None if there is none, or its header is
-            damaged or says something else.
+            damaged or names other facts.
         """
         try:
             header = read_header(path)
@@ -82,18 +82,18 @@ class LogitFile:
              num_samples: int, info: Dict[str, Any]) -> 'LogitFile':
         """Make a file, in place of one that cannot be opened.
 
-        Of several processes that do so at once one makes it, the others get
-        the same.
+        Of several processes that do so at once one makes it, and the others
+        open it.
 
         Args:
             path (str): The file.
             facts (dict): What its rows depend on, plain data.
             form (RowForm): How a row is written.
             num_samples (int): Length of the data set.
-            info (dict): What else is to be said in the header, plain data.
+            info (dict): What else is in the header, plain data.
 
         Raises:
-            OSError: If that is not possible.
+            OSError: If it cannot be written.
         """
         header = _page(
             dict(
@@ -120,7 +120,7 @@ class LogitFile:
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._rows = None
         if self._fd >= 0:
             os.close(self._fd)
@@ -136,7 +136,7 @@ class LogitFile:
 
         Returns:
             tuple[np.ndarray, np.ndarray]: The rows, uint8 of shape
-            (N, bytes), and which of them are whole, bool of shape (N, ).
+            (N, bytes), and which of them are valid, bool of shape (N, ).
         """
         places = views * self.num_samples + indices
         self._map()
@@ -146,8 +146,8 @@ class LogitFile:
             empty = np.zeros((len(places), self.form.num_bytes), np.uint8)
             return empty, np.zeros(len(places), bool)
         words = self._rows[np.minimum(places, num - 1)]
-        whole = inside & (words[:, 0] == self._tags(words[:, 1:], places))
-        return words[:, 1:].copy().view(np.uint8), whole
+        valid = inside & (words[:, 0] == self._tags(words[:, 1:], places))
+        return words[:, 1:].copy().view(np.uint8), valid
 
     def write(self, views: np.ndarray, indices: np.ndarray,
               rows: np.ndarray) -> None:
@@ -177,7 +177,7 @@ class LogitFile:
                        HEADER + place * self._row)
 
     def count(self, view: int) -> int:
-        """How many rows of a view are whole.
+        """Count the valid rows of a view.
 
         Args:
             view (int): Number of the view.
@@ -186,13 +186,13 @@ class LogitFile:
         for first in range(0, self.num_samples, 1 << 16):
             indices = np.arange(first, min(first + (1 << 16),
                                            self.num_samples))
-            whole = self.read(np.full_like(indices, view), indices)[1]
-            total += int(whole.sum())
+            valid = self.read(np.full_like(indices, view), indices)[1]
+            total += int(valid.sum())
         return total
 
     @property
     def num_views(self) -> int:
-        """How many views there is room for by now."""
+        """Number of views that the file has room for by now."""
         size = max(os.fstat(self._fd).st_size - HEADER, 0)
         return -(-size // (self._row * self.num_samples))
 
@@ -204,7 +204,7 @@ class LogitFile:
         return np.maximum(sums, np.uint64(1))
 
     def _map(self) -> None:
-        """Map what there is by now; a read beyond the end is a signal."""
+        """Map the file as long as it is now; beyond its end is a signal."""
         size = os.fstat(self._fd).st_size
         if size == self._size:
             return
@@ -218,13 +218,13 @@ class LogitFile:
                 mapped, np.uint64, offset=HEADER).reshape(num, -1)
 
     def _allocate(self, view: int) -> None:
-        """Have the disk space of a view before its first row."""
+        """Reserve the disk space of a view before its first row."""
         if view in self._allocated:
             return
         length = self.num_samples * self._row
         start = HEADER + view * length
-        # What is left of the disk is for the checkpoints, without which there
-        # is no run.
+        # The last of the disk is for checkpoints, without which there is no
+        # run.
         disk = os.fstatvfs(self._fd)
         reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // 20)
         new = max(0, start + length - os.fstat(self._fd).st_size)
@@ -250,7 +250,7 @@ def locked(folder: str) -> Iterator[None]:
 
 
 def file_bytes(form: RowForm, num_views: int, num_samples: int) -> int:
-    """Size of a file.
+    """Compute the size of a file in bytes.
 
     Args:
         form (RowForm): How a row is written.
@@ -261,13 +261,14 @@ def file_bytes(form: RowForm, num_views: int, num_samples: int) -> int:
 
 
 def read_header(path: str) -> Optional[Dict[str, Any]]:
-    """What the header of a file says.
+    """Read the header of a file.
 
     Args:
         path (str): The file.
 
     Returns:
-        dict, optional: None if it is damaged.
+        dict, optional: ``depends_on``, ``classes``, ``num_samples``,
+        ``row_bytes`` and ``info``; None if it is damaged.
     """
     with open(path, 'rb') as file:
         page = file.read(HEADER)
@@ -281,9 +282,9 @@ def read_header(path: str) -> Optional[Dict[str, Any]]:
 
 
 def _page(header: Dict[str, Any]) -> bytes:
-    # What is said for people is left out if it is too long.
-    for said in (header['info'], {}):
-        text = json.dumps(dict(header, info=said), sort_keys=True, indent=1)
+    # What is there for people is left out if it is too long.
+    for info in (header['info'], {}):
+        text = json.dumps(dict(header, info=info), sort_keys=True, indent=1)
         page = f'{MAGIC}\n{_digest(text)}\n{text}'.encode()
         if len(page) <= HEADER:
             return page.ljust(HEADER, b'\0')
@@ -299,5 +300,5 @@ def _digest(text: str) -> str:
 def _write_all(fd: int, data: bytes, offset: int) -> None:
     written = os.pwrite(fd, data, offset)
     if written < len(data):
-        # What is left of it raises the reason; half a row does not count.
+        # Writing the rest raises the reason; half a row does not count.
         _write_all(fd, data[written:], offset + written)

@@ -17,15 +17,15 @@ from .teacher_timer import TeacherTimer
 
 
 class LogitStore:
-    """Remembers what teachers say to each view, in a folder.
+    """Caches the logits of teachers for each view, in a folder.
 
-    A file for each teacher and whatever else its logits depend on: its
-    weights, its config and how it is run, the data set, the pipeline and the
-    seed of the views, the normalization, the form of the rows. What depends on
-    something else is in another file, and so is never served.
+    There is a file for each teacher and whatever else its logits depend on:
+    its weights, its config and how it is run, the data set, the pipeline and
+    the seed of the views, the normalization, the form of the rows. Logits that
+    depend on anything else are in another file, so none is ever stale.
 
-    What :meth:`keep` gives back is what :meth:`recall` will: a training comes
-    to the same bits whether the rows were there or not.
+    :meth:`keep` returns what :meth:`lookup` will return: a training reaches
+    the same bits whether the rows were cached or not.
 
     Args:
         store_dir (str): The folder; it is made when the first row is written.
@@ -55,7 +55,7 @@ class LogitStore:
 
     def lookup(self, teacher: Mapping[str, Any], views: BatchViews,
                device: torch.device) -> Optional[torch.Tensor]:
-        """What a teacher has said to a batch.
+        """Look up the logits of a teacher for a batch.
 
         Args:
             teacher (Mapping): ``name``, ``path`` of its file if it has one,
@@ -65,7 +65,7 @@ class LogitStore:
 
         Returns:
             torch.Tensor, optional: float32 of shape (N, C); None unless all
-            rows are there.
+            rows are cached.
         """
         self.flush()
         name = teacher['name']
@@ -78,42 +78,42 @@ class LogitStore:
             self._files[self._place(teacher, views)] = file = None
             self._give_up(error)
         if file is not None:
-            rows, whole = found
-            if whole.all():
+            rows, valid = found
+            if valid.all():
                 counts['recalled'] += len(rows)
                 return file.form.decode(rows, device)
-            self._found[name] = rows, whole
+            self._found[name] = rows, valid
         counts['computed'] += len(views.indices)
         return None
 
     def keep(self, teacher: Mapping[str, Any], views: BatchViews,
              logits: torch.Tensor) -> torch.Tensor:
-        """Remember what a teacher says to a batch, after :meth:`recall`.
+        """Cache the logits of a teacher for a batch, after :meth:`lookup`.
 
         Args:
-            teacher (Mapping): See :meth:`recall`.
+            teacher (Mapping): See :meth:`lookup`.
             views (BatchViews): The views of the batch.
             logits (torch.Tensor): Shape (N, C).
 
         Returns:
             torch.Tensor: float32 of shape (N, C), the logits to train with:
-            those that were there already, the others as they are kept.
+            those that were cached already, the others rounded.
         """
         form = RowForm(logits.shape[1], self.dtype, self.top_k)
         kept = form.rounded(logits)
         missing = np.ones(len(kept), bool)
         found = self._found.pop(teacher['name'], None)
         if found is not None and found[1].any():
-            rows, whole = found
-            missing = ~whole
-            there = torch.from_numpy(whole).to(kept.device)
-            kept = torch.where(there[:, None], form.decode(rows, kept.device),
+            rows, valid = found
+            missing = ~valid
+            cached = torch.from_numpy(valid).to(kept.device)
+            kept = torch.where(cached[:, None], form.decode(rows, kept.device),
                                kept)
         if self._writes:
-            # Not what is kept: rounded twice it might be something else.
+            # Unrounded: rounding twice may differ from rounding once.
             fresh, event = logits.detach().float(), None
             if fresh.is_cuda:
-                # It is fetched while the student computes.
+                # Copied while the student computes.
                 copy = torch.empty(fresh.shape, pin_memory=True)
                 copy.copy_(fresh, non_blocking=True)
                 event = torch.cuda.current_stream(fresh.device).record_event()
@@ -126,7 +126,7 @@ class LogitStore:
         return kept
 
     def flush(self) -> None:
-        """Write what is not written yet.
+        """Write the rows that are not written yet.
 
         A row that cannot be written, or is not finite, is computed again where
         it is needed: the training goes on.
@@ -136,7 +136,7 @@ class LogitStore:
                 self._unwritten.popleft())
             if event is not None:
                 event.synchronize()
-            # What a teacher says to spoiled images is not worth remembering.
+            # Spoiled images once must not spoil the cache for ever.
             missing = missing & torch.isfinite(logits).all(1).numpy()
             if not missing.any():
                 continue
@@ -149,7 +149,7 @@ class LogitStore:
                 self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Say once why nothing more is stored; the run goes on."""
+        """Warn once why nothing more is stored; the run goes on."""
         self._unwritten.clear()
         if self._writes:
             self._writes = False
@@ -161,7 +161,7 @@ class LogitStore:
                 level=logging.WARNING)
 
     def timing(self, name: str, device: torch.device) -> ContextManager:
-        """Take the time of a teacher while it computes.
+        """Measure the time of a teacher while it computes.
 
         Args:
             name (str): The teacher.
@@ -170,13 +170,13 @@ class LogitStore:
         return self._clock.timing(name, device)
 
     def summary(self) -> Dict[str, Dict[str, Any]]:
-        """What was read and what was computed, by teacher, up to now.
+        """Count hits and misses by teacher, up to now.
 
         Returns:
-            dict[str, dict]: ``recalled`` and ``computed``, numbers of rows,
-            and ``seconds``, which the computing took; None where that is not
-            known. Of this process, as far as the device has come: nothing is
-            waited for.
+            dict[str, dict]: ``recalled`` (hits) and ``computed`` (misses),
+            numbers of rows, and ``seconds``, which the computing took; None
+            where that is not known. Of this process, as far as the device has
+            come: nothing is waited for.
         """
         seconds = self._clock.seconds
         return {
@@ -189,7 +189,7 @@ class LogitStore:
         }
 
     def close(self) -> None:
-        """Write the rest and let go of all files."""
+        """Write the rest and close all files."""
         self.flush()
         for file in self._files.values():
             if file is not None:
@@ -210,13 +210,13 @@ class LogitStore:
 
     def _file(self, teacher: Mapping[str, Any],
               views: BatchViews) -> Optional[LogitFile]:
-        """The file, if there is one; it is looked for but once."""
+        """The file, if there is one; the folder is searched once."""
         place = self._place(teacher, views)
         if place not in self._files:
             facts = self._facts(teacher, views)
             key = hash_of(facts)[:16]
             found = None
-            # Another chain may call the same teacher otherwise.
+            # In another chain the same teacher may have another name.
             for path in sorted(
                     glob.glob(
                         osp.join(glob.escape(self.path), f'*-{key}.logits'))):
@@ -242,7 +242,7 @@ class LogitStore:
 
     def _info(self, teacher: Mapping[str, Any],
               views: BatchViews) -> Dict[str, Any]:
-        """For people, and to see later whether the teacher is still there."""
+        """For people, and to see later whether the teacher has changed."""
         info = dict(teacher=teacher['name'], views=views.source.summary)
         if teacher.get('path'):
             path = teacher['path']

@@ -11,7 +11,7 @@ from .logit_store import LogitStore
 
 @HOOKS.register_module()
 class LogitStoreHook(Hook):
-    """Lets the teachers of a stage be remembered, see :class:`LogitStore`.
+    """Caches the logits of a stage's teachers, see :class:`LogitStore`.
 
     Args:
         **kwargs: As for :class:`LogitStore`.
@@ -25,8 +25,7 @@ class LogitStoreHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Hand the store to the algorithm."""
-        model = runner.model
-        model = unwrapped(model)
+        model = unwrapped(runner.model)
         if not hasattr(model, 'use_store'):
             raise ConfigError(
                 'custom_hooks: LogitStoreHook is for an algorithm with '
@@ -34,16 +33,16 @@ class LogitStoreHook(Hook):
         model.use_store(self.store)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Any) -> None:
-        """Write what waits to be written."""
+        """Write the rows that wait to be written."""
         self.store.flush()
 
     def after_train(self, runner: Any) -> None:
-        """Say what it was good for, and let go of the files."""
+        """Log lookups and hits, and close the files."""
         self.store.close()
         for name, count in self.store.counts.items():
             total = sum(count.values())
             if total:
+                hits = count['recalled']
                 runner.logger.info(
-                    f'{name} was asked {total:,} times; {count["recalled"]:,} '
-                    f'answers ({count["recalled"] / total:.0%}) came from '
-                    f'{self.store.path}')
+                    f'logit store: {name}: {total:,} lookups, {hits:,} hits '
+                    f'({100 * hits / total:.0f} %) in {self.store.path}')

@@ -8,11 +8,11 @@ import torch
 
 
 class TeacherTimer:
-    """Takes the time that teachers need to compute, without waiting for it.
+    """Measures the time that teachers compute, without waiting for it.
 
-    On the host it is the time that passes. On a GPU it is the time between
-    two events in its stream, which is asked for only when the GPU has long
-    passed them. Of other devices it knows nothing.
+    On the CPU it is the time that passes. On a GPU it is the time between two
+    events in its stream, which is read only after the GPU has passed them.
+    Other devices are not measured.
     """
 
     def __init__(self) -> None:
@@ -21,11 +21,11 @@ class TeacherTimer:
 
     @contextlib.contextmanager
     def timing(self, name: str, device: torch.device) -> Iterator[None]:
-        """Take the time of what is computed inside.
+        """Measure the time of what is computed inside.
 
         Args:
             name (str): The teacher.
-            device (torch.device): Where it computes.
+            device (torch.device): Its device.
         """
         if device.type != 'cuda':
             start = time.perf_counter()
@@ -44,7 +44,7 @@ class TeacherTimer:
 
     @property
     def seconds(self) -> Dict[str, float]:
-        """What each teacher has taken, as far as the device has come."""
+        """Seconds by teacher, as far as the device has come."""
         self._settle()
         return dict(self._seconds)
 

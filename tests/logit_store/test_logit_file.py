@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A row counts only when it is whole, whatever happened to the file."""
+"""A row counts only when it is valid, whatever happened to the file."""
 import multiprocessing
 import os
 
@@ -8,7 +8,7 @@ import pytest
 
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.logit_file import (HEADER, LogitFile, file_bytes,
-                                           read_header)
+                                           locked, read_header)
 
 FORM = RowForm(20)
 FACTS = dict(teacher=dict(weights='abc'), dtype='float16', top_k=None)
@@ -45,8 +45,8 @@ def write(file, view, indices):
     file.write(views, indices, rows_of(views, indices))
 
 
-def whole(file, view=0):
-    """The indices whose rows are whole; they must hold what was written."""
+def valid(file, view=0):
+    """The indices whose rows are valid; they must hold what was written."""
     indices = np.arange(SAMPLES)
     views = np.full_like(indices, view)
     rows, found = file.read(views, indices)
@@ -55,15 +55,15 @@ def whole(file, view=0):
 
 
 def test_what_is_written_is_read(file, path):
-    assert whole(file) == []
+    assert valid(file) == []
     write(file, 0, [3, 7])
     write(file, 2, [0, 49])
-    assert whole(file) == [3, 7] and whole(file, 2) == [0, 49]
-    assert whole(file, 1) == whole(file, 3) == []
+    assert valid(file) == [3, 7] and valid(file, 2) == [0, 49]
+    assert valid(file, 1) == valid(file, 3) == []
     assert file.count(2) == 2 and file.num_views == 3
     assert os.path.getsize(path) == file_bytes(FORM, 3, SAMPLES)
     again = LogitFile.open(str(path), FACTS)
-    assert whole(again) == [3, 7]
+    assert valid(again) == [3, 7]
     assert read_header(str(path))['info'] == dict(views='some')
 
 
@@ -77,11 +77,11 @@ def test_rows_are_read_in_any_order(file):
 
 def test_another_process_sees_them(file, path):
     other = LogitFile.open(str(path), FACTS)
-    assert whole(other) == []
+    assert valid(other) == []
     write(file, 0, [1])
-    assert whole(other) == [1]
+    assert valid(other) == [1]
     write(other, 1, [5])
-    assert whole(file, 1) == [5]
+    assert valid(file, 1) == [5]
 
 
 def test_a_torn_row_does_not_count(file, path):
@@ -89,7 +89,7 @@ def test_a_torn_row_does_not_count(file, path):
     with open(path, 'r+b') as raw:  # a kill in the middle of row 4
         raw.seek(HEADER + 4 * ROW + 8)
         raw.write(b'\xaa' * (FORM.num_bytes // 2))
-    assert whole(file) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert valid(file) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize('place', [0, 3, 7, 8, 20, ROW - 1])
@@ -102,9 +102,9 @@ def test_a_flipped_bit_is_noticed(file, path, place):
             byte = raw.read(1)[0]
             raw.seek(HEADER + ROW + place)
             raw.write(bytes([byte ^ 1 << bit]))
-        assert whole(file) == [0, 2]
+        assert valid(file) == [0, 2]
         write(file, 0, [1])
-        assert whole(file) == [0, 1, 2]
+        assert valid(file) == [0, 1, 2]
 
 
 def test_a_row_in_anothers_place_does_not_count(file, path):
@@ -129,11 +129,11 @@ def test_a_truncated_file_is_filled_again(file, path, left):
     remaining = min((left - HEADER) // ROW, SAMPLES)
     # By the process that has it open, and by one that opens it.
     for other in (file, LogitFile.open(str(path), FACTS)):
-        assert whole(other) == list(range(remaining))
-        assert whole(other, 1) == []
+        assert valid(other) == list(range(remaining))
+        assert valid(other, 1) == []
     write(file, 0, range(SAMPLES))
     write(file, 1, range(SAMPLES))
-    assert whole(file) == whole(file, 1) == list(range(SAMPLES))
+    assert valid(file) == valid(file, 1) == list(range(SAMPLES))
 
 
 @pytest.mark.parametrize('place', [0, 20, 90, 200])
@@ -147,9 +147,9 @@ def test_a_damaged_header_is_noticed(file, path, place):
     assert read_header(str(path)) is None
     assert LogitFile.open(str(path), FACTS) is None
     fresh = make(path)
-    assert whole(fresh) == []
+    assert valid(fresh) == []
     write(fresh, 0, [2])
-    assert whole(fresh) == [2]
+    assert valid(fresh) == [2]
 
 
 def test_a_file_cut_within_its_header(file, path):
@@ -168,7 +168,7 @@ def test_a_header_that_is_too_long_for_a_page(path):
     info = dict(views='x' * HEADER)
     file = LogitFile.make(str(path), FACTS, FORM, SAMPLES, info)
     write(file, 0, [1])
-    assert whole(file) == [1] and file.header['info'] == {}
+    assert valid(file) == [1] and file.header['info'] == {}
     with pytest.raises(OSError, match='more than 4,096'):
         LogitFile.make(
             str(path), dict(FACTS, x='y' * HEADER), FORM, SAMPLES, info)
@@ -178,7 +178,7 @@ def test_a_read_only_file_is_read(file, path, monkeypatch):
     write(file, 0, [1])
     monkeypatch.setattr(os, 'access', lambda *_: False)  # root may all
     reader = LogitFile.open(str(path), FACTS)
-    assert whole(reader) == [1]
+    assert valid(reader) == [1]
     with pytest.raises(PermissionError):
         write(reader, 0, [2])
 
@@ -203,4 +203,10 @@ def test_two_processes_fill_it_at_once(path):
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0
-    assert whole(make(path)) == list(range(SAMPLES))
+    assert valid(make(path)) == list(range(SAMPLES))
+
+
+def test_its_lock_is_not_that_of_a_work_dir(tmp_path):
+    """A store may be in one: to close its file would drop the lock."""
+    with locked(str(tmp_path)):
+        assert os.listdir(tmp_path) == ['.logits.lock']

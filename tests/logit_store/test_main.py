@@ -1,13 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from mmdgkd.logit_store.__main__ import find_store, look, main
+from mmdgkd.logit_store.__main__ import find_store, inspect_store, main
 
 
 @pytest.fixture
@@ -19,20 +17,14 @@ def copied(trained, tmp_path):
 
 
 def states_of(path, **kwargs):
-    entries = look(find_store(str(path)), **kwargs)
+    entries = inspect_store(find_store(str(path)), **kwargs)
     return {entry['file'].split('-')[0]: entry['state'] for entry in entries}
 
 
-def test_it_shows_what_is_there(trained):
-    done = subprocess.run([
-        sys.executable, '-W', 'error::RuntimeWarning', '-m',
-        'mmdgkd.logit_store', trained[0].work_dir
-    ],
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_table_of_files(trained, capsys):
+    main([trained[0].work_dir])
     lines = [[cell.strip() for cell in line.split('|')[1:-1]]
-             for line in done.stdout.splitlines()
+             for line in capsys.readouterr().out.splitlines()
              if line.startswith('| resnet')]
     assert len(lines) == 2
     for line in lines:
@@ -43,7 +35,7 @@ def test_it_shows_what_is_there(trained):
 
 def test_a_changed_teacher_is_stale(copied, trained, capsys):
     assert set(states_of(copied).values()) == {'in use'}
-    # The files of the first run are still there; look at the copies alone.
+    # Hide the files of the first run, so that only the copies count.
     hidden = trained[0].work_dir + '.hidden'
     os.rename(trained[0].work_dir, hidden)
     try:
@@ -68,7 +60,7 @@ def test_a_changed_teacher_is_stale(copied, trained, capsys):
         os.rename(hidden, trained[0].work_dir)
 
 
-def test_damaged_and_half_written_files_are_stale(copied):
+def test_damaged_and_unfinished_files_are_stale(copied):
     folder = copied / 'logits'
     first = sorted(folder.glob('*.logits'))[0]
     with open(first, 'r+b') as file:
@@ -79,7 +71,7 @@ def test_damaged_and_half_written_files_are_stale(copied):
     for foreign in ('film.part', 'my.logits'):
         (folder / foreign).write_text('not ours')
     states = states_of(copied)
-    assert states.pop('net') == 'half a file, of a kill'
+    assert states.pop('net') == 'unfinished, left by a kill'
     assert sorted(states.values()) == ['in use', 'its header is damaged']
     main([str(copied), '--drop'])
     assert sorted(path.name for path in folder.iterdir()

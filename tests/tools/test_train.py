@@ -237,8 +237,8 @@ def test_two_processes_with_a_logit_store_and_without(run_tool, run_ranks,
         OMP_NUM_THREADS='1')
     for name in ('resnet20', 'resnet14', 'resnet8'):
         assert_equal_weights(tmp_path / 'live', tmp_path / 'stored', name)
-    assert 'resnet20 was asked 64 times; 64 answers (100%)' in done.stdout
-    assert 'resnet14 was asked 64 times; 0 answers (0%)' in done.stdout
+    assert 'resnet20: 64 lookups, 64 hits (100 %)' in done.stdout
+    assert 'resnet14: 64 lookups, 0 hits (0 %)' in done.stdout
     # All rows of both ranks are there: one process finds them.
     show = run_tool(sys.executable, '-m', 'mmdgkd.logit_store',
                     tmp_path / 'stored')
