@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .atomic_backend import AtomicBackend
 from .checkpoint import checkpoint_meta, read_checkpoint, write_weights
 from .checksum import checksum_matches, write_with_checksum
-from .files import atomic_write, disk_full_as_error, remove_parts, sha256_of
+from .files import (AtomicBackend, atomic_write, disk_full_as_error,
+                    remove_parts, sha256_of)
 
 __all__ = [
     'AtomicBackend', 'checkpoint_meta', 'checksum_matches',

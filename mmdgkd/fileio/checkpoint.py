@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Reading checkpoints as data: nothing in them is ever executed."""
+"""Read checkpoints as data: nothing in them is ever executed."""
 import functools
 import io
 import json
@@ -26,13 +26,12 @@ def read_checkpoint(path: str, key: str) -> Dict:
     """Read a checkpoint onto the CPU, weights and plain data only.
 
     Args:
-        path (str): A file of PyTorch or of safetensors, or the address of
-            one of PyTorch.
+        path (str): A file of PyTorch or of safetensors, or the URL of one of
+            PyTorch.
         key (str): The config key that names it, for messages.
 
     Returns:
-        dict: What it holds; of a safetensors file ``state_dict`` and
-        ``meta``.
+        dict: Its content; of a safetensors file ``state_dict`` and ``meta``.
 
     Raises:
         ConfigError: If there is no such file, if it is no checkpoint, if it
@@ -54,9 +53,9 @@ def read_checkpoint(path: str, key: str) -> Dict:
 
 
 def checkpoint_meta(path: str, key: str) -> Dict:
-    """The meta of a checkpoint file, without reading its tensors.
+    """Read the meta of a checkpoint file, without its tensors.
 
-    Of a file that has not changed since, it is known.
+    It is cached until the file changes.
 
     Args:
         path (str): The file.
@@ -70,10 +69,11 @@ def checkpoint_meta(path: str, key: str) -> Dict:
 
 def write_weights(path: str, weights: Dict[str, torch.Tensor],
                   meta: Dict[str, Any]) -> None:
-    """Write a state dict and plain facts, whole or not at all.
+    """Write a state dict and plain facts atomically, with a checksum.
 
     Args:
-        path (str): The file; its ending says which format.
+        path (str): The file. ``.safetensors`` is written as such, any other
+            ending by ``torch.save``.
         weights (dict[str, torch.Tensor]): The state dict.
         meta (dict): Facts that JSON can hold.
     """
@@ -81,8 +81,8 @@ def write_weights(path: str, weights: Dict[str, torch.Tensor],
         from safetensors.torch import save
 
         # It refuses tensors that share their memory, such as tied weights.
-        apart = {name: data.clone() for name, data in weights.items()}
-        data = save(apart, dict(format='pt', meta=json.dumps(meta)))
+        copies = {name: data.clone() for name, data in weights.items()}
+        data = save(copies, dict(format='pt', meta=json.dumps(meta)))
     else:
         with io.BytesIO() as buffer:
             torch.save(dict(state_dict=weights, meta=meta), buffer)
@@ -93,7 +93,7 @@ def write_weights(path: str, weights: Dict[str, torch.Tensor],
 
 def _read(path: str, **kwargs: Any) -> Any:
     with warnings.catch_warnings():
-        # Of a pickle by itself, which is refused all the same.
+        # About a bare pickle, which is refused all the same.
         warnings.filterwarnings('ignore', 'Detected pickle protocol')
         return torch.load(
             path, map_location='cpu', weights_only=True, **kwargs)
@@ -107,10 +107,10 @@ def _known_meta(path: str) -> Dict:
 
 @functools.lru_cache(maxsize=32)
 def _read_meta(path: str, *_: int) -> Dict:
-    """Weights-only reading walks through all there is, in Python."""
+    """Weights-only reading walks through the whole file, in Python."""
     checkpoint = _read(path, mmap=True)
     if not isinstance(checkpoint, dict):
-        # For the message alone.
+        # An error of _checked.
         return checkpoint
     meta = checkpoint.get('meta')
     return meta if isinstance(meta, dict) else {}
@@ -133,16 +133,16 @@ def _checked(path: str, key: str, read: Any, *args: Any,
     try:
         checkpoint = read(*args, **kwargs)
     except Exception as error:
-        raise ConfigError(f'{key}: {path!r} {_what_is_wrong(error)}') from None
+        raise ConfigError(f'{key}: {path!r} {_describe(error)}') from None
     if not isinstance(checkpoint, dict):
         raise ConfigError(f'{key}: {path!r} holds a '
                           f'{type(checkpoint).__name__}, not a checkpoint')
     return checkpoint
 
 
-def _what_is_wrong(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     text = str(error).strip()
-    # PyTorch's own first line advises to load it with all that is in it.
+    # The first line of PyTorch's own message advises to execute it.
     named = re.search(r'GLOBAL ([\w.]+)', text)
     if isinstance(error, pickle.UnpicklingError) and named:
         return (f'is refused: reading it would call {named[1]}, and a '
@@ -161,21 +161,21 @@ def load_safetensors(filename: str, map_location: Any = None) -> Dict:
 
     Args:
         filename (str): The file.
-        map_location (Any): Ignored: it is loaded onto the CPU, and copied
-            from there into the model. Defaults to None.
+        map_location (Any): Ignored: tensors are loaded onto the CPU.
+            Defaults to None.
     """
     return read_checkpoint(filename, 'checkpoint')
 
 
 @CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint from an address wherever MMEngine loads one.
+    """Load a checkpoint from a URL wherever MMEngine loads one.
 
-    MMEngine's own lets PyTorch execute what is in the file: weights-only is
-    the default of ``torch.load``, but not of PyTorch's downloads.
+    MMEngine's own executes what is in the file: weights-only is the default of
+    ``torch.load``, but not of PyTorch's downloads.
 
     Args:
-        filename (str): The address.
+        filename (str): The URL.
         map_location (Any): As for ``torch.load``. Defaults to None.
     """
     # One rank of each machine downloads, the others find the file.

@@ -1,9 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A checksum inside of the file that it is of.
+"""A checksum inside of the file that it belongs to.
 
 A file of ``torch.save`` is a zip archive, and an archive may end in a comment.
-There the sha256 of all before it fits: one file, renamed at once, that every
-other program reads as before. PyTorch itself does not notice a flipped bit.
+The comment holds the sha256 of all before it: one file, renamed atomically,
+that every other program reads as before. PyTorch itself does not notice a
+flipped bit.
 """
 import hashlib
 import os
@@ -17,11 +18,11 @@ _NONE = b'\0\0'
 
 
 def write_with_checksum(file: IO[bytes], data: bytes) -> None:
-    """Write an archive with its seal; other data as they are.
+    """Write an archive with its checksum, and other data as they are.
 
     Args:
-        file (IO[bytes]): Where to.
-        data (bytes): What ``torch.save`` has made.
+        file (IO[bytes]): The file, opened.
+        data (bytes): Its content, such as ``torch.save`` makes.
     """
     # The end of an archive without a comment is 22 bytes long.
     if data[-22:-18] != b'PK\x05\x06' or data[-2:] != _NONE:
@@ -33,21 +34,21 @@ def write_with_checksum(file: IO[bytes], data: bytes) -> None:
 
 
 def checksum_matches(path: str) -> Optional[bool]:
-    """Whether a file is what was written.
+    """Check a file against its checksum.
 
     Args:
         path (str): The file.
 
     Returns:
-        bool, optional: False if it is not as it was sealed, or an archive
-        that is cut off; None if there is no seal to tell by.
+        bool, optional: False if it does not match, or if the file is an
+        archive that is cut off; None if there is no checksum.
     """
     with open(path, 'rb') as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(4)
         file.seek(max(size - _LENGTH, 0))
-        seal = file.read()
-        if not seal.startswith(_MARK):
+        comment = file.read()
+        if not comment.startswith(_MARK):
             if head == b'PK\x03\x04' and not zipfile.is_zipfile(path):
                 return False
             return None
@@ -60,4 +61,4 @@ def checksum_matches(path: str) -> Optional[bool]:
             digest.update(block)
             left -= len(block)
     digest.update(_NONE)
-    return digest.hexdigest().encode() == seal[len(_MARK):]
+    return digest.hexdigest().encode() == comment[len(_MARK):]

@@ -1,22 +1,25 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Writing files whole, and knowing them again."""
+"""Atomic writes, also for MMEngine."""
 import contextlib
 import errno
 import glob
 import hashlib
 import os
 import os.path as osp
-from typing import IO, Any, Iterator
+from pathlib import Path
+from typing import IO, Any, Iterator, Union
+
+from mmengine.fileio import LocalBackend, register_backend
 
 from mmdgkd.errors import TrainingError
+from .checksum import write_with_checksum
 
-# What the system says when there is no room: on the disk, in the quota, or
-# for a file of this size.
+# There is no room: on the disk, in the quota, or for a file of this size.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256_of(path: str) -> str:
-    """The sha256 of a file, in hex."""
+    """Compute the sha256 of a file, in hex."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):
@@ -26,13 +29,13 @@ def sha256_of(path: str) -> str:
 
 @contextlib.contextmanager
 def atomic_write(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
-    """Open a file for writing that appears under its name only when whole.
+    """Open a file that appears under its name only when it is complete.
 
-    It is written beside, brought to the disk and then renamed, so that a kill
-    or a power failure leaves either the old file or the new one.
+    It is written beside, synced to the disk and then renamed: a kill or a
+    power failure leaves either the old file or the new one.
 
     Args:
-        path (str): The file. Its folder is made if need be.
+        path (str): The file; its folder is made if absent.
         mode (str): ``'w'`` or ``'wb'``. Defaults to ``'w'``.
     """
     folder = osp.dirname(osp.abspath(path))
@@ -46,7 +49,7 @@ def atomic_write(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
         os.replace(beside, path)
         _sync_folder(folder)
     except OSError as error:
-        # The system names no file where writing fails.
+        # An OSError of write() names no file.
         error.filename = error.filename or path
         raise
     finally:
@@ -54,11 +57,55 @@ def atomic_write(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
             os.remove(beside)
 
 
+def _sync_folder(folder: str) -> None:
+    """Sync the new name to the disk, where the file system supports it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class AtomicBackend(LocalBackend):
+    """MMEngine's local files, written atomically, checkpoints with a checksum.
+
+    MMEngine uses it where ``backend_args=dict(backend='atomic')`` is given.
+    """
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Write bytes.
+
+        Args:
+            obj (bytes): The content.
+            filepath (str or Path): The file; its folder is made if absent.
+        """
+        with atomic_write(str(filepath), 'wb') as file:
+            write_with_checksum(file, obj)
+
+    def put_text(self,
+                 obj: str,
+                 filepath: Union[str, Path],
+                 encoding: str = 'utf-8') -> None:
+        """Write a text.
+
+        Args:
+            obj (str): The content.
+            filepath (str or Path): The file; its folder is made if absent.
+            encoding (str): Its encoding. Defaults to ``'utf-8'``.
+        """
+        with atomic_write(str(filepath), 'wb') as file:
+            file.write(obj.encode(encoding))
+
+
+register_backend('atomic', AtomicBackend)
+
+
 def remove_parts(folder: str) -> None:
-    """Remove what killed runs have left half written.
+    """Remove the unfinished files of killed runs.
 
     Args:
-        folder (str): Nobody else may be writing there.
+        folder (str): The folder. No other process may be writing there.
     """
     for path in glob.glob(osp.join(glob.escape(folder), '*.part')):
         with contextlib.suppress(FileNotFoundError):
@@ -67,7 +114,7 @@ def remove_parts(folder: str) -> None:
 
 @contextlib.contextmanager
 def disk_full_as_error(folder: str) -> Iterator[None]:
-    """A full disk is nobody's programming error.
+    """Turn a full disk into a one-line error.
 
     Args:
         folder (str): Where files are written, for the message.
@@ -82,15 +129,5 @@ def disk_full_as_error(folder: str) -> Iterator[None]:
             raise
         raise TrainingError(
             f'{error.filename or folder!r}: {error.strerror}; what was '
-            'written before is whole: make room, and add --resume to go on'
+            'written before is intact: make room, and add --resume to go on'
         ) from None
-
-
-def _sync_folder(folder: str) -> None:
-    """Bring the new name to the disk, where the file system knows how."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

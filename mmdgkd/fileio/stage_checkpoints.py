@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The checkpoints of a stage: which one it goes on from."""
+"""Find, order and remove the checkpoints of a stage."""
 import logging
 import os
 import os.path as osp
@@ -17,7 +17,7 @@ _NAME = re.compile(r'(?:epoch|iter)_\d+\.pth')
 
 
 def checkpoints_of(stage_dir: str) -> List[str]:
-    """The checkpoint files in a folder, whatever is in them.
+    """List the checkpoint files in a folder, readable or not.
 
     Args:
         stage_dir (str): The folder of the stage.
@@ -30,10 +30,10 @@ def checkpoints_of(stage_dir: str) -> List[str]:
 
 
 def sorted_checkpoints(stage_dir: str) -> List[str]:
-    """The checkpoint files in a folder, the most advanced one first.
+    """List the checkpoint files in a folder, the most advanced one first.
 
-    Names do not tell: after a change of the settings some count epochs, and
-    some iterations. Those that cannot be read come last.
+    The order is that of their meta: after a change of the settings some names
+    count epochs, and some iterations. Unreadable files come last.
 
     Args:
         stage_dir (str): The folder of the stage.
@@ -42,23 +42,24 @@ def sorted_checkpoints(stage_dir: str) -> List[str]:
 
 
 def remove_old_checkpoints(newest: str, num_kept: int) -> None:
-    """Remove what a new checkpoint makes superfluous: older and damaged ones.
+    """Remove the checkpoints that a new one replaces: older and damaged ones.
 
-    A file that is whole, but cannot be read, is for its owner to look at.
+    An intact file that cannot be read is left to its owner.
 
     Args:
         newest (str): The checkpoint that was written last.
-        num_kept (int): How many are kept, with it.
+        num_kept (int): How many are kept, the new one included.
 
     Raises:
-        TrainingError: If the new one cannot be read, so that nothing could go
-            on from it. No other file is removed then.
+        TrainingError: If the new one cannot be read, so that no run could
+            resume from it. No other file is removed then.
     """
     try:
         checkpoint_meta(newest, 'default_hooks.checkpoint')
     except ConfigError as error:
-        raise TrainingError(f'{error}; nothing could go on from it: a hook '
-                            'has put something else into it') from None
+        raise TrainingError(
+            f'{error}; no run could resume from it: a hook has '
+            'added something else to it') from None
     limit = _progress(newest)
     others = [
         path for path in sorted_checkpoints(osp.dirname(newest))
@@ -71,10 +72,10 @@ def remove_old_checkpoints(newest: str, num_kept: int) -> None:
 
 
 def latest_checkpoint(stage_dir: str) -> Optional[str]:
-    """The checkpoint from which a stage goes on.
+    """Find the checkpoint from which a stage goes on.
 
-    MMEngine notes its absolute path, but the folder may have moved since: the
-    note is not needed. A damaged file is passed over with a warning.
+    MMEngine's own note of it is an absolute path, and the folder may have
+    moved: it is not used. A damaged file is skipped with a warning.
 
     Args:
         stage_dir (str): The folder of the stage.
@@ -83,14 +84,14 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
         str, optional: None if there is none.
 
     Raises:
-        ConfigError: If a file is whole, but no checkpoint or more than data;
-            or if all are damaged.
+        ConfigError: If an intact file is no checkpoint, or more than data; or
+            if all files are damaged.
     """
     paths = checkpoints_of(stage_dir)
-    # What cannot be read is damaged, or somebody has to look at it.
-    strange = [path for path in paths if _progress(path) == (-1, -1)]
-    damaged = [path for path in strange if _is_damaged(path)]
-    for path in strange:
+    # Unreadable: damaged, or an error that the user must see.
+    unreadable = [path for path in paths if _progress(path) == (-1, -1)]
+    damaged = [path for path in unreadable if _is_damaged(path)]
+    for path in unreadable:
         if path not in damaged:
             checkpoint_meta(path, 'work_dir')
             raise ConfigError(
@@ -98,9 +99,9 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
                 'has no iter and epoch; remove it')
     found = None
     for path in sorted_checkpoints(stage_dir):
-        if path not in strange and _is_damaged(path):
+        if path not in unreadable and _is_damaged(path):
             damaged.append(path)
-        elif path not in strange:
+        elif path not in unreadable:
             found = path
             break
     for path in damaged:
@@ -116,9 +117,9 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
 
 
 def _is_damaged(path: str) -> bool:
-    """Whether it is not what was written; all checkpoints are archives."""
-    whole = checksum_matches(path)
-    return whole is False or (whole is None and not zipfile.is_zipfile(path))
+    """Whether the checksum does not match; all checkpoints are archives."""
+    intact = checksum_matches(path)
+    return intact is False or (intact is None and not zipfile.is_zipfile(path))
 
 
 def _progress(path: str) -> Tuple[int, int]:

@@ -9,8 +9,8 @@ from mmdgkd.fileio.checksum import checksum_matches, write_with_checksum
 
 
 @pytest.fixture
-def sealed(tmp_path):
-    """The path of a sealed file."""
+def path(tmp_path):
+    """The path of a file with a checksum."""
     path = tmp_path / 'a.pth'
     with io.BytesIO() as buffer:
         torch.save(dict(a=torch.arange(5000)), buffer)
@@ -19,29 +19,29 @@ def sealed(tmp_path):
     return path
 
 
-def test_others_read_it_as_before(sealed):
-    assert torch.equal(torch.load(sealed)['a'], torch.arange(5000))
-    assert torch.equal(torch.load(sealed, mmap=True)['a'], torch.arange(5000))
-    assert zipfile.ZipFile(sealed).testzip() is None
-    assert checksum_matches(str(sealed)) is True
+def test_others_read_it_as_before(path):
+    assert torch.equal(torch.load(path)['a'], torch.arange(5000))
+    assert torch.equal(torch.load(path, mmap=True)['a'], torch.arange(5000))
+    assert zipfile.ZipFile(path).testzip() is None
+    assert checksum_matches(str(path)) is True
 
 
 @pytest.mark.parametrize('place', [0, 0.001, 0.3, 0.5, 0.9, 0.995, 1])
-def test_every_flipped_bit_is_noticed(sealed, place):
-    data = bytearray(sealed.read_bytes())
+def test_every_flipped_bit_is_noticed(path, place):
+    data = bytearray(path.read_bytes())
     data[min(int(place * len(data)), len(data) - 1)] ^= 4
-    sealed.write_bytes(data)
-    assert checksum_matches(str(sealed)) is False
+    path.write_bytes(data)
+    assert checksum_matches(str(path)) is False
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.99])
-def test_a_file_that_is_cut_off_is_noticed(sealed, share):
-    data = sealed.read_bytes()
-    sealed.write_bytes(data[:int(share * len(data))])
-    assert checksum_matches(str(sealed)) is False
+def test_a_file_that_is_cut_off_is_noticed(path, share):
+    data = path.read_bytes()
+    path.write_bytes(data[:int(share * len(data))])
+    assert checksum_matches(str(path)) is False
 
 
-def test_without_a_seal_nothing_is_said(tmp_path):
+def test_without_a_checksum_it_is_unknown(tmp_path):
     torch.save(dict(a=1), tmp_path / 'new.pth')
     torch.save(
         dict(a=1), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)

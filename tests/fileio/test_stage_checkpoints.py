@@ -37,7 +37,7 @@ def test_the_most_advanced_one_whatever_its_name(tmp_path):
     assert latest_checkpoint(str(moved)) == str(moved / 'epoch_10.pth')
 
 
-def test_old_ones_go(tmp_path):
+def test_old_ones_are_removed(tmp_path):
     for epoch in (1, 2, 3):
         newest = save(tmp_path, f'epoch_{epoch}.pth', epoch, 10 * epoch)
     remove_old_checkpoints(newest, 2)
@@ -45,7 +45,7 @@ def test_old_ones_go(tmp_path):
         str(tmp_path))) == ['epoch_3.pth', 'epoch_2.pth']
 
 
-def test_damaged_ones_go_others_stay(tmp_path):
+def test_damaged_ones_are_removed_others_stay(tmp_path):
     save(tmp_path, 'epoch_1.pth', 1, 10)
     save(tmp_path, 'epoch_3.pth', 3, 30)
     (tmp_path / 'epoch_4.pth').write_bytes(b'PK\x03\x04 half')
@@ -58,17 +58,17 @@ def test_damaged_ones_go_others_stay(tmp_path):
     ]
 
 
-def test_nothing_goes_for_one_that_cannot_be_read(tmp_path):
+def test_nothing_is_removed_for_one_that_cannot_be_read(tmp_path):
     for epoch in (1, 2):
         save(tmp_path, f'epoch_{epoch}.pth', epoch, 10 * epoch)
     newest = save(tmp_path, 'epoch_3.pth', 3, 30, more=Attack(tmp_path / 'x'))
-    with pytest.raises(TrainingError, match='nothing could go on from it'):
+    with pytest.raises(TrainingError, match='no run could resume from it'):
         remove_old_checkpoints(newest, 2)
     assert len(os.listdir(tmp_path)) == 3
 
 
 @pytest.mark.parametrize('data', [b'', b'\0' * 5000, b'PK\x03\x04 half'])
-def test_what_a_power_failure_leaves_is_passed_over(tmp_path, data):
+def test_what_a_power_failure_leaves_is_skipped(tmp_path, data):
     good = save(tmp_path, 'epoch_1.pth', 1, 10)
     (tmp_path / 'epoch_2.pth').write_bytes(data)
     assert latest_checkpoint(str(tmp_path)) == good
@@ -89,7 +89,7 @@ class Attack:
         return os.mkdir, (self.folder, )
 
 
-def test_an_attack_is_refused_not_passed_over(tmp_path):
+def test_an_attack_is_refused_not_skipped(tmp_path):
     save(tmp_path, 'epoch_1.pth', 1, 10)
     save(tmp_path, 'epoch_2.pth', 2, 20, more=Attack(tmp_path / 'pwned'))
     with pytest.raises(ConfigError, match='epoch_2.pth. is refused: .*mkdir'):

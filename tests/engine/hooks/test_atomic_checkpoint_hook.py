@@ -6,9 +6,8 @@ import os.path as osp
 import pytest
 
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.fileio.atomic_backend import AtomicBackend
 from mmdgkd.fileio.checksum import checksum_matches
-from mmdgkd.fileio.files import atomic_write
+from mmdgkd.fileio.files import AtomicBackend, atomic_write
 
 
 def names(cfg, stage='resnet20'):
