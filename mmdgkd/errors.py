@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What ends a run, and with which exit code of the tools."""
+"""The exceptions that end a run, with the exit codes of the tools."""
 
 
 class ConfigError(ValueError):
@@ -15,15 +15,15 @@ class ConfigError(ValueError):
 class TrainingError(RuntimeError):
     """A training cannot go on: its loss is not finite, or the disk is full.
 
-    The message is one line. What was there before is left as it was, and
-    ``--resume`` goes on from it.
+    The message is one line. Earlier checkpoints are left as they were, and
+    ``--resume`` goes on from them.
     """
 
     exit_code = 3
 
 
 class TrainingStopped(Exception):
-    """A signal has asked the run to stop, and a checkpoint is written.
+    """The run was stopped by a signal, and a checkpoint is written.
 
     The exit code, 75, is that of a temporary failure (``EX_TEMPFAIL``): the
     same command with ``--resume`` goes on.

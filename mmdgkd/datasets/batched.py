@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Data sets that stay in memory and give out whole batches."""
+"""Data sets that stay in memory and return whole batches."""
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -19,17 +19,17 @@ _KNOWN = ('RandomCrop (padding_mode constant), RandomFlip (horizontal) and '
 
 
 class BatchedImages:
-    """Mixed into a data set of small images: whole batches at once.
+    """Mixin of a data set of small images: whole batches at once.
 
-    A Python pipeline makes some 10,000 images a second, a small student wants
-    more. Here the pipeline is read, not run: its draws are made as its
-    transforms make them, and a :class:`BatchedDataPreprocessor` crops, mirrors
-    and normalizes the whole batch on the device of the training. The views
-    are the same to the bit as those of the pipeline.
+    A Python pipeline makes some 10,000 images a second; a small student trains
+    faster. Here the pipeline is read, not run: this class draws as its
+    transforms draw, and a :class:`BatchedDataPreprocessor` crops, mirrors and
+    normalizes the whole batch on the device of the training. The views are
+    bitwise the same as those of the pipeline.
 
     The data loader needs ``collate_fn=dict(type='pseudo_collate')``. Without a
-    :class:`ViewDataset` around it (a chain puts one there for training) the
-    draws come from NumPy's global generator.
+    :class:`ViewDataset` around it (a chain adds one for training) the draws
+    come from NumPy's global generator.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,13 +40,13 @@ class BatchedImages:
         self._draws()
 
     def __getitems__(self, indices: Sequence[int]) -> List[Dict]:
-        """A whole batch, as PyTorch's data loader asks for it.
+        """Get a whole batch; called by PyTorch's data loader.
 
         Args:
             indices (Sequence[int]): Indices of the samples.
 
         Returns:
-            list[dict]: A single one, which holds them all.
+            list[dict]: A single one, which holds all samples.
         """
         seeds = []
         if self._draws() != (None, None):
@@ -56,12 +56,15 @@ class BatchedImages:
 
     def get_batch(self, indices: np.ndarray,
                   seeds: Sequence[int]) -> ImageBatch:
-        """The images of a batch and how they are to be cropped and mirrored.
+        """Get the images of a batch and how to crop and mirror them.
 
         Args:
             indices (np.ndarray): Indices of the samples, int64 of shape (N, ).
             seeds (Sequence[int]): For each the seed of its view; empty if the
                 pipeline draws nothing.
+
+        Returns:
+            ImageBatch: Without its ``views``.
         """
         crop, flip = self._draws()
         if self._images is None:
@@ -83,11 +86,11 @@ class BatchedImages:
             for i, seed in enumerate(seeds):
                 draws.seed(seed)
                 if offsets is not None and high != (0, 0):
-                    # As RandomCrop draws them, one after the other.
+                    # RandomCrop draws them in this order.
                     offsets[i, 0] += draws.randint(0, high[0] + 1)
                     offsets[i, 1] += draws.randint(0, high[1] + 1)
                 if flip is not None:
-                    # As np.random.choice does in RandomFlip.
+                    # RandomFlip draws by np.random.choice.
                     flips[i] = draws.random_sample() < flip
         return ImageBatch(
             images, self._labels[chosen], chosen, size,
@@ -97,7 +100,7 @@ class BatchedImages:
     def full_init(self) -> None:
         """Load the data set, and its images as one tensor.
 
-        At once: worker processes share what is there when they start.
+        Not lazily: worker processes share what is loaded when they start.
         """
         super().full_init()
         if self._images is None:
@@ -107,13 +110,13 @@ class BatchedImages:
             self._labels = torch.tensor([info['gt_label'] for info in infos])
 
     def _draws(self) -> Tuple[Optional[RandomCrop], Optional[float]]:
-        """What is drawn; read anew if a hook has exchanged the pipeline."""
+        """Crop and flip; read again if a hook has replaced the pipeline."""
         if self._read[0] is not self.pipeline:
             self._read = (self.pipeline, *self._read_pipeline())
         return self._read[1:]
 
     def _read_pipeline(self) -> Tuple[Optional[RandomCrop], Optional[float]]:
-        """The crop and the probability of a flip.
+        """Read the crop and the probability of a flip.
 
         Raises:
             ConfigError: For any other transform.
@@ -127,7 +130,7 @@ class BatchedImages:
         if left and type(left[0]) is RandomFlip and isinstance(
                 left[0].prob, float) and left[0].direction == 'horizontal':
             chance = left.pop(0).prob
-            # In this way np.random.choice sums them up.
+            # The sum of np.random.choice, to the bit.
             total = np.cumsum([chance, 1. - chance])
             flip = float((total / total[-1])[0])
         if len(left) != 1 or type(left[0]) is not PackInputs:
@@ -135,14 +138,14 @@ class BatchedImages:
             name = other if isinstance(other, str) else type(other).__name__
             raise ConfigError(
                 f'train_dataloader.dataset.pipeline: {type(self).__name__} '
-                f'knows {_KNOWN}; "{name}" is not one of them there: use '
+                f'supports {_KNOWN}, not "{name}" there: use '
                 f'{type(self).__name__.removeprefix("Batched")} for it')
         return crop, flip
 
 
 def _crop_of(crop: RandomCrop, height: int,
              width: int) -> Tuple[Tuple, Tuple, Tuple]:
-    """Size of a crop, (left, top, right, bottom) padding, and its values."""
+    """Size, (left, top, right, bottom) padding, and pad values of a crop."""
     padding = 0 if crop.padding is None else crop.padding
     if isinstance(padding, int):
         padding = (padding, ) * 4
@@ -150,7 +153,7 @@ def _crop_of(crop: RandomCrop, height: int,
         padding = (padding[0], padding[1]) * 2
     pad_val = crop.pad_val
     if not isinstance(pad_val, (tuple, list)):
-        # So OpenCV, by which mmcv.impad pads, takes a single number.
+        # OpenCV, by which mmcv.impad pads, takes a single number like this.
         pad_val = (pad_val, 0, 0)
     size = (min(crop.crop_size[0], height + padding[1] + padding[3]),
             min(crop.crop_size[1], width + padding[0] + padding[2]))

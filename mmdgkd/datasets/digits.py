@@ -20,8 +20,8 @@ class Digits(BaseDataset):
 
     Args:
         split (str): ``'train'`` or ``'test'``. Defaults to ``'train'``.
-        size (int): Height and width of the images given out, in pixels; other
-            than 8 they are scaled bilinearly. Defaults to 8.
+        size (int): Height and width of the images, in pixels; other than 8
+            they are scaled bilinearly. Defaults to 8.
         **kwargs: As for MMPretrain's ``BaseDataset``.
 
     Raises:
@@ -60,7 +60,7 @@ class Digits(BaseDataset):
 
 @functools.lru_cache(maxsize=1)
 def _images_and_labels() -> Tuple[np.ndarray, np.ndarray]:
-    """All of them; scikit-learn reads them out of a text."""
+    """Cached: scikit-learn parses a text file."""
     from sklearn.datasets import load_digits
     digits = load_digits()
     return digits.images, digits.target

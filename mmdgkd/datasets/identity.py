@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a data set gives out, as a hash: its content and its pipeline."""
+"""Hash what a data set returns: its content and its pipeline."""
 import functools
 import hashlib
 import inspect
@@ -10,11 +10,11 @@ from typing import Any, List, Tuple
 import numpy as np
 import torch
 
-from mmdgkd.utils.hashing import hash_of
+from mmdgkd.utils.config import hash_of
 
 
 def parts_of(dataset: Any) -> List[Any]:
-    """The data sets that a wrapper wraps; of any other none.
+    """List the data sets inside of a wrapper; of any other none.
 
     Args:
         dataset (Any): The data set.
@@ -25,11 +25,10 @@ def parts_of(dataset: Any) -> List[Any]:
 
 
 def content_key(dataset: Any) -> str:
-    """Hash what a data set holds.
+    """Hash the content of a data set.
 
-    Of data sets of MMEngine it is the list of samples: images that are kept
-    in memory by their pixels, files by their names. Wrappers are looked
-    through.
+    For data sets of MMEngine it is the list of samples: images in memory by
+    their pixels, files by their names. Wrappers are unwrapped.
 
     Args:
         dataset (Any): The data set, fully initialized.
@@ -56,14 +55,14 @@ def content_key(dataset: Any) -> str:
         digest.update(hash_of(_plain(rest)).encode())
     for part in parts_of(dataset):
         digest.update(content_key(part).encode())
-    # Wrappers such as ClassBalancedDataset say here what they make of it.
+    # What wrappers such as ClassBalancedDataset select.
     for key in ('repeat_indices', 'times', '_indices', 'indices'):
         digest.update(repr(getattr(dataset, key, None)).encode())
     return digest.hexdigest()
 
 
 def pipeline_of(dataset: Any) -> Any:
-    """The transforms of a data set as plain data, through all wrappers.
+    """Describe the transforms of a data set, and of its parts, as plain data.
 
     Args:
         dataset (Any): The data set.
@@ -75,12 +74,12 @@ def pipeline_of(dataset: Any) -> Any:
 
 
 def _plain(value: Any, above: Tuple[int, ...] = ()) -> Any:
-    """Such that it reads the same in every process.
+    """Convert a value to plain data that is the same in every process.
 
     Args:
-        value (Any): Whatever a transform has as an attribute.
-        above (tuple[int]): What it is inside of, to end where it comes again.
-            Defaults to ().
+        value (Any): An attribute of a transform.
+        above (tuple[int]): The ids of the objects that contain it, to end at
+            a cycle. Defaults to ().
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

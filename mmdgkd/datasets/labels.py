@@ -5,27 +5,27 @@ from mmdgkd.errors import ConfigError
 
 
 def sample_class(dataset: Any, index: int) -> int:
-    """The class of a sample of a data set.
+    """Get the class of a sample.
 
     Args:
         dataset (Any): One of MMPretrain's, perhaps in wrappers.
-        index (int): The sample.
+        index (int): Index of the sample.
 
     Raises:
-        ConfigError: If it does not say it, or has several.
+        ConfigError: If it has none, or several.
     """
     try:
         label, = dataset.get_cat_ids(index)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ConfigError(
-            f'train_dataloader.dataset: does not say the class of sample '
-            f'{index}, or not a single one; BankCRDLoss contrasts samples '
-            'of different classes') from None
+            f'train_dataloader.dataset: sample {index} does not have exactly '
+            'one class; BankCRDLoss contrasts samples of different classes'
+        ) from None
     return int(label)
 
 
 def sample_classes(dataset: Any) -> List[int]:
-    """The class of each sample of a data set.
+    """Get the class of each sample.
 
     Args:
         dataset (Any): One of MMPretrain's, perhaps in wrappers.
@@ -34,6 +34,6 @@ def sample_classes(dataset: Any) -> List[int]:
         list[int]: By index.
 
     Raises:
-        ConfigError: If it does not say them, or has several of a sample.
+        ConfigError: If a sample has none, or several.
     """
     return [sample_class(dataset, index) for index in range(len(dataset))]

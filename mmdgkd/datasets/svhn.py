@@ -33,7 +33,7 @@ class SVHN(BaseDataset):
     Raises:
         ValueError: For another split.
         FileNotFoundError: If the file is absent, or not the official one, and
-            cannot be had.
+            cannot be downloaded.
     """
 
     METAINFO = {'classes': [str(digit) for digit in range(10)]}
@@ -54,10 +54,10 @@ class SVHN(BaseDataset):
         """Read the images, as uint8 of shape (32, 32, 3), RGB, and labels."""
         url, name, _ = datasets.SVHN.split_list[self.split]
         if self.download and dist.is_main_process():
-            _have(self.data_root, self.split, True)
-        # The others read what the first has brought.
+            _load(self.data_root, self.split, True)
+        # The others read what the first has downloaded.
         dist.barrier()
-        read = _have(self.data_root, self.split, False)
+        read = _load(self.data_root, self.split, False)
         if read is None:
             raise FileNotFoundError(
                 f'{osp.join(self.data_root, name)}: is absent, or not the '
@@ -70,8 +70,8 @@ class SVHN(BaseDataset):
         ]
 
 
-def _have(root: str, split: str, download: bool) -> Any:
-    """torchvision's data set, or None where its file cannot be had."""
+def _load(root: str, split: str, download: bool) -> Any:
+    """Load torchvision's data set; None if its file is not available."""
     try:
         return datasets.SVHN(root, split, download=download)
     except (RuntimeError, OSError):

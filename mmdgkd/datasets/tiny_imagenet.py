@@ -16,9 +16,9 @@ class TinyImageNet(CustomDataset):
 
     The data set of Stanford's course CS231n, as its archive unpacks; 50 more
     images of each class are for validation, by which methods are compared (the
-    labels of the test images are not public). The training images are found
-    by MMPretrain's ``CustomDataset``, one folder a class; those for validation
-    lie in one folder, with a table of their own, or in a folder a class, as
+    labels of the test images are not public). Training images are in a folder
+    a class, which MMPretrain's ``CustomDataset`` reads. Validation images are
+    in one folder with a table, as in the archive, or in a folder a class, as
     many scripts sort them.
 
     Args:
@@ -58,7 +58,7 @@ class TinyImageNet(CustomDataset):
             return super().load_data_list()
         images = join_path(self.img_prefix, 'images')
         for folder in (self.img_prefix, images):
-            # Scripts leave table and folders of others behind.
+            # A script may leave the table: look for folders first.
             if exists(join_path(folder, self.CLASSES[0])):
                 return [
                     dict(img_path=join_path(folder, path),

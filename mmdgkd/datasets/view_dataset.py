@@ -13,16 +13,16 @@ from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.structures.views import BatchViews, ViewSource
-from mmdgkd.utils.hashing import hash_of
+from mmdgkd.utils.config import hash_of
 from mmdgkd.utils.random import aside, seed_all, states, view_seed
 from .identity import content_key, parts_of, pipeline_of
 
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
 _PROBED = 4
-# To be counted up when the same seed gives other views.
+# Increase it when the same seed gives other views.
 _VERSION = 1
-# Whose transforms make the images.
+# The packages of the transforms: a new version may make other images.
 _MAKERS = ('mmcv', 'mmpretrain', 'torchvision', 'opencv-python', 'pillow',
            'numpy')
 
@@ -32,27 +32,26 @@ class ViewDataset(Dataset):
     """Makes the augmentation of any data set a function of its arguments.
 
     The view of sample i in epoch e depends on (seed, e, i) alone: it is the
-    same in a resumed run, in another stage of a chain, in whichever worker
-    process, on whichever rank. The epoch comes from a :class:`ViewSampler`,
-    which hands out pairs. Before each sample the generators of Python, NumPy
-    and PyTorch are seeded from the three numbers, so that transforms work as
-    they are.
+    same in a resumed run, in another stage of a chain, in any worker process,
+    on any rank. The epoch comes from a :class:`ViewSampler`, which yields
+    (epoch, index). Before each sample the generators of Python, NumPy and
+    PyTorch are seeded from the three numbers, so transforms need no change.
 
-    Each sample says what it is in its meta: ``view``, ``sample_idx`` and
-    ``view_source`` (:class:`ViewSource`). A pipeline that draws nothing has
-    one view, unless ``num_views`` is given.
+    The meta of each sample has ``view``, ``sample_idx`` and ``view_source``
+    (:class:`ViewSource`). A pipeline that draws nothing has one view, unless
+    ``num_views`` is given.
 
     Args:
         dataset (dict | Dataset): The data set, or its config.
         seed (int): Seed of the views; it need not be that of the training.
             Defaults to 0.
-        num_views (int, optional): So many views there are of a sample, after
-            which they come again. Defaults to None: a new one in each epoch.
-        lazy_init (bool): Whether to leave loading for later.
+        num_views (int, optional): Number of views of a sample, after which
+            they repeat. Defaults to None: a new one in each epoch.
+        lazy_init (bool): Whether to load the data set later.
             Defaults to False.
 
     Raises:
-        ConfigError: If ``num_views`` is no positive number, or a transform
+        ConfigError: If ``num_views`` is no positive integer, or a transform
             draws from a generator of its own, which cannot be repeated.
     """
 
@@ -80,7 +79,7 @@ class ViewDataset(Dataset):
             self.full_init()
 
     def full_init(self) -> None:
-        """Load the data set and look at what its pipeline does."""
+        """Load the data set and find out whether its pipeline draws."""
         if hasattr(self.dataset, 'full_init'):
             self.dataset.full_init()
             self._metainfo = self.dataset.metainfo
@@ -95,18 +94,18 @@ class ViewDataset(Dataset):
 
     @property
     def num_views(self) -> Optional[int]:
-        """How many views there are of a sample; None: one an epoch."""
+        """Number of views of a sample; None: a new one in each epoch."""
         self._look_at_pipeline()
         return self.max_views if self._facts['random'] else 1
 
     @property
     def source(self) -> ViewSource:
-        """What the views are taken of."""
+        """The data set, pipeline and seed of the views."""
         self._look_at_pipeline()
         return self._facts['source']
 
     def view_of(self, epoch: int) -> int:
-        """Number of the view that is seen in an epoch.
+        """Get the number of the view of an epoch.
 
         Args:
             epoch (int): The epoch, counted from 0.
@@ -117,7 +116,7 @@ class ViewDataset(Dataset):
         return len(self.dataset)
 
     def get_data_info(self, idx: int) -> Dict:
-        """What the data set knows of a sample, before its pipeline.
+        """Get the data of a sample before the pipeline.
 
         Args:
             idx (int): The index.
@@ -125,7 +124,7 @@ class ViewDataset(Dataset):
         return self.dataset.get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> List[int]:
-        """The classes of a sample.
+        """Get the classes of a sample.
 
         Args:
             idx (int): The index.
@@ -133,7 +132,7 @@ class ViewDataset(Dataset):
         return self.dataset.get_cat_ids(idx)
 
     def __getitem__(self, item: Item) -> Dict:
-        """One view.
+        """Get one view.
 
         Args:
             item (int | tuple[int, int]): (epoch, index); an index alone is
@@ -144,14 +143,14 @@ class ViewDataset(Dataset):
             return self._view(self.view_of(epoch), int(index))
 
     def __getitems__(self, items: Sequence[Item]) -> List[Dict]:
-        """All views of a batch, as PyTorch's data loader asks for them.
+        """Get all views of a batch; called by PyTorch's data loader.
 
         Args:
             items (Sequence[int | tuple[int, int]]): See :meth:`__getitem__`.
 
         Returns:
-            list[dict]: The samples; of a data set that makes whole batches a
-            single one that holds them all.
+            list[dict]: The samples; of a batched data set a single one, which
+            holds them all.
         """
         num_views = self.num_views
         pairs = [
@@ -175,19 +174,19 @@ class ViewDataset(Dataset):
         sample = self.dataset[index]
         if not draws and _next_draws() != _first_draws():
             raise ConfigError(
-                'train_dataloader.dataset.pipeline: seemed to draw nothing, '
-                f'but does for sample {index}; say how many views there are, '
-                'chain.views=dict(num_views=...)')
+                'train_dataloader.dataset.pipeline: draws for sample '
+                f'{index}, but not for the first samples; set the number of '
+                'views, chain.views=dict(num_views=...)')
         if not (isinstance(sample, dict) and 'data_samples' in sample):
             raise ConfigError(
-                'train_dataloader.dataset.pipeline: gives no data sample to '
-                "say its view to the model; end it with type='PackInputs'")
+                'train_dataloader.dataset.pipeline: returns no data sample; '
+                "end it with type='PackInputs'")
         sample['data_samples'].set_metainfo(
             dict(view=view, sample_idx=index, view_source=self.source))
         return sample
 
     def _look_at_pipeline(self) -> None:
-        """Find out whether it draws; again if a hook has exchanged it."""
+        """Find out whether it draws; again if a hook has replaced it."""
         now = _pipelines(self.dataset)
         if [id(part) for part in now
             ] == [id(part) for part in self._facts.get('pipelines', ())]:
@@ -196,7 +195,7 @@ class ViewDataset(Dataset):
             self.full_init()
             return
         described = pipeline_of(self.dataset)
-        # Already here: the samples that are looked at say it, too.
+        # Already here: the probed samples carry the source, too.
         self._facts.update(pipelines=now, random=True, source=None)
         self._facts['random'] = self._draws()
         facts = dict(
@@ -214,7 +213,7 @@ class ViewDataset(Dataset):
             'no randomness')
 
     def _draws(self) -> bool:
-        """Whether the pipeline draws anything, seen on some samples."""
+        """Whether the pipeline draws anything, probed on some samples."""
         num = min(_PROBED, len(self))
         draws = False
         with aside():
@@ -227,13 +226,13 @@ class ViewDataset(Dataset):
                     draws = draws or states() != before
                 if not _same(first, second):
                     raise ConfigError(
-                        'train_dataloader.dataset.pipeline: gives another '
+                        'train_dataloader.dataset.pipeline: returns another '
                         f'image of sample {index} each time, from the same '
                         'seed of Python, NumPy and PyTorch; a transform that '
                         'draws from a generator of its own cannot be repeated;'
-                        ' leave it out, or set chain.views=None and '
+                        ' remove it, or set chain.views=None and '
                         'chain.logit_store=None')
-        # Who says how many there are is believed.
+        # num_views overrides what was probed.
         return draws or self.max_views is not None
 
 

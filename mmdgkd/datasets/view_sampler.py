@@ -12,10 +12,10 @@ from mmdgkd.errors import ConfigError
 
 @DATA_SAMPLERS.register_module()
 class ViewSampler(Sampler):
-    """Hands (epoch, index) to a :class:`ViewDataset`.
+    """Yields (epoch, index) for a :class:`ViewDataset`.
 
-    Worker processes do not know the epoch, so the sampler tells it with each
-    index. An endless sampler's epochs are its passes over the data.
+    Worker processes do not have the epoch, so it comes with each index. The
+    epochs of an infinite sampler are its passes over the data.
 
     Args:
         dataset (Sized): The data set.
@@ -25,8 +25,8 @@ class ViewSampler(Sampler):
             chooses one.
 
     Raises:
-        ConfigError: If it gives out a sample several times in an epoch, on
-            purpose, which would be the same view each time.
+        ConfigError: If the sampler repeats samples within an epoch on purpose:
+            the view would be the same each time.
     """
 
     def __init__(self,
@@ -54,7 +54,7 @@ class ViewSampler(Sampler):
             return
         inner: Any = self.sampler
         if first:
-            # It goes on where its last iterator has stopped.
+            # Its iterators continue where the last one has stopped.
             inner.indices = islice(inner._indices_of_rank(), first, None)
             self._given = first
         for index in inner:
@@ -66,17 +66,17 @@ class ViewSampler(Sampler):
         return len(self.sampler)
 
     def start_at(self, first: int) -> None:
-        """Leave out the first samples of this rank in the next iteration.
+        """Skip the first samples of this rank in the next iteration.
 
-        An endless sampler begins from its very start before that.
+        An infinite sampler is counted from its very start.
 
         Args:
-            first (int): How many.
+            first (int): Number of samples to skip.
         """
         self._first = first
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that begins.
+        """Set the epoch.
 
         Args:
             epoch (int): Counted from 0.

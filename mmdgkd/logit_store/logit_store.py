@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmdgkd.structures.views import BatchViews
-from mmdgkd.utils.hashing import hash_of
+from mmdgkd.utils.config import hash_of
 from .encoding import RowForm, check_form
 from .logit_file import LogitFile
 from .teacher_timer import TeacherTimer

@@ -9,12 +9,12 @@ from .views import BatchViews
 
 @dataclass
 class ImageBatch:
-    """A batch as it was drawn, to be made into views on the device.
+    """A batch of whole images, and how to crop and mirror them.
 
     Attributes:
         images (torch.Tensor): The whole images, uint8 of shape (N, H, W, 3).
         labels (torch.Tensor): Their classes, int64 of shape (N, ).
-        indices (torch.Tensor): Their places in the data set, likewise; they
+        indices (torch.Tensor): Their indices in the data set, likewise; they
             stay on the CPU.
         size (tuple[int, int]): Height and width of a view, in pixels.
         offsets (torch.Tensor, optional): Row and column of each view's upper
@@ -22,9 +22,9 @@ class ImageBatch:
             outside of it. Defaults to None: the whole image.
         flips (torch.Tensor, optional): Which are mirrored left to right, bool
             of shape (N, ). Defaults to None: none.
-        pad_val (tuple[int, int, int]): What is outside of an image.
+        pad_val (tuple[int, int, int]): Values outside of an image.
             Defaults to (0, 0, 0).
-        views (BatchViews, optional): Which views they are. Defaults to None.
+        views (BatchViews, optional): Their views. Defaults to None.
     """
 
     images: torch.Tensor
@@ -44,14 +44,14 @@ class ImageBatch:
         return self
 
     def pin_memory(self) -> 'ImageBatch':
-        """Move it to page-locked memory; called by the data loader."""
+        """Move the batch to page-locked memory; called by the data loader."""
         return self._each(torch.Tensor.pin_memory)
 
     def to(self, device: torch.device) -> 'ImageBatch':
-        """Move it to a device.
+        """Move the batch to a device.
 
         Args:
-            device (torch.device): Where to.
+            device (torch.device): The device.
         """
         return self._each(lambda value: value.to(device, non_blocking=True))
 
@@ -69,7 +69,7 @@ class ImageBatch:
         rows = torch.arange(self.size[0], device=device).expand(num, -1)
         columns = torch.arange(self.size[1], device=device).expand(num, -1)
         if self.flips is not None:
-            # Mirrored after it was cropped: the crop's last column is first.
+            # Cropped, then mirrored: the crop's last column comes first.
             columns = torch.where(self.flips[:, None], columns.flip(1),
                                   columns)
         if self.offsets is not None:
@@ -83,8 +83,8 @@ class ImageBatch:
         pixels = ((first + rows) * width + columns).flatten()
         cut = images.reshape(-1, 3).index_select(0, pixels)
         if any(self.pad_val):
-            filling = cut.new_tensor(self.pad_val)
-            cut = torch.where(outside.flatten()[:, None], filling, cut)
+            pad = cut.new_tensor(self.pad_val)
+            cut = torch.where(outside.flatten()[:, None], pad, cut)
         else:
             cut = cut.masked_fill_(outside.flatten()[:, None], 0)
         return cut.view(num, *self.size, 3).permute(0, 3, 1, 2)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a sample says of itself: which view of which sample of what it is."""
+"""The views of a batch: of which data set, which sample, which number."""
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional, Sequence
 
@@ -8,13 +8,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ViewSource:
-    """What views are taken of: all that an image depends on but its number.
+    """The origin of views: all that an image depends on but its numbers.
 
     Attributes:
         key (str): A hash of the data set's content, the pipeline and the seed
-            of the views. Equal keys, equal images.
+            of the views: the same key, the same images.
         num_samples (int): Length of the data set.
-        summary (str): The same for people.
+        summary (str): A description for people.
     """
 
     key: str
@@ -26,7 +26,7 @@ class BatchViews(NamedTuple):
     """The views of a batch.
 
     Attributes:
-        source (ViewSource): What they are views of.
+        source (ViewSource): Their origin.
         views (np.ndarray): Number of the view of each sample, int64 of shape
             (N, ).
         indices (np.ndarray): Index of each sample, int64 of shape (N, ).
@@ -51,19 +51,19 @@ class SampleList(list):
 
 
 def views_of(data_samples: Any) -> Optional[BatchViews]:
-    """The views that the data samples of a batch say they are of.
+    """Read the views of a batch from its data samples.
 
     Args:
         data_samples (Sequence[DataSample]): As they come to the model.
 
     Returns:
-        BatchViews, optional: None if any does not say it, or if they are of
+        BatchViews, optional: None if a sample has none, or if there are
         several sources.
     """
     if isinstance(data_samples, SampleList):
         return data_samples.views
     try:
-        # DDP of older PyTorch makes a plain list of it.
+        # DDP of older PyTorch makes a plain list of a SampleList.
         views = data_samples[0].get('batch_views')
         if views is not None and len(views.indices) == len(data_samples):
             return views

@@ -1,2 +1,2 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What all folders may use."""
+"""Small functions that all folders use."""

@@ -1,4 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Read the parts of configs, and describe their mistakes."""
+import hashlib
+import json
 from typing import Any, Dict, List, Mapping, Sequence
 
 from mmengine.registry import Registry
@@ -7,7 +10,7 @@ from mmdgkd.errors import ConfigError
 
 
 def algorithm_types(model: Any) -> List[str]:
-    """The types of a model and of what it is around, the outermost first.
+    """List the types of nested algorithms and their network, outermost first.
 
     Args:
         model (Mapping): The config of a network, or of algorithms around one.
@@ -20,27 +23,31 @@ def algorithm_types(model: Any) -> List[str]:
 
 
 def type_of(cfg: Mapping[str, Any]) -> str:
-    """The name of the type of a part of a config, without its scope.
+    """Get the name of a config's type, without its scope.
 
     Args:
-        cfg (Mapping[str, Any]): The part; its type may be a class.
+        cfg (Mapping[str, Any]): The config; its type may be a class.
     """
     kind = cfg.get('type')
     return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
-# What a wrong config raises inside of MMEngine and its family.
+# The exceptions of a wrong config inside of MMEngine and its family.
 MISTAKES = (AssertionError, AttributeError, ImportError, LookupError, OSError,
             RuntimeError, TypeError, ValueError)
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of an exception."""
+    """Get the first line of an exception."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def find_type(registry: Registry, kind: Any) -> Any:
-    """The class of a type in the default scope, as a Runner finds it.
+    """Find the class of a type in the default scope, as a Runner does.
+
+    Args:
+        registry (Registry): The registry.
+        kind (str or type): The type; a class is returned as it is.
 
     Raises:
         KeyError: If there is none.
@@ -55,7 +62,7 @@ def find_type(registry: Registry, kind: Any) -> Any:
 
 
 def typed_parts(cfg: Any) -> List[Dict]:
-    """The parts of a config that may be one, a list, or several by name.
+    """List the parts of a config that may be one, a list, or a mapping.
 
     Args:
         cfg (Any): Such as ``val_evaluator``.
@@ -68,11 +75,11 @@ def typed_parts(cfg: Any) -> List[Dict]:
 
 
 def refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
-    """Refuse keys that a part of the config does not have.
+    """Refuse unknown keys in a part of the config.
 
     Args:
         cfg (Mapping): The part.
-        known (Sequence[str]): Its keys.
+        known (Sequence[str]): The keys that it takes.
         here (str): Its own key, for the message.
 
     Raises:
@@ -82,3 +89,13 @@ def refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
         if key not in known:
             raise ConfigError(f'{here}.{key}: is unknown; {here} takes '
                               f'{", ".join(known)}')
+
+
+def hash_of(facts: Any) -> str:
+    """Compute the sha256 of plain data, in hex.
+
+    Args:
+        facts (Any): Data that JSON can hold; other objects by their ``str``.
+    """
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,25 +1,25 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Whether what was made of a network still says what the network says."""
+"""Compare the logits of a converted network with those of the original."""
 import torch
 from torch import nn
 
-# How far the logits may be off, as a share of the largest.
+# The largest difference of a logit, as a share of the largest logit.
 _ROUNDING = 1e-4
-# In a quantized network the last bit of a sum, which is another one on another
-# processor, decides to which of two levels an activation goes that is just
-# between them, and all that follows hears of it (0.8 % was seen). A range or a
-# weight that is wrong moves the logits of all images.
+# In a quantized network the last bit of a sum, which differs from processor to
+# processor, decides the level of an activation that is just between two, and
+# the difference spreads through the layers after it (0.8 % was measured). A
+# wrong range or weight moves the logits of all images.
 _LEVELS, _LEVELS_MEDIAN = 0.05, 0.01
 
 
 def logits_match(found: torch.Tensor, wanted: torch.Tensor,
                  program: nn.Module) -> bool:
-    """Whether logits are the same but for rounding; no NaN is.
+    """Whether logits are equal up to rounding; NaN never matches.
 
     Args:
-        found (torch.Tensor): What was made of a network says these.
-        wanted (torch.Tensor): The network says these.
-        program (nn.Module): What was made of it.
+        found (torch.Tensor): Logits of the converted network, shape (N, C).
+        wanted (torch.Tensor): Logits of the original, likewise.
+        program (nn.Module): The converted network.
     """
     largest, off = wanted.abs().max(), (found - wanted).abs()
     if has_levels(program):
@@ -29,10 +29,11 @@ def logits_match(found: torch.Tensor, wanted: torch.Tensor,
 
 
 def has_levels(network: nn.Module) -> bool:
-    """Whether activations are rounded to levels somewhere in a network.
+    """Whether a network rounds activations to levels.
 
     Args:
-        network (nn.Module): Its modules that round say ``rounds_to_levels``.
+        network (nn.Module): The network; modules that round have a true
+            ``rounds_to_levels``.
     """
     return any(
         getattr(module, 'rounds_to_levels', False)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Tables of plain text."""
+"""Tables of plain text, by rich."""
 import io
 from typing import Any, Sequence
 
@@ -12,8 +12,9 @@ def draw_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Draw a table as text, as wide as it needs to be.
 
     Args:
-        columns (Sequence[str]): The heads.
-        rows (Sequence[Sequence]): The cells.
+        columns (Sequence[str]): The column heads.
+        rows (Sequence[Sequence]): The cells; columns of numbers are aligned to
+            the right.
     """
     drawn = Table(box=box.ASCII_DOUBLE_HEAD)
     for i, column in enumerate(columns):

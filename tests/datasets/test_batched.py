@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Whole batches are, to the bit, what the pipeline makes one by one."""
+"""Whole batches are bitwise what the pipeline makes one by one."""
 import pytest
 import torch
 from mmengine.dataset import default_collate, pseudo_collate
@@ -82,7 +82,7 @@ def test_batches_can_be_mixed_as_in_mmpretrain():
     assert samples[0].gt_score.shape == (10, )
 
 
-def test_without_views_it_says_the_index_and_draws_by_itself():
+def test_without_views_samples_have_the_index_and_draws_differ():
     dataset = build('BatchedDigits', [CROPS[0], PACK]).dataset
     first, samples = preprocess(pseudo_collate(dataset.__getitems__([3, 9])))
     assert [sample.sample_idx for sample in samples] == [3, 9]
@@ -93,7 +93,7 @@ def test_without_views_it_says_the_index_and_draws_by_itself():
     assert any(not torch.equal(first, other) for other in others)
 
 
-def test_an_exchanged_pipeline_is_drawn_from(scope):
+def test_a_replaced_pipeline_is_drawn_from():
     """As MMPretrain's SwitchRecipeHook does it."""
     whole = build('BatchedDigits', [PACK])
     batch = whole.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
@@ -105,7 +105,7 @@ def test_an_exchanged_pipeline_is_drawn_from(scope):
     one = build('Digits', [CROPS[0], FLIP, PACK])
     assert batch.views.source.key == one.source.key
     assert torch.equal(batch.cut()[1], one[0, 2]['inputs'])
-    with pytest.raises(ConfigError, match='"ColorJitter" is not one'):
+    with pytest.raises(ConfigError, match='not "ColorJitter" there'):
         whole.dataset.pipeline = build(
             'Digits',
             [dict(type='ColorJitter', brightness=.4), PACK]).dataset.pipeline
@@ -134,7 +134,7 @@ def test_ordinary_data_passes_through():
 def test_other_transforms_are_refused(pipeline, name):
     with pytest.raises(
             ConfigError,
-            match=f'BatchedDigits knows RandomCrop .* "{name}" is not one of '
-            'them there: use Digits for it') as error:
+            match=f'BatchedDigits supports RandomCrop .*, not "{name}" there: '
+            'use Digits for it') as error:
         build('BatchedDigits', pipeline)
     assert '\n' not in str(error.value)

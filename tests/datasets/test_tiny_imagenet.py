@@ -67,13 +67,13 @@ def test_both_splits_number_the_classes_alike(tiny_root):
 
 @pytest.mark.parametrize('where', ['val', 'val/images'])
 def test_validation_images_that_were_sorted_into_folders(tiny_root, where):
-    whole = _labels(TinyImageNet(str(tiny_root), 'val'))
+    before = _labels(TinyImageNet(str(tiny_root), 'val'))
     for i, wnid in enumerate(WNIDS * 2):
         folder = tiny_root / where / wnid
         folder.mkdir(exist_ok=True)
         shutil.move(tiny_root / f'val/images/val_{i}.JPEG', folder)
     # The table stays, and so does the folder of all images.
-    assert _labels(TinyImageNet(str(tiny_root), 'val')) == whole
+    assert _labels(TinyImageNet(str(tiny_root), 'val')) == before
 
 
 def test_what_is_wrong_is_named(tiny_root):

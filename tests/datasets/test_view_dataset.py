@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The view of (seed, epoch, index), wherever and whenever it is asked for."""
+"""The view of (seed, epoch, index), wherever and whenever it is made."""
 import random
 
 import numpy as np
@@ -33,7 +33,7 @@ PIPELINE = [
 
 @TRANSFORMS.register_module(force=True)
 class TensorImage:
-    """What torchvision's transforms take."""
+    """To torchvision's tensors."""
 
     def __call__(self, results):
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
@@ -62,7 +62,7 @@ class PythonShift:
 
 @TRANSFORMS.register_module(force=True)
 class OwnGenerator:
-    """Draws from a generator that nobody can seed."""
+    """Draws from a generator that cannot be seeded."""
 
     def __init__(self):
         self.draws = np.random.default_rng()
@@ -96,7 +96,7 @@ def build(pipeline=PIPELINE, images=24, split='train', **kwargs):
 
 
 def all_views(dataset, epochs=2, num_workers=0, seed=0, persistent=False):
-    """By (epoch, index), as a data loader in training gives them out."""
+    """By (epoch, index), as a data loader in training returns them."""
     sampler = ViewSampler(dataset, seed=seed)
     loader = DataLoader(
         dataset,
@@ -110,10 +110,10 @@ def all_views(dataset, epochs=2, num_workers=0, seed=0, persistent=False):
         sampler.set_epoch(epoch)
         for batch in loader:
             for sample in batch:
-                said = sample['data_samples']
-                views[epoch, said.sample_idx] = sample['inputs']
-                assert said.view == epoch
-                assert said.view_source == dataset.source
+                meta = sample['data_samples']
+                views[epoch, meta.sample_idx] = sample['inputs']
+                assert meta.view == epoch
+                assert meta.view_source == dataset.source
     return views
 
 
@@ -129,17 +129,17 @@ def expected():
 
 @pytest.mark.parametrize('num_workers, persistent', [(1, False), (2, True),
                                                      (3, False)])
-def test_equal_in_whichever_worker(expected, num_workers, persistent):
+def test_equal_in_any_worker(expected, num_workers, persistent):
     views = all_views(build(), num_workers=num_workers, persistent=persistent)
     assert same(views, expected)
 
 
-def test_equal_in_whatever_order(expected):
+def test_equal_in_any_order(expected):
     """Such as on other ranks, or under another seed of the training."""
     assert same(all_views(build(), seed=7), expected)
 
 
-def test_equal_on_whichever_rank(expected, monkeypatch):
+def test_equal_on_any_rank(expected, monkeypatch):
     views = {}
     for rank in (0, 1, 2):
         monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda:
@@ -155,7 +155,7 @@ def test_equal_after_a_resume(expected):
     assert same(later, {key: expected[key] for key in later})
 
 
-def test_equal_whatever_has_been_drawn_before(expected):
+def test_equal_after_other_draws(expected):
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     dataset = build()
     assert torch.equal(dataset[1, 3]['inputs'], expected[1, 3])
@@ -194,7 +194,7 @@ def test_without_randomness_there_is_one_view():
                                        seed=9).source.key
 
 
-def test_the_key_says_what_an_image_depends_on():
+def test_the_key_has_all_that_an_image_depends_on():
     base = build()
     keys = [base.source.key]
     assert build().source.key == keys[0]
@@ -210,7 +210,7 @@ def test_the_key_says_what_an_image_depends_on():
     assert len(set(keys)) == len(keys)
 
 
-def test_an_exchanged_pipeline_is_another_source():
+def test_a_replaced_pipeline_is_another_source():
     """As MMPretrain's SwitchRecipeHook does it."""
     dataset = build()
     before = dataset.source
@@ -263,8 +263,8 @@ def test_the_key_looks_into_everything():
     assert keys[0] != keys[1]
 
 
-def test_the_seed_of_a_view_is_for_ever():
-    """Stores hold what was drawn of it: a change needs another version."""
+def test_the_seed_of_a_view_never_changes():
+    """Stores hold logits of such views: a change needs another version."""
     assert [view_seed(*numbers)
             for numbers in ((0, 0, 0), (1, 2, 3))] == [2370376738, 1835561257]
 
@@ -275,13 +275,13 @@ def test_draws_for_some_images_only_are_noticed():
     dataset[3, 2]
     with pytest.raises(
             ConfigError,
-            match='draw nothing, but does for sample '
-            r'5; .* chain.views=dict\(num_views'):
+            match='draws for sample 5, but not for .* '
+            r'chain.views=dict\(num_views'):
         dataset[3, 5]
     one = build([dict(type='Seldom'), dict(type='PackInputs')], num_views=1)
     assert torch.equal(one[0, 5]['inputs'], one[1, 5]['inputs'])
-    said = build([dict(type='Seldom'), dict(type='PackInputs')], num_views=4)
-    assert not torch.equal(said[0, 5]['inputs'], said[1, 5]['inputs'])
+    four = build([dict(type='Seldom'), dict(type='PackInputs')], num_views=4)
+    assert not torch.equal(four[0, 5]['inputs'], four[1, 5]['inputs'])
 
 
 def test_wrapped_data_sets():
@@ -314,7 +314,7 @@ def test_lazy_loading():
     (dict(num_views=0), 'ViewDataset.num_views: 0 must be an integer'),
     (dict(pipeline=[dict(type='OwnGenerator'),
                     dict(type='PackInputs')]),
-     'train_dataloader.dataset.pipeline: gives another image of sample 0'),
+     'train_dataloader.dataset.pipeline: returns another image of sample 0'),
     (dict(pipeline=[]), "end it with type='PackInputs'"),
 ])
 def test_bad_input(kwargs, message):

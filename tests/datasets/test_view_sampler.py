@@ -27,7 +27,7 @@ def on_rank(monkeypatch):
     return make
 
 
-def test_it_hands_on_what_the_sampler_chooses():
+def test_indices_are_those_of_the_inner_sampler():
     theirs = DATA_SAMPLERS.build(
         dict(type='DefaultSampler', shuffle=True),
         default_args=dict(dataset=range(10), seed=4))
@@ -47,7 +47,7 @@ def test_ranks_share_an_epoch(on_rank):
     assert sorted(pairs) == [(3, index) for index in range(10)]
 
 
-def test_passes_of_an_endless_sampler_are_epochs(on_rank):
+def test_passes_of_an_infinite_sampler_are_epochs(on_rank):
     """Also where a pass ends within a rank's share."""
     pairs = []
     for rank in range(3):

@@ -12,19 +12,19 @@ def sample(view, index, source=SOURCE):
     return data
 
 
-def test_samples_say_their_views():
+def test_views_of_samples():
     views = views_of([sample(1, 4), sample(2, 3)])
     assert views.source == SOURCE
     assert views.views.tolist() == [1, 2]
     assert views.indices.tolist() == [4, 3]
     assert views_of(SampleList([None], views)) is views
-    # What DDP of older PyTorch makes of a SampleList.
+    # DDP of older PyTorch makes a plain list of a SampleList.
     first = DataSample()
     first.set_metainfo(dict(batch_views=views))
     assert views_of([first, DataSample()]).indices.tolist() == [4, 3]
 
 
-def test_samples_that_do_not_say_it():
+def test_samples_without_views():
     other = ViewSource('other', 10, 'ten')
     assert views_of([DataSample()]) is None
     assert views_of([sample(0, 0), DataSample()]) is None

@@ -252,7 +252,7 @@ def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
     }, "train_dataloader.dataset: .*'trian' is neither"),
     ({
         'train_dataloader.dataset.pipeline': []
-    }, 'train_dataloader.dataset.pipeline: gives no data sample'),
+    }, 'train_dataloader.dataset.pipeline: returns no data sample'),
     ({
         'val_evaluator.type': 'Acuracy'
     }, 'val_evaluator: .*Acuracy'),

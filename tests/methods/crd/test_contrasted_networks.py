@@ -193,8 +193,8 @@ def test_data_without_single_classes_is_told_before_any_training(crd_cfg):
     cfg.train_dataloader.dataset.type = 'SeveralClasses'
     with pytest.raises(
             ConfigError,
-            match='^train_dataloader.dataset: does not say the class of '
-            'sample 0, or not a single one'):
+            match='^train_dataloader.dataset: sample 0 does not have '
+            'exactly one class'):
         ChainRunner(cfg).train()
     assert not osp.exists(cfg.work_dir)
     # It is no mistake where nobody asks.
@@ -208,6 +208,6 @@ def test_several_classes_of_a_sample():
     data.get_cat_ids = lambda index: [1, 2][:index + 1]
     with pytest.raises(
             ConfigError,
-            match='^train_dataloader.dataset: does not say the class of '
-            'sample 1, or not a single one'):
+            match='^train_dataloader.dataset: sample 1 does not have '
+            'exactly one class'):
         sample_classes(data)
