@@ -47,7 +47,7 @@ class LogitStore:
         self.dtype = dtype
         self.top_k = top_k
         self.counts: Dict[str, Dict[str, int]] = {}
-        self._clock = TeacherTimer()
+        self._timer = TeacherTimer()
         self._files: Dict[Tuple, Optional[LogitFile]] = {}
         self._found: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
         self._unwritten: Deque[Tuple] = deque()
@@ -167,7 +167,7 @@ class LogitStore:
             name (str): The teacher.
             device (torch.device): Where it computes.
         """
-        return self._clock.timing(name, device)
+        return self._timer.timing(name, device)
 
     def summary(self) -> Dict[str, Dict[str, Any]]:
         """Count hits and misses by teacher, up to now.
@@ -178,7 +178,7 @@ class LogitStore:
             where that is not known. Of this process, as far as the device has
             come: nothing is waited for.
         """
-        seconds = self._clock.seconds
+        seconds = self._timer.seconds
         return {
             name:
             dict(

@@ -54,6 +54,14 @@ def valid(file, view=0):
     return indices[found].tolist()
 
 
+def flip(path, place, bits):
+    with open(path, 'r+b') as raw:
+        raw.seek(place)
+        byte = raw.read(1)[0]
+        raw.seek(place)
+        raw.write(bytes([byte ^ bits]))
+
+
 def test_what_is_written_is_read(file, path):
     assert valid(file) == []
     write(file, 0, [3, 7])
@@ -97,11 +105,7 @@ def test_a_flipped_bit_is_noticed(file, path, place):
     """In the checksum and in the row alike."""
     write(file, 0, range(3))
     for bit in range(8):
-        with open(path, 'r+b') as raw:
-            raw.seek(HEADER + ROW + place)
-            byte = raw.read(1)[0]
-            raw.seek(HEADER + ROW + place)
-            raw.write(bytes([byte ^ 1 << bit]))
+        flip(path, HEADER + ROW + place, 1 << bit)
         assert valid(file) == [0, 2]
         write(file, 0, [1])
         assert valid(file) == [0, 1, 2]
@@ -139,11 +143,7 @@ def test_a_truncated_file_is_filled_again(file, path, left):
 @pytest.mark.parametrize('place', [0, 20, 90, 200])
 def test_a_damaged_header_is_noticed(file, path, place):
     write(file, 0, [1])
-    with open(path, 'r+b') as raw:
-        raw.seek(place)
-        byte = raw.read(1)[0]
-        raw.seek(place)
-        raw.write(bytes([byte ^ 4]))
+    flip(path, place, 4)
     assert read_header(str(path)) is None
     assert LogitFile.open(str(path), FACTS) is None
     fresh = make(path)

@@ -31,6 +31,13 @@ def logits(indices=range(8), view=0, offset=0.0):
     return table[list(indices)] + offset
 
 
+def cache(store, indices=range(8), view=0, offset=0.0):
+    """Look a batch up in vain and cache its logits."""
+    assert store.lookup(TEACHER, views(indices, view), CPU) is None
+    return store.keep(TEACHER, views(indices, view),
+                      logits(indices, view, offset))
+
+
 @pytest.fixture
 def store(tmp_path):
     return LogitStore(str(tmp_path / 'logits'))
@@ -42,8 +49,7 @@ def files(store):
 
 
 def test_what_is_kept_is_found(store):
-    assert store.lookup(TEACHER, views(), CPU) is None
-    kept = store.keep(TEACHER, views(), logits())
+    kept = cache(store)
     assert torch.equal(kept, logits().half().float())
     for each in (store, LogitStore(store.path)):
         assert torch.equal(each.lookup(TEACHER, views(), CPU), kept)
@@ -55,10 +61,8 @@ def test_what_is_kept_is_found(store):
 
 def test_rows_that_are_cached_stay(store):
     """Of a batch that is cached in part only the rest is new."""
-    store.lookup(TEACHER, views([1, 2]), CPU)
-    store.keep(TEACHER, views([1, 2]), logits([1, 2]))
-    assert store.lookup(TEACHER, views([2, 3]), CPU) is None
-    kept = store.keep(TEACHER, views([2, 3]), logits([2, 3], offset=1.0))
+    cache(store, [1, 2])
+    kept = cache(store, [2, 3], offset=1.0)
     wanted = torch.stack([logits()[2], logits()[3] + 1]).half().float()
     assert torch.equal(kept, wanted)
     assert torch.equal(store.lookup(TEACHER, views([2, 3]), CPU), wanted)
@@ -72,29 +76,25 @@ def test_rows_that_are_cached_stay(store):
     dict(options=dict(fold_bn=True))
 ])
 def test_another_teacher_is_a_miss(store, change):
-    store.lookup(TEACHER, views(), CPU)
-    store.keep(TEACHER, views(), logits())
+    cache(store)
     for each in (store, LogitStore(store.path)):
         assert each.lookup(dict(TEACHER, **change), views(), CPU) is None
 
 
 def test_other_views_and_forms_are_misses(store):
-    store.lookup(TEACHER, views(), CPU)
-    store.keep(TEACHER, views(), logits())
+    cache(store)
     other = views(source=ViewSource('j' * 64, 60, 'sixty'))
     assert store.lookup(TEACHER, other, CPU) is None
     for form in (dict(dtype='float32'), dict(top_k=3),
                  dict(dtype='float32', top_k=3)):
         fresh = LogitStore(store.path, **form)
-        assert fresh.lookup(TEACHER, views(), CPU) is None
-        kept = fresh.keep(TEACHER, views(), logits())
+        kept = cache(fresh)
         assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
     assert len(files(store)) == 4
 
 
 def test_a_teacher_is_found_under_any_name(store):
-    store.lookup(TEACHER, views(), CPU)
-    kept = store.keep(TEACHER, views(), logits())
+    kept = cache(store)
     other = dict(TEACHER, name='other', path='elsewhere.pth')
     assert torch.equal(
         LogitStore(store.path).lookup(other, views(), CPU), kept)
@@ -110,15 +110,13 @@ def warnings(monkeypatch):
 
 
 def test_a_damaged_file_is_filled_again(store, warnings):
-    store.lookup(TEACHER, views(), CPU)
-    store.keep(TEACHER, views(), logits())
+    cache(store)
     path = os.path.join(store.path, files(store)[0])
     with open(path, 'r+b') as file:
         file.seek(40)
         file.write(b'\xff\xff')
     fresh = LogitStore(store.path)
-    assert fresh.lookup(TEACHER, views(), CPU) is None
-    kept = fresh.keep(TEACHER, views(), logits())
+    kept = cache(fresh)
     assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
     assert len(warnings) == 1 and 'is damaged' in warnings[0]
 
@@ -136,16 +134,14 @@ def test_a_file_that_another_process_has_just_made_is_not_damaged(
 @pytest.mark.parametrize('step', ['posix_fallocate', 'pwrite'])
 def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
                                                        warnings, step):
-    store.lookup(TEACHER, views(), CPU)
-    store.keep(TEACHER, views(), logits())
+    cache(store)
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(logit_file.os, step, full)
     for view in (1, 2):
-        assert store.lookup(TEACHER, views(view=view), CPU) is None
-        kept = store.keep(TEACHER, views(view=view), logits(view=view))
+        kept = cache(store, view=view)
         assert torch.equal(kept, logits(view=view).half().float())
         assert store.lookup(TEACHER, views(view=view), CPU) is None
     assert len(warnings) == 1 and 'No space left on device' in warnings[0]
@@ -158,20 +154,17 @@ def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch,
                                                    warnings):
     disk = SimpleNamespace(f_blocks=10**6, f_frsize=1000, f_bavail=50 * 10**3)
     monkeypatch.setattr(logit_file.os, 'fstatvfs', lambda fd: disk)
-    store.lookup(TEACHER, views(), CPU)
-    store.keep(TEACHER, views(), logits())
+    cache(store)
     assert len(warnings) == 1 and 'No space left' in warnings[0]
     disk.f_bavail += 10
     other = LogitStore(store.path)
-    other.lookup(TEACHER, views(), CPU)
-    other.keep(TEACHER, views(), logits())
+    cache(other)
     assert other.lookup(TEACHER, views(), CPU) is not None
 
 
 def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch,
                                                    warnings):
-    store.lookup(TEACHER, views(), CPU)
-    kept = store.keep(TEACHER, views(), logits())
+    kept = cache(store)
 
     def denied(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -179,15 +172,13 @@ def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch,
     monkeypatch.setattr(logit_file.LogitFile, 'open', denied)
     other = LogitStore(store.path)
     for _ in range(2):
-        assert other.lookup(TEACHER, views(), CPU) is None
-        assert torch.equal(other.keep(TEACHER, views(), logits()), kept)
+        assert torch.equal(cache(other), kept)
     assert len(warnings) == 1 and 'Permission denied' in warnings[0]
 
 
 def _fill_to_a_limit(store, warnings):
     for view in range(4):
-        store.lookup(TEACHER, views(view=view), CPU)
-        store.keep(TEACHER, views(view=view), logits(view=view))
+        cache(store, view=view)
         if view == 0:
             path = os.path.join(store.path, files(store)[0])
             limit = os.path.getsize(path) + 100
@@ -209,8 +200,7 @@ def test_a_limit_that_the_system_enforces(store, warnings):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     store = LogitStore(str(tmp_path / 'file' / 'logits'))
-    assert store.lookup(TEACHER, views(), CPU) is None
-    kept = store.keep(TEACHER, views(), logits())
+    kept = cache(store)
     assert torch.equal(kept, logits().half().float())
 
 
