@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The methods that reports and tables compare: their names and looks, once."""
-from dataclasses import dataclass
-from typing import Dict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -14,18 +14,62 @@ class MethodStyle:
         color (str): Okabe and Ito's colours, which colour-blind people tell
             apart, darkened for a white page.
         marker (str): Of matplotlib; it tells methods apart without colour.
+        meaning (str): What it is, for a glossary.
     """
 
     label: str
     guidance: str
     color: str
     marker: str
+    meaning: str = ''
 
 
-METHOD_STYLES: Dict[str, MethodStyle] = {
-    'alone': MethodStyle('alone', 'none', '#52606d', 'o'),
-    'kd': MethodStyle('KD', 'direct', '#b35900', 's'),
-    'takd': MethodStyle('TAKD', 'sequential', '#00795a', '^'),
-    'dgkd': MethodStyle('DGKD', 'dense', '#0065a8', 'D'),
-    'dgkd_stochastic': MethodStyle('stochastic DGKD', 'dense', '#a63d84', 'v'),
+METHOD_STYLES: dict[str, MethodStyle] = {
+    'alone':
+    MethodStyle('alone', 'none', '#52606d', 'o',
+                'trained on the labels, without a teacher'),
+    'kd':
+    MethodStyle(
+        'KD', 'direct', '#b35900', 's',
+        'knowledge distillation: each network is distilled from the teacher '
+        'alone'),
+    'takd':
+    MethodStyle(
+        'TAKD', 'sequential', '#00795a', '^',
+        'each network is distilled from the one before it (teacher '
+        'assistants)'),
+    'dgkd':
+    MethodStyle(
+        'DGKD', 'dense', '#0065a8', 'D',
+        'each network is distilled from all larger ones (dense guidance)'),
+    'dgkd_stochastic':
+    MethodStyle(
+        'stochastic DGKD', 'dense', '#a63d84', 'v',
+        'DGKD with some teachers, drawn at random, dropped in each step'),
 }
+
+# For methods that are not among these, from Tol's colours.
+_OTHERS = (('#8c6d1f', 'P'), ('#3d8eb9', 'X'), ('#882255', 'p'),
+           ('#117733', 'h'), ('#332288', '<'), ('#661100', '>'))
+
+
+def styles_of(labels: Iterable[str]) -> dict[str, MethodStyle]:
+    """A style for each label, of any method.
+
+    Args:
+        labels (Iterable[str]): The labels in order; duplicates are merged.
+    """
+    known = {style.label: style for style in METHOD_STYLES.values()}
+    labels = list(dict.fromkeys(labels))
+    others = [label for label in labels if label not in known]
+    for i, label in enumerate(others):
+        color, marker = _OTHERS[i % len(_OTHERS)]
+        known[label] = replace(
+            known['alone'], label=label, color=color, marker=marker)
+    return {label: known[label] for label in labels}
+
+
+def rank_of(label: str) -> tuple[int, str]:
+    """The order in which methods are shown."""
+    known = [style.label for style in METHOD_STYLES.values()]
+    return (known.index(label) if label in known else len(known), label)
