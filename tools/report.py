@@ -2,9 +2,9 @@
 """Report the results of work dirs: a page, Markdown, and pictures.
 
 For those who did not run them: teachers of each network, accuracy against
-cost, learning curves, spread over seeds, times. Several work dirs are compared;
-those that differ in the seed alone are averaged. Their configs are run to be
-read: give only work dirs that you trust.
+cost, learning curves, spread over seeds, times. Several work dirs are
+compared; those that differ in the seed alone are averaged. Their configs are
+run to be read: give only work dirs that you trust.
 """
 import argparse
 

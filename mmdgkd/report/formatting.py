@@ -53,3 +53,8 @@ def format_progress(stage) -> str:
 def unit_of(metric: str | None) -> str:
     """`` %`` for MMPretrain's accuracies, which are percentages."""
     return '\u00a0%' if str(metric).startswith('accuracy') else ''
+
+
+def format_metric(metric: str | None) -> str:
+    """Such as ``accuracy/top1, %``."""
+    return f'{metric or ""}, {unit_of(metric).strip()}'.removesuffix(', ')

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Which trainings differ in the seed alone, and what is known by file."""
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
@@ -39,7 +39,7 @@ class Group:
     network: str
     role: str
     method: str
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[Stage]
 
     @property
     def done(self) -> list[Stage]:
@@ -80,14 +80,14 @@ def group_stages(runs: Sequence[Run]) -> list[Group]:
             order.setdefault(name, len(order))
             if stage.state == 'given':
                 continue
-            group = next((one for one in groups
-                          if one.network == name and _alike(one.first, stage)),
-                         None)
-            if group is None:
-                group = Group(name, stage.role, stage.method)
-                groups.append(group)
-            if not stage.wrote or all(stage.wrote != other.wrote
-                                      for other in group.stages):
+            for group in groups:
+                if group.network == name and _alike(group.first, stage):
+                    break
+            else:
+                groups.append(Group(name, stage.role, stage.method, []))
+                group = groups[-1]
+            files = {other.wrote for other in group.stages} - {None}
+            if stage.wrote not in files:
                 group.stages.append(stage)
     groups.sort(key=lambda one: (order[one.network], rank_of(one.method)))
     by_name: dict[tuple[str, str], list[Group]] = {}
@@ -101,12 +101,10 @@ def group_stages(runs: Sequence[Run]) -> list[Group]:
 
 def _alike(first: Stage, second: Stage) -> bool:
     """Whether they differ in nothing but the seed; some have no metric yet."""
-    if None not in (first.metric, second.metric):
-        if first.metric != second.metric:
-            return False
-    return (first.method, first.teachers,
-            first.settings) == (second.method, second.teachers,
-                                second.settings)
+    metrics = {first.metric, second.metric} - {None}
+    return len(metrics) < 2 and all(
+        getattr(first, key) == getattr(second, key)
+        for key in ('method', 'teachers', 'settings'))
 
 
 def _tell_apart(groups: Sequence[Group]) -> None:
@@ -168,12 +166,12 @@ def group_runs(runs: Sequence[Run]) -> list[Variant]:
     """
     variants: list[Variant] = []
     for run in runs:
-        variant = next((one for one in variants if all(
-            _same_chain(run, other) for other in one.runs)), None)
-        if variant is None:
-            variants.append(Variant(run.method, [run]))
+        for variant in variants:
+            if all(_same_chain(run, other) for other in variant.runs):
+                variant.runs.append(run)
+                break
         else:
-            variant.runs.append(run)
+            variants.append(Variant(run.method, [run]))
     methods = [variant.method for variant in variants]
     for variant in variants:
         if methods.count(variant.method) > 1:
@@ -182,12 +180,10 @@ def group_runs(runs: Sequence[Run]) -> list[Variant]:
 
 
 def _same_chain(first: Run, second: Run) -> bool:
-    if (list(first.stages), first.method) != (list(second.stages),
-                                              second.method):
-        return False
-    pairs = zip(first.stages.values(), second.stages.values())
-    return all('given' in (one.state, other.state) or _alike(one, other)
-               for one, other in pairs)
+    same = [*first.stages, first.method] == [*second.stages, second.method]
+    return same and all(
+        'given' in (one.state, other.state) or _alike(one, other)
+        for one, other in zip(first.stages.values(), second.stages.values()))
 
 
 class Levels:
@@ -302,19 +298,19 @@ class Savings:
 
     def time_of(self, variant: Variant, network: str) -> Time:
         """The means over the runs of a kind."""
-        stages = [
+        timed = [
             stage for stage in variant.stages(network)
             if stage.seconds is not None
         ]
-        done = [stage for stage in stages if stage.state == 'done']
-        stored = [stage for stage in done or stages if stage.store]
-        counts = [list(stage.store.values()) for stage in stored]
+        done = [stage for stage in timed if stage.state == 'done']
+        stored = [stage for stage in done or timed if stage.store]
+        counts = [stage.store.values() for stage in stored]
         hits = [sum(one.hits for one in some) for some in counts]
         misses = [sum(one.misses for one in some) for some in counts]
         seconds = [[one.seconds for one in some] for some in counts]
         return Time(
-            network, Spread(stage.seconds for stage in done or stages),
-            bool(stages and not done),
+            network, Spread(stage.seconds for stage in done or timed),
+            bool(timed and not done),
             Spread(map(sum, zip(hits, misses))).mean,
             Spread(hits).mean,
             Spread(sum(some) for some in seconds if None not in some).mean,

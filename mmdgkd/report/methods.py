@@ -14,38 +14,20 @@ class MethodStyle:
         color (str): Okabe and Ito's colours, which colour-blind people tell
             apart, darkened for a white page.
         marker (str): Of matplotlib; it tells methods apart without colour.
-        meaning (str): What it is, for a glossary.
     """
 
     label: str
     guidance: str
     color: str
     marker: str
-    meaning: str = ''
 
 
 METHOD_STYLES: dict[str, MethodStyle] = {
-    'alone':
-    MethodStyle('alone', 'none', '#52606d', 'o',
-                'trained on the labels, without a teacher'),
-    'kd':
-    MethodStyle(
-        'KD', 'direct', '#b35900', 's',
-        'knowledge distillation: each network is distilled from the teacher '
-        'alone'),
-    'takd':
-    MethodStyle(
-        'TAKD', 'sequential', '#00795a', '^',
-        'each network is distilled from the one before it (teacher '
-        'assistants)'),
-    'dgkd':
-    MethodStyle(
-        'DGKD', 'dense', '#0065a8', 'D',
-        'each network is distilled from all larger ones (dense guidance)'),
-    'dgkd_stochastic':
-    MethodStyle(
-        'stochastic DGKD', 'dense', '#a63d84', 'v',
-        'DGKD with some teachers, drawn at random, dropped in each step'),
+    'alone': MethodStyle('alone', 'none', '#52606d', 'o'),
+    'kd': MethodStyle('KD', 'direct', '#b35900', 's'),
+    'takd': MethodStyle('TAKD', 'sequential', '#00795a', '^'),
+    'dgkd': MethodStyle('DGKD', 'dense', '#0065a8', 'D'),
+    'dgkd_stochastic': MethodStyle('stochastic DGKD', 'dense', '#a63d84', 'v'),
 }
 
 # For methods that are not among these, from Tol's colours.

@@ -1,14 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The three plots of a report: accuracy, learning curves and times.
 
-A plot is a row of small panels, each drawn once. The page puts as many of them
-side by side as fit its width.
+A plot is a list of small panels, each drawn once. The page puts as many of
+them side by side as fit its width.
 """
 import base64
 import io
 import math
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from sklearn.isotonic import isotonic_regression
 
-from .formatting import (format_duration, format_list, format_number,
-                         format_progress, format_short, unit_of)
-from .groups import Group, Levels, Savings, Variant
+from .formatting import (format_duration, format_list, format_metric,
+                         format_number, format_progress, format_short, unit_of)
+from .groups import Group, Levels, Time, Variant
 from .methods import styles_of
 from .records import Stage
 
@@ -45,15 +45,6 @@ class Panel:
         return f'data:image/png;base64,{base64.b64encode(self.png).decode()}'
 
 
-@dataclass(frozen=True)
-class Plot:
-    """Panels with a title and a caption on how to read them."""
-
-    title: str
-    caption: str
-    panels: list[Panel]
-
-
 def _new_axes(width: float, height: float) -> Axes:
     return Figure((width, height), layout='constrained').subplots()
 
@@ -66,48 +57,33 @@ def _panel(name: str, alt: str, axes: Axes) -> Panel:
 
 
 @style.context(_STYLE)
-def plot_accuracy(groups: Sequence[Group], metric: str) -> Plot | None:
-    """Draw the metric of each network by method, against its cost."""
+def plot_accuracy(groups: Sequence[Group], metric: str) -> list[Panel]:
+    """Draw the metric of each network by method, against each known cost."""
     shown = [group for group in groups if group.done]
-    if not shown:
-        return None
-    costs = [
-        key for key in _COSTS if any(
-            getattr(group.first, key) for group in shown)
-    ]
     values = format_list(f'{group.network} {group.method} {group.last} '
                          f'(n={len(group.done)})' for group in shown)
     panels = []
-    for key in costs or ['network']:
-        axes, label = _new_axes(4.04, 3.6), _COSTS.get(key, key)
-        _draw_accuracy(axes, shown, key)
-        axes.set(xlabel=label, ylabel=metric)
-        panels.append(
-            _panel(f'accuracy_{key}', f'{metric} against {label}: {values}.',
-                   axes))
-    caption = ('After the last epoch. A large mark is the mean over the seeds,'
-               ' the bar the sample standard deviation, a small mark one '
-               'training.')
-    if costs:
-        caption += (' Cheaper networks are to the left; the axes of cost are '
-                    'logarithmic.')
-    if all(len(group.done) == 1 for group in shown):
-        caption += ' There is one seed of each: the spread is not known.'
-    return Plot(f'{metric} {"against cost" if costs else "by network"}',
-                caption, panels)
+    for key, label in _COSTS.items():
+        by_cost: dict[float, list[Group]] = {}
+        for group in shown:
+            cost = getattr(group.first, key)
+            if cost:
+                by_cost.setdefault(cost, []).append(group)
+        if by_cost:
+            axes = _new_axes(4.04, 3.6)
+            axes.set(xlabel=label, ylabel=metric)
+            _draw_accuracy(axes, by_cost)
+            if unit_of(metric):
+                axes.set_ylim(top=min(axes.get_ylim()[1], 100.4))
+            alt = f'{metric} against {label}: {values}.'
+            panels.append(_panel(f'accuracy_{key}', alt, axes))
+    return panels
 
 
-def _draw_accuracy(axes: Axes, groups: Sequence[Group], key: str) -> None:
-    names = list(dict.fromkeys(group.network for group in groups))
-    by_cost: dict[float, list[Group]] = {}
-    for group in groups:
-        cost = getattr(group.first, key, None)
-        if key == 'network':
-            cost = 2.0**-names.index(group.network)  # in equal steps
-        if cost:
-            by_cost.setdefault(cost, []).append(group)
+def _draw_accuracy(axes: Axes, by_cost: dict[float, list[Group]]) -> None:
     low, high = min(by_cost), max(by_cost)
     span = max(high / low, 1.5)
+    groups = [group for some in by_cost.values() for group in some]
     styles, handles = styles_of(group.method for group in groups), {}
     for place, (cost, members) in enumerate(sorted(by_cost.items())):
         for i, group in enumerate(members):
@@ -144,21 +120,16 @@ def _draw_accuracy(axes: Axes, groups: Sequence[Group], key: str) -> None:
             color=_FAINT)
     axes.set_xscale('log')
     axes.set_xlim(low / span**0.14, high * span**0.14)
-    ticks = [format_short(cost) for cost in by_cost]
-    axes.set_xticks(
-        list(by_cost), [''] * len(ticks) if key == 'network' else ticks)
+    axes.set_xticks(list(by_cost), [format_short(cost) for cost in by_cost])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(y=0.1)
-    if unit_of(groups[0].first.metric):
-        axes.set_ylim(top=min(axes.get_ylim()[1], 100.4))
-    axes.figure.legend([handles[method] for method in styles],
-                       list(styles),
+    axes.figure.legend([handles[method] for method in styles], [*styles],
                        loc='outside upper left',
                        ncols=3)
 
 
 @style.context(_STYLE)
-def plot_curves(variant: Variant, levels: Levels, name: str) -> Plot | None:
+def plot_curves(variant: Variant, levels: Levels, name: str) -> list[Panel]:
     """Draw the validations of each stage of the runs of one kind."""
     shown = {}
     for network in variant.names:
@@ -179,7 +150,7 @@ def plot_curves(variant: Variant, levels: Levels, name: str) -> Plot | None:
                 f'{teacher} {format_number(level)}'
                 for teacher, level in teachers.items())
         panels.append(_panel(f'{name}_{i}', f'Learning curve. {alt}.', axes))
-    return Plot(variant.method, '', panels) if panels else None
+    return panels
 
 
 def _limits(shown: Sequence[tuple]) -> tuple[float, float]:
@@ -219,12 +190,8 @@ def _draw_stages(axes: Axes, network: str, stages: Sequence[Stage]) -> None:
         network += f' (running{format_progress(running[0])})'
     elif len(stages) > 1:
         network += f' ({len(stages)} runs)'
-    metric = next((stage.metric for stage in stages if stage.metric), '')
-    unit = unit_of(metric).strip()
     axes.set(
-        title=network,
-        xlabel=newest.unit,
-        ylabel=f'{metric}, {unit}' if unit else metric)
+        title=network, xlabel=newest.unit, ylabel=format_metric(newest.metric))
 
 
 def _draw_levels(axes: Axes, teachers: dict[str, float | None]) -> None:
@@ -258,39 +225,28 @@ def spread_out(values: Sequence[float], gap: float) -> list[float]:
 
 
 @style.context(_STYLE)
-def plot_times(variants: Sequence[Variant], savings: Savings) -> Plot | None:
+def plot_times(times: Mapping[str, Sequence[Time]]) -> list[Panel]:
     """Draw the time of each stage, and beyond it what the store saved."""
-    times = {
-        variant.method: [
-            time for name in variant.names
-            if (time := savings.time_of(variant, name)).spent.mean is not None
-        ]
-        for variant in variants
+    known = {
+        method: [time for time in some if time.spent.mean is not None]
+        for method, some in times.items()
     }
     longest = max((time.spent.mean + (time.saved or 0)
-                   for rows in times.values() for time in rows),
-                  default=None)
-    if longest is None:
-        return None
+                   for some in known.values() for time in some),
+                  default=0)
     panels = []
-    for i, (method, rows) in enumerate(times.items(), 1):
+    for method, rows in known.items():
         if rows:
             axes = _new_axes(4.04, 0.75 + 0.25 * len(rows))
-            _draw_times(axes, rows, longest)
             axes.set_title(method)
-            words = format_list(f'{row.network} {row.text}' for row in rows)
-            panels.append(
-                _panel(f'time_{i}', f'Time of each stage, {method}: {words}.',
-                       axes))
-    return Plot(
-        'Time of each stage',
-        'Training with validation and checkpoints, the mean over the runs. '
-        'Hatched: what the logit store saved beyond that, an estimate from '
-        'the measured seconds of computing one output of each teacher.',
-        panels)
+            _draw_times(axes, rows, longest)
+            alt = f'Time of each stage, {method}: ' + format_list(
+                f'{row.network} {row.text}' for row in rows) + '.'
+            panels.append(_panel(f'time_{len(panels) + 1}', alt, axes))
+    return panels
 
 
-def _draw_times(axes: Axes, rows: Sequence, longest: float) -> None:
+def _draw_times(axes: Axes, rows: Sequence[Time], longest: float) -> None:
     unit, label = 1, 'seconds'
     if longest >= 120:
         unit, label = (3600, 'hours') if longest >= 7200 else (60, 'minutes')

@@ -16,7 +16,6 @@ from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.version import __version__
 from . import formatting, plots, summary
 from .groups import Levels, Savings, group_runs, group_stages
-from .methods import METHOD_STYLES
 from .records import Run, read_runs
 from .settings import add_settings
 
@@ -53,12 +52,11 @@ def write_report(work_dirs: Sequence[str],
     for run in runs:
         add_settings(run)
     content = _content(runs, title)
-    files = {
-        f'{panel.name}.png': panel.png
-        for plot in
-        [content['accuracy'], *content['curves'], content['time_plot']] if plot
-        for panel in plot.panels
-    }
+    panels = [
+        *content['accuracy'], *sum(content['curves'].values(), []),
+        *content['time_panels']
+    ]
+    files = {f'{panel.name}.png': panel.png for panel in panels}
     for kind in ('md', 'html'):
         files[f'report.{kind}'] = _render(kind, content).encode('utf-8')
     try:
@@ -78,14 +76,15 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
     groups, variants = group_stages(runs), group_runs(runs)
     levels, savings = Levels(runs), Savings(runs)
     chains = summary.chains_of(variants)
-    metrics = sorted({one.first.metric for one in groups if one.first.metric})
-    units = {formatting.unit_of(name).strip() for name in metrics}
-    unit = units.pop() if len(units) == 1 else ''
-    metric = ', '.join(filter(None, [' / '.join(metrics), unit]))
-    curves = [
-        plots.plot_curves(variant, levels, f'curves_{i}')
-        for i, variant in enumerate(variants, 1)
-    ]
+    times = {
+        one.method: [
+            savings.time_of(one, name) for name in one.names
+            if one.stage(name).state != 'given'
+        ]
+        for one in variants
+    }
+    metrics = {one.first.metric for one in groups if one.first.metric}
+    metric = ' / '.join(map(formatting.format_metric, sorted(metrics)))
     known = {group.network for group in groups}
     given = {
         name: stage
@@ -94,7 +93,6 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         if name not in known and not levels.origin(
             stage := variant.stage(name))
     }
-    used = {one.method for run in runs for one in run.stages.values()}
     notes: dict[str, list[str]] = {}
     for run in runs:
         if run.note:
@@ -112,20 +110,18 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         levels=levels,
         metric=metric,
         notes=notes,
-        methods=[(one.label, one.meaning) for one in METHOD_STYLES.values()
-                 if one.label in used],
-        times={
-            one.method: [
-                savings.time_of(one, name) for name in one.names
-                if one.stage(name).state != 'given'
-            ]
-            for one in variants
-        },
+        methods={one.method
+                 for run in runs
+                 for one in run.stages.values()},
+        times=times,
         settings=summary.settings_of(variants),
         versions=summary.versions_of(variants),
         accuracy=plots.plot_accuracy(groups, metric),
-        curves=[plot for plot in curves if plot],
-        time_plot=plots.plot_times(variants, savings))
+        curves={
+            one.method: plots.plot_curves(one, levels, f'curves_{i}')
+            for i, one in enumerate(variants, 1)
+        },
+        time_panels=plots.plot_times(times))
 
 
 def _render(kind: str, content: dict[str, Any]) -> str:

@@ -65,10 +65,13 @@ def _add_to_stage(stage: Stage, cfg: Config, network: Network) -> None:
     stage.unit = 'epoch' if unit == 'epochs' else 'iteration'
     if stage.state == 'given':
         return
+    stores = tuple(f'custom_hooks.{i}.'
+                   for i, hook in enumerate(cfg.get('custom_hooks') or ())
+                   if str(hook.get('type')).endswith('LogitStoreHook'))
     stage.settings = {
         key: value
         for key, value in training_settings(cfg).items()
-        if not key.startswith(_FREE) and not _is_of_the_store(key, cfg)
+        if not key.startswith(_FREE + stores)
     }
     stage.objective = 'labels only'
     if stage.teachers:
@@ -89,12 +92,6 @@ def _add_to_stage(stage: Stage, cfg: Config, network: Network) -> None:
             stage.objective += f', and {sources}'
         else:
             stage.method, stage.objective = label, f'labels and {sources}'
-
-
-def _is_of_the_store(key: str, cfg: Config) -> bool:
-    parts = key.split('.')
-    return parts[0] == 'custom_hooks' and len(parts) > 1 and str(
-        cfg.custom_hooks[int(parts[1])].get('type')).endswith('LogitStoreHook')
 
 
 def _dropped(distiller: Mapping) -> str | None:
@@ -134,48 +131,39 @@ def _format_settings(chain: Chain, run: Run,
         schedule = [schedule]
     steps = [str(step.get('type')) for step in dataset.get('pipeline') or ()]
     store, views = chain.logit_store, chain.views
-    settings = {
-        'training data':
-        str(dataset.get('type', '-')),
-        'augmentation':
-        ', '.join(step for step in steps if 'PackInputs' not in step)
-        or 'none',
-        'batch size (per process)':
-        str(loader.get('batch_size', '-')),
-        'length':
-        _by_stage({
-            name: length_of(configs[name])
-            for name in chain.names if run.stages[name].state != 'given'
-        }),
-        'optimizer':
-        _call(optim.get('optimizer') or {}),
-        'precision':
-        'mixed (--amp)' if 'Amp' in str(optim.get('type')) else 'float32',
-        'learning rate over time':
-        ', then '.join(str(step.get('type')) for step in schedule)
-        or 'constant',
-        'objective of stages with teachers':
-        _by_stage({
-            name: stage.objective
-            for name, stage in run.stages.items() if stage.teachers
-        }),
-        'stochastic teaching':
-        _by_stage(
-            {
-                name: stage.dropped
-                for name, stage in run.stages.items() if stage.dropped
-            }, ''),
-        'logit store':
-        'none'
-        if store is None else _arguments(store, but='store_dir') or 'float16',
-        'views':
-        'none' if views is None else f'{views["num_views"]} of each image'
-        if views.get('num_views') else 'a new one of each image in each epoch',
-    }
-    return {key: value for key, value in settings.items() if value}
+    settings = {'training data': str(dataset.get('type', '-'))}
+    settings['augmentation'] = ', '.join(
+        step for step in steps if 'PackInputs' not in step) or 'none'
+    settings['batch size (per process)'] = str(loader.get('batch_size', '-'))
+    settings['length'] = _by_stage({
+        name: length_of(configs[name])
+        for name, stage in run.stages.items() if stage.state != 'given'
+    })
+    settings['optimizer'] = _call(optim.get('optimizer') or {})
+    amp = 'Amp' in str(optim.get('type'))
+    settings['precision'] = 'mixed (--amp)' if amp else 'float32'
+    settings['learning rate over time'] = ', then '.join(
+        str(step.get('type')) for step in schedule) or 'constant'
+    settings['objective of stages with teachers'] = _by_stage({
+        name:
+        stage.objective
+        for name, stage in run.stages.items() if stage.teachers
+    })
+    dropped = [
+        f'{name}: {stage.dropped}' for name, stage in run.stages.items()
+        if stage.dropped
+    ]
+    if dropped:
+        settings['stochastic teaching'] = '; '.join(dropped)
+    settings['logit store'] = 'none' if store is None else (
+        _arguments(store, but='store_dir') or 'float16')
+    settings['views'] = 'none' if views is None else (
+        f'{views["num_views"]} of each image'
+        if views.get('num_views') else 'a new one of each image in each epoch')
+    return settings
 
 
-def _by_stage(values: Mapping[str, Any], empty: str = '-') -> str:
+def _by_stage(values: Mapping[str, Any]) -> str:
     if len(set(values.values())) <= 1:
-        return next(map(str, values.values()), empty)
+        return next(map(str, values.values()), '-')
     return '; '.join(f'{name}: {value}' for name, value in values.items())

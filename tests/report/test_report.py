@@ -1,8 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a report says of real and of hand-made work dirs."""
+"""Reports of real and of hand-made work dirs."""
 import base64
 import copy
-import html
 import json
 import re
 import shutil
@@ -31,6 +30,7 @@ def stage(last, sha256, teachers=(), **entries):
             state='done',
             guides=list(teachers),
             seconds=10.0,
+            params=1000,
             metric=dict(
                 name='accuracy/top1',
                 best=last + 1,
@@ -72,7 +72,7 @@ def page(trained, given, tmp_path_factory):
     return out
 
 
-def test_the_page_says_what_the_ledger_says(page, trained):
+def test_the_page_has_what_the_ledger_has(page, trained):
     text = (page / 'report.html').read_text()
     ledger = trained[1].work.ledger
     for name in ('resnet20', 'resnet14'):
@@ -155,7 +155,7 @@ def test_a_method_of_another_package(trained, tmp_path):
     assert ', and its toys</td>' in text
 
 
-def test_given_networks_get_their_level_by_file(trained, given):
+def test_given_networks_get_their_level_by_file(trained, given, tmp_path):
     ledger = trained[1].work.ledger
     runs = read_runs([given[0].work_dir, trained[0].work_dir])
     for run in runs:
@@ -170,6 +170,10 @@ def test_given_networks_get_their_level_by_file(trained, given):
     alone = runs[:1]
     assert Levels(alone).of_teachers(group_runs(alone)[0], 'resnet8') == dict(
         resnet20=None, resnet14=None)
+    write_report([given[0].work_dir], str(tmp_path))
+    text = (tmp_path / 'report.md').read_text()
+    assert '| resnet14 (TA) | given | – | given | 175,258 |' in text
+    assert '- **resnet14** (TA): 175 k parameters, given' in text
 
 
 def test_runs_of_other_settings_are_not_the_same(trained, tmp_path):
@@ -319,7 +323,7 @@ def test_names_are_escaped(tmp_path):
     for tag, keys in found:
         assert tag not in ('script', 'i') and 'onload' not in keys, text
     assert sum(tag == 'b' for tag, _ in found) == 4  # of two boxes
-    assert html.escape('<script>|&</h1>'[:10]) in text
+    assert '&lt;script&gt;|&amp;</h1>' in text
     text = (tmp_path / 'out/report.md').read_text()
     assert '<script' not in text and '<i ' not in text
     lines = [
