@@ -15,8 +15,8 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.version import __version__
 from . import formatting, plots, summary
-from .groups import Levels, Savings, group_runs, group_stages
-from .records import Run, read_runs
+from .groups import Group, Levels, Savings, Variant, group_runs, group_stages
+from .records import Run, Stage, read_runs
 from .settings import add_settings
 
 
@@ -85,14 +85,6 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
     }
     metrics = {one.first.metric for one in groups if one.first.metric}
     metric = ' / '.join(map(formatting.format_metric, sorted(metrics)))
-    known = {group.network for group in groups}
-    given = {
-        name: stage
-        for variant in reversed(variants)
-        for name in reversed(variant.names)
-        if name not in known and not levels.origin(
-            stage := variant.stage(name))
-    }
     notes: dict[str, list[str]] = {}
     for run in runs:
         if run.note:
@@ -105,7 +97,7 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         runs=runs,
         groups=groups,
         few_seeds=any(0 < len(group.done) < 3 for group in groups),
-        given=dict(reversed(given.items())),
+        given=_given(groups, variants, levels),
         variants=variants,
         levels=levels,
         metric=metric,
@@ -122,6 +114,19 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
             for i, one in enumerate(variants, 1)
         },
         time_panels=plots.plot_times(times))
+
+
+def _given(groups: Sequence[Group], variants: Sequence[Variant],
+           levels: Levels) -> dict[str, Stage]:
+    """The networks that none of the runs has trained."""
+    trained = {group.network for group in groups}
+    given: dict[str, Stage] = {}
+    for variant in variants:
+        for name in variant.names:
+            stage = variant.stage(name)
+            if name not in trained and not levels.origin(stage):
+                given.setdefault(name, stage)
+    return given
 
 
 def _render(kind: str, content: dict[str, Any]) -> str:

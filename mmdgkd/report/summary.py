@@ -33,8 +33,10 @@ def summarize(groups: Sequence[Group], variants: Sequence[Variant]) -> str:
         how = f'as {how}'
     runs = sum(len(variant.runs) for variant in variants)
     sentences = [f'{what} trained {how}, {runs} run{"s" * (runs > 1)}.']
-    by_student = {one.names[-1]: one for one in reversed(variants)}
-    for variant in reversed(by_student.values()):
+    by_student: dict[str, Variant] = {}
+    for variant in variants:
+        by_student.setdefault(variant.names[-1], variant)
+    for variant in by_student.values():
         sentences += _result(groups, variant)
     return ' '.join([*sentences, *_unfinished(variants)])
 
