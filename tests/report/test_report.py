@@ -258,6 +258,16 @@ def test_what_has_just_begun_does_not_hide_the_metric(tmp_path):
     assert 'one ended with accuracy/top1 80.00' in text and 'None' not in text
 
 
+def test_other_metrics_are_not_averaged(tmp_path):
+    paths = []
+    for name in ('accuracy/top1', 'loss'):
+        one = stage(80.0, name)
+        one['metric']['name'] = name
+        paths.append(make_run(tmp_path / name[:4], dict(one=one)))
+    assert [group.last.values
+            for group in group_stages(read_runs(paths))] == [[80.0], [80.0]]
+
+
 def test_long_settings_are_told_apart():
     groups = []
     for end in 'ab':
