@@ -1,10 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Report what work dirs hold: a page, Markdown, and pictures.
+"""Report the results of work dirs: a page, Markdown, and pictures.
 
-For those who did not run it: who guided whom, what came out at what cost, how
-it was learned, how much seeds differ, how long it took. Several work dirs are
-compared; those that differ in nothing but the seed are put together. Their
-configs are run to be read: give only work dirs that you trust.
+For those who did not run them: teachers of each network, accuracy against
+cost, learning curves, spread over seeds, times. Several work dirs are
+compared; those that differ in the seed alone are averaged. Their configs are
+run to be read: give only work dirs that you trust.
 """
 import argparse
 
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write the report."""
     args = parse_args()
-    from mmdgkd.report.writing import write_report
+    from mmdgkd.report import write_report
     written = write_report(args.work_dirs, args.out, args.title)
     print(written[-1])
 

@@ -1,48 +1,29 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Which trainings are the same but for the seed, and what is known by file."""
-from dataclasses import dataclass, field
+"""Which trainings differ in the seed alone, and what is known by file."""
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
+from .formatting import format_duration, format_number, unit_of
+from .methods import rank_of
 from .records import Run, Stage
-from .words import number
-
-METHOD_NAMES = {
-    'alone':
-    'trained on the labels, without a teacher',
-    'KD':
-    'guided by the teacher alone (knowledge distillation)',
-    'TAKD':
-    'each guided by the network before it (teacher assistants)',
-    'DGKD':
-    'each guided by all larger networks before it (dense guidance)',
-    'stochastic DGKD':
-    'as DGKD, but in each step some teachers, drawn at random, are silent',
-}
 
 
-@dataclass(frozen=True)
 class Spread:
-    """Values of several trainings.
+    """Values of several trainings: mean and sample standard deviation (n - 1).
 
-    Attributes:
-        values (tuple[float]): One a training.
+    Args:
+        values (Iterable[float | None]): One each; None is left out.
     """
 
-    values: Tuple[float, ...]
-
-    @property
-    def mean(self) -> Optional[float]:
-        """Their mean; None of none."""
-        return fmean(self.values) if self.values else None
-
-    @property
-    def deviation(self) -> Optional[float]:
-        """Their sample standard deviation (n - 1); None of less than two."""
-        return stdev(self.values) if len(self.values) > 1 else None
+    def __init__(self, values: Iterable[float | None]) -> None:
+        self.values = [value for value in values if value is not None]
+        self.mean = fmean(self.values) if self.values else None
+        self.deviation = stdev(self.values) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
-        text = number(self.mean)
+        text = format_number(self.mean)
         if self.deviation is not None:
             text += f'\u00a0±\u00a0{self.deviation:.2f}'
         return text
@@ -52,186 +33,138 @@ class Spread:
 class Group:
     """Trainings of one network that are the same but for the seed.
 
-    Attributes:
-        network (str): The network.
-        role (str): What it is in its chain.
-        method (str): How it was trained; told apart where need be.
-        stages (list[tuple[Run, Stage]]): The trainings.
+    ``method`` tells it apart from other groups of the network.
     """
 
     network: str
     role: str
     method: str
-    stages: List[Tuple[Run, Stage]] = field(default_factory=list)
+    stages: list[Stage]
+
+    @property
+    def done(self) -> list[Stage]:
+        """Those that are finished and measured."""
+        return [
+            stage for stage in self.stages
+            if stage.state == 'done' and stage.last is not None
+        ]
 
     @property
     def first(self) -> Stage:
         """One of them; a finished one if there is."""
-        return (self.done or self.stages)[0][1]
-
-    @property
-    def done(self) -> List[Tuple[Run, Stage]]:
-        """Those that are finished and measured."""
-        return [(run, stage) for run, stage in self.stages
-                if stage.state == 'done' and stage.last is not None]
+        return (self.done or self.stages)[0]
 
     @property
     def last(self) -> Spread:
         """The metric of the last validation."""
-        return Spread(
-            tuple(stage.last for _, stage in self.done
-                  if stage.last is not None))
+        return Spread(stage.last for stage in self.done)
 
     @property
     def best(self) -> Spread:
         """The metric of the best validation."""
-        return Spread(
-            tuple(stage.best for _, stage in self.done
-                  if stage.best is not None))
-
-    @property
-    def unfinished(self) -> int:
-        """How many are not counted."""
-        return len(self.stages) - len(self.done)
+        return Spread(stage.best for stage in self.done)
 
 
-def group_stages(runs: Sequence[Run]) -> List[Group]:
+def group_stages(runs: Sequence[Run]) -> list[Group]:
     """Put trainings together that differ in nothing but the seed.
 
     Networks that are given were trained elsewhere and are not counted. Where
     two runs hold the very same file, it is one training.
 
-    Args:
-        runs (Sequence[Run]): All of them.
-
-    Returns:
-        list[Group]: In the order of the networks, then of the methods.
+    They are in the order of the networks, then of the methods.
     """
-    groups: List[Group] = []
-    order: Dict[str, int] = {}
+    groups: list[Group] = []
+    order: dict[str, int] = {}
     for run in runs:
         for name, stage in run.stages.items():
             order.setdefault(name, len(order))
             if stage.state == 'given':
                 continue
-            group = next(
-                (group for group in groups
-                 if group.network == name and _alike(group.first, stage)),
-                None)
-            if group is None:
-                group = Group(name, stage.role, stage.method)
-                groups.append(group)
-            twin = stage.wrote and any(stage.wrote == other.wrote
-                                       for _, other in group.stages)
-            if not twin:
-                group.stages.append((run, stage))
-    groups.sort(
-        key=lambda group: (order[group.network], method_rank(group.method)))
-    _tell_apart(groups)
+            for group in groups:
+                if group.network == name and _alike(group.first, stage):
+                    break
+            else:
+                groups.append(Group(name, stage.role, stage.method, []))
+                group = groups[-1]
+            files = {other.wrote for other in group.stages} - {None}
+            if stage.wrote not in files:
+                group.stages.append(stage)
+    groups.sort(key=lambda one: (order[one.network], rank_of(one.method)))
+    by_name: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        by_name.setdefault((group.network, group.method), []).append(group)
+    for same in by_name.values():
+        if len(same) > 1:
+            _tell_apart(same)
     return groups
-
-
-def method_rank(method: str) -> Tuple[int, str]:
-    """The order in which methods are shown."""
-    known = list(METHOD_NAMES)
-    return (known.index(method) if method in known else len(known), method)
 
 
 def _alike(first: Stage, second: Stage) -> bool:
     """Whether they differ in nothing but the seed; some have no metric yet."""
-    same_metric = first.metric == second.metric or None in (first.metric,
-                                                            second.metric)
-    return same_metric and (first.method, first.teachers,
-                            first.settings) == (second.method, second.teachers,
-                                                second.settings)
+    metrics = {first.metric, second.metric} - {None}
+    return len(metrics) < 2 and all(
+        getattr(first, key) == getattr(second, key)
+        for key in ('method', 'teachers', 'settings'))
 
 
 def _tell_apart(groups: Sequence[Group]) -> None:
-    """Say what differs between groups of one name."""
-    for group in groups:
-        others = [
-            other for other in groups
-            if (other.network, other.first.method) == (group.network,
-                                                       group.first.method)
-        ]
-        if len(others) > 1:
-            group.method += f' ({_difference(group, others)})'
-
-
-def _difference(group: Group, others: Sequence[Group]) -> str:
-    mine = group.first.settings
+    """Add to each method what it differs in from the others of its name."""
+    settings = [group.first.settings for group in groups]
     keys = sorted({
         key
-        for other in others
-        for key in {
-            **mine,
-            **other.first.settings
-        } if mine.get(key, ...) != other.first.settings.get(key, ...)
+        for one in settings
+        for key in one if any(
+            other.get(key, ...) != one[key] for other in settings)
     })
-    if not keys:
-        if len({other.first.teachers for other in others}) > 1:
-            return f'by {", ".join(group.first.teachers)}'
-        return f'variant {others.index(group) + 1}'
-    words = _format_teachers(mine, keys)
-    twins = [
-        other for other in others
-        if _format_teachers(other.first.settings, keys) == words
-    ]
-    if len(keys) > 2 or len(twins) > 1:
-        words.append(f'variant {others.index(group) + 1}')
-    return ', '.join(words)
+    if keys:
+        notes = [_format_values(one, keys[:2]) for one in settings]
+    elif len({group.first.teachers for group in groups}) > 1:
+        notes = [f'by {", ".join(group.first.teachers)}' for group in groups]
+    else:
+        notes = [''] * len(groups)
+    for i, (group, note) in enumerate(zip(groups, notes), 1):
+        if len(keys) > 2 or notes.count(note) > 1:
+            note = f'{note}, variant {i}'.removeprefix(', ')
+        group.method += f' ({note})'
 
 
-def _format_teachers(settings: Mapping[str, Any],
-                     keys: Sequence[str]) -> List[str]:
-    """The first two of them."""
-    return [
-        f'{key.split(".")[-1]}={_value(settings, key)}' for key in keys[:2]
-    ]
-
-
-def _value(settings: Mapping[str, Any], key: str) -> str:
-    text = str(settings.get(key, 'not set'))
-    return text if len(text) < 20 else text[:18] + '…'
+def _format_values(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    values = {key: str(settings.get(key, 'not set')) for key in keys}
+    return ', '.join(f'{key.split(".")[-1]}='
+                     f'{value if len(value) < 20 else value[:18] + "…"}'
+                     for key, value in values.items())
 
 
 @dataclass
 class Variant:
     """Runs of the same chain, trained in the same way.
 
-    Attributes:
-        method (str): How, such as ``'DGKD'``; told apart where need be.
-        runs (list[Run]): Its runs.
+    ``method`` tells it apart from the others.
     """
 
     method: str
-    runs: List[Run] = field(default_factory=list)
+    runs: list[Run]
 
     @property
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         """The networks, the largest first."""
         return list(self.runs[0].stages)
 
-    def stages(self, name: str) -> List[Tuple[Run, Stage]]:
+    def stages(self, name: str) -> list[Stage]:
         """The stages of a network in all its runs."""
-        return [(run, run.stages[name]) for run in self.runs]
+        return [run.stages[name] for run in self.runs]
 
     def stage(self, name: str) -> Stage:
         """A stage of a network; one that was trained here if there is one."""
-        stages = [stage for _, stage in self.stages(name)]
-        return next((stage for stage in stages if stage.state != 'given'),
-                    stages[0])
+        return min(self.stages(name), key=lambda one: one.state == 'given')
 
 
-def group_runs(runs: Sequence[Run]) -> List[Variant]:
+def group_runs(runs: Sequence[Run]) -> list[Variant]:
     """Put runs together whose stages differ in nothing but the seed.
 
     A network that one of them is given may be trained in the other.
-
-    Args:
-        runs (Sequence[Run]): All of them.
     """
-    variants: List[Variant] = []
+    variants: list[Variant] = []
     for run in runs:
         for variant in variants:
             if all(_same_chain(run, other) for other in variant.runs):
@@ -243,50 +176,142 @@ def group_runs(runs: Sequence[Run]) -> List[Variant]:
     for variant in variants:
         if methods.count(variant.method) > 1:
             variant.method += f' ({variant.runs[0].label})'
-    variants.sort(key=lambda variant: method_rank(variant.runs[0].method))
-    return variants
+    return sorted(variants, key=lambda one: rank_of(one.runs[0].method))
 
 
 def _same_chain(first: Run, second: Run) -> bool:
-    if (list(first.stages), first.method) != (list(second.stages),
-                                              second.method):
-        return False
-    pairs = zip(first.stages.values(), second.stages.values())
-    return all('given' in (one.state, other.state) or _alike(one, other)
-               for one, other in pairs)
+    same = [*first.stages, first.method] == [*second.stages, second.method]
+    return same and all(
+        'given' in (one.state, other.state) or _alike(one, other)
+        for one, other in zip(first.stages.values(), second.stages.values()))
 
 
 class Levels:
-    """What each trained file scored, by its sha256.
+    """The metric of each trained file, by its sha256.
 
     Args:
         runs (Sequence[Run]): All of them.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self._by_file: Dict[str, Tuple[Run, Stage]] = {}
+        self._by_file: dict[str | None, Stage] = {}
         for run in runs:
             for stage in run.stages.values():
                 if stage.wrote and stage.state == 'done':
-                    self._by_file.setdefault(stage.wrote, (run, stage))
+                    self._by_file.setdefault(stage.wrote, stage)
 
-    def origin(self, stage: Stage) -> Optional[Tuple[Run, Stage]]:
-        """Where a given network was trained, if that is one of the runs."""
-        return self._by_file.get(stage.wrote or '')
+    def origin(self, stage: Stage) -> Stage | None:
+        """The training of a network's file, if it is in one of the runs."""
+        return self._by_file.get(stage.wrote)
 
-    def of_teacher(self, run: Run, stage: Stage,
-                   teacher: str) -> Optional[Stage]:
-        """The training of the very file that has guided a stage.
+    def result_of(self, variant: Variant, network: str) -> str:
+        """The mean metric of a network's files, or else its state."""
+        stages = variant.stages(network)
+        files = {stage.wrote: self.origin(stage) for stage in stages}
+        known = [one for one in files.values() if one and one.last is not None]
+        if known:
+            mean = fmean(one.last for one in known)
+            return f'{mean:.2f}{unit_of(known[-1].metric)}'
+        states = {stage.state for stage in stages}
+        if states == {'given'} or 'running' in states:
+            return 'given' if states == {'given'} else 'running'
+        # What is never validated has no number.
+        return 'trained' if 'done' in states else 'not trained yet'
 
-        Args:
-            run (Run): The run.
-            stage (Stage): A stage of it.
-            teacher (str): One of its teachers.
-        """
-        sha256 = stage.read.get(teacher)
-        if sha256 in self._by_file:
-            return self._by_file[sha256][1]
-        own = run.stages.get(teacher)
-        if sha256 is None and own is not None and own.state == 'done':
-            return own
-        return None
+    def of_teachers(self, variant: Variant,
+                    network: str) -> dict[str, float | None]:
+        """The mean metric of each teacher of a network, by its very files."""
+        means = {}
+        for teacher in variant.stage(network).teachers:
+            used = {}
+            for run in variant.runs:
+                sha256 = run.stages[network].read.get(teacher)
+                stage, own = self._by_file.get(sha256), run.stages.get(teacher)
+                if sha256 is None and own and own.state == 'done':
+                    stage = own
+                used[id(stage)] = stage
+            means[teacher] = Spread(one.last for one in used.values()
+                                    if one).mean
+        return means
+
+
+@dataclass
+class Time:
+    """The time of a stage and what the logit store did for it, means."""
+
+    network: str
+    spent: Spread  # seconds of the finished runs, or of all if none is
+    so_far: bool  # whether none is finished
+    lookups: float | None  # outputs of teachers that were needed
+    hits: float | None  # those that were cached
+    computing: float | None  # seconds of computing the others
+    saved: float | None  # seconds; an estimate
+
+    @property
+    def text(self) -> str:
+        """Such as ``2 min 05 s ± 1.0 s``."""
+        text = format_duration(self.spent.mean)
+        if self.spent.deviation is not None:
+            text += f' ± {format_duration(self.spent.deviation)}'
+        return f'{text} so far' if self.so_far else text
+
+
+class Savings:
+    """What the logit store saved.
+
+    An output costs what computing one of that teacher took on average in the
+    same stage, or, where it computed none there, in the others that used the
+    same file on the same device.
+
+    Args:
+        runs (Sequence[Run]): All of them.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._measured: dict[tuple, tuple[float, int]] = {}
+        for run in runs:
+            for stage in run.stages.values():
+                for teacher, count in stage.store.items():
+                    if count.misses and count.seconds is not None:
+                        key = self._key(stage, teacher)
+                        seconds, misses = self._measured.get(key, (0.0, 0))
+                        self._measured[key] = (seconds + count.seconds,
+                                               misses + count.misses)
+
+    @staticmethod
+    def _key(stage: Stage, teacher: str) -> tuple:
+        return stage.read.get(teacher), stage.environment.get('device')
+
+    def of(self, stage: Stage) -> float | None:
+        """The seconds saved in a stage; None where that is not known."""
+        saved = 0.0 if stage.store else None
+        for teacher, count in stage.store.items():
+            seconds, misses = count.seconds, count.misses
+            if not misses or seconds is None:
+                seconds, misses = self._measured.get(
+                    self._key(stage, teacher), (0.0, 0))
+            if count.hits and not misses:
+                return None
+            if count.hits:
+                saved += count.hits * seconds / misses
+        return saved
+
+    def time_of(self, variant: Variant, network: str) -> Time:
+        """The means over the runs of a kind."""
+        timed = [
+            stage for stage in variant.stages(network)
+            if stage.seconds is not None
+        ]
+        done = [stage for stage in timed if stage.state == 'done']
+        stored = [stage for stage in done or timed if stage.store]
+        counts = [stage.store.values() for stage in stored]
+        hits = [sum(one.hits for one in some) for some in counts]
+        misses = [sum(one.misses for one in some) for some in counts]
+        seconds = [[one.seconds for one in some] for some in counts]
+        return Time(
+            network, Spread(stage.seconds for stage in done or timed),
+            bool(timed and not done),
+            Spread(map(sum, zip(hits, misses))).mean,
+            Spread(hits).mean,
+            Spread(sum(some) for some in seconds if None not in some).mean,
+            Spread(map(self.of, stored)).mean)

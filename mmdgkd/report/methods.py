@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The methods that reports and tables compare: their names and looks, once."""
-from dataclasses import dataclass
-from typing import Dict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,36 @@ class MethodStyle:
     marker: str
 
 
-METHOD_STYLES: Dict[str, MethodStyle] = {
+METHOD_STYLES: dict[str, MethodStyle] = {
     'alone': MethodStyle('alone', 'none', '#52606d', 'o'),
     'kd': MethodStyle('KD', 'direct', '#b35900', 's'),
     'takd': MethodStyle('TAKD', 'sequential', '#00795a', '^'),
     'dgkd': MethodStyle('DGKD', 'dense', '#0065a8', 'D'),
     'dgkd_stochastic': MethodStyle('stochastic DGKD', 'dense', '#a63d84', 'v'),
 }
+
+# For methods that are not among these, from Tol's colours.
+_OTHERS = (('#8c6d1f', 'P'), ('#3d8eb9', 'X'), ('#882255', 'p'),
+           ('#117733', 'h'), ('#332288', '<'), ('#661100', '>'))
+
+
+def styles_of(labels: Iterable[str]) -> dict[str, MethodStyle]:
+    """A style for each label, of any method.
+
+    Args:
+        labels (Iterable[str]): The labels in order; duplicates are merged.
+    """
+    known = {style.label: style for style in METHOD_STYLES.values()}
+    labels = list(dict.fromkeys(labels))
+    others = [label for label in labels if label not in known]
+    for i, label in enumerate(others):
+        color, marker = _OTHERS[i % len(_OTHERS)]
+        known[label] = replace(
+            known['alone'], label=label, color=color, marker=marker)
+    return {label: known[label] for label in labels}
+
+
+def rank_of(label: str) -> tuple[int, str]:
+    """The order in which methods are shown."""
+    known = [style.label for style in METHOD_STYLES.values()]
+    return (known.index(label) if label in known else len(known), label)

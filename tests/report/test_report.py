@@ -1,24 +1,23 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a report says of real and of hand-made work dirs."""
+"""Reports of real and of hand-made work dirs."""
 import base64
 import copy
-import html
 import json
 import re
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.method import METHODS, Method, register_method
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.report.charts.curves import teacher_levels
-from mmdgkd.report.groups import Levels, group_runs, group_stages
+from mmdgkd.report import write_report
+from mmdgkd.report.groups import Levels, Savings, group_runs, group_stages
 from mmdgkd.report.records import Stage, read_runs
 from mmdgkd.report.settings import add_settings
-from mmdgkd.report.store import Savings
-from mmdgkd.report.writing import write_report
 
 
 def read(path):
@@ -72,7 +71,7 @@ def page(trained, given, tmp_path_factory):
     return out
 
 
-def test_the_page_says_what_the_ledger_says(page, trained):
+def test_the_page_has_what_the_ledger_has(page, trained):
     text = (page / 'report.html').read_text()
     ledger = trained[1].work.ledger
     for name in ('resnet20', 'resnet14'):
@@ -96,29 +95,66 @@ def test_the_page_needs_nothing_else(page):
     assert '<script' not in text and '<link' not in text
     assert 'url(' not in text and '@import' not in text
     found = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', text)
-    assert len(found) == 2 * 5  # five pictures, each in two widths
+    assert len(found) == 6  # two costs, the curves of three networks, times
     for value in found:
         assert value.startswith('data:image/png;base64,')
         assert base64.b64decode(value[22:])[:8] == b'\x89PNG\r\n\x1a\n'
-    for image in re.findall('<img [^>]*>', text):
+
+
+def test_pictures_fit_a_page_of_any_width(page):
+    text = (page / 'report.html').read_text()
+    images = re.findall('<img [^>]*>', text)
+    assert len(images) == 6
+    for image in images:
         assert re.search(r' alt="[^"]{20,}"', image)
+        data = base64.b64decode(re.search('base64,([^"]*)', image)[1])
+        shown = int(re.search(r' width="(\d+)"', image)[1])
+        # Two or three beside each other, each as sharp as a screen can show.
+        assert shown <= 988 / 2 and int.from_bytes(data[16:20]) > 1.6 * shown
+    assert '.panels img { max-width: 100%; height: auto; }' in text
+    # The arcs of the chain have words for those who do not see them, and
+    # where the page is too narrow for arcs.
+    assert ('aria-label="The chain resnet20 to resnet14 to resnet8, DGKD: '
+            'resnet14 is distilled from resnet20; resnet8 is distilled from '
+            'resnet20 and resnet14."') in text
+    assert text.count('<div class="from">distilled from') == 2
 
 
 def test_markdown_has_its_pictures_beside_it(page):
     text = (page / 'report.md').read_text()
-    names = re.findall(r'!\[.*?[^\\]\]\(([^)]*)\)', text)
-    assert sorted(names) == sorted(path.name for path in page.iterdir()
-                                   if path.suffix == '.png')
-    assert {
-        'chain.png', 'accuracy.png', 'seeds.png', 'time.png', 'curves.png'
-    } == set(names)
+    names = re.findall(r'<img src="([^"]*)"', text)
+    assert names == ['accuracy_macs.png', 'accuracy_params.png'
+                     ] + [f'curves_1_{i}.png'
+                          for i in (1, 2, 3)] + ['time_1.png']
+    assert sorted(names) == sorted(path.name for path in page.glob('*.png'))
     assert '| resnet8 (student) | DGKD | resnet20, resnet14 | done |' in text
+    assert re.search(
+        r'- \*\*resnet8\*\* \(student\): 78 k parameters, '
+        r'[\d.]+ %; distilled from resnet20 and resnet14\n', text)
     # No folder of this machine.
     for kind in ('report.md', 'report.html'):
         assert str(page.parent) not in (page / kind).read_text()
 
 
-def test_given_networks_get_their_level_by_file(trained, given):
+def test_a_method_of_another_package(trained, tmp_path):
+
+    @register_method
+    class Toy(Method):
+
+        def objective(self, model):
+            return 'toy <1>', 'its toys'
+
+    try:
+        write_report([trained[0].work_dir], str(tmp_path))
+    finally:
+        del METHODS['Toy']
+    text = (tmp_path / 'report.html').read_text()
+    assert '<td class="short">toy &lt;1&gt;</td>' in text  # without a teacher
+    assert '<td class="short">DGKD, toy &lt;1&gt;</td>' in text
+    assert ', and its toys</td>' in text
+
+
+def test_given_networks_get_their_level_by_file(trained, given, tmp_path):
     ledger = trained[1].work.ledger
     runs = read_runs([given[0].work_dir, trained[0].work_dir])
     for run in runs:
@@ -126,13 +162,17 @@ def test_given_networks_get_their_level_by_file(trained, given):
         assert run.note is None
     variants = group_runs(runs)
     assert [len(variant.runs) for variant in variants] == [2]
-    assert teacher_levels(variants[0], Levels(runs),
-                          'resnet8') == [(name, ledger[name]['metric']['last'])
-                                         for name in ('resnet20', 'resnet14')]
+    assert Levels(runs).of_teachers(variants[0], 'resnet8') == {
+        name: ledger[name]['metric']['last']
+        for name in ('resnet20', 'resnet14')
+    }
     alone = runs[:1]
-    assert teacher_levels(group_runs(alone)[0],
-                          Levels(alone), 'resnet8') == [('resnet20', None),
-                                                        ('resnet14', None)]
+    assert Levels(alone).of_teachers(group_runs(alone)[0], 'resnet8') == dict(
+        resnet20=None, resnet14=None)
+    write_report([given[0].work_dir], str(tmp_path))
+    text = (tmp_path / 'report.md').read_text()
+    assert '| resnet14 (TA) | given | – | given | 175,258 |' in text
+    assert '- **resnet14** (TA): 175 k parameters, given' in text
 
 
 def test_runs_of_other_settings_are_not_the_same(trained, tmp_path):
@@ -177,11 +217,11 @@ def test_seeds_are_put_together(tmp_path):
     assert set(groups) == {('big', 'alone'), ('small', 'DGKD'),
                            ('small', 'alone')}
     last = groups['small', 'DGKD'].last
-    assert last.values == (90.0, 92.0, 97.0) and last.mean == 93.0
+    assert last.values == [90.0, 92.0, 97.0] and last.mean == 93.0
     assert last.deviation == pytest.approx(13**0.5)
     assert str(last) == '93.00\u00a0±\u00a03.61'
     # One file is one training, in however many work dirs it is.
-    assert groups['big', 'alone'].last.values == (99.0, )
+    assert groups['big', 'alone'].last.values == [99.0]
     write_report(paths, str(tmp_path / 'out'))
     text = (tmp_path / 'out/report.html').read_text()
     assert '<td class="number">3</td><td class="number">93.00\u00a0±' in text
@@ -218,6 +258,16 @@ def test_what_has_just_begun_does_not_hide_the_metric(tmp_path):
     assert 'one ended with accuracy/top1 80.00' in text and 'None' not in text
 
 
+def test_other_metrics_are_not_averaged(tmp_path):
+    paths = []
+    for name in ('accuracy/top1', 'loss'):
+        one = stage(80.0, name)
+        one['metric']['name'] = name
+        paths.append(make_run(tmp_path / name[:4], dict(one=one)))
+    assert [group.last.values
+            for group in group_stages(read_runs(paths))] == [[80.0], [80.0]]
+
+
 def test_long_settings_are_told_apart():
     groups = []
     for end in 'ab':
@@ -243,8 +293,7 @@ def test_unfinished_stages_are_shown_and_not_counted(tmp_path):
             b=running,
             c=dict(state='pending', guides=['a', 'b'])))
     groups = group_stages(read_runs([path]))
-    assert [(group.last.mean, group.unfinished)
-            for group in groups] == [(99.0, 0), (None, 1), (None, 1)]
+    assert [group.last.mean for group in groups] == [99.0, None, None]
     write_report([path], str(tmp_path / 'out'))
     text = (tmp_path / 'out/report.html').read_text()
     assert 'Not finished: 2 of 3 stages (b of run is running, 2 so far; c of '\
@@ -252,37 +301,51 @@ def test_unfinished_stages_are_shown_and_not_counted(tmp_path):
     assert '<td class="short">running, 2 so far</td>' in text
     assert '<td class="short">pending</td>' in text
     # Its config.py is missing, which is said, and where a dash stands.
-    assert 'Of run: its config.py could not be read' in text
+    assert 'run: its config.py could not be read' in text
     assert str(tmp_path) not in text
 
 
 def test_nothing_trained_yet(tmp_path):
     path = make_run(tmp_path / 'run', dict(a=dict(state='pending', guides=[])))
     names = [Path(name).name for name in write_report([path])]
-    assert names == ['chain.png', 'report.md', 'report.html']
+    assert names == ['report.md', 'report.html']
     assert (tmp_path / 'run/report/report.html').exists()
 
 
 def test_names_are_escaped(tmp_path):
-    bad = '<i>$\\q$|"&'  # no formula of matplotlib's either
+    bad = '"><script>$\\q$|\'&<i onload="x'
     path = make_run(tmp_path / 'a<b>', {
         bad: stage(90.0, 'x'),
         'c': stage(80.0, 'y', [bad])
     })
     write_report([path], str(tmp_path / 'out'), title='<script>|&')
+    found = []
+
+    class Parser(HTMLParser):
+
+        def handle_starttag(self, tag, attrs):
+            found.append((tag, {key for key, _ in attrs}))
+
     text = (tmp_path / 'out/report.html').read_text()
-    assert '<i>' not in text and '<script' not in text and '<b>' not in text
-    assert html.escape(bad) in text and '&lt;script&gt;|&amp;' in text
+    Parser().feed(text)
+    assert len(found) > 100
+    for tag, keys in found:
+        assert tag not in ('script', 'i') and 'onload' not in keys, text
+    assert sum(tag == 'b' for tag, _ in found) == 4  # of two boxes
+    assert '&lt;script&gt;|&amp;</h1>' in text
     text = (tmp_path / 'out/report.md').read_text()
-    assert '<i>' not in text and '<script' not in text
-    lines = [line for line in text.splitlines() if line.startswith('| &lt;i')]
+    assert '<script' not in text and '<i ' not in text
+    lines = [
+        line for line in text.splitlines()
+        if line.startswith('| ">&lt;script>')
+    ]
     assert lines
     for line in lines:
         assert len(re.findall(r'(?<!\\)\|', line)) == 10
 
 
 def test_what_the_store_saved(tmp_path):
-    """100 outputs took 2 s; 50 that were read would have taken 1 s."""
+    """100 outputs took 2 s; the 50 hits would have taken 1 s."""
     teacher = dict(big=dict(file='x', sha256='b'))
     count = dict(recalled=0, computed=100, seconds=2.0)
     first = stage(80.0, 'm', ['big'], read=teacher, store=dict(big=count))
@@ -294,9 +357,12 @@ def test_what_the_store_saved(tmp_path):
     stages = dict(big=stage(90.0, 'b'), middle=first, small=second)
     run = read_runs([make_run(tmp_path / 'run', stages, 'direct')])[0]
     savings = Savings([run])
-    assert savings.of(run.stages['middle']).saved == 0.0
-    assert savings.of(run.stages['small']).saved == 1.0
+    assert savings.of(run.stages['middle']) == 0.0
+    assert savings.of(run.stages['small']) == 1.0
     assert savings.of(run.stages['big']) is None
+    write_report([run.path], str(tmp_path / 'out'))
+    assert ('| KD | small | 10.0 s | 50 | 50 | 0.0 s | 1.0 s |'
+            in (tmp_path / 'out/report.md').read_text())
     # Of another file, or without a measured time, nothing is known.
     for change in (dict(sha256='other'), None):
         stages = copy.deepcopy(stages)
@@ -306,8 +372,7 @@ def test_what_the_store_saved(tmp_path):
             del stages['small']['read']
         path = make_run(tmp_path / f'run {change}', stages, 'direct')
         other = read_runs([path])[0]
-        saving = Savings([other]).of(other.stages['small'])
-        assert saving.recalled == 50 and saving.saved is None
+        assert Savings([other]).of(other.stages['small']) is None
 
 
 @pytest.mark.parametrize('text, message', [
