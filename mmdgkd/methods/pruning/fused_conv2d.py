@@ -6,32 +6,32 @@ from mmrazor.models.architectures.dynamic_ops import FuseConv2d
 
 
 class FusedConv2d(FuseConv2d):
-    """MMRazor's ``FuseConv2d``, whose fusion is kept by somebody else.
+    """MMRazor's ``FuseConv2d``, whose fusion is stored in its channel unit.
 
     DCFF (arXiv 2107.06916) computes with ``k`` filters, each a weighted sum of
-    all ``n``. MMRazor leaves the weights of these sums in the module, in no
-    state dict: a network that was loaded or resumed would compute with the
-    first ``k`` filters instead.
+    all ``n``. MMRazor keeps the weights of these sums in the module, in no
+    state dict: a loaded or resumed network would compute with the first ``k``
+    filters instead.
     """
 
-    # Of a layer whose own channels are not pruned.
+    # None in a layer whose own channels are not pruned.
     _read: Optional[Callable[[], torch.Tensor]] = None
 
     def keep_in(self, read: Callable[[], torch.Tensor],
                 write: Callable[[torch.Tensor], None]) -> None:
-        """Say where the fusion is.
+        """Set where the fusion is stored.
 
         Args:
-            read (Callable): Gives it, of shape (k, n).
-            write (Callable): Takes a new one of that shape.
+            read (Callable): Returns it, shape (k, n).
+            write (Callable): Stores a new one of that shape.
         """
         self._read, self._write = read, write
 
     def set_forward_args(self, choice: torch.Tensor) -> None:
-        """Take a new fusion.
+        """Store a new fusion.
 
         Args:
-            choice (torch.Tensor): Of shape (k, n).
+            choice (torch.Tensor): Shape (k, n).
         """
         self._write(choice)
 

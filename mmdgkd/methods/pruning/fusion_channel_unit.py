@@ -12,16 +12,16 @@ from .fused_conv2d import FusedConv2d
 
 @MODELS.register_module()
 class FusionChannelUnit(DCFFChannelUnit):
-    """MMRazor's ``DCFFChannelUnit`` with the fusion in its state.
+    """MMRazor's ``DCFFChannelUnit`` with the fusion in its state dict.
 
-    With it a network that ``DCFF`` has pruned can be resumed, loaded, tested
-    and exported. Before the first fusion a layer has its first filters.
+    A network pruned by ``DCFF`` can then be resumed, loaded, tested and
+    exported. Before the first fusion a layer uses its first filters.
 
-    The weights of the network keep their names, so that it can begin with
-    those of one that is not pruned.
+    The weights keep their names, so that the network can start from those of
+    an unpruned one.
 
     Args:
-        num_channels (int): The channels of the network that is not pruned.
+        num_channels (int): Channels of the unpruned network.
         **kwargs: As for ``DCFFChannelUnit``.
     """
 
@@ -30,7 +30,7 @@ class FusionChannelUnit(DCFFChannelUnit):
         self._convs = 0
 
     def prepare_for_pruning(self, model: nn.Module) -> None:
-        """Put MMRazor's dynamic modules in place.
+        """Replace modules by MMRazor's dynamic ones.
 
         Args:
             model (nn.Module): The network.
