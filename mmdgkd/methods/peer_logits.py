@@ -1,12 +1,36 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Logits of networks that are distilled from each other in one step."""
+"""Networks that are trained, and distilled from each other, in one step."""
 import contextlib
-from typing import Callable, Dict, Iterator
+from typing import Callable, Dict, Iterator, List, Optional
 
 import torch
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+
+
+class OverNetworks:
+    """A mixin of algorithms that train several networks in a step.
+
+    :class:`DGKD` finds such a student by its ``over_networks``, a function of
+    ``losses_of``, which returns the losses of one network.
+    """
+
+    def loss(
+        self,
+        batch_inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None,
+    ) -> Dict[str, torch.Tensor]:
+        """The losses of all networks, see ``over_networks``.
+
+        Args:
+            batch_inputs (torch.Tensor): A preprocessed batch, shape
+                (N, C, H, W).
+            data_samples (list[BaseDataElement], optional): Its labels.
+        """
+        return self.over_networks(
+            lambda network: network(batch_inputs, data_samples, mode='loss'))
 
 
 @contextlib.contextmanager

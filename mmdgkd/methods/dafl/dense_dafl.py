@@ -14,6 +14,7 @@ from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.distillers.multi_teacher_distiller import (
     MultiTeacherDistiller, build_distiller)
 from mmdgkd.models.utils.networks import running_network
+from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.random import noise_seed
 
 
@@ -228,9 +229,8 @@ def _build_generator(cfg: Dict) -> BaseGenerator:
     try:
         generator = MODELS.build(cfg)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(
-            f'model.generator: cannot be built ({reason})') from None
+        raise ConfigError('model.generator: cannot be built '
+                          f'({reason_of(error)})') from None
     if not isinstance(generator, BaseGenerator):
         raise ConfigError(
             'model.generator.type: must be a generator of MMRazor, such as '

@@ -104,14 +104,7 @@ class SubnetDMCP(DMCP):
         self._check_units()
         self.macs = ExpectedMacs(self.architecture, self.mutator.units,
                                  input_shape)
-        least, most = (
-            self.macs(self.sizes([share * n for n in self._most()]))
-            for share in (0, 1))
-        if not least <= target_macs * 1e6 < most:
-            raise ConfigError(
-                f'model.target_macs: {target_macs!r} should be from '
-                f'{least / 1e6:.3f}, those of the smallest subnet, to below '
-                f'{most / 1e6:.3f} million, those of the largest one')
+        self._check_target()
         self.register_buffer('groups',
                              torch.full((len(self.mutator.units), ), -1))
         self._chosen = False
@@ -220,6 +213,16 @@ class SubnetDMCP(DMCP):
                     f'{self.mutator.pruning_cfg} makes no groups of the '
                     f'{unit.num_channels} channels of '
                     f'{unit.name!r}; the last number should be larger')
+
+    def _check_target(self) -> None:
+        least, most = (
+            self.macs(self.sizes([share * n for n in self._most()]))
+            for share in (0, 1))
+        if not least <= self.target_macs * 1e6 < most:
+            raise ConfigError(
+                f'model.target_macs: {self.target_macs!r} should be from '
+                f'{least / 1e6:.3f}, those of the smallest subnet, to below '
+                f'{most / 1e6:.3f} million, those of the largest one')
 
     def _attrs(self) -> List[Tuple[int, int, int]]:
         """For each unit: channels of a group, groups, fewest channels."""

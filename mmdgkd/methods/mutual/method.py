@@ -60,13 +60,12 @@ class Mutual(Method):
         A connector or loss with parameters, or a recorder of a function, would
         be shared by all networks, without an error.
         """
-        algorithm = stage.algorithms[0]
         if not (isinstance(stage.model, MutualNetworks)
-                and isinstance(algorithm, DGKD)):
+                and isinstance(stage.algorithms[0], DGKD)):
             return
         several = f'{stage.key} trains several networks'
         refuse_deliveries(stage.config, f'{several} in a step')
-        distiller = algorithm.distiller
+        distiller = stage.algorithms[0].distiller
         for part in ('connectors', 'distill_losses'):
             for name, module in getattr(distiller, part).items():
                 if module.state_dict():

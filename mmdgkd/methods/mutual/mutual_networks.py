@@ -1,15 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 import torch
 from mmengine.model import ModuleDict
-from mmengine.structures import BaseDataElement
 from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import check_peer_loss, record_logits
+from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
+                                        record_logits)
 
 
 def mutual_losses(loss: Callable,
@@ -40,7 +40,7 @@ def mutual_losses(loss: Callable,
 
 
 @MODELS.register_module()
-class MutualNetworks(BaseAlgorithm):
+class MutualNetworks(OverNetworks, BaseAlgorithm):
     """Several networks that are trained together and teach each other.
 
     Deep Mutual Learning (Zhang et al., CVPR 2018, arXiv 1706.00384): each has
@@ -120,21 +120,6 @@ class MutualNetworks(BaseAlgorithm):
     def networks(self) -> Dict[str, nn.Module]:
         """All of them; the architecture's name is ``''``."""
         return {'': self.architecture, **dict(self.peers.items())}
-
-    def loss(
-        self,
-        batch_inputs: torch.Tensor,
-        data_samples: Optional[List[BaseDataElement]] = None,
-    ) -> Dict[str, torch.Tensor]:
-        """The losses of all networks, see :meth:`over_networks`.
-
-        Args:
-            batch_inputs (torch.Tensor): A preprocessed batch, shape
-                (N, C, H, W).
-            data_samples (list[BaseDataElement], optional): Its labels.
-        """
-        return self.over_networks(
-            lambda network: network(batch_inputs, data_samples, mode='loss'))
 
     def over_networks(
             self, losses_of: Callable[[nn.Module], Dict]) -> Dict[str, Any]:

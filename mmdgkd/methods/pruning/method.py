@@ -17,7 +17,12 @@ from .fusion_channel_unit import FusionChannelUnit
 
 @register_method
 class Pruning(Method):
-    """MMRazor's ``ItePruneAlgorithm`` (L1 and others) and ``DCFF``."""
+    """MMRazor's ``ItePruneAlgorithm`` and ``DCFF``.
+
+    The first prunes by the L1 norm of filters (Li et al., ICLR 2017, arXiv
+    1608.08710) or others of MMRazor's criteria, the second by arXiv
+    2107.06916.
+    """
 
     algorithms = (ItePruneAlgorithm, )
 

@@ -2,14 +2,14 @@
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import torch
-from mmengine.structures import BaseDataElement
 from mmrazor.models.algorithms import BaseAlgorithm, SlimmableNetwork
 from mmrazor.models.architectures.dynamic_ops import SwitchableBatchNorm2d
 from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import check_peer_loss, record_logits
+from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
+                                        record_logits)
 from .widths import find_units, name_of_width, read_widths, slimmable_units
 
 # The units do not depend on the size of the images.
@@ -21,7 +21,7 @@ _PARSE = dict(
 
 
 @MODELS.register_module()
-class JointSlimmable(SlimmableNetwork):
+class JointSlimmable(OverNetworks, SlimmableNetwork):
     """MMRazor's ``SlimmableNetwork`` with one loss of all its widths.
 
     Slimmable Neural Networks (Yu et al., ICLR 2019, arXiv 1812.08928): the
@@ -121,21 +121,6 @@ class JointSlimmable(SlimmableNetwork):
             name (str): One of :attr:`width_names`.
         """
         self.mutator.set_choices(self._choices[name])
-
-    def loss(
-        self,
-        batch_inputs: torch.Tensor,
-        data_samples: Optional[List[BaseDataElement]] = None,
-    ) -> Dict[str, torch.Tensor]:
-        """The losses of all widths, see :meth:`over_networks`.
-
-        Args:
-            batch_inputs (torch.Tensor): A preprocessed batch, shape
-                (N, C, H, W).
-            data_samples (list[BaseDataElement], optional): Its labels.
-        """
-        return self.over_networks(
-            lambda network: network(batch_inputs, data_samples, mode='loss'))
 
     def over_networks(
             self, losses_of: Callable[[nn.Module], Dict]) -> Dict[str, Any]:
