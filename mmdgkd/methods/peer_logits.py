@@ -1,26 +1,50 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What networks in training say, to be heard by others of the same step."""
+"""Networks that are trained, and distilled from each other, in one step."""
 import contextlib
-from typing import Callable, Dict, Iterator
+from typing import Callable, Dict, Iterator, List, Optional
 
 import torch
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmdgkd.errors import ConfigError
 
 
+class OverNetworks:
+    """A mixin of algorithms that train several networks in a step.
+
+    :class:`DGKD` finds such a student by its ``over_networks``, a function of
+    ``losses_of``, which returns the losses of one network.
+    """
+
+    def loss(
+        self,
+        batch_inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None,
+    ) -> Dict[str, torch.Tensor]:
+        """The losses of all networks, see ``over_networks``.
+
+        Args:
+            batch_inputs (torch.Tensor): A preprocessed batch, shape
+                (N, C, H, W).
+            data_samples (list[BaseDataElement], optional): Its labels.
+        """
+        return self.over_networks(
+            lambda network: network(batch_inputs, data_samples, mode='loss'))
+
+
 @contextlib.contextmanager
 def record_logits(source: nn.Module, name: str,
-                  said: Dict[str, torch.Tensor]) -> Iterator[None]:
-    """Write down what a module puts out.
+                  logits: Dict[str, torch.Tensor]) -> Iterator[None]:
+    """Record the last output of a module.
 
     Args:
         source (nn.Module): The module.
-        name (str): Under which name.
-        said (dict[str, torch.Tensor]): Where; it is added to.
+        name (str): The key of its output.
+        logits (dict[str, torch.Tensor]): Where the output is stored.
     """
     handle = source.register_forward_hook(
-        lambda module, inputs, outputs: said.update({name: outputs}))
+        lambda module, inputs, outputs: logits.update({name: outputs}))
     try:
         yield
     finally:
@@ -28,13 +52,13 @@ def record_logits(source: nn.Module, name: str,
 
 
 def check_peer_loss(loss: Callable, key: str, several: bool = True) -> None:
-    """See whether a loss takes the logits of a network and of others.
+    """Check that a loss takes the logits of a network and of others.
 
     Args:
         loss (Callable): The loss.
-        key (str): Its config key, for the message.
-        several (bool): Whether those of the others are a dict of them, and
-            not of one other. Defaults to True.
+        key (str): Its config key.
+        several (bool): Whether those of the others are a dict of tensors, and
+            not one tensor. Defaults to True.
 
     Raises:
         ConfigError: If it does not.

@@ -1,16 +1,22 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What the algorithms that change a network want of its stage."""
+"""What several methods need of a stage, a chain entry or given weights."""
 import math
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from torch import nn
 
+from mmdgkd.chain.chain import Network
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config import type_of
+from mmdgkd.models.utils.networks import static_network
+from mmdgkd.utils.config import refuse_unknown, type_of
+
+Weights = Optional[Dict[str, torch.Tensor]]
 
 
-def have_hook(stage: Config, kind: str) -> None:
+def ensure_hook(stage: Config, kind: str) -> None:
     """Add a hook of this project to a stage, unless it is there already.
 
     Args:
@@ -23,11 +29,11 @@ def have_hook(stage: Config, kind: str) -> None:
 
 
 def refuse_fixed_graphs(stage: Config, why: str) -> None:
-    """Refuse what wants the same network in each step.
+    """Refuse options that need the same network in each step.
 
     Args:
         stage (Config): The config of a stage.
-        why (str): What changes there, behind its key.
+        why (str): What changes in each step, with its config key.
 
     Raises:
         ConfigError: If such an option is on.
@@ -41,17 +47,67 @@ def refuse_fixed_graphs(stage: Config, why: str) -> None:
             raise ConfigError(f'{key}: {why}; leave it out')
 
 
-def check_search_end(stage: Config, here: str, key: str, last: int) -> None:
-    """See whether a subnet is chosen before the end, and before it is tested.
+def refuse_sync_bn(stage: Config, key: str, norms: str) -> None:
+    """Refuse ``sync_bn``, which replaces normalization of a method's own.
 
     Args:
         stage (Config): The config of a stage.
-        here (str): The key of its network.
-        key (str): What says how long the search is.
+        key (str): The config key of its model.
+        norms (str): Which normalization would be lost.
+
+    Raises:
+        ConfigError: If it is on.
+    """
+    if stage.get('sync_bn'):
+        raise ConfigError(f'sync_bn: {key}: would replace the batch '
+                          f'normalization {norms}; leave it out')
+
+
+def refuse_deliveries(stage: Config, why: str) -> None:
+    """Refuse deliveries where a network runs several times in a step.
+
+    Args:
+        stage (Config): The config of a stage.
+        why (str): What runs several times, with its config key.
+
+    Raises:
+        ConfigError: If its distiller has some.
+    """
+    distiller = stage.model.get('distiller') or {}
+    if distiller.get('distill_deliveries'):
+        raise ConfigError(f'model.distiller.distill_deliveries: {why}, and a '
+                          'delivery is for one run; leave it out')
+
+
+def refuse_replaced(network: Network, model: nn.Module, kind: type,
+                    why: str) -> None:
+    """Refuse an algorithm of MMRazor that a method replaces.
+
+    Args:
+        network (Network): The network.
+        model (nn.Module): Its model.
+        kind (type): The class of MMRazor.
+        why (str): What it cannot do, and what to use.
+
+    Raises:
+        ConfigError: If the model contains it.
+    """
+    if any(isinstance(module, kind) for module in model.modules()):
+        raise ConfigError(f'chain.networks.{network.name}.model.type: '
+                          f'{type(model).__name__} {why}')
+
+
+def check_search_end(stage: Config, here: str, key: str, last: int) -> None:
+    """Check that a subnet is chosen before the end and before validation.
+
+    Args:
+        stage (Config): The config of a stage.
+        here (str): The config key of its network.
+        key (str): The config key of the length of the search.
         last (int): Its last epoch.
 
     Raises:
-        ConfigError: If it is not.
+        ConfigError: If the training or the first validation is earlier.
     """
     train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
     epochs = train_cfg.get('max_epochs')
@@ -68,7 +124,7 @@ def check_search_end(stage: Config, here: str, key: str, last: int) -> None:
 
 def length_in_iterations(stage: Config,
                          samples: Optional[int]) -> Optional[int]:
-    """How long a stage is, or None if that is not known.
+    """Number of iterations of a stage, or None if it is not known.
 
     Args:
         stage (Config): Its config.
@@ -82,3 +138,50 @@ def length_in_iterations(stage: Config,
         return None
     return train_cfg.get('max_epochs', 1) * math.ceil(
         samples / batch / get_world_size())
+
+
+def parent_of(name: str, entry: Mapping[str, Any], keys: Sequence[str],
+              before: Mapping[str, Network]) -> Network:
+    """The network in whose stage another one is trained.
+
+    Args:
+        name (str): The network inside the parent.
+        entry (Mapping): Its entry of ``chain.networks``.
+        keys (Sequence[str]): The keys of such an entry. The value of the first
+            is the parent.
+        before (Mapping[str, Network]): The networks before it.
+
+    Raises:
+        ConfigError: For another key, or if there is no such network.
+    """
+    here = f'chain.networks.{name}'
+    refuse_unknown(entry, keys, here)
+    parent = entry[keys[0]]
+    if parent not in before:
+        raise ConfigError(f'{here}.{keys[0]}: {parent!r} is no network before '
+                          f'"{name}"; possible: '
+                          f'{", ".join(before) or "none, it is the first"}')
+    return before[parent]
+
+
+def loaded_network(network: Network, model: nn.Module,
+                   weights: Dict[str, torch.Tensor]) -> Tuple[nn.Module, ...]:
+    """What is left of a pruned or searched network of given weights.
+
+    Args:
+        network (Network): The network.
+        model (nn.Module): Its algorithm; it is changed.
+        weights (dict[str, torch.Tensor]): Of its file.
+
+    Returns:
+        tuple[nn.Module]: The plain network.
+
+    Raises:
+        ConfigError: If it is a supernet in which no subnet was chosen.
+    """
+    model.load_state_dict(weights)
+    if not getattr(model, 'chosen', True):
+        raise ConfigError(
+            f'chain.networks.{network.name}.ckpt_path: {network.ckpt_path!r} '
+            'is of a supernet in which no subnet was chosen')
+    return (static_network(model), )

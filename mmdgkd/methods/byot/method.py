@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks with auxiliary heads, which only their training has."""
+"""BYOT in a chain: auxiliary heads that only the training has."""
 from dataclasses import replace
 from typing import Any, Mapping, Optional, Tuple
 
@@ -14,11 +14,18 @@ _ALGORITHM = 'SelfDistill'
 
 @register_method
 class BYOT(Method):
-    """MMRazor's ``SelfDistill``, whose heads are for the training alone."""
+    """MMRazor's ``SelfDistill``, whose heads are for the training alone.
+
+    Be Your Own Teacher (Zhang et al., ICCV 2019, arXiv 1905.08094).
+    """
 
     def chain_entry(self, name: str, entry: Mapping[str, Any],
                     before: Mapping[str, Network]) -> Optional[Network]:
-        """Take the network out of the algorithm around it."""
+        """Take the network out of the algorithm around it.
+
+        Raises:
+            ConfigError: If the algorithm has no network.
+        """
         model = entry.get('model')
         if not isinstance(model, Mapping) or type_of(model) != _ALGORITHM:
             return None
@@ -30,7 +37,10 @@ class BYOT(Method):
         return replace(network, model=model['architecture'], trainer=model)
 
     def check(self, stage: CheckedStage) -> None:
-        """Without the network's own losses its heads would train nothing."""
+        """Refuse a task loss of weight 0, of which the heads are a part.
+
+        They would not be trained, without an error.
+        """
         weight = stage.config.model.get('task_loss_weight')
         if stage.network.trainer and weight == 0:
             raise ConfigError(

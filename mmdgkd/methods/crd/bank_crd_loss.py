@@ -10,16 +10,20 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.structures.views import views_of
-from .contrast_draws import SamplesByClass, draw_negatives
+from .negatives import SamplesByClass, draw_negatives
 
 
-def contrast_scores(feats: torch.Tensor, bank: torch.Tensor,
-                    tau: float) -> torch.Tensor:
-    """How alike the samples of a batch are to all of the data set.
+def crd_scores(feats: torch.Tensor, bank: torch.Tensor,
+               tau: float) -> torch.Tensor:
+    """The similarity of the samples of a batch to all of the data set.
+
+    The exponential of arXiv 1910.10699, equation 19.
 
     Args:
-        feats (torch.Tensor): Of one network, shape (N, D), of length 1.
-        bank (torch.Tensor): What is remembered of the other, shape (M, D).
+        feats (torch.Tensor): Features of one network, shape (N, D), of
+            length 1.
+        bank (torch.Tensor): Features of the other for all samples, shape
+            (M, D).
         tau (float): The temperature.
 
     Returns:
@@ -43,21 +47,20 @@ def crd_loss(scores: torch.Tensor,
         loss = -log h(positive) - sum over the negatives of log(1 - h)
 
     (in the second term the code's numerator, K/M, leaves eps out). The
-    negatives come as counts, so that there is one matrix product instead of N
-    times K rows that are picked and kept, and so that the gradient sums in a
-    fixed order on a GPU, too.
+    negatives are given as counts: one matrix product replaces N times K copied
+    rows, and the gradient is summed in a fixed order on a GPU, too.
 
     Args:
-        scores (torch.Tensor): See :func:`contrast_scores`, shape (N, M).
-        indices (torch.Tensor): The samples themselves, which the other network
-            has seen, too: their positives. int64 of shape (N, ).
+        scores (torch.Tensor): See :func:`crd_scores`, shape (N, M).
+        indices (torch.Tensor): Indices of the batch in the data set, which are
+            the positives; int64 of shape (N, ).
         counts (torch.Tensor): How often each sample is a negative of one of
             the batch, K in a row, shape (N, M).
-        norm (torch.Tensor): The constant.
+        norm (torch.Tensor): The constant, a scalar.
         eps (float): See above. Defaults to 1e-7.
 
     Returns:
-        torch.Tensor: A number, the mean over the batch.
+        torch.Tensor: The mean over the batch, a scalar.
     """
     probs = scores / norm
     noise = counts.sum(1) / scores.shape[1]
@@ -70,15 +73,15 @@ def crd_loss(scores: torch.Tensor,
 @torch.no_grad()
 def update_bank(bank: torch.Tensor, indices: torch.Tensor, feats: torch.Tensor,
                 momentum: float) -> None:
-    """Remember the features of a batch, in place.
+    """Update the bank by the features of a batch, in place.
 
     Args:
         bank (torch.Tensor): Shape (M, D).
-        indices (torch.Tensor): The samples, int64 of shape (N, ). Of one that
-            is there twice the last counts.
+        indices (torch.Tensor): The samples, int64 of shape (N, ). The last
+            one of duplicates is used.
         feats (torch.Tensor): Shape (N, D).
-        momentum (float): How much of what was there stays; the sum is divided
-            by its length.
+        momentum (float): The weight of the old features; the sum is divided by
+            its length.
     """
     rows = torch.arange(len(indices), device=indices.device)
     last = ((indices[:, None] == indices) * rows).amax(1)
@@ -90,25 +93,24 @@ def update_bank(bank: torch.Tensor, indices: torch.Tensor, feats: torch.Tensor,
 class BankCRDLoss(nn.Module):
     """CRD, between one teacher and the student.
 
-    See :func:`crd_loss`: it is taken of the student's features with the bank
-    of the teacher's, and of the teacher's with the bank of the student's. Its
+    The sum of two :func:`crd_loss`: of the student's features with the bank of
+    the teacher's, and of the teacher's with the bank of the student's. Its
     arguments are those of MMRazor's ``CRDLoss``, whose ``CRDConnector`` makes
     the features of length 1 on both sides. With the same negatives it has the
     same value, but that one cannot be used here: it never multiplies by its
-    ``loss_weight``; it takes negatives out of data samples that only mmcls can
+    ``loss_weight``; it reads negatives from data samples that only mmcls can
     pack, drawn from NumPy's global generator, or draws them on the CPU alone;
-    each process has banks of its own; and each sample's 16,385 rows are copied
-    out of each bank, a GB in a batch of 64.
+    each process has banks of its own; and it copies 16,385 rows of each bank
+    for each sample, a GB in a batch of 64.
 
     Here the banks are part of the state, in memory and in each checkpoint (2 x
-    25.6 MB for 50,000 samples of 128 numbers), and so is the class of each
-    sample, which :class:`SampleClassesHook` says before a training (a chain
-    adds it). The negatives are a function of the seed, the iteration and the
-    sample, see :func:`draw_negatives`; all teachers of a step have the same. Of
-    several processes each remembers what all have seen, so that all have the
-    same banks; they need batches of the same size. A step costs a matrix
-    product of the batch with all of the data set, which is little for CIFAR
-    and much for ImageNet.
+    25.6 MB for 50,000 samples of 128 numbers), as is the class of each sample,
+    which :class:`SampleClassesHook` sets before a training (a chain adds it).
+    The negatives are a function of the seed, the iteration and the sample, see
+    :func:`draw_negatives`; all teachers of a step use the same. All processes
+    gather their features, so that they have the same banks; their batches must
+    be of the same size. A step costs a matrix product of the batch with all of
+    the data set, which is little for CIFAR and much for ImageNet.
 
     Args:
         loss_weight (float): The weight; 0.8 in the paper. Defaults to 1.0.
@@ -124,8 +126,8 @@ class BankCRDLoss(nn.Module):
             the Runner.
 
     Raises:
-        ConfigError: If one of these is out of its range; or, when it is used,
-            if it does not fit the features or the data.
+        ConfigError: If a value is out of its range; in a forward, if it does
+            not fit the features or the data.
     """
 
     def __init__(self,
@@ -141,7 +143,7 @@ class BankCRDLoss(nn.Module):
         for key, value in dict(
                 neg_num=neg_num, sample_n=sample_n, dim_out=dim_out).items():
             if type(value) is not int or value < 1:
-                raise ConfigError(f'BankCRDLoss.{key}: {value!r} must be a '
+                raise ConfigError(f'BankCRDLoss.{key}: {value!r} must be an '
                                   'integer, 1 or more')
         if not temperature > 0:
             raise ConfigError(f'BankCRDLoss.temperature: {temperature!r} must '
@@ -154,14 +156,14 @@ class BankCRDLoss(nn.Module):
         self.neg_num = neg_num
         self.momentum = momentum
         self.eps = eps
-        # As in the released code: of about length 1.
+        # As in the released code: about length 1.
         bound = 1 / math.sqrt(dim_out / 3)
         for name in ('student_bank', 'teacher_bank'):
             self.register_buffer(
                 name,
                 torch.empty(sample_n, dim_out).uniform_(-bound, bound))
-        # The constants of the first batch: for the student's scores, and for
-        # the teacher's.
+        # The constants of the student's and the teacher's scores, from the
+        # first batch.
         self.register_buffer('norms', torch.full((2, ), -1.))
         self.register_buffer('labels', torch.full((sample_n, ), -1))
         self._samples: Optional[SamplesByClass] = None
@@ -169,14 +171,13 @@ class BankCRDLoss(nn.Module):
         self._clock = StepClock(seed)
 
     def learn_classes(self, labels: torch.Tensor) -> None:
-        """Learn which classes the samples are of, before a training.
+        """Set the class of each sample, before a training.
 
         Args:
             labels (torch.Tensor): By index, int64 of shape (M, ).
 
         Raises:
-            ConfigError: If they are of another number of samples or of a
-                single class.
+            ConfigError: For another number of samples, or a single class.
         """
         self._check_number(len(labels))
         if labels.unique().numel() < 2:
@@ -187,16 +188,16 @@ class BankCRDLoss(nn.Module):
 
     def forward(self, s_feats: torch.Tensor, t_feats: torch.Tensor,
                 data_samples: Any) -> torch.Tensor:
-        """Compute the loss, and remember the features.
+        """Compute the loss, and update the banks.
 
         Args:
             s_feats (torch.Tensor): The student's, shape (N, D), of length 1.
             t_feats (torch.Tensor): The teacher's, likewise.
-            data_samples (Sequence[DataSample]): Which say what samples they
-                are, as those of a ``ViewDataset`` do.
+            data_samples (Sequence[DataSample]): N samples with their indices
+                in the data set, as those of a ``ViewDataset``.
 
         Returns:
-            torch.Tensor: A number.
+            torch.Tensor: The loss, a scalar.
 
         Raises:
             ConfigError: If features or data do not fit.
@@ -230,8 +231,8 @@ class BankCRDLoss(nn.Module):
         pairs = ((s_feats, self.teacher_bank), (t_feats, self.student_bank))
         scores = [
             # A copy: the banks change before the backward, which reads it.
-            contrast_scores(feats, bank.to(feats.device, copy=True),
-                            self.temperature) for feats, bank in pairs
+            crd_scores(feats, bank.to(feats.device, copy=True),
+                       self.temperature) for feats, bank in pairs
         ]
         if not (is_trial or self._begun):
             self._set_norms(scores, indices, counts)
@@ -249,7 +250,7 @@ class BankCRDLoss(nn.Module):
             return torch.empty(shape, device='meta')
         negatives = draw_negatives(self._clock.seed, self._clock.tick(),
                                    indices, self._sorted(), self.neg_num)
-        # Whole numbers: their sum is exact in any order.
+        # Integers: their sum is exact in any order.
         ones = torch.ones((), device=indices.device).expand_as(negatives)
         return torch.zeros(
             shape, device=indices.device).scatter_add_(1, negatives, ones)
@@ -269,7 +270,10 @@ class BankCRDLoss(nn.Module):
     @torch.no_grad()
     def _set_norms(self, scores: Any, indices: torch.Tensor,
                    counts: torch.Tensor) -> None:
-        """So that the first batch, of all ranks, has M times the mean 1."""
+        """Set the constants: M times the mean score of the first batch.
+
+        The batch is that of all ranks.
+        """
         rows = torch.arange(len(indices), device=indices.device)
         weights = counts.clone()
         weights[rows, indices] += 1
@@ -282,7 +286,7 @@ class BankCRDLoss(nn.Module):
     @torch.no_grad()
     def _keep_features(self, indices: torch.Tensor, s_feats: torch.Tensor,
                        t_feats: torch.Tensor) -> None:
-        """Update the banks by what all ranks have seen."""
+        """Update the banks by the features of all ranks."""
         feats = torch.cat([s_feats.detach(), t_feats.detach()], 1)
         indices = torch.cat(dist.all_gather(indices))
         feats = torch.cat(dist.all_gather(feats))
@@ -295,10 +299,9 @@ class BankCRDLoss(nn.Module):
         views = views_of(data_samples)
         if views is None:
             raise ConfigError(
-                'sample_n: the data samples do not say which of the data set '
-                'they are; data_samples must be those of a '
-                "'mmpretrain.ViewDataset', which chain.views=dict() puts "
-                'around the data')
+                'sample_n: the data samples have no index in the data set; '
+                "data_samples must be those of a 'mmpretrain.ViewDataset', "
+                'which chain.views=dict() puts around the data')
         self._check_number(views.source.num_samples)
         return torch.from_numpy(views.indices).to(device, non_blocking=True)
 

@@ -12,17 +12,17 @@ from mmdgkd.models.utils.networks import unwrapped
 
 @HOOKS.register_module()
 class SampleClassesHook(Hook):
-    """Tells each loss that asks for it which class each sample is of.
+    """Gives the class of each sample to losses with ``learn_classes``.
 
     A chain adds it for :class:`BankCRDLoss`, whose negatives are of other
     classes.
     """
 
     def before_train(self, runner: Any) -> None:
-        """Tell them.
+        """Read the classes, and pass them on.
 
         Raises:
-            ConfigError: If the data set does not say it, or does not fit.
+            ConfigError: If the data set has none, or does not fit.
         """
         losses = {
             name: module

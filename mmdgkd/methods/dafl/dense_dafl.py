@@ -14,6 +14,7 @@ from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.distillers.multi_teacher_distiller import (
     MultiTeacherDistiller, build_distiller)
 from mmdgkd.models.utils.networks import running_network
+from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.random import noise_seed
 
 
@@ -23,18 +24,18 @@ def latent_noise(seed: int,
                  batch_size: int,
                  latent_dim: int,
                  device: Any = 'cpu') -> torch.Tensor:
-    """The noise that a rank makes images of in a step.
+    """The input of the generator, for a rank and step.
 
     A function of its arguments on one kind of device; a GPU draws other
-    numbers than the CPU. No generator is left behind.
+    numbers than the CPU. The global generators stay as they are.
 
     Args:
         seed (int): The seed of the run.
         step (int): The iteration, counted from 0.
-        rank (int): The rank; each has noise of its own.
+        rank (int): The rank; each draws other noise.
         batch_size (int): N.
         latent_dim (int): D.
-        device (torch.device | str): Where it is made. Defaults to ``'cpu'``.
+        device (torch.device | str): Its device. Defaults to ``'cpu'``.
 
     Returns:
         torch.Tensor: Standard normal, float32 of shape (N, D).
@@ -53,47 +54,46 @@ def latent_noise(seed: int,
 
 @MODELS.register_module()
 class DenseDAFL(DGKD):
-    """DGKD without data: the teachers are heard on images of a generator.
+    """DGKD without data: the teachers run on images of a generator.
 
     Data-free learning of student networks (DAFL, ICCV 2019,
     arXiv 1904.01186), with any number of teachers. In each step a generator
-    makes a batch of images out of noise; the active teachers are run on
-    them once, for both of
+    makes a batch of images out of noise, and the active teachers run on them
+    once, for both of
 
-    - the generator, which learns to make images of which each teacher is sure
-      (``OnehotLikeLoss``), for which its features are large
-      (``ActivationLoss``), and that are of all classes alike
-      (``InformationEntropyLoss``): MMRazor's losses, in
-      ``generator_distiller``;
-    - the student, which learns from the teachers by ``distiller``, as in
-      :class:`DGKD`, with its edges and drop policy. From there nothing comes
-      back to images and generator.
+    - the generator, which is trained by MMRazor's losses in
+      ``generator_distiller``: for confident predictions (``OnehotLikeLoss``)
+      and large features (``ActivationLoss``) of each teacher, and for all
+      classes equally often (``InformationEntropyLoss``);
+    - the student, which is distilled from the teachers by ``distiller``, as in
+      :class:`DGKD`, with its edges and drop policy. Its losses have no
+      gradient for images and generator.
 
     One backward serves both, as their losses share no parameter; the two
     optimizers come from :class:`GeneratorOptimWrapperConstructor`.
 
-    Of a batch of data only its size is used, so that a data set of
-    :class:`NoImages` will do, and no labels are: the network's own loss is no
-    part of this. The paper has one teacher. That several are averaged for the
-    generator (``edge_reduction='mean'``), and that those silent in a step do
-    not judge either, is our choice; ``edges`` of ``generator_distiller``
-    with None for a teacher leaves that one out.
+    Only the shape of a batch of data is used: a data set of :class:`NoImages`
+    will do. There are no labels, and no loss of the network's own. The paper
+    has one teacher. It is our choice that several are averaged for the
+    generator (``edge_reduction='mean'``), and that dropped teachers have no
+    part in its losses; ``edges`` of ``generator_distiller`` with None for a
+    teacher leaves that one out.
 
     Args:
         architecture (dict | BaseModel): As for :class:`DGKD`.
         teachers (dict[str, dict]): Likewise.
-        distiller (dict): Likewise: what the student hears.
+        distiller (dict): Likewise, with the losses of the student.
         generator (dict): Config of one of MMRazor's generators, such as
-            ``DAFLGenerator``, which make images that are normalized as the
-            data preprocessor does it, about zero mean and unit variance.
+            ``DAFLGenerator``. Its images are normalized as by the data
+            preprocessor, to about zero mean and unit variance.
         generator_distiller (dict): Config of a
             :class:`MultiTeacherDistiller` with the losses of the generator.
-            What it records of teachers is in the graph of the images.
-        task_loss_weight (float): There are no labels: 0, the default.
-        gray (bool): Whether images are grey, of equal channels, as data may
-            be that networks want in three: the first channel of what the
-            generator makes stands in each. Our choice, where the paper's
-            network for MNIST has one channel. Defaults to False.
+            Its recorded data has gradients for the images.
+        task_loss_weight (float): Must be 0, without labels. Defaults to 0.
+        gray (bool): Whether to repeat the first channel of the images in all
+            channels, for networks that are trained on grey data in three. Our
+            choice; the paper's network for MNIST has one channel.
+            Defaults to False.
         **kwargs: As for :class:`DGKD`.
 
     Attributes:
@@ -121,8 +121,8 @@ class DenseDAFL(DGKD):
                 'images of a generator have no labels')
         if distiller.get('distill_deliveries'):
             raise ConfigError(
-                'model.distiller.distill_deliveries: would hand the student '
-                'what is in the graph of the generated images; leave it out')
+                'model.distiller.distill_deliveries: would give the student '
+                'tensors in the graph of the generated images; leave it out')
         super().__init__(architecture, teachers, distiller, task_loss_weight,
                          **kwargs)
         self.distiller.detach_teachers = True
@@ -136,8 +136,8 @@ class DenseDAFL(DGKD):
         if self.generator_distiller.has_drops:
             raise ConfigError(
                 'model.generator_distiller.connectors: has a '
-                'StochasticDropConnector, but who speaks is decided once, by '
-                'that of model.distiller; leave it out')
+                'StochasticDropConnector, but that of model.distiller '
+                'already draws which teachers are active; leave it out')
         if not self.generator_distiller.loss_forward_mappings:
             raise ConfigError(
                 'model.generator_distiller: has no losses, so that the '
@@ -150,7 +150,7 @@ class DenseDAFL(DGKD):
 
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:
-        """All whose recorders listen in a step."""
+        """All distillers with recorders in a step."""
         return [self.distiller, self.generator_distiller]
 
     def loss(
@@ -161,9 +161,9 @@ class DenseDAFL(DGKD):
         """One training forward: generator, active teachers, student.
 
         Args:
-            inputs (torch.Tensor): Any batch of shape (N, C, H, W); what is in
-                it makes no difference.
-            data_samples (list[BaseDataElement], optional): Likewise.
+            inputs (torch.Tensor): A batch of shape (N, C, H, W), of any
+                values.
+            data_samples (list[BaseDataElement], optional): Any samples.
 
         Returns:
             dict[str, torch.Tensor]: ``distill.*``, as of :class:`DGKD`, and
@@ -176,7 +176,7 @@ class DenseDAFL(DGKD):
         noise = latent_noise(self._clock.seed, step, self._clock.rank,
                              len(inputs), self.generator.latent_dim,
                              next(self.generator.parameters()).device)
-        # As a data preprocessor gives images, whatever autocast does.
+        # float32, as from a data preprocessor, under autocast too.
         made = self.generator(noise, len(inputs)).float()
         if self.gray:
             made = made[:, :1].expand_as(made)
@@ -188,12 +188,12 @@ class DenseDAFL(DGKD):
         self._made, self.images = made, made.detach()
         losses = self._losses_of_step(step, self.images, data_samples)
         with _under_generator_key():
-            judged = self.generator_distiller.compute_distill_losses()
-        if not judged:
-            # None of its judges speaks; DDP waits for all gradients.
-            judged = dict(loss_silent=made.sum() * 0)
-        losses.update(add_prefix(judged, 'generator'))
-        # Or their graph would stay until the next step.
+            made_losses = self.generator_distiller.compute_distill_losses()
+        if not made_losses:
+            # All of its teachers are dropped; DDP waits for all gradients.
+            made_losses = dict(loss_none=made.sum() * 0)
+        losses.update(add_prefix(made_losses, 'generator'))
+        # Free their graph before the next step.
         self._made = None
         for distiller in self.distillers:
             distiller.forget()
@@ -203,25 +203,25 @@ class DenseDAFL(DGKD):
         """Refuse a logit store.
 
         Args:
-            store (LogitStore): It.
+            store (LogitStore): The store.
 
         Raises:
             ConfigError: Always: each step has new images.
         """
         raise ConfigError('chain.logit_store: must be None for '
                           'mmrazor.DenseDAFL, whose images are new in each '
-                          'step, so that nothing would be read again')
+                          'step, so that a lookup would never hit')
 
     def _run_teachers(self, names: List[str], inputs: torch.Tensor,
                       data_samples: Any, timing: Optional[Callable]) -> None:
-        """Forward them in the graph of the images; both distillers listen."""
+        """Forward them with gradients; both distillers record."""
         self.generator_distiller.follow(names)
         with self.generator_distiller.teacher_recorders:
             self._teachers.run(
                 names, self._made, data_samples, timing=timing, grad=True)
 
     def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
-        """Labels mean nothing here."""
+        """Drop the losses by labels: there are none."""
         return {}
 
 
@@ -229,9 +229,8 @@ def _build_generator(cfg: Dict) -> BaseGenerator:
     try:
         generator = MODELS.build(cfg)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(
-            f'model.generator: cannot be built ({reason})') from None
+        raise ConfigError('model.generator: cannot be built '
+                          f'({reason_of(error)})') from None
     if not isinstance(generator, BaseGenerator):
         raise ConfigError(
             'model.generator.type: must be a generator of MMRazor, such as '
@@ -241,7 +240,7 @@ def _build_generator(cfg: Dict) -> BaseGenerator:
 
 @contextlib.contextmanager
 def _under_generator_key() -> Iterator[None]:
-    """Name the right one of two distillers in what is wrong."""
+    """Name the generator's distiller in error messages."""
     try:
         yield
     except ConfigError as error:

@@ -12,13 +12,13 @@ from .dense_dafl import DenseDAFL
 
 
 def image_grid(images: torch.Tensor, columns: int, scale: int) -> np.ndarray:
-    """Put images side by side, with a line of grey between them.
+    """Arrange images in a grid, with grey lines between them.
 
     Args:
         images (torch.Tensor): Shape (N, C, H, W), of 1 or 3 channels, with
             values from 0 to 255; others are clipped.
-        columns (int): So many in a row; what the last row lacks is grey.
-        scale (int): Each pixel becomes so many in height and width.
+        columns (int): Images in a row; the rest of the last row is grey.
+        scale (int): Enlargement of each pixel, in height and width.
 
     Returns:
         np.ndarray: uint8 of shape (height, width, 3).
@@ -39,24 +39,24 @@ def image_grid(images: torch.Tensor, columns: int, scale: int) -> np.ndarray:
 
 @HOOKS.register_module()
 class GeneratedImagesHook(Hook):
-    """Shows what the generator of :class:`DenseDAFL` makes.
+    """Visualizes images of the generator of :class:`DenseDAFL`.
 
-    The first images of a step, as the teachers have seen them, go to the
+    The first images of a step, the inputs of the teachers, go to the
     visualizer as one grid, ``generated``: with MMEngine's ``LocalVisBackend``
     a PNG in the folder of the stage, ``<time>/vis_data/vis_image``.
 
     Args:
-        interval (int, optional): Every so many iterations, and at the last
-            one. Defaults to None: at the end of each epoch; of a training in
-            iterations at the end alone.
-        num_images (int): So many at most. Defaults to 64.
-        columns (int): In rows of so many. Defaults to 8.
+        interval (int, optional): Iterations from one grid to the next; there
+            is one for the last iteration, too. Defaults to None: at the end of
+            each epoch; at the end alone of a training in iterations.
+        num_images (int): The most images of a grid. Defaults to 64.
+        columns (int): Images in a row. Defaults to 8.
 
     Raises:
-        ConfigError: If one of these is no number from 1 on.
+        ConfigError: If one of these is no integer of 1 or more.
     """
 
-    # Images of fewer pixels are enlarged.
+    # Smaller images are enlarged.
     _HEIGHT = 32
 
     def __init__(self,
@@ -79,7 +79,7 @@ class GeneratedImagesHook(Hook):
                          batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[Dict] = None) -> None:
-        """Show the images of this iteration, if it is time."""
+        """Show the images, at the interval."""
         model = unwrapped(runner.model)
         if not isinstance(model, DenseDAFL) or model.images is None:
             return
@@ -90,7 +90,7 @@ class GeneratedImagesHook(Hook):
         if is_time or self.is_last_train_iter(runner):
             images = _pixels(model, model.images[:self.num_images])
             scale = max(1, self._HEIGHT // images.shape[2])
-            # MMEngine shows it on the first rank alone.
+            # MMEngine does it on the first rank alone.
             runner.visualizer.add_image(
                 'generated',
                 image_grid(images, self.columns, scale),
@@ -98,7 +98,7 @@ class GeneratedImagesHook(Hook):
 
 
 def _pixels(model: DenseDAFL, images: torch.Tensor) -> torch.Tensor:
-    """Take back what the data preprocessor would have done to pixels."""
+    """Undo the normalization of the data preprocessor."""
     for owner in (model, network_of(model)):
         preprocessor = getattr(owner, 'data_preprocessor', None)
         if getattr(preprocessor, '_enable_normalize', False):

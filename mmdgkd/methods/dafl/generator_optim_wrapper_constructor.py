@@ -11,9 +11,9 @@ from mmdgkd.errors import ConfigError
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class GeneratorOptimWrapperConstructor:
-    """An optimizer for a generator, and one for all else that is trained.
+    """An optimizer for a generator, and one for the student.
 
-    In a config ``generator`` stands beside what is there for the student::
+    In a config ``generator`` is added to the options of the student::
 
         optim_wrapper = dict(
             constructor='mmrazor.GeneratorOptimWrapperConstructor',
@@ -31,8 +31,8 @@ class GeneratorOptimWrapperConstructor:
             for all but the generator. Defaults to None.
 
     Raises:
-        ConfigError: If there is no optimizer for the generator, or if it has
-            of its own what is for both.
+        ConfigError: If there is no optimizer for the generator, or if an
+            option for both is set for it alone.
     """
 
     def __init__(self,
@@ -57,7 +57,7 @@ class GeneratorOptimWrapperConstructor:
             generator, generator.pop('paramwise_cfg', None))
 
     def __call__(self, model: nn.Module) -> JointOptimWrapperDict:
-        """Build them.
+        """Build both.
 
         Args:
             model (nn.Module): An algorithm with a ``generator``.
@@ -73,7 +73,7 @@ class GeneratorOptimWrapperConstructor:
                 'optim_wrapper.constructor: GeneratorOptimWrapperConstructor '
                 'is for an algorithm with a generator, such as '
                 f'mmrazor.DenseDAFL, not {type(model).__name__}; leave it out')
-        # Under the names that they have, for paramwise_cfg.
+        # With their names, for paramwise_cfg.
         return JointOptimWrapperDict(
             student=self._student(nn.ModuleDict(parts)),
             generator=self._generator(generator))

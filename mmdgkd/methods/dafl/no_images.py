@@ -11,20 +11,20 @@ from mmdgkd.errors import ConfigError
 
 @DATASETS.register_module()
 class NoImages(Dataset):
-    """A data set without images, for a training that makes its own.
+    """A data set without images, for :class:`DenseDAFL`.
 
-    It reads no file. It says how long an epoch is, and of which shape images
-    are to be: what it gives out is black, with the label 0, and of no use to
-    an algorithm that looks at it. See :class:`DenseDAFL`.
+    It sets the length of an epoch and the shape of images, and reads no file.
+    Its images are black, with the label 0.
 
     Args:
-        length (int): So many images make an epoch.
+        length (int): Images in an epoch.
         shape (Sequence[int]): Shape (C, H, W) of an image. Defaults to
             (3, 32, 32).
         metainfo (dict, optional): Such as ``classes``, the names of the
-            classes, which then stand in the file of the trained network.
+            classes, which are saved with the trained network.
             Defaults to None.
-        lazy_init (bool): There is nothing to load. Defaults to False.
+        lazy_init (bool): Ignored: there is nothing to load.
+            Defaults to False.
 
     Raises:
         ConfigError: If one of these is out of its range.
@@ -49,7 +49,7 @@ class NoImages(Dataset):
 
     @property
     def metainfo(self) -> Dict[str, Any]:
-        """What it was given as such."""
+        """A copy of the given ``metainfo``."""
         return dict(self._metainfo)
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class NoImages(Dataset):
         """A black image, uint8 of shape (C, H, W), of class 0.
 
         Args:
-            index (int): Whatever it is.
+            index (int): Any index.
         """
         black = torch.zeros(1, dtype=torch.uint8).expand(self.shape)
         return dict(inputs=black, data_samples=DataSample().set_gt_label(0))

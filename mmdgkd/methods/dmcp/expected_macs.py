@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Operations of a network whose numbers of channels need not be whole."""
+"""Operations of a network of fractional numbers of channels."""
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import torch
@@ -8,19 +8,19 @@ from mmrazor.models.architectures.dynamic_ops import (DynamicConv2d,
 from mmrazor.models.mutables import DerivedMutable
 from torch import nn
 
-# Of one side of a layer: the unit, or None, and how many channels it has there
-# at most.
+# The input or output of a layer: its units, or None, and the most channels of
+# each.
 _Side = List[Tuple[Any, int]]
 
 
 class ExpectedMacs:
     """Counts operations by the channels of units (arXiv 2005.03354, eq. 9).
 
-    MMRazor's counters take the expected number of what goes out of a layer,
-    and all channels for what comes in.
+    MMRazor's counters use the expected number of output channels of a layer,
+    but all of its input channels.
 
     Args:
-        network (nn.Module): With MMRazor's dynamic layers, on the CPU.
+        network (nn.Module): A network of MMRazor's dynamic layers, on the CPU.
         units (Sequence[nn.Module]): Its units of channels.
         input_shape (Sequence[int]): Shape (C, H, W) of an image.
     """
@@ -28,7 +28,7 @@ class ExpectedMacs:
     def __init__(self, network: nn.Module, units: Sequence[nn.Module],
                  input_shape: Sequence[int]) -> None:
         known = {id(unit.mutable_channel): i for i, unit in enumerate(units)}
-        self._wholes = [unit.num_channels for unit in units]
+        self._totals = [unit.num_channels for unit in units]
         positions: Dict[nn.Module, int] = {}
 
         def count(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -54,7 +54,7 @@ class ExpectedMacs:
             if isinstance(layer, DynamicConv2d):
                 times *= layer.kernel_size[0] * layer.kernel_size[1]
                 if layer.groups > 1:
-                    # MMRazor prunes no others than those of one channel each.
+                    # MMRazor prunes depthwise convolutions alone.
                     sides[0] = [(None, 1)]
             self._layers.append((times, *sides))
 
@@ -65,13 +65,13 @@ class ExpectedMacs:
             channels (Sequence[int | float | torch.Tensor]): Of each unit.
 
         Returns:
-            int | float | torch.Tensor: Of an image; with the gradients of the
-            channels, if they have any.
+            int | float | torch.Tensor: Those of one image; differentiable in
+            the channels.
         """
 
         def of(side: _Side) -> Any:
             return sum(most if unit is None else channels[unit] *
-                       (most / self._wholes[unit]) for unit, most in side)
+                       (most / self._totals[unit]) for unit, most in side)
 
         return sum(times * of(before) * of(after)
                    for times, before, after in self._layers)

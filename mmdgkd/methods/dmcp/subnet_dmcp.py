@@ -15,8 +15,7 @@ from mmdgkd.models.utils.step_clock import StepClock
 from .expected_macs import ExpectedMacs
 
 _KINDS = ('max', 'min', 'arch_random')
-# MMRazor's clamp at 0 passes no gradient on to what is at 0, where all begins,
-# or below.
+# MMRazor's clamp at 0 has no gradient at 0, where all parameters begin.
 _LEAST = 1e-4
 
 
@@ -26,45 +25,46 @@ class SubnetDMCP(DMCP):
 
     Differentiable Markov Channel Pruning (Guo et al., CVPR 2020, arXiv
     2005.03354). In the first epochs it is a supernet: its subnets are trained
-    in turn, and how many groups of channels each unit keeps is learned by
-    gradients. Then it takes the sizes that are expected, within
-    ``target_macs``, and trains that subnet alone. It is one training, whose
-    state is in its checkpoint.
+    in turn, and the number of channel groups of each unit is learned by
+    gradients. Then it chooses the expected sizes, within ``target_macs``, and
+    trains that subnet alone. It is one training, whose state is in its
+    checkpoint.
 
     MMRazor's own trains several subnets in each step, by a ``train_step`` and
-    optimizers of its own, and its largest teaches the others; here each hears
-    the teachers of the network. Its loss of operations counts all channels that
-    come into a layer, and never stops above the target.
+    optimizers of its own, and its largest is the teacher of the others; here
+    each is distilled from the teachers of the network. MMRazor's loss of
+    operations counts all input channels of a layer, and does not stop at the
+    target.
 
     Args:
         architecture (dict | BaseModel): The network.
         mutator_cfg (dict): A ``DMCPChannelMutator``. Its ``pruning_cfg`` has
             the smallest and largest share of channels, and that of a group.
-        target_macs (float): Millions of multiply-accumulate operations that
-            the subnet may have, those of convolutions and matrix products.
+        target_macs (float): The most multiply-accumulate operations of the
+            subnet, in millions; of convolutions and matrix products.
         search_epochs (int): Epochs as a supernet.
-        strategy (Sequence[str]): What is trained in turn, step by step:
-            ``'max'``, ``'min'``, and ``'arch_random'``, which draws evenly at
-            first and then by what is learned.
+        strategy (Sequence[str]): The subnets to train in turn, step by step:
+            ``'max'``, ``'min'``, and ``'arch_random'``, which draws uniformly
+            at first and then by the learned sizes.
             Defaults to ('max', 'min', 'arch_random').
         arch_start_train (int): Iterations before sizes are learned.
             Defaults to 0.
-        arch_train_freq (int): In each of so many iterations they are learned,
+        arch_train_freq (int): Sizes are learned in one of so many iterations,
             in the largest network. Defaults to 2.
-        flop_loss_weight (float): Weight of ``loss_flops``, how far off the
-            expected operations are, as a logarithm. Defaults to 1.0.
+        flop_loss_weight (float): Weight of ``loss_flops``, the absolute
+            logarithm of expected over target operations. Defaults to 1.0.
         input_shape (Sequence[int]): Shape (C, H, W) of the image for which the
             operations are counted. Defaults to (3, 32, 32).
         **kwargs (Any): ``data_preprocessor`` and ``init_cfg`` of ``DMCP``.
 
     Attributes:
-        groups (torch.Tensor): How many groups each unit has in the subnet,
-            beside the fewest channels; int64 of shape (units, ), -1 where
-            nothing is chosen yet.
+        groups (torch.Tensor): Number of groups of each unit in the subnet,
+            beside the fewest channels; int64 of shape (units, ), -1 before
+            it is chosen.
 
     Raises:
-        ConfigError: If a number cannot be, a unit has no groups, or no subnet
-            is within the target.
+        ConfigError: If a number is out of its range, a unit has no groups, or
+            no subnet is within the target.
     """
 
     def __init__(self,
@@ -97,21 +97,14 @@ class SubnetDMCP(DMCP):
             arch_train_freq=arch_train_freq,
             flop_loss_weight=flop_loss_weight,
             **kwargs)
-        # Its teachers are in place of it.
+        # The teachers of the network replace it.
         del self.distiller
         self.target_macs = target_macs
         self.search_epochs = search_epochs
         self._check_units()
         self.macs = ExpectedMacs(self.architecture, self.mutator.units,
                                  input_shape)
-        least, most = (
-            self.macs(self.sizes([share * n for n in self._most()]))
-            for share in (0, 1))
-        if not least <= target_macs * 1e6 < most:
-            raise ConfigError(
-                f'model.target_macs: {target_macs!r} should be from '
-                f'{least / 1e6:.3f}, those of the smallest subnet, to below '
-                f'{most / 1e6:.3f} million, those of the whole network')
+        self._check_target()
         self.register_buffer('groups',
                              torch.full((len(self.mutator.units), ), -1))
         self._chosen = False
@@ -119,14 +112,14 @@ class SubnetDMCP(DMCP):
         self._clock = StepClock()
         self._rest()
 
-    # As of any model, with one optimizer.
+    # That of any model, with one optimizer.
     train_step = BaseModel.train_step
 
     @property
     def chosen(self) -> bool:
         """Whether the subnet is chosen."""
         if self._version != self.groups._version and not self.groups.is_meta:
-            # A step that was taken back has taken the choice along.
+            # A step that was undone has undone the choice, too.
             self._read_groups()
         return self._chosen
 
@@ -134,7 +127,7 @@ class SubnetDMCP(DMCP):
         """The channels of each unit.
 
         Args:
-            groups (Sequence[int | torch.Tensor]): Its groups of channels.
+            groups (Sequence[int | torch.Tensor]): Number of groups of each.
         """
         return [
             fewest + size * number
@@ -142,14 +135,14 @@ class SubnetDMCP(DMCP):
         ]
 
     def expected(self) -> List[torch.Tensor]:
-        """How many groups each unit has by what is learned (eq. 7)."""
+        """The expected number of groups of each unit, scalars (eq. 7)."""
         return [
             torch.exp(-param.clamp(min=0)).cumprod(0).sum()
             for param in self.mutator.arch_params.values()
         ]
 
     def choose(self) -> None:
-        """Take the subnet of the expected sizes, within the target."""
+        """Choose the subnet of the expected sizes, within the target."""
         with torch.no_grad():
             expected = [float(number) for number in self.expected()]
         groups = nearest_within(expected,
@@ -167,7 +160,7 @@ class SubnetDMCP(DMCP):
         inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None,
     ) -> Dict[str, torch.Tensor]:
-        """The losses of the subnet, or of one for this step.
+        """The losses of the chosen subnet, or of that of this step.
 
         Args:
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
@@ -181,7 +174,7 @@ class SubnetDMCP(DMCP):
         step = self._clock.tick()
         self.arch_train = step >= self.arch_start_train
         learn = self.arch_train and step % self.arch_train_freq == 0
-        # The steps in which nothing is learned, counted.
+        # Counts the steps in which no sizes are learned.
         turn = step - (1 +
                        step // self.arch_train_freq if self.arch_train else 0)
         kind = 'max' if learn else self.strategy[turn % len(self.strategy)]
@@ -189,10 +182,10 @@ class SubnetDMCP(DMCP):
             kind = 'direct' if self.arch_train else 'random'
         for param in self.mutator.arch_params.values() if learn else ():
             param.data.clamp_(min=_LEAST)
-        # In the other steps they are no parameters, but numbers.
+        # In the other steps they are constants.
         self.mutator.arch_params.requires_grad_(learn)
         try:
-            with drawn_from(f'{self._clock.seed} {step}'):
+            with _drawn_from(f'{self._clock.seed} {step}'):
                 self.set_subnet(kind)
             losses = super().loss(inputs, data_samples)
             if learn:
@@ -204,7 +197,7 @@ class SubnetDMCP(DMCP):
             self._rest()
 
     def _off_target(self, expected: torch.Tensor) -> torch.Tensor:
-        """Nothing from 95 % of the target on to it, as MMRazor means it."""
+        """The loss of operations: 0 from 95 to 100 % of the target."""
         off = torch.log(expected / (self.target_macs * 1e6))
         within = (off <= 0) & (expected >= .95e6 * self.target_macs)
         return self.flop_loss_weight * torch.where(within, off * 0, off.abs())
@@ -221,6 +214,16 @@ class SubnetDMCP(DMCP):
                     f'{unit.num_channels} channels of '
                     f'{unit.name!r}; the last number should be larger')
 
+    def _check_target(self) -> None:
+        least, most = (
+            self.macs(self.sizes([share * n for n in self._most()]))
+            for share in (0, 1))
+        if not least <= self.target_macs * 1e6 < most:
+            raise ConfigError(
+                f'model.target_macs: {self.target_macs!r} should be from '
+                f'{least / 1e6:.3f}, those of the smallest subnet, to below '
+                f'{most / 1e6:.3f} million, those of the largest one')
+
     def _attrs(self) -> List[Tuple[int, int, int]]:
         """For each unit: channels of a group, groups, fewest channels."""
         return list(self.mutator._arch_params_attr.values())
@@ -231,12 +234,12 @@ class SubnetDMCP(DMCP):
 
     def _epoch(self) -> int:
         hub = MessageHub.get_current_instance()
-        # As StepClock: out of a training loop it is of one that is over.
+        # As in StepClock: outside of training it is that of an earlier loop.
         return hub.get_info('epoch') if hub.get_info(
             'loop_stage') == 'train' else 0
 
     def _rest(self) -> None:
-        """Out of a training step it is always the same network."""
+        """Be the same network outside of training steps."""
         groups = self.groups.tolist() if self.chosen else self._most()
         self.mutator.set_choices({
             str(i): size
@@ -245,7 +248,7 @@ class SubnetDMCP(DMCP):
         self.mutator.modify_supernet_forward(False)
 
     def _read_groups(self) -> None:
-        """Do what the buffer says."""
+        """Apply the buffer."""
         self._chosen = bool(self.groups.min() >= 0)
         self._version = self.groups._version
         self._rest()
@@ -258,14 +261,14 @@ class SubnetDMCP(DMCP):
 
 
 @contextlib.contextmanager
-def drawn_from(words: str) -> Iterator[None]:
-    """Have what draws from the module ``random`` draw by these words alone.
+def _drawn_from(seed: str) -> Iterator[None]:
+    """Seed the module ``random`` for a block, and restore it afterwards.
 
     Args:
-        words (str): What the draws are a function of.
+        seed (str): The seed.
     """
     state = random.getstate()
-    random.seed(words)
+    random.seed(seed)
     try:
         yield
     finally:
@@ -274,16 +277,16 @@ def drawn_from(words: str) -> Iterator[None]:
 
 def nearest_within(expected: Sequence[float], cost: Any,
                    target: float) -> List[int]:
-    """Whole numbers near others that cost no more than they may.
+    """Round numbers so that their cost is within a target.
 
     Args:
-        expected (Sequence[float]): What they should be, 0 or more.
-        cost (Callable): What a list of such numbers costs; grows with each.
-        target (float): What it may cost at most; all at 0 cost no more.
+        expected (Sequence[float]): The numbers, 0 or more.
+        cost (Callable): The cost of a list of integers; grows with each.
+        target (float): The largest cost, at least that of zeros.
 
     Returns:
-        list[int]: Rounded, and then, one by one, less where it is furthest
-        above what is expected.
+        list[int]: The rounded numbers, reduced one by one, each time that
+        which is furthest above its expected value.
     """
     found = [round(number) for number in expected]
     while cost(found) > target:

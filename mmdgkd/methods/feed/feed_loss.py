@@ -9,8 +9,8 @@ def feed_loss(s_feature: torch.Tensor,
               t_feature: torch.Tensor) -> torch.Tensor:
     """The L1 distance of two feature maps, each divided by its L2 norm.
 
-    FEED (arXiv 1909.10754), the term of one teacher; the norms are of the
-    whole map of a sample.
+    FEED (Park and Kwak, arXiv 1909.10754), the term of one teacher in the loss
+    of pFEED; the norms are of the complete map of a sample.
 
     Args:
         s_feature (torch.Tensor): The student's map after its non-linear
@@ -18,7 +18,7 @@ def feed_loss(s_feature: torch.Tensor,
         t_feature (torch.Tensor): The teacher's map, likewise.
 
     Returns:
-        torch.Tensor: A number, the mean over the batch.
+        torch.Tensor: The mean over the batch, a scalar.
 
     Raises:
         RuntimeError: If the maps differ in size.

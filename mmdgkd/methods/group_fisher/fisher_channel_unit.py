@@ -10,14 +10,14 @@ from mmrazor.registry import MODELS
 class FisherChannelUnit(GroupFisherChannelUnit):
     """MMRazor's ``GroupFisherChannelUnit`` that can be resumed exactly.
 
-    MMRazor sums in float64 what each batch says of a channel, into a buffer
-    that is made as float32: what a checkpoint holds would be rounded when it
-    is loaded, and another channel pruned.
+    MMRazor sums the importance of a channel over batches in float64, into a
+    buffer that starts as float32: loading a checkpoint would round it, and
+    another channel would be pruned.
 
-    A batch whose gradients are not finite says nothing.
+    A batch whose gradients are not finite is left out.
 
     Args:
-        num_channels (int): The channels of the network that is not pruned.
+        num_channels (int): Channels of the unpruned network.
         *args (Any): As for ``GroupFisherChannelUnit``.
         **kwargs (Any): Likewise.
     """
@@ -28,10 +28,10 @@ class FisherChannelUnit(GroupFisherChannelUnit):
 
     @torch.no_grad()
     def update_fisher_info(self) -> None:
-        """Add what the batch says that was recorded."""
+        """Add the importance of the recorded batch."""
         before = self.normalized_fisher_info
         super().update_fisher_info()
         after = self.normalized_fisher_info
-        # In place: others hold on to the buffers of a model.
+        # In place: other objects keep references to the buffers of a model.
         before.copy_(torch.where(after.isfinite().all(), after, before))
         self.normalized_fisher_info = before

@@ -14,8 +14,8 @@ from .target_group_fisher import TargetGroupFisher
 class GroupFisherHook(Hook):
     """Group Fisher pruning in MMEngine's loops, with teachers too.
 
-    Around each step it has each :class:`TargetGroupFisher` listen, and prune
-    when it is time. A chain adds it by itself.
+    Starts and ends the recording of each :class:`TargetGroupFisher` around a
+    step, in which it prunes every ``interval`` iterations. A chain adds it.
     """
 
     # After the step is known to be good, before checkpoints are written.
@@ -26,7 +26,7 @@ class GroupFisherHook(Hook):
         self._outer: Any = None
 
     def before_train(self, runner: Any) -> None:
-        """Find what is pruned."""
+        """Find the pruned networks."""
         self._outer = unwrapped(runner.model)
         self._algorithms = [
             module for module in self._outer.modules()
@@ -37,7 +37,7 @@ class GroupFisherHook(Hook):
                           runner: Any,
                           batch_idx: int,
                           data_batch: Any = None) -> None:
-        """Listen to the step."""
+        """Record the step."""
         for algorithm in self._algorithms:
             algorithm.begin_step()
 
@@ -46,18 +46,18 @@ class GroupFisherHook(Hook):
                          batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[Dict] = None) -> None:
-        """Prune a channel, if it is time."""
+        """Prune a channel, every ``interval`` iterations."""
         if isinstance(self._outer, DGKD):
-            # What is left is counted in a copy, recorders along with it.
+            # Counting copies the network, and recorded data with it.
             self._outer.distiller.forget()
         for algorithm in self._algorithms:
             if algorithm.end_step(runner.iter) and algorithm.reached:
                 runner.logger.info(
                     f'pruned to {algorithm.left:.3f} of the operations; '
-                    'trained on from here')
+                    'training goes on without pruning')
 
     def after_train(self, runner: Any) -> None:
-        """Tell if the training was too short."""
+        """Warn if the training was too short."""
         for algorithm in self._algorithms:
             if not algorithm.reached:
                 runner.logger.log(

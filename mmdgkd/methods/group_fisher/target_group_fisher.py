@@ -14,25 +14,25 @@ from mmdgkd.models.utils.networks import static_network
 
 @MODELS.register_module()
 class TargetGroupFisher(GroupFisherAlgorithm):
-    """MMRazor's ``GroupFisherAlgorithm``, to a target and then trained on.
+    """MMRazor's ``GroupFisherAlgorithm``, down to a target.
 
     Group Fisher Pruning (Liu et al., ICML 2021, arXiv 2108.00708). Every
-    ``interval`` iterations it takes away the channel without which the loss
-    would grow least, as the squared gradients of its mask say (eq. 4), for
-    what it costs; at the target it stops. MMRazor's own goes on to the last
-    channel, or ends the process, and is finetuned as another model.
+    ``interval`` iterations it removes the channel with the least importance,
+    the squared gradients of its mask (eq. 4), for its cost. At the target it
+    stops, and the training goes on. MMRazor's own prunes to the last channel,
+    or ends the process, and is finetuned as another model.
 
-    What MMRazor does in a ``train_step`` of its own is done here by a
-    :class:`GroupFisherHook`, around a step of whatever trains it: so it hears
-    the teachers, and all that it has found out is in its checkpoint.
+    A :class:`GroupFisherHook` does around any training step what MMRazor does
+    in a ``train_step`` of its own. So it can have teachers, and its state is
+    in its checkpoint.
 
     Args:
         architecture (dict | BaseModel): The network.
         target_flops_ratio (float): The share of the operations, as MMRazor
-            counts them, that is left.
-        mutator (dict, optional): Whose units are
-            :class:`FisherChannelUnit`. Defaults to None: such a
-            ``GroupFisherChannelMutator``.
+            counts them, that is left: above 0 and below 1.
+        mutator (dict, optional): A mutator whose units are
+            :class:`FisherChannelUnit`. Defaults to None: a
+            ``GroupFisherChannelMutator`` of such units.
         interval (int): Iterations from one pruned channel to the next.
             Defaults to 10.
         input_shape (Sequence[int]): Shape (C, H, W) of the image for which the
@@ -40,7 +40,7 @@ class TargetGroupFisher(GroupFisherAlgorithm):
         **kwargs (Any): ``data_preprocessor`` and ``init_cfg`` of MMRazor's.
 
     Raises:
-        ConfigError: If the interval or the target cannot be.
+        ConfigError: If the interval or the target is out of its range.
     """
 
     def __init__(self,
@@ -51,8 +51,9 @@ class TargetGroupFisher(GroupFisherAlgorithm):
                  input_shape: Sequence[int] = (3, 32, 32),
                  **kwargs: Any) -> None:
         if type(interval) is not int or interval < 1:
-            raise ConfigError(f'model.interval: {interval!r} should be a whole'
-                              ' number, 1 or more')
+            raise ConfigError(
+                f'model.interval: {interval!r} should be an integer'
+                ', 1 or more')
         if not isinstance(target_flops_ratio,
                           float) or not (0 < target_flops_ratio < 1):
             raise ConfigError(
@@ -71,11 +72,11 @@ class TargetGroupFisher(GroupFisherAlgorithm):
             dict(
                 type='mmrazor.ResourceEstimator',
                 flops_params_cfg=dict(input_shape=(1, *input_shape))))
-        self._all: Optional[float] = None
+        self._unpruned: Optional[float] = None
         self._left: Optional[float] = None
         self._fewest: Optional[int] = None
 
-    # As of any model; the hook does the rest.
+    # That of any model; the hook does the rest.
     train_step = BaseModel.train_step
 
     @property
@@ -87,16 +88,16 @@ class TargetGroupFisher(GroupFisherAlgorithm):
     def left(self) -> float:
         """The share of the operations that is left."""
         if self._left is None:
-            self._left = self._flops() / self._whole()
+            self._left = self._flops() / self._unpruned_flops()
         return self._left
 
     def begin_step(self) -> None:
-        """Listen to a forward and its backward, if there is more to prune."""
+        """Record a forward and its backward, unless the target is reached."""
         if not self.reached:
             self.mutator.start_record_info()
 
     def end_step(self, iteration: int) -> bool:
-        """Take in what the step has said, and prune a channel if it is time.
+        """Add the recorded gradients; every ``interval`` steps, prune.
 
         Args:
             iteration (int): The step, counted from 0.
@@ -110,7 +111,7 @@ class TargetGroupFisher(GroupFisherAlgorithm):
         if self._has_gradients():
             self.mutator.update_imp()
         self.mutator.reset_recorded_info()
-        if iteration % self.interval or not self._weigh_alike():
+        if iteration % self.interval or not self._normalize_importance():
             return False
         before = self._channels()
         self.mutator.try_prune()
@@ -119,9 +120,9 @@ class TargetGroupFisher(GroupFisherAlgorithm):
         return self._channels() < before
 
     def fewest_prunings(self) -> int:
-        """How many channels it has to prune at least, from a whole network.
+        """The least number of channels to prune from the unpruned network.
 
-        A channel takes away most where all others are there still.
+        Pruning a channel saves most while all others are there.
 
         Raises:
             ConfigError: If the target is less than what is left with one
@@ -132,17 +133,17 @@ class TargetGroupFisher(GroupFisherAlgorithm):
                 unit.mutable_channel.mask
                 for unit in self.mutator.mutable_units
             ]
-            whole = self._whole()
+            unpruned = self._unpruned_flops()
             most, before = 0., [mask.clone() for mask in masks]
             for mask in masks:
                 mask.fill_(1.)
             for mask in masks:
                 mask[0] = 0.
-                most = max(most, 1 - self._flops() / whole)
+                most = max(most, 1 - self._flops() / unpruned)
                 mask[0] = 1.
             for mask in masks:
                 mask[1:] = 0.
-            least = self._flops() / whole
+            least = self._flops() / unpruned
             for mask, saved in zip(masks, before):
                 mask.copy_(saved)
             if self.target_flops_ratio < least:
@@ -153,11 +154,11 @@ class TargetGroupFisher(GroupFisherAlgorithm):
             self._fewest = math.ceil((1 - self.target_flops_ratio) / most)
         return self._fewest
 
-    def _weigh_alike(self) -> bool:
-        """Divide what was heard by the largest of it; False if it is nothing.
+    def _normalize_importance(self) -> bool:
+        """Divide the importance by its maximum; False if that is 0.
 
-        The order stays. MMRazor takes what is above 1e5 for the last, and a
-        large loss, as of a high tau, may bring all of it there.
+        The order stays. MMRazor reads a value above 1e5 as the last channel,
+        and a large loss, such as one of a high tau, may exceed it everywhere.
         """
         sums = [
             unit.normalized_fisher_info for unit in self.mutator.mutable_units
@@ -174,30 +175,31 @@ class TargetGroupFisher(GroupFisherAlgorithm):
                    for unit in self.mutator.mutable_units)
 
     def _has_gradients(self) -> bool:
-        """Not of a step that was not taken to its end."""
+        """Whether the step was complete, with a backward."""
         return all(
             module.recorded_input
             and len(module.recorded_input) == len(module.recorded_grad)
             for unit in self.mutator.mutable_units
             for module in unit.input_related_dynamic_ops)
 
-    def _whole(self) -> float:
-        """What it had before any pruning."""
-        if self._all is None:
+    def _unpruned_flops(self) -> float:
+        """Millions of operations before any pruning."""
+        if self._unpruned is None:
             model = copy.deepcopy(self)
             for unit in model.mutator.mutable_units:
                 unit.mutable_channel.mask.fill_(1.)
-            self._all = model._flops()
-        return self._all
+            self._unpruned = model._flops()
+        return self._unpruned
 
     def _flops(self) -> float:
         """Millions of operations, as MMRazor counts them."""
-        # New modules are initialized, which draws; a training must not hear.
+        # Building modules draws random numbers, which must not change those
+        # of the training.
         with torch.random.fork_rng(devices=[]):
             return self._estimator.estimate(static_network(self))['flops']
 
     def _load_from_state_dict(self, state_dict: Dict, prefix: str, *args: Any,
                               **kwargs: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        # The masks come after.
+        # The masks are loaded later.
         self._left = None

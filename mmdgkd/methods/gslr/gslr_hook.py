@@ -11,13 +11,13 @@ from mmdgkd.models.utils.networks import unwrapped
 
 
 def soft_share(progress: float, begin: float, end: float, to: float) -> float:
-    """How much of the soft loss is left.
+    """The share of the soft loss that is left.
 
     Args:
         progress (float): Epochs or iterations so far.
-        begin (float): When it begins to shrink.
-        end (float): When it is as small as it gets.
-        to (float): What is left then.
+        begin (float): When it begins to shrink, likewise.
+        end (float): When it ends to shrink, likewise.
+        to (float): The share at the end.
 
     Returns:
         float: 1 until ``begin``, ``to`` from ``end`` on, linear between.
@@ -28,30 +28,29 @@ def soft_share(progress: float, begin: float, end: float, to: float) -> float:
 
 @HOOKS.register_module()
 class GSLRHook(Hook):
-    """Gradual soft loss reducing: teachers are heard less and less.
+    """Gradual soft loss reducing (GSLR): from teachers to labels.
 
     Shin, Boo and Sung, "Knowledge Distillation for Optimization of Quantized
     Deep Neural Networks" (arXiv 1909.01688), shrink the weight of the soft
     loss over a training until the hard loss alone remains. The paper's
-    schedule is not known here; this one is linear.
+    schedule could not be found; a linear one is our choice.
 
     With a share f of the soft loss left, all losses of the distiller are
     multiplied by f, and the weight w of the task loss becomes f w + (1 - f):
-    from (1-λ) and λ to 1 and 0. It is a function of the iteration alone, so
-    that a resumed training goes on with it. A stage without teachers has
-    nothing to shrink.
+    from (1-λ) and λ to 1 and 0. The share is a function of the iteration
+    alone, so that it is the same in a resumed training. It has no effect on a
+    stage without teachers.
 
     Args:
-        begin (float): When it begins, in epochs, or iterations where a
-            training is counted in these. Defaults to 0.
-        end (float, optional): When ``to`` is reached. Defaults to None: the
-            end of the training.
-        to (float): What is left of the soft loss, from 0 to 1. With 0, and
-            connectors that learn nothing, teachers no longer run.
-            Defaults to 0.
+        begin (float): When it begins, in epochs, or in iterations of an
+            iteration-based training. Defaults to 0.
+        end (float, optional): When ``to`` is reached, likewise. Defaults to
+            None: the end of the training.
+        to (float): The share at the end, from 0 to 1. At 0 teachers are not
+            run any more, unless a connector has parameters. Defaults to 0.
 
     Raises:
-        ConfigError: If one of these is out of its range.
+        ConfigError: If a value is out of its range.
     """
 
     def __init__(self,
@@ -71,7 +70,7 @@ class GSLRHook(Hook):
         self._last = 0.
 
     def before_train(self, runner: Any) -> None:
-        """See how long the training is.
+        """Read the length of the training.
 
         Raises:
             ConfigError: If it ends before ``begin``.

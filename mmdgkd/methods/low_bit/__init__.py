@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Ternary and k-bit networks, and SPEQ."""
+"""Low-bit networks, and SPEQ."""
 from .cosine_loss import CosineLoss, cosine_loss
 from .few_bit_network import FewBitNetwork
 from .method import LowBit

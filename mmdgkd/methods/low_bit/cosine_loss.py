@@ -15,18 +15,17 @@ def cosine_loss(preds_S: torch.Tensor,
                 tau: float = 1.) -> torch.Tensor:
     """One minus the cosine of the angle between two outputs.
 
-    Of SPEQ (arXiv 2009.14502), in the place of the KL divergence.
+    The loss of SPEQ (arXiv 2009.14502), in place of the KL divergence.
 
     Args:
         preds_S (torch.Tensor): Logits of the student, shape (N, C).
         preds_T (torch.Tensor): Logits of the teacher, shape (N, C).
-        of (str): ``'probs'``: of their softmax; ``'logits'``: as they are.
-            Defaults to ``'probs'``.
-        tau (float): By which logits are divided before the softmax.
-            Defaults to 1.
+        of (str): ``'probs'`` to compare their softmax, ``'logits'`` to
+            compare logits. Defaults to ``'probs'``.
+        tau (float): Temperature of the softmax. Defaults to 1.
 
     Returns:
-        torch.Tensor: The mean over the batch, from 0 to 2.
+        torch.Tensor: The mean over the batch, a scalar from 0 to 2.
     """
     preds_S, preds_T = preds_S.float(), preds_T.float()
     if of == 'probs':
@@ -39,8 +38,8 @@ def cosine_loss(preds_S: torch.Tensor,
 class CosineLoss(nn.Module):
     """:func:`cosine_loss` as a module.
 
-    Whether the outputs of the paper are logits or probabilities is not known
-    here; the defaults are our choice.
+    Whether the paper compares logits or probabilities could not be found; the
+    defaults are our choice.
 
     Args:
         of (str): ``'probs'`` or ``'logits'``. Defaults to ``'probs'``.
@@ -48,7 +47,7 @@ class CosineLoss(nn.Module):
         loss_weight (float): Its weight. Defaults to 1.
 
     Raises:
-        ConfigError: If one of these is out of its range.
+        ConfigError: If a value is out of its range.
     """
 
     def __init__(self,
@@ -65,7 +64,7 @@ class CosineLoss(nn.Module):
 
     def forward(self, preds_S: torch.Tensor,
                 preds_T: torch.Tensor) -> torch.Tensor:
-        """The loss.
+        """Compute the loss.
 
         Args:
             preds_S (torch.Tensor): Logits of the student, shape (N, C).

@@ -20,51 +20,50 @@ STEPS = ('learned', 'optimal')
 
 @MODELS.register_module()
 class FewBitNetwork(BaseAlgorithm):
-    """A network whose weights, and activations, have few levels.
+    """A network of low-bit weights and, as an option, activations.
 
     For the ternary networks of Shin, Boo and Sung, "Knowledge Distillation for
     Optimization of Quantized Deep Neural Networks" (arXiv 1909.01688), whose
-    quantizer is not known here. Weights are symmetric, of 2 bits -1, 0 and 1,
+    quantizer could not be found. Weights are symmetric, at 2 bits -1, 0 and 1,
     with a step for each layer; the steps are learned (LSQ, arXiv 1902.08153)
     or optimal in the L2 norm (:func:`optimal_step`). The float weights stay
     the parameters and gradients pass straight through the rounding.
 
-    MMRazor's ``MMArchitectureQuant`` is not used for that: its graphs are
-    traced, so that no recorder finds ``backbone.layer3`` and no layer can
-    change its precision from one forward to the next, which :class:`SPEQ`
-    does; and with one qconfig for all, the first and the last layer have the
-    few levels of the others. Here the modules are those of the network:
-    weights are handed to it for each forward by PyTorch's
-    ``functional_call``, activations are rounded by hooks before the layers,
-    and all names and recorders stay.
+    MMRazor's ``MMArchitectureQuant`` cannot do this: its graphs are traced, so
+    that no recorder finds ``backbone.layer3`` and no layer can change its
+    precision from one forward to the next, which :class:`SPEQ` does; and with
+    one qconfig for all, the first and the last layer have the low precision of
+    the others. Here the modules are those of the network: PyTorch's
+    ``functional_call`` replaces their weights in each forward, hooks round
+    activations before the layers, and all names and recorders stay.
 
     Args:
         architecture (dict | BaseModel): The network, no other algorithm.
-        weight_bits (int): Of the weights of convolutions and linear layers,
-            from 2 to 8. Defaults to 2, ternary.
-        act_bits (int, optional): Of what these layers are given, from 2 to 8.
-            Defaults to None: floats.
+        weight_bits (int): Bits of the weights of convolutions and linear
+            layers, from 2 to 8. Defaults to 2, ternary.
+        act_bits (int, optional): Bits of the inputs of these layers, from 2 to
+            8. Defaults to None: floats.
         step (str): ``'learned'`` or ``'optimal'``. Defaults to ``'learned'``.
-        first_last_bits (int, optional): Of the weights of the first and the
-            last layer, and of what the last one is given. The first one is
-            given the images, which have 8 bits already, and are left as they
-            are. None: both stay float. What the paper does there is not known
-            here. Defaults to 8.
-        per_channel (bool): Weights have a step for each output channel.
-            Defaults to False: one for each layer.
+        first_last_bits (int, optional): Bits of the weights of the first and
+            the last layer, and of the inputs of the last. Those of the first
+            are images, which have 8 bits already, and stay as they are. None:
+            both layers stay float. What the paper does there could not be
+            found. Defaults to 8.
+        per_channel (bool): Whether weights have a step for each output
+            channel. Defaults to False: one for each layer.
         **kwargs: ``data_preprocessor`` and ``init_cfg`` of MMRazor's
             ``BaseAlgorithm``.
 
     Attributes:
-        inner_layers (tuple[str]): The layers between the first and the last,
-            as they are named there:
+        inner_layers (tuple[str]): The keys in ``quantizers`` of the layers
+            between the first and the last.
         quantizers (nn.ModuleDict): By layer, its name with ``-`` for ``.``:
-            ``weight``, a :class:`WeightQuantizer`, and perhaps ``act``, an
-            :class:`ActQuantizer`.
+            ``weight``, a :class:`WeightQuantizer`, and where activations are
+            quantized ``act``, an :class:`ActQuantizer`.
 
     Raises:
-        ConfigError: For a number of bits or a step that there is not, or if
-            the network is an algorithm itself or has no such layers.
+        ConfigError: For a value out of its range, or if the network is an
+            algorithm itself or has no such layers.
     """
 
     def __init__(self,
@@ -115,7 +114,7 @@ class FewBitNetwork(BaseAlgorithm):
                 inputs: torch.Tensor,
                 data_samples: Optional[List[BaseDataElement]] = None,
                 mode: str = 'tensor') -> Any:
-        """Run the network with weights of few levels.
+        """Run the network with low-bit weights.
 
         Args:
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
@@ -127,9 +126,9 @@ class FewBitNetwork(BaseAlgorithm):
         return self._run(self.quantized_weights(), inputs, data_samples, mode)
 
     def quantized_weights(self) -> Dict[str, torch.Tensor]:
-        """The weights that it computes with, by their names in the network.
+        """The quantized weights, by their names in the network.
 
-        Made once in a step, at its beginning.
+        Computed once in a step, at its beginning.
         """
         found = {}
         for key, parts in self.quantizers.items():
@@ -141,11 +140,11 @@ class FewBitNetwork(BaseAlgorithm):
         return found
 
     def fixed_network(self) -> nn.Module:
-        """The network alone, as a copy whose weights have these values.
+        """A copy of the network alone, with quantized weights.
 
         Returns:
-            nn.Module: In eval mode, with a :class:`FixedRounding` for each
-            layer whose inputs have few levels.
+            nn.Module: In eval mode, with a :class:`FixedRounding` in each
+            layer of quantized inputs.
         """
         network = self.plain_network().eval()
         for key, parts in self.quantizers.items():

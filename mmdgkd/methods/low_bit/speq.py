@@ -18,41 +18,41 @@ NORMS = ('batch', 'running', 'update')
 
 @MODELS.register_module()
 class SPEQ(FewBitNetwork):
-    """Stochastic precision ensemble: a few-bit network that teaches itself.
+    """Stochastic precision ensemble: a low-bit network that teaches itself.
 
     Boo, Shin, Choi and Sung (AAAI-21, arXiv 2009.14502). The teacher is the
-    network itself, with the same weights of few levels and with activations
-    whose precision is drawn for each layer and step (:func:`drawn_bits`). A
-    cosine loss draws the outputs of the network to those of the teacher. It
-    costs a forward without gradient, and no parameter.
+    network itself, with the same low-bit weights and with activations whose
+    precision is drawn for each layer and step (:func:`drawn_bits`). The
+    network is distilled from it by a cosine loss. It costs a forward without
+    gradient, and no parameter.
 
     With more bits a layer has the same largest value, and so a smaller step.
     The last layer keeps its bits. The loss is one of the network's own: in a
-    guided stage ``student.loss_speq``, weighted as the labels' is.
+    stage with teachers ``student.loss_speq``, with the weight of the task
+    loss.
 
     Args:
         architecture (dict | BaseModel): The network.
         act_bits (int): Of its activations, n_A. Defaults to 2.
-        high_bits (int): The other precision of the teacher's, n_H, above
-            ``act_bits`` and up to 8. Defaults to 8, the paper's.
-        prob (float): How likely a layer has that, u, above 0 and at most 1.
-            Defaults to 0.5, the paper's.
+        high_bits (int): The other precision in the teacher, n_H, above
+            ``act_bits`` and up to 8. Defaults to 8, as in the paper.
+        prob (float): Probability u that a layer has ``high_bits``, above 0 and
+            at most 1. Defaults to 0.5, as in the paper.
         speq_loss (dict, optional): A loss of (preds_S, preds_T).
             Defaults to None: ``CosineLoss`` with the weight 1, which is our
             choice.
-        source (str): The module that puts the logits out.
+        source (str): The module that outputs the logits.
             Defaults to ``'head.fc'``.
-        teacher_norm (str): How the teacher's forward normalizes batches, and
-            what becomes of the running statistics, which the paper is not
-            known to say: ``'batch'``, by those of its batch, ``'running'``, by
-            the running ones, both without changing them; ``'update'``, by
-            those of its batch, which go into the running ones, too.
-            Defaults to ``'batch'``.
+        teacher_norm (str): The statistics of batch normalization in the
+            teacher: ``'batch'``, those of its batch, or ``'running'``, the
+            running ones, both without an update of these; ``'update'``, those
+            of its batch, with an update. What the paper does could not be
+            found. Defaults to ``'batch'``.
         **kwargs: As for :class:`FewBitNetwork`.
 
     Raises:
-        ConfigError: If one of these is out of its range, the source is not
-            there, or the loss does not take two networks' logits.
+        ConfigError: If a value is out of its range, the source is missing, or
+            the loss does not take the logits of two networks.
     """
 
     def __init__(self,
@@ -106,12 +106,12 @@ class SPEQ(FewBitNetwork):
         if mode != 'loss' or not self.training:
             return super().forward(inputs, data_samples, mode)
         weights = self.quantized_weights()
-        said: List[torch.Tensor] = []
+        logits: List[torch.Tensor] = []
         source = self.architecture.get_submodule(self.source)
         handle = source.register_forward_hook(
-            lambda module, inputs, outputs: said.append(outputs))
+            lambda module, inputs, outputs: logits.append(outputs))
         try:
-            # First, so that recorders find the student's outputs first.
+            # First, so that recorders get the student's outputs first.
             losses = dict(self._run(weights, inputs, data_samples, mode))
             with torch.no_grad(), self._as_teacher():
                 self._run(
@@ -121,12 +121,12 @@ class SPEQ(FewBitNetwork):
                     }, inputs, None, 'tensor')
         finally:
             handle.remove()
-        losses['loss_speq'] = self.speq_loss(said[0], said[-1])
+        losses['loss_speq'] = self.speq_loss(logits[0], logits[-1])
         return losses
 
     @contextmanager
     def _as_teacher(self) -> Iterator[None]:
-        """Have drawn precisions, and batch normalization as is wanted."""
+        """Draw precisions, and set batch normalization, for a forward."""
         quantizers = {
             name: parts.act
             for name, parts in self.quantizers.items() if 'act' in parts

@@ -1,20 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 import torch
 from mmengine.model import ModuleDict
-from mmengine.structures import BaseDataElement
 from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import check_peer_loss, record_logits
+from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
+                                        record_logits)
 
 
 def mutual_losses(loss: Callable,
                   logits: Mapping[str, torch.Tensor]) -> Dict[str, Any]:
-    """What each of several networks hears of the others in a step.
+    """The distillation loss of each network from the others of a step.
 
     Deep Mutual Learning (Zhang et al., CVPR 2018, arXiv 1706.00384), eq. 8:
     for network k of K, ``1 / (K - 1) sum_l KL(p_l || p_k)``, if the loss is an
@@ -23,7 +23,7 @@ def mutual_losses(loss: Callable,
     Args:
         loss (Callable): A loss of ``(preds_S, {name: preds_T})``.
         logits (Mapping[str, torch.Tensor]): Of each network, shape (N, C),
-            with gradients. What the others say is detached.
+            with gradients. As ``preds_T`` they are detached.
 
     Returns:
         dict[str, torch.Tensor]: The loss of each network, a scalar.
@@ -32,29 +32,29 @@ def mutual_losses(loss: Callable,
     return {
         name:
         loss(one, {
-            other: said
-            for other, said in detached.items() if other != name
+            other: preds
+            for other, preds in detached.items() if other != name
         })
         for name, one in logits.items()
     }
 
 
 @MODELS.register_module()
-class MutualNetworks(BaseAlgorithm):
+class MutualNetworks(OverNetworks, BaseAlgorithm):
     """Several networks that are trained together and teach each other.
 
     Deep Mutual Learning (Zhang et al., CVPR 2018, arXiv 1706.00384): each has
-    its own loss and hears what the others say to the same batch. As the
-    student of a :class:`DGKD` each of them hears the teachers, too, which run
-    once a step for all.
+    its own loss, and is distilled from the others' outputs for the same batch.
+    In the student of a :class:`DGKD` each is distilled from the teachers, too,
+    which run once a step for all.
 
-    The paper updates one network after the other, each with the new words of
-    those before; here all are updated at once, from what was said before the
-    step. Each network has its whole loss: its gradient is that of a training
-    by itself, and not divided by their number.
+    The paper updates one network after the other, from the new outputs of
+    those before; here all are updated at once, from the outputs before the
+    step. The loss of a network is not divided by their number: its gradient is
+    that of a training by itself.
 
-    It predicts as ``architecture``. The others are networks of their own in a
-    chain by ``member_of``.
+    It predicts by ``architecture``. In a chain the others are networks of
+    their own, by ``member_of``.
 
     Args:
         architecture (dict | BaseModel): The first of the networks.
@@ -62,15 +62,15 @@ class MutualNetworks(BaseAlgorithm):
         mutual_loss (dict, optional): A loss of ``(preds_S, {name: preds_T})``.
             Defaults to None: ``DenseKDLoss`` of tau = 1, averaged over the
             others, as in the paper.
-        source (str): The module of each network that puts the logits out.
+        source (str): The module of each network that outputs the logits.
             Defaults to ``'head.fc'``.
         **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
             of MMRazor's ``BaseAlgorithm``.
 
     Raises:
-        ConfigError: If there are no peers, if one of the networks is an
-            algorithm, or has no such source, or for another kind of loss, or
-            one that weighs single networks.
+        ConfigError: If there are no peers; if a network is an algorithm or has
+            no such source; or for a loss with parameters, weights of single
+            teachers or other arguments.
     """
 
     def __init__(self,
@@ -109,8 +109,8 @@ class MutualNetworks(BaseAlgorithm):
                 " number of teachers; should be 'averaged' or 'released'")
         if getattr(self._mutual_loss, 'teacher_weights', None):
             raise ConfigError(
-                'model.mutual_loss.teacher_weights: each network hears others,'
-                ' and all of them alike; leave it out')
+                'model.mutual_loss.teacher_weights: each network has other '
+                'teachers, all of the same weight; leave it out')
         if self._mutual_loss.state_dict():
             raise ConfigError(
                 'model.mutual_loss: learns, and each of the networks would '
@@ -121,43 +121,29 @@ class MutualNetworks(BaseAlgorithm):
         """All of them; the architecture's name is ``''``."""
         return {'': self.architecture, **dict(self.peers.items())}
 
-    def loss(
-        self,
-        batch_inputs: torch.Tensor,
-        data_samples: Optional[List[BaseDataElement]] = None,
-    ) -> Dict[str, torch.Tensor]:
-        """The losses of all networks.
-
-        Args:
-            batch_inputs (torch.Tensor): A preprocessed batch, shape
-                (N, C, H, W).
-            data_samples (list[BaseDataElement], optional): Its labels.
-        """
-        return self.over_networks(
-            lambda network: network(batch_inputs, data_samples, mode='loss'))
-
     def over_networks(
             self, losses_of: Callable[[nn.Module], Dict]) -> Dict[str, Any]:
         """Collect the losses of a step of each network.
 
         Args:
-            losses_of (Callable): Gives the losses of a network, by name.
+            losses_of (Callable): Returns the losses of a network, by name.
 
         Returns:
-            dict[str, Any]: Those of the architecture by their names, of its
-            peers with theirs behind it, such as ``loss@resnet8``; and what
-            each hears of the others, ``mutual.loss``.
+            dict[str, Any]: Those of the architecture by their names, those of
+            a peer with its name added, such as ``loss@resnet8``; and for each
+            that of :func:`mutual_losses`, ``mutual.loss``.
         """
         losses: Dict[str, Any] = {}
-        said: Dict[str, torch.Tensor] = {}
+        logits: Dict[str, torch.Tensor] = {}
         for name, network in self.networks.items():
-            with record_logits(network.get_submodule(self.source), name, said):
+            with record_logits(
+                    network.get_submodule(self.source), name, logits):
                 found = losses_of(network)
             losses.update(
                 (_key(key, name), data) for key, data in found.items())
-        heard = mutual_losses(self._mutual_loss, said)
+        mutual = mutual_losses(self._mutual_loss, logits)
         losses.update(
-            (_key('mutual.loss', name), loss) for name, loss in heard.items())
+            (_key('mutual.loss', name), loss) for name, loss in mutual.items())
         return losses
 
 

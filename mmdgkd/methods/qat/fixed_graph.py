@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A network that was trained quantized, with all ranges fixed."""
+"""A trained quantized network with constant ranges."""
 import copy
 from typing import Any
 
@@ -12,15 +12,15 @@ from mmdgkd.errors import ConfigError
 
 
 class FixedFakeQuantize(nn.Module):
-    """Rounds activations to the levels of a range that nothing changes.
+    """Rounds activations to the levels of a constant range.
 
     Unlike PyTorch's modules it has no switches, so that it can be exported.
 
     Args:
-        learned (FakeQuantizeBase): One for whole tensors.
+        learned (FakeQuantizeBase): A trained one, per tensor.
     """
 
-    # Its outputs jump from level to level, see has_levels().
+    # Its outputs are discontinuous, see has_levels().
     rounds_to_levels = True
 
     def __init__(self, learned: Any) -> None:
@@ -31,21 +31,21 @@ class FixedFakeQuantize(nn.Module):
         self.quant_max = int(learned.quant_max)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The inputs on those levels."""
-        # PyTorch's own function cannot be exported.
+        """Round the inputs."""
+        # PyTorch's function cannot be exported.
         levels = (inputs * (1 / self.scale)).round() + self.zero_point
         levels = levels.clamp(self.quant_min, self.quant_max)
         return (levels - self.zero_point) * self.scale
 
 
 def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
-    """The quantized network alone, as a copy without MMRazor's modules.
+    """A copy of the quantized network without MMRazor's modules.
 
     Batch normalization is folded, weights have the values of their levels,
     activations are rounded to theirs.
 
     Args:
-        model (MMArchitectureQuant): It, with a quantizer of a backend.
+        model (MMArchitectureQuant): A model with a quantizer for a backend.
 
     Returns:
         nn.Module: In eval mode; called with (inputs, None, 'tensor').
@@ -56,14 +56,14 @@ def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
     quantizer = model.quantizer
     if not hasattr(quantizer, 'post_process_for_deploy'):
         raise ConfigError(
-            f'model.quantizer.type: {type(quantizer).__name__} has nothing to '
-            'deploy with; use OpenVINOQuantizer, TensorRTQuantizer or '
+            f'model.quantizer.type: {type(quantizer).__name__} cannot '
+            'deploy; use OpenVINOQuantizer, TensorRTQuantizer or '
             'TorchNativeQuantizer')
     graph = copy.deepcopy(model.qmodels['tensor']).cpu().eval()
     with torch.no_grad():
         quantizer.post_process_for_deploy(
             graph, update_weight_with_fakequant=True)
-    # One of them may stand in several places.
+    # A module may be used in several places.
     for name, module in list(graph.named_modules(remove_duplicate=False)):
         if isinstance(module, FakeQuantizeBase):
             parent, _, child = name.rpartition('.')

@@ -1,8 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks that are quantized in their stage, looked at before it."""
-from typing import Dict, Mapping, Optional, Tuple
+"""Quantization-aware training in a chain."""
+from typing import Tuple
 
-import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmrazor.models.algorithms import MMArchitectureQuant
@@ -14,8 +13,10 @@ from torch import nn
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.stage_options import have_hook
+from mmdgkd.methods.stage_options import Weights, ensure_hook
 from mmdgkd.models.algorithms.dgkd import DGKD
+from mmdgkd.models.distillers.multi_teacher_distiller import \
+    MultiTeacherDistiller
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.networks import (network_of, running_form,
@@ -25,66 +26,79 @@ from mmdgkd.utils.config import algorithm_types, type_of
 from .fixed_graph import fixed_graph
 
 
-def float_networks(model: nn.Module) -> Tuple[nn.Module, ...]:
-    """What a quantized network is without its quantizers.
+@register_method
+class QAT(Method):
+    """MMRazor's ``MMArchitectureQuant``: quantization in the training."""
 
-    Args:
-        model (nn.Module): A model of the chain.
+    algorithms = (MMArchitectureQuant, )
 
-    Returns:
-        tuple[nn.Module]: The network inside; none if it is not quantized.
-    """
-    if not isinstance(model, MMArchitectureQuant):
-        return ()
-    return (network_of(model), )
+    def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
+        """Add its hook; let its graphs share their weights."""
+        if MMArchitectureQuant.__name__ not in algorithm_types(stage.model):
+            return
+        ensure_hook(stage, 'QATHook')
+        optimizer = stage.get('optim_wrapper') or {}
+        if optimizer.get('paramwise_cfg'):
+            optimizer['paramwise_cfg'].setdefault('bypass_duplicate', True)
 
+    def stand_ins(self,
+                  network: Network,
+                  model: nn.Module,
+                  weights: Weights = None) -> Tuple[nn.Module, ...]:
+        """The network in float, without its quantizers."""
+        if not isinstance(model, MMArchitectureQuant):
+            return ()
+        return (network_of(model), )
 
-def check_quantized(name: str, stage: Config, algorithm: nn.Module,
-                    models: Mapping[str, nn.Module]) -> None:
-    """See what only a quantized network of a stage does not go with.
+    def check(self, stage: CheckedStage) -> None:
+        """Refuse recorders of modules that the traced graphs do not call.
 
-    Args:
-        name (str): The stage.
-        stage (Config): Its config.
-        algorithm (nn.Module): The stage, with its networks in float.
-        models (Mapping[str, nn.Module]): The models of the chain.
-
-    Raises:
-        ConfigError: If a recorder would hear nothing, or for a hook, a loop
-            or an option that would fail in the middle of the training.
-    """
-    if isinstance(models[name], MMArchitectureQuant):
-        _check_student(name, stage, models[name])
-    if not isinstance(algorithm, DGKD):
-        return
-    options = (stage.model.get('teacher_options') or {})
-    distiller = algorithm.distiller
-    if isinstance(models[name], MMArchitectureQuant):
-        for key, recorder in distiller.student_recorders.recorders.items():
-            if type(recorder) in (ModuleInputsRecorder, ModuleOutputsRecorder):
-                _check_called(f'student_recorders.{key}', recorder.source,
-                              name, models[name], 'loss')
-    for teacher in algorithm.teachers:
-        quantized = isinstance(models[teacher], MMArchitectureQuant)
-        if quantized and options.get('compile'):
-            raise ConfigError(
-                'model.teacher_options.compile: for the stage '
-                f'"{name}": cannot be on with the teacher "{teacher}", which is '
-                'quantized; leave it out')
-        if not quantized:
-            continue
-        for key, recorder in distiller.teacher_recorders.recorders.items():
-            key, source = f'teacher_recorders.{key}', recorder.source
-            if isinstance(recorder, MultiTeacherOutputsRecorder):
-                _check_called(key, source, teacher, models[teacher], 'tensor')
-            elif source.startswith(f'{teacher}.'):
-                _check_called(key, source[len(teacher) + 1:], teacher,
-                              models[teacher], 'tensor')
+        They would record nothing. Hooks, loops and options that do not fit
+        would fail only in the middle of the training.
+        """
+        student = stage.model
+        if isinstance(student, MMArchitectureQuant):
+            _check_student(stage.key, stage.config, student)
+        options = stage.config.model.get('teacher_options') or {}
+        for algorithm in stage.algorithms:
+            if not isinstance(algorithm, DGKD):
+                continue
+            distiller = algorithm.distiller
+            if isinstance(student, MMArchitectureQuant):
+                _check_recorders(distiller, stage.name, student)
+            for teacher in algorithm.teachers:
+                model = stage.models[teacher]
+                if not isinstance(model, MMArchitectureQuant):
+                    continue
+                if options.get('compile'):
+                    raise ConfigError(
+                        'model.teacher_options.compile: for the stage '
+                        f'"{stage.name}": cannot be on with the teacher '
+                        f'"{teacher}", which is quantized; leave it out')
+                _check_teacher_recorders(distiller, teacher, model)
 
 
-def _check_student(name: str, stage: Config,
+def _check_recorders(distiller: MultiTeacherDistiller, name: str,
+                     model: MMArchitectureQuant) -> None:
+    for key, recorder in distiller.student_recorders.recorders.items():
+        if type(recorder) in (ModuleInputsRecorder, ModuleOutputsRecorder):
+            _check_called(f'student_recorders.{key}', recorder.source, name,
+                          model, 'loss')
+
+
+def _check_teacher_recorders(distiller: MultiTeacherDistiller, teacher: str,
+                             model: MMArchitectureQuant) -> None:
+    for key, recorder in distiller.teacher_recorders.recorders.items():
+        key, source = f'teacher_recorders.{key}', recorder.source
+        if isinstance(recorder, MultiTeacherOutputsRecorder):
+            _check_called(key, source, teacher, model, 'tensor')
+        elif source.startswith(f'{teacher}.'):
+            _check_called(key, source[len(teacher) + 1:], teacher, model,
+                          'tensor')
+
+
+def _check_student(here: str, stage: Config,
                    model: MMArchitectureQuant) -> None:
-    here = f'chain.networks.{name}'
     for mode in ('tensor', 'predict', 'loss'):
         if mode not in model.qmodels:
             raise ConfigError(f'{here}.model.forward_modes: has no {mode!r}; '
@@ -121,7 +135,7 @@ def _check_student(name: str, stage: Config,
 
 def _check_called(key: str, source: str, name: str, model: MMArchitectureQuant,
                   mode: str) -> None:
-    """A graph calls what computes, but nothing that only holds others."""
+    """Check that a graph calls a module: it calls no containers."""
     called = {
         node.target
         for node in running_network(model, mode).graph.nodes
@@ -132,36 +146,6 @@ def _check_called(key: str, source: str, name: str, model: MMArchitectureQuant,
             f'model.distiller.{key}.source: "{source}" is not called in the '
             f'graph of the quantized network "{name}"; use a module that '
             'computes, such as "head.fc"')
-
-
-@register_method
-class QAT(Method):
-    """MMRazor's ``MMArchitectureQuant``: quantization in the training."""
-
-    algorithms = (MMArchitectureQuant, )
-
-    def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
-        """Add its hook; let its graphs share their weights."""
-        if MMArchitectureQuant.__name__ not in algorithm_types(stage.model):
-            return
-        have_hook(stage, 'QATHook')
-        optimizer = stage.get('optim_wrapper') or {}
-        if optimizer.get('paramwise_cfg'):
-            optimizer['paramwise_cfg'].setdefault('bypass_duplicate', True)
-
-    def stand_ins(
-        self,
-        network: Network,
-        model: nn.Module,
-        weights: Optional[Dict[str, torch.Tensor]] = None
-    ) -> Tuple[nn.Module, ...]:
-        """The network in float."""
-        return float_networks(model)
-
-    def check(self, stage: CheckedStage) -> None:
-        """Recorders must name modules that its graphs call."""
-        for algorithm in stage.algorithms:
-            check_quantized(stage.name, stage.config, algorithm, stage.models)
 
 
 @running_form.register

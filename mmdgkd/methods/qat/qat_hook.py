@@ -21,17 +21,17 @@ from mmdgkd.models.utils.networks import unwrapped
 
 @HOOKS.register_module()
 class QATHook(Hook):
-    """Quantization-aware training without a loop of its own, with teachers too.
+    """Quantization-aware training in any loop, with teachers too.
 
-    What MMRazor's ``QATEpochBasedLoop`` and ``LSQEpochBasedLoop`` do around an
-    epoch: observers and fake quantizers are switched for training and for
-    validation, learned step sizes (arXiv 1902.08153) begin with those of the
-    first batch, and what the graph in training has learned goes into those
-    that predict. A chain adds it for each ``MMArchitectureQuant``.
+    It does what MMRazor's ``QATEpochBasedLoop`` and ``LSQEpochBasedLoop`` do
+    around an epoch: it switches observers and fake quantizers for training and
+    validation, initializes learned step sizes (LSQ, arXiv 1902.08153) from the
+    first batch, and copies the parameters of the training graph to those that
+    predict. A chain adds it for each ``MMArchitectureQuant``.
 
     Args:
         disable_observer_begin (int): The epoch, counted from 1, from which
-            the ranges of the quantizers stay; of loops by epochs.
+            the ranges of the quantizers stay; for epoch-based loops.
             Defaults to -1: none.
         freeze_bn_begin (int): The epoch, counted from 1, from which the
             statistics of batch normalization stay; likewise.
@@ -57,7 +57,7 @@ class QATHook(Hook):
         self._algorithms: List[MMArchitectureQuant] = []
 
     def before_train(self, runner: Any) -> None:
-        """Find what is quantized, and give its graphs its statistics."""
+        """Find quantized networks, and copy statistics to their graphs."""
         self._algorithms = [
             module for module in unwrapped(runner.model).modules()
             if isinstance(module, MMArchitectureQuant)
@@ -80,13 +80,13 @@ class QATHook(Hook):
 
     def before_train_iter(self, runner: Any, *args: Any,
                           **kwargs: Any) -> None:
-        """Have learned step sizes begin with those of the first batch."""
+        """Initialize learned step sizes from the first batch."""
         if runner.iter == 0:
             for algorithm in self._algorithms:
                 algorithm.apply(enable_static_estimate)
 
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        """Learn them from then on; all ranks from the same."""
+        """Learn them from then on, from their mean over ranks."""
         if runner.iter == 0:
             for algorithm in self._algorithms:
                 steps = [
@@ -98,10 +98,10 @@ class QATHook(Hook):
                 algorithm.apply(enable_param_learning)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Any) -> None:
-        """Write it as it predicts: a file may be the last one.
+        """Save the state for prediction: this may be the last checkpoint.
 
-        Its state was taken before this, and a network that still observed
-        would change with what it is tested on. Training switches that on.
+        The state dict is of the training, with observers on, and the network
+        would change with its test images. Training switches them on again.
         """
         if not self._algorithms:
             return
@@ -115,19 +115,19 @@ class QATHook(Hook):
                 state[name] = now[name].cpu()
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Switch to predicting, as it is then saved."""
-        self._settle()
+        """Switch to prediction, before it is saved."""
+        self._switch_to_prediction()
 
     def before_val_epoch(self, runner: Any) -> None:
-        """Switch to predicting."""
-        self._settle()
+        """Switch to prediction."""
+        self._switch_to_prediction()
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        """Switch back, where it is in the middle of an epoch."""
+        """Switch back, for a validation in the middle of an epoch."""
         if self._algorithms:
             self.before_train_epoch(runner)
 
-    def _settle(self) -> None:
+    def _switch_to_prediction(self) -> None:
         for algorithm in self._algorithms:
             algorithm.apply(enable_fake_quant)
             algorithm.apply(disable_observer)
@@ -135,10 +135,10 @@ class QATHook(Hook):
         self._sync()
 
     def _sync(self) -> None:
-        """Have all graphs predict as the one in training does.
+        """Copy quantization parameters and buffers to all graphs.
 
-        On a GPU each has its own copy of the buffers, of batch normalization
-        too, which MMRazor does not sync.
+        On a GPU each has its own buffers, of batch normalization too, which
+        MMRazor does not sync.
         """
         for algorithm in self._algorithms:
             algorithm.sync_qparams('loss')
@@ -149,9 +149,9 @@ class QATHook(Hook):
 
 
 def _share_statistics(algorithm: MMArchitectureQuant) -> None:
-    """Begin with the batch statistics of the network, as with its weights.
+    """Copy the batch statistics of the network to its graphs.
 
-    On a GPU its graphs share the weights with it, but have other buffers.
+    On a GPU the graphs share its weights, but not its buffers.
     """
     found = {
         id(module.weight): module

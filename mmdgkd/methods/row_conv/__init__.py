@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Networks that process an image row by row."""
 from .peak_bytes import peak_bytes
 from .row_conv import row_conv
 from .row_stream import RowStream

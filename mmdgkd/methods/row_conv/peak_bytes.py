@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _Living(TorchDispatchMode):
-    """Adds up, after each operation, the tensors that are alive."""
+    """Records the peak size of living tensors over all operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _Living(TorchDispatchMode):
             for key, (ref, size) in self._alive.items() if not ref.expired()
         }
         for key, storage in _storages(out).items():
-            # Views of what was there before are nothing new.
+            # Views of earlier tensors take no memory.
             if key not in given and key not in self._alive:
                 self._alive[key] = (StorageWeakRef(storage), storage.nbytes())
         self.peak = max(self.peak, sum(s for _, s in self._alive.values()))
@@ -42,18 +42,18 @@ def _storages(*values: Any) -> Dict[int, torch.UntypedStorage]:
 
 
 def peak_bytes(function: Callable, *args: Any) -> int:
-    """How much memory the tensors take that a function makes.
+    """The peak memory of the tensors that a function makes.
 
-    Counted are all that it has made and that are alive at the same time, such
-    as feature maps; not what was there before (weights, images), nor what a
-    kernel needs for itself within one operation.
+    It counts new tensors that are alive at the same time, such as feature
+    maps; not those from before (weights, images), nor the workspace of a
+    kernel.
 
     Args:
         function (Callable): Such as a network or a :class:`RowStream`.
-        *args (Any): What it is called with.
+        *args (Any): Its arguments.
 
     Returns:
-        int: The most bytes at any time.
+        int: The peak in bytes.
     """
     with torch.no_grad(), _Living() as living:
         function(*args)

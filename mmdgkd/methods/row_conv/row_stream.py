@@ -10,30 +10,29 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from .rows_seen import check_single_rows, rows_seen
 
-# How far its logits may be off in float64, as a share of the largest.
+# Tolerance of its logits in float64, as a share of the largest.
 _ROUNDING = 1e-9
 
 
 class RowStream:
     """Classifies images whose rows arrive one after the other.
 
-    For networks of 1xN filters (:func:`row_conv`), as the on-the-fly system
-    of arXiv 2003.03944 wants them: with a row of the image each layer computes
-    its row, and global average pooling adds up what comes out. No row is kept.
-    Rows that nothing looks at (``keep_rows=False``) are passed over.
+    For networks of 1xN filters (:func:`row_conv`), as in the on-the-fly system
+    of arXiv 2003.03944: each layer computes its row from a row of the image,
+    and global average pooling adds up the last ones. No row is stored. Unused
+    rows (``keep_rows=False``) are skipped.
 
     Args:
         network (ImageClassifier): A trained classifier of MMPretrain whose
             neck is ``GlobalAveragePooling``. It is copied.
-        shape (Sequence[int]): Of an image, (C, H, W).
-        fold_bn (bool): Whether batch normalization, which is in eval mode in
-            any case, is folded into the convolutions before it.
-            Defaults to False.
+        shape (Sequence[int]): Shape (C, H, W) of an image.
+        fold_bn (bool): Whether batch normalization, always in eval mode, is
+            folded into the convolutions before it. Defaults to False.
 
     Raises:
         ConfigError: If a row of a feature map depends on several rows of the
-            image, if it is no such classifier, or if it gives other logits
-            row after row.
+            image, if it is no such classifier, or if its logits differ row by
+            row.
     """
 
     def __init__(self,
@@ -49,10 +48,10 @@ class RowStream:
         seen = rows_seen(network.backbone, shape)
         if '' not in seen:
             raise ConfigError(
-                f'model.backbone: {type(network.backbone).__name__}: puts out '
-                'no feature map, of which rows could be added up')
+                f'model.backbone: {type(network.backbone).__name__}: outputs '
+                'no feature map, whose rows could be added up')
         check_single_rows(seen)
-        # Its map: which row of the image each of its rows comes from.
+        # Which rows of the image are used, each for one row of the last map.
         self._wanted = seen[''].any(0)
         self._check(network, fold_bn, shape, len(seen['']))
         network = copy.deepcopy(network).eval()
@@ -60,17 +59,17 @@ class RowStream:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with the first row of other images."""
+        """Start with the first row of other images."""
         self._next = 0
         self._sum: Optional[torch.Tensor] = None
 
     @torch.no_grad()
     def push(self, row: torch.Tensor) -> None:
-        """Take the next row.
+        """Process the next row.
 
         Args:
-            row (torch.Tensor): Of one or of several images, preprocessed as
-                for the network, shape (N, C, W).
+            row (torch.Tensor): Of one or several images, preprocessed as for
+                the network, shape (N, C, W).
 
         Raises:
             ValueError: If all rows have arrived already.
@@ -85,7 +84,7 @@ class RowStream:
 
     @torch.no_grad()
     def logits(self) -> torch.Tensor:
-        """What the network says to the images, shape (N, classes).
+        """The logits of the images, shape (N, classes).
 
         Raises:
             ValueError: If rows are missing.
@@ -96,7 +95,7 @@ class RowStream:
         return self.network.head((self._sum / int(self._wanted.sum()), ))
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Push the rows of whole images, and give their logits.
+        """Push all rows of images, and return their logits.
 
         Args:
             images (torch.Tensor): Shape (N, C, H, W).
@@ -108,9 +107,9 @@ class RowStream:
 
     def _check(self, network: nn.Module, fold_bn: bool, shape: Sequence[int],
                rows: int) -> None:
-        """See whether a row is computed alone as it is among others.
+        """Compare the logits row by row with those of the given network.
 
-        In float64, against the network as it was given.
+        In float64. A row computed alone must not differ from one among others.
         """
         exact = copy.deepcopy(network).cpu().double().eval()
         images = torch.linspace(-2, 2, 2 * shape[0] * shape[1] * shape[2])

@@ -15,46 +15,45 @@ def rows_seen(network: nn.Module,
               shape: Sequence[int]) -> Dict[str, torch.Tensor]:
     """Which rows of the image each row of each feature map depends on.
 
-    In one image for each row that row is NaN, and nothing else: what depends
-    on it, by whatever weights, is NaN, too. So it is found without a
-    tolerance, and not only for the weights of the moment. It runs in float64,
-    whose convolutions are computed one output at a time.
+    One row of each image is NaN: outputs that depend on it are NaN, too, for
+    any weights. So no tolerance is needed. It runs in float64, in which
+    convolutions compute one output at a time.
 
     Args:
-        network (nn.Module): A backbone or a classifier. A copy of it is run,
-            in eval mode: in training batch normalization sees all rows.
-        shape (Sequence[int]): Of an image, (C, H, W).
+        network (nn.Module): A backbone or a classifier. A copy of it runs in
+            eval mode: in training batch normalization depends on all rows.
+        shape (Sequence[int]): Shape (C, H, W) of an image.
 
     Returns:
         dict[str, torch.Tensor]: For each module whose output is a feature map,
-        by name and in the order of their calls, a mask of shape
-        (rows of the map, H); '' is the network itself. Of a module that is
-        called several times all calls count together.
+        by name and in the order of their calls, a boolean mask of shape
+        (rows of the map, H); '' is the network itself. The mask of a module
+        that is called several times is that of all calls.
 
     Raises:
-        ConfigError: If the network puts out NaN for an image without any, or
+        ConfigError: If the network outputs NaN for an image without any, or
             mixes the images of a batch.
     """
     channels, height, width = shape
     network = copy.deepcopy(network).cpu().double()
-    # MMPretrain's backbones do not give themselves back.
+    # Not chained: train() of MMPretrain's backbones returns None.
     network.eval()
-    # The last image is whole.
+    # The last image is without NaN.
     images = torch.zeros(height + 1, channels, height, width).double()
     for row in range(height):
         images[row, :, row] = torch.nan
     seen: Dict[str, torch.Tensor] = {}
 
-    def look(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         found = _map_of(output, len(images))
         if found is None:
             return
         reached = found.isnan().any(3).any(1)
         if reached[-1].any():
             raise ConfigError(
-                f'{name or type(module).__name__}: puts out NaN for an image '
-                'without any, or mixes the images of a batch: nothing can be '
-                'said about its rows')
+                f'{name or type(module).__name__}: outputs NaN for an image '
+                'without any, or mixes the images of a batch; its rows cannot '
+                'be traced')
         mask = reached[:-1].T
         before = seen.pop(name, None)
         if before is not None and before.shape == mask.shape:
@@ -62,7 +61,7 @@ def rows_seen(network: nn.Module,
         seen[name] = mask
 
     for name, module in network.named_modules():
-        module.register_forward_hook(partial(look, name))
+        module.register_forward_hook(partial(record, name))
     network(images)
     return seen
 
@@ -75,7 +74,7 @@ def check_single_rows(seen: Dict[str, torch.Tensor]) -> None:
             :func:`rows_seen`.
 
     Raises:
-        ConfigError: It names the first module where that is so.
+        ConfigError: It names the first such module.
     """
     for name, mask in seen.items():
         most = int(mask.sum(1).max())
@@ -89,7 +88,7 @@ def check_single_rows(seen: Dict[str, torch.Tensor]) -> None:
 
 
 def _map_of(output: Any, images: int) -> Optional[torch.Tensor]:
-    """The feature map that a module has put out, the last of several."""
+    """The feature map of an output, the last of several."""
     if isinstance(output, (list, tuple)) and output:
         output = output[-1]
     if (isinstance(output, torch.Tensor) and output.ndim == 4

@@ -1,137 +1,21 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks of several widths, looked at before their stage."""
+"""Slimmable networks in a chain: several widths in one stage."""
 import copy
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
-from mmengine.config import Config
 from torch import nn
 
 from mmdgkd.chain.chain import Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.stage_options import refuse_fixed_graphs
+from mmdgkd.methods.stage_options import (Weights, parent_of,
+                                          refuse_deliveries,
+                                          refuse_fixed_graphs, refuse_sync_bn)
 from mmdgkd.models.utils.networks import static_network
-from mmdgkd.utils.config import refuse_unknown, type_of
+from mmdgkd.utils.config import type_of
 from .joint_slimmable import JointSlimmable
 from .widths import name_of_width, read_widths
-
-
-def is_slimmable(model: Any) -> bool:
-    """Whether a model config is of a network of several widths."""
-    return (isinstance(model, Mapping)
-            and type_of(model) == JointSlimmable.__name__
-            and model.get('width') is None)
-
-
-def check_slimmable_cfg(name: str, model: Mapping) -> None:
-    """See whether the widths of a network, if it has several, are widths.
-
-    Args:
-        name (str): The network.
-        model (Mapping): Its model config.
-
-    Raises:
-        ConfigError: If they are not, or if MMRazor's own algorithm would
-            train only one of them.
-    """
-    here = f'chain.networks.{name}.model'
-    if type_of(model) == 'SlimmableNetwork':
-        raise ConfigError(f'{here}.type: SlimmableNetwork trains its widths by'
-                          ' a step of its own, without teachers; use '
-                          'JointSlimmable')
-    if is_slimmable(model):
-        read_widths(model.get('widths'), f'{here}.widths')
-
-
-def model_of_width(name: str, entry: Mapping,
-                   models: Mapping[str, Mapping]) -> Dict[str, Any]:
-    """The model config of one width of a network of several.
-
-    Args:
-        name (str): The network that is this width.
-        entry (Mapping): ``width_of``, the network of several widths, and
-            ``width``.
-        models (Mapping[str, Mapping]): The model configs of the networks
-            before it.
-
-    Returns:
-        dict: That of a plain network with as many channels.
-
-    Raises:
-        ConfigError: If there is no such network or no such width.
-    """
-    here = f'chain.networks.{name}'
-    refuse_unknown(entry, ('width_of', 'width'), here)
-    parent, width = entry['width_of'], entry.get('width')
-    if parent not in models:
-        raise ConfigError(f'{here}.width_of: {parent!r} is no network before '
-                          f'"{name}"; possible: '
-                          f'{", ".join(models) or "none, it is the first"}')
-    model = models[parent]
-    if not is_slimmable(model):
-        raise ConfigError(
-            f'{here}.width_of: "{parent}" has one width; that of a '
-            "type='mmrazor.JointSlimmable' has several")
-    widths = read_widths(
-        model.get('widths'), f'chain.networks.{parent}.model.widths')
-    if isinstance(width, bool) or width not in widths[:-1]:
-        narrower = ', '.join(map(name_of_width, widths[:-1]))
-        raise ConfigError(f'{here}.width: {width!r} is no narrower width of '
-                          f'"{parent}", which has {narrower} (1 is "{parent}" '
-                          'itself)')
-    return dict(copy.deepcopy(dict(model)), width=float(width))
-
-
-def slimmable_networks(
-    model: nn.Module,
-    weights: Optional[Dict[str,
-                           torch.Tensor]] = None) -> Tuple[nn.Module, ...]:
-    """The widths of a network, as plain networks.
-
-    Args:
-        model (nn.Module): Its model.
-        weights (dict, optional): Of its file, if it is given.
-            Defaults to None.
-
-    Returns:
-        tuple[nn.Module]: From the narrowest to the widest; that alone if it is
-        given, or one width; none if it has no widths.
-    """
-    if not isinstance(model, JointSlimmable):
-        return ()
-    if model.is_deployed or weights is not None:
-        return (static_network(model), )
-    found = []
-    for name in reversed(model.width_names):
-        model.take(name)
-        found.append(static_network(model))
-    return tuple(found)
-
-
-def check_slimmable(network: Network, model: nn.Module, stage: Config) -> None:
-    """See what does not go with several widths in a step.
-
-    Args:
-        network (Network): The network.
-        model (nn.Module): Its model.
-        stage (Config): The config of its stage.
-
-    Raises:
-        ConfigError: For an option that does not.
-    """
-    if not isinstance(model, JointSlimmable):
-        return
-    here = f'chain.networks.{network.name}'
-    if stage.get('sync_bn'):
-        raise ConfigError(f'sync_bn: {here}.model: would replace the batch '
-                          'normalization of its widths; leave it out')
-    refuse_fixed_graphs(stage, f'{here} takes all its widths in each step')
-    distiller = stage.model.get('distiller') or {}
-    if distiller.get('distill_deliveries'):
-        raise ConfigError(
-            f'model.distiller.distill_deliveries: {here} runs once for each '
-            'width, and a delivery is for one run; leave it out')
 
 
 @register_method
@@ -142,44 +26,99 @@ class Slimmable(Method):
 
     def chain_entry(self, name: str, entry: Mapping[str, Any],
                     before: Mapping[str, Network]) -> Optional[Network]:
-        """Read ``width_of``, and check the widths of a ``model``."""
+        """Read ``width_of``, and check the widths of a ``model``.
+
+        Raises:
+            ConfigError: For wrong widths, a parent without widths, or
+                MMRazor's own algorithm, which has no teachers.
+        """
         if 'width_of' in entry:
-            model = model_of_width(name, entry, {
-                other: network.model
-                for other, network in before.items()
-            })
-            parent = entry['width_of']
-            # It is tested and deployed as its network is.
-            return Network(
-                name,
-                model,
-                stage=before[parent].stage,
-                part_of=parent,
-                part=dict(width_of=parent, width=model['width']))
-        if isinstance(entry.get('model'), Mapping):
-            check_slimmable_cfg(name, entry['model'])
+            return _network_of_width(name, entry, before)
+        model = entry.get('model')
+        key = f'chain.networks.{name}.model'
+        if (isinstance(model, Mapping)
+                and type_of(model) == 'SlimmableNetwork'):
+            raise ConfigError(
+                f'{key}.type: SlimmableNetwork trains its widths by a step of '
+                'its own, without teachers; use JointSlimmable')
+        if _is_slimmable(model):
+            read_widths(model.get('widths'), f'{key}.widths')
         return None
 
-    def stand_ins(
-        self,
-        network: Network,
-        model: nn.Module,
-        weights: Optional[Dict[str, torch.Tensor]] = None
-    ) -> Tuple[nn.Module, ...]:
-        """All of its widths."""
-        return slimmable_networks(model, weights)
+    def stand_ins(self,
+                  network: Network,
+                  model: nn.Module,
+                  weights: Weights = None) -> Tuple[nn.Module, ...]:
+        """The network of each width, from the narrowest to the widest.
+
+        It is the widest alone if weights are given, and the one width of a
+        network with ``width``.
+        """
+        if not isinstance(model, JointSlimmable):
+            return ()
+        if model.is_deployed or weights is not None:
+            return (static_network(model), )
+        found = []
+        for name in reversed(model.width_names):
+            model.set_width(name)
+            found.append(static_network(model))
+        return tuple(found)
 
     def check(self, stage: CheckedStage) -> None:
-        """No option may replace what each width has of its own."""
-        check_slimmable(stage.network, stage.model, stage.config)
+        """Refuse options that replace or reuse what each width has alone.
+
+        The widths would share batch statistics or recorded outputs, without
+        an error.
+        """
+        if not isinstance(stage.model, JointSlimmable):
+            return
+        refuse_sync_bn(stage.config, f'{stage.key}.model', 'of its widths')
+        refuse_fixed_graphs(stage.config,
+                            f'{stage.key} takes all its widths in each step')
+        refuse_deliveries(stage.config,
+                          f'{stage.key} runs once for each width')
 
     def extract(self, model: JointSlimmable,
                 network: Network) -> Dict[str, torch.Tensor]:
-        """The weights of a ``JointSlimmable`` of one width alone."""
-        model.take(name_of_width(network.part['width']))
+        """The weights of one width alone, of a ``JointSlimmable`` of it."""
+        model.set_width(name_of_width(network.part['width']))
         weights = static_network(model).state_dict()
-        model.take(model.width_names[0])
+        model.set_width(model.width_names[0])
         return {
             f'architecture.{key}': data.contiguous()
             for key, data in weights.items()
         }
+
+
+def _is_slimmable(model: Any) -> bool:
+    """Whether a model config is of a network of several widths."""
+    return (isinstance(model, Mapping)
+            and type_of(model) == JointSlimmable.__name__
+            and model.get('width') is None)
+
+
+def _network_of_width(name: str, entry: Mapping,
+                      before: Mapping[str, Network]) -> Network:
+    """Read an entry of ``width_of``, the parent, and ``width``."""
+    parent = parent_of(name, entry, ('width_of', 'width'), before)
+    here, width = f'chain.networks.{name}', entry.get('width')
+    if not _is_slimmable(parent.model):
+        raise ConfigError(
+            f'{here}.width_of: "{parent.name}" has one width; that of a '
+            "type='mmrazor.JointSlimmable' has several")
+    widths = read_widths(
+        parent.model.get('widths'),
+        f'chain.networks.{parent.name}.model.widths')
+    if isinstance(width, bool) or width not in widths[:-1]:
+        narrower = ', '.join(map(name_of_width, widths[:-1]))
+        raise ConfigError(f'{here}.width: {width!r} is no narrower width of '
+                          f'"{parent.name}", which has {narrower} (1 is '
+                          f'"{parent.name}" itself)')
+    model = dict(copy.deepcopy(dict(parent.model)), width=float(width))
+    # It is tested and deployed as its parent is.
+    return Network(
+        name,
+        model,
+        stage=parent.stage,
+        part_of=parent.name,
+        part=dict(width_of=parent.name, width=model['width']))

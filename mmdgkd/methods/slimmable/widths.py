@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The widths of a slimmable network, and what channels each has."""
+"""The widths of a slimmable network, and the channels of each."""
 import copy
 import json
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -10,8 +10,8 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.random import aside
 
-# What MMRazor has found in an architecture, by its config: it takes seconds,
-# and a chain builds each network several times.
+# MMRazor's units of an architecture, by its config: the analysis takes
+# seconds, and a chain builds each network several times.
 _FOUND: Dict[str, Dict] = {}
 
 
@@ -20,13 +20,13 @@ def read_widths(widths: Any, key: str) -> Tuple[float, ...]:
 
     Args:
         widths (Any): As in the config: shares of its channels.
-        key (str): Its config key, for the message.
+        key (str): Its config key.
 
     Returns:
         tuple[float]: From the narrowest to the widest, which is 1.
 
     Raises:
-        ConfigError: If they are no such shares, no two, or without the whole.
+        ConfigError: If they are no shares, fewer than two, or without 1.
     """
     right = 'should be two or more different shares of the channels, such as '
     right += '[0.5, 0.75, 1.0]'
@@ -42,23 +42,23 @@ def read_widths(widths: Any, key: str) -> Tuple[float, ...]:
     if len(widths) < 2 or len(set(widths)) < len(widths):
         raise ConfigError(f'{key}: {list(widths)} {right}')
     if max(widths) != 1:
-        raise ConfigError(f'{key}: {list(widths)} has no 1.0, the whole '
-                          'network; add it')
+        raise ConfigError(f'{key}: {list(widths)} has no 1.0, all '
+                          'channels; add it')
     return tuple(sorted(map(float, widths)))
 
 
 def name_of_width(width: float) -> str:
-    """Such as ``'0.5'``."""
+    """The name of a width, such as ``'0.5'``."""
     return f'{width:g}'
 
 
 def channel_counts(num_channels: int,
                    widths: Sequence[float]) -> Tuple[int, ...]:
-    """How many of some channels are left at each width.
+    """The number of channels of a unit at each width.
 
     Args:
-        num_channels (int): All of them.
-        widths (Sequence[float]): Shares.
+        num_channels (int): All channels of the unit.
+        widths (Sequence[float]): Shares of them.
     """
     return tuple(max(1, round(num_channels * width)) for width in widths)
 
@@ -68,27 +68,28 @@ def slimmable_units(units: Mapping[str, Mapping], widths: Sequence[float],
     """Units of channels for MMRazor's ``SlimmableChannelUnit``.
 
     Args:
-        units (Mapping[str, Mapping]): What its ``ChannelAnalyzer`` has found.
+        units (Mapping[str, Mapping]): Those of its ``ChannelAnalyzer``.
         widths (Sequence[float]): From the narrowest to the widest.
-        key (str): The config key of the widths, for the message.
+        key (str): The config key of the widths.
 
     Raises:
-        ConfigError: If there are none, or too small ones for these widths.
+        ConfigError: If there are no units, or units with the same number of
+            channels at two widths.
     """
     if not units:
         raise ConfigError(f'{key}: MMRazor finds no channels in the '
                           'architecture that could be left out')
     slimmable = {}
     for name, unit in units.items():
-        whole = unit['init_args']['num_channels']
-        counts = channel_counts(whole, widths)
+        total = unit['init_args']['num_channels']
+        counts = channel_counts(total, widths)
         if len(set(counts)) < len(counts):
             raise ConfigError(
-                f'{key}: {list(widths)} are {list(counts)} of the {whole} '
+                f'{key}: {list(widths)} are {list(counts)} of the {total} '
                 f'channels of {name!r}; each width should have another number')
         slimmable[name] = dict(
             init_args=dict(
-                num_channels=whole,
+                num_channels=total,
                 candidate_choices=list(counts),
                 choice_mode='number'),
             channels=copy.deepcopy(unit['channels']))
@@ -97,16 +98,16 @@ def slimmable_units(units: Mapping[str, Mapping], widths: Sequence[float],
 
 def find_units(model: nn.Module, parse_cfg: Mapping[str, Any],
                cfg: Optional[Mapping]) -> Dict[str, Dict]:
-    """Have MMRazor find which channels of a network go together.
+    """Group the dependent channels of a network by MMRazor.
 
-    Nothing random that is drawn for that changes what is drawn later, so that
-    a network begins with the same weights wherever it is built.
+    The state of the random generators is restored, so that a network starts
+    from the same weights wherever it is built.
 
     Args:
         model (nn.Module): The network.
-        parse_cfg (Mapping): Of MMRazor's ``ChannelAnalyzer``.
-        cfg (Mapping, optional): The config of the network, by which what was
-            found is remembered. None: it is not.
+        parse_cfg (Mapping): Config of MMRazor's ``ChannelAnalyzer``.
+        cfg (Mapping, optional): The config of the network, the key of a cache
+            of the result. None: no cache.
     """
     text = ''
     if cfg is not None:

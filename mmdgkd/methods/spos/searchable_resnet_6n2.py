@@ -14,22 +14,25 @@ from mmdgkd.models.backbones.resnet_6n2 import ResNet6n2
 class SearchableResNet6n2(ResNet6n2):
     """A :class:`ResNet6n2` each of whose blocks is a choice: a supernet.
 
+    The search space of SPOS (Guo et al., ECCV 2020, arXiv 1904.00420) is of
+    ShuffleNet blocks; this one is our choice.
+
     The candidates of a block are MMPretrain's basic block (``'basic'``), its
     bottlenecks of several widths (``'bottleneck4'`` is a quarter as wide
     inside as outside) and, where a block changes neither width nor resolution,
-    none at all (``'skip'``). They are in MMRazor's ``OneShotMutableOP``, for
+    none at all (``'skip'``). A choice is MMRazor's ``OneShotMutableOP``, for
     its ``NasMutator``.
 
     Args:
         depth (int): Number of layers with all blocks, 6n+2, as for
             :class:`ResNet6n2`.
-        bottlenecks (Sequence[int]): By how much the bottlenecks are narrower
-            inside than outside. Defaults to (2, 4).
+        bottlenecks (Sequence[int]): Ratios of the outer to the inner width of
+            the bottlenecks. Defaults to (2, 4).
         skip (bool): Whether a block may be left out. Defaults to True.
         **kwargs: As for :class:`ResNet6n2`.
 
     Raises:
-        ValueError: If the channels of a stage cannot be divided so.
+        ValueError: If a ratio does not divide the channels of a stage.
     """
 
     def __init__(self,
@@ -42,10 +45,10 @@ class SearchableResNet6n2(ResNet6n2):
         super().__init__(depth, **kwargs)
 
     def make_res_layer(self, **kwargs: Any) -> Sequential:
-        """A stage of the network, each of its blocks a choice.
+        """Build a stage of the network, each of its blocks a choice.
 
         Args:
-            **kwargs: As MMPretrain's ``ResNet`` gives them.
+            **kwargs: Those of MMPretrain's ``ResLayer``.
         """
         channels = kwargs['out_channels']
         layers = dict(basic=ResLayer(**kwargs))
@@ -65,6 +68,6 @@ class SearchableResNet6n2(ResNet6n2):
         if self.skip and basic.downsample is None:
             blocks['skip'] = nn.Identity()
         choice = OneShotMutableOP(nn.ModuleDict(blocks))
-        # MMPretrain's ResNet asks the last one.
+        # MMPretrain's ResNet reads it from the last block.
         choice.out_channels = basic.out_channels
         return choice

@@ -18,29 +18,31 @@ from .subnet_spos import SubnetSPOS
 class SubnetSearchHook(Hook):
     """Chooses the subnet of each :class:`SubnetSPOS` during its training.
 
-    After so many epochs as a supernet MMRazor's ``EvolutionSearchLoop`` tries
-    subnets on its own images, with the statistics of their batches in batch
-    normalization; the best one is trained for the other epochs. The search
-    draws from (seed, step), so that a resumed training chooses the same.
+    After the first epochs, as a supernet, MMRazor's ``EvolutionSearchLoop``
+    (Guo et al., ECCV 2020, arXiv 1904.00420) evaluates subnets on
+    images of its own, by batch statistics in batch normalization. The best one
+    is trained for the other epochs. The draws of the search are a function of
+    (seed, step), so that a resumed training chooses the same.
 
     Args:
-        epoch (int): After how many epochs.
-        dataloader (dict): Of the images on which subnets are compared; should
-            be neither those of the training nor those of the test.
-        evaluator (dict | list): Of what they are compared by.
+        epoch (int): Number of epochs before the search.
+        dataloader (dict): Images on which subnets are compared; should be
+            neither those of the training nor those of the test.
+        evaluator (dict | list): The metrics of the comparison.
         constraints_range (dict): Bounds of ``flops`` and ``params``, in
             millions: the largest, or the smallest and the largest. MMRazor
             counts multiply-accumulate operations as ``flops``, those of batch
             normalization and ReLU too.
         input_shape (Sequence[int]): Shape (C, H, W) of the image for which the
             operations are counted. Defaults to (3, 32, 32).
-        score_key (str): The metric that counts. Defaults to 'accuracy/top1'.
+        score_key (str): The metric to maximize. Defaults to 'accuracy/top1'.
         max_epochs (int): Rounds of the search. Defaults to 3.
-        num_candidates (int): Subnets in each. Defaults to 12.
-        top_k (int): Of how many the next round is made. Defaults to 4.
-        num_mutation (int): How many of that are changed. Defaults to 6.
-        num_crossover (int): How many of it are crossed. Defaults to 6.
-        mutate_prob (float): With which probability each choice is changed.
+        num_candidates (int): Subnets in a round. Defaults to 12.
+        top_k (int): Best subnets, from which the next round is made.
+            Defaults to 4.
+        num_mutation (int): Mutations in a round. Defaults to 6.
+        num_crossover (int): Crossovers in a round. Defaults to 6.
+        mutate_prob (float): Probability that a mutation changes a choice.
             Defaults to 0.1.
 
     Raises:
@@ -48,7 +50,7 @@ class SubnetSearchHook(Hook):
             not fit together.
     """
 
-    # After the average of the weights has taken their place.
+    # After averaged weights have replaced the others.
     priority = 'LOWEST'
 
     def __init__(self,
@@ -94,12 +96,12 @@ class SubnetSearchHook(Hook):
             **sizes)
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Search, if it is time and nothing is chosen yet."""
+        """Search after ``epoch`` epochs, unless a subnet is chosen."""
         if runner.epoch < self.epoch:
             return
         model = unwrapped(runner.model)
         if isinstance(model, DGKD):
-            # MMRazor copies the supernet for each subnet that it measures.
+            # MMRazor copies the supernet for each subnet that it counts.
             model.distiller.forget()
         for module in model.modules():
             if isinstance(module, SubnetSPOS) and module.chosen is None:
@@ -109,9 +111,9 @@ class SubnetSearchHook(Hook):
                     self._search(runner, module)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Write what is chosen, whatever was made of the buffers.
+        """Save the choice.
 
-        Averages of weights leave the other buffers as they were at first.
+        The average of weights does not update the buffer that holds it.
         """
         for name, module in unwrapped(runner.model).named_modules():
             if isinstance(module, SubnetSPOS) and module.chosen:
@@ -120,7 +122,7 @@ class SubnetSearchHook(Hook):
 
     def _search(self, runner: Any, algorithm: SubnetSPOS) -> None:
         loop = LOOPS.build(self.search, default_args=dict(runner=runner))
-        # Perhaps inside of another algorithm.
+        # It may be inside of another algorithm.
         loop.model = algorithm
         # Its run() would call the hooks of a training of its own.
         while loop.epoch < loop.max_epochs:
@@ -136,7 +138,10 @@ class SubnetSearchHook(Hook):
 
 @contextlib.contextmanager
 def _by_batch_statistics(algorithm: SubnetSPOS) -> Iterator[None]:
-    """Those of a supernet are of all paths together, and stay as they are."""
+    """Use batch statistics; the running ones are those of all paths.
+
+    The buffers of the network are restored afterwards.
+    """
     before = {
         name: buffer.clone()
         for name, buffer in algorithm.architecture.named_buffers()

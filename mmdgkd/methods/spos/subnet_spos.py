@@ -12,34 +12,33 @@ from mmdgkd.errors import ConfigError
 
 @MODELS.register_module()
 class SubnetSPOS(SPOS):
-    """MMRazor's SPOS with the subnet that was chosen as a part of its state.
+    """MMRazor's SPOS with the chosen subnet in its state dict.
 
-    Single Path One-Shot (Guo et al., ECCV 2020, arXiv 1904.00420). Until a
-    subnet is chosen, by a :class:`SubnetSearchHook`, each training step trains
-    a path that is drawn at random, each candidate of a block with the same
-    probability; from then on that of the subnet alone is trained. So supernet,
-    search and subnet are one training, that can be resumed anywhere, and its
-    file of weights needs no other beside it.
+    Single Path One-Shot (Guo et al., ECCV 2020, arXiv 1904.00420). Each step
+    trains a path that is drawn uniformly from the candidates of each block,
+    until a :class:`SubnetSearchHook` chooses a subnet, which is then trained
+    alone. Supernet, search and subnet are one training, which can be resumed
+    anywhere, and one file of weights.
 
-    Without a chosen subnet it predicts by the first candidates. With several
+    Before the choice it predicts by the first candidates. With several
     processes each draws a path of its own.
 
     Args:
         architecture (dict | BaseModel): A supernet whose choices are
             ``OneShotMutableOP``, such as one with a
             :class:`SearchableResNet6n2`.
-        mutator (dict | NasMutator, optional): What draws.
+        mutator (dict | NasMutator, optional): Draws the paths.
             Defaults to None: a ``NasMutator``.
         **kwargs: As for ``SPOS``, but for ``norm_training``.
 
     Attributes:
-        subnet (torch.Tensor): For each choice the number of its candidate
-            among their sorted names, int64 of shape (choices, ); -1 where none
-            is chosen yet.
+        subnet (torch.Tensor): For each choice the index of its candidate
+            among their sorted names, int64 of shape (choices, ); -1 before
+            they are chosen.
 
     Raises:
-        ConfigError: If there is nothing to choose, or something else than
-            modules, or for ``norm_training``.
+        ConfigError: If there are no choices, or others than among modules, or
+            for ``norm_training``.
     """
 
     def __init__(self,
@@ -69,7 +68,7 @@ class SubnetSPOS(SPOS):
 
     @property
     def candidates(self) -> Dict[str, List[str]]:
-        """The candidates of each choice, by the names of MMRazor."""
+        """The candidates of each choice, by MMRazor's names."""
         return {
             name: group[0].choices
             for name, group in self.mutator.search_groups.items()
@@ -81,7 +80,7 @@ class SubnetSPOS(SPOS):
         return self._chosen
 
     def choose(self, choices: Mapping[str, str]) -> None:
-        """Take a subnet, for good.
+        """Set the subnet.
 
         Args:
             choices (Mapping[str, str]): The candidate of each choice.
@@ -93,7 +92,7 @@ class SubnetSPOS(SPOS):
         self._read_subnet()
 
     def numbers(self, choices: Mapping[str, str]) -> torch.Tensor:
-        """The buffer ``subnet`` of a subnet, int64 of shape (choices, ).
+        """The value of the buffer ``subnet`` for some choices.
 
         Args:
             choices (Mapping[str, str]): The candidate of each choice.
@@ -111,7 +110,7 @@ class SubnetSPOS(SPOS):
         batch_inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None,
     ) -> Dict[str, torch.Tensor]:
-        """The losses of the subnet, or of a path drawn for this step.
+        """The losses of the chosen subnet, or of a path drawn in this step.
 
         Args:
             batch_inputs (torch.Tensor): A preprocessed batch, shape
@@ -126,7 +125,7 @@ class SubnetSPOS(SPOS):
             self._rest()
 
     def train(self, mode: bool = True) -> 'SubnetSPOS':
-        """As every module, and unlike MMRazor's, it returns itself.
+        """Set the mode, and return itself, which MMRazor's does not.
 
         Args:
             mode (bool): Whether to train. Defaults to True.
@@ -135,14 +134,14 @@ class SubnetSPOS(SPOS):
         return self
 
     def _rest(self) -> None:
-        """Out of a training step it is always the same network."""
+        """Be the same network outside of training steps."""
         self.mutator.set_choices(self._chosen or {
             name: names[0]
             for name, names in self.candidates.items()
         })
 
     def _read_subnet(self) -> None:
-        """Do what the buffer says."""
+        """Apply the buffer."""
         numbers = self.subnet.tolist()
         self._chosen = None
         if min(numbers) >= 0:

@@ -21,9 +21,9 @@ def pass_masks(seed: int, step: int, name: str, num_passes: int, size: int,
                drop_prob: float) -> np.ndarray:
     """The dropout masks of several passes of a teacher.
 
-    They depend on the arguments alone, as :func:`keep_mask`: they are the same
-    on every rank and in a resumed run, and those of the first passes are the
-    same however many there are.
+    They are a function of the arguments alone, as in :func:`keep_mask`: the
+    same on every rank and in a resumed run. The masks of the first passes do
+    not depend on the number of passes.
 
     Args:
         seed (int): The seed of the run.
@@ -31,7 +31,7 @@ def pass_masks(seed: int, step: int, name: str, num_passes: int, size: int,
         name (str): The teacher.
         num_passes (int): Number of passes, P.
         size (int): Number of features, D.
-        drop_prob (float): How likely each is dropped.
+        drop_prob (float): Probability that a feature is dropped.
 
     Returns:
         np.ndarray: Shape (P, D), float32: 0 where a feature is dropped, else
@@ -45,23 +45,25 @@ def pass_masks(seed: int, step: int, name: str, num_passes: int, size: int,
 
 @TASK_UTILS.register_module()
 class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
-    """Records what a module of every teacher says in several dropout passes.
+    """Records the outputs of every teacher for several dropout passes.
 
-    In a config its type is ``'StochasticTeacherOutputs'``. Teachers are
-    deterministic; here their last part is not: the features that a module is
-    given, by default all but the classifier's, are dropped at random, and the
-    module is run on all passes in one batch. The rest of a teacher runs once.
-    A pass drops the same features of all images: it is one thinned teacher.
+    In a config its type is ``'StochasticTeacherOutputs'``. Student-guided
+    weighting of stochastic teachers (arXiv 2504.14307, ECML PKDD 2025). The
+    input features of a module, such as the classifier, are dropped at random,
+    and the module runs on all passes in one batch. The rest of a teacher is
+    deterministic and runs once. A pass drops the same features of all images:
+    it is one thinned teacher.
 
     The recorded data is ``{teacher name: outputs}`` of shape (P, N, C), for a
-    :class:`StudentGuidedKDLoss`. A logit store cannot remember it.
+    :class:`StudentGuidedKDLoss`. A logit store cannot cache it.
 
     Args:
-        source (str): The module before which is dropped, such as
-            ``'head.fc'``, in each teacher.
-        num_passes (int): P. Defaults to 100 (our choice).
-        drop_prob (float): How likely a feature is dropped. Defaults to 0.5
-            (our choice).
+        source (str): The module of each teacher whose input is dropped, such
+            as ``'head.fc'``.
+        num_passes (int): P; 30 in the released code. Defaults to 100 (our
+            choice).
+        drop_prob (float): Probability that a feature is dropped. Defaults to
+            0.5 (our choice).
         seed (int, optional): Seed of the masks. Defaults to None: the seed of
             the Runner.
 
@@ -77,7 +79,7 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
         super().__init__(source)
         here = 'StochasticTeacherOutputs'
         if type(num_passes) is not int or num_passes < 1:
-            raise ConfigError(f'{here}.num_passes: {num_passes!r} must be a '
+            raise ConfigError(f'{here}.num_passes: {num_passes!r} must be an '
                               'integer, 1 or more')
         if isinstance(drop_prob, bool) or not 0 <= drop_prob < 1:
             raise ConfigError(f'{here}.drop_prob: {drop_prob!r} must be 0 or '
@@ -106,6 +108,6 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
                        features.shape[1], self._drop_prob))
         masks = masks.to(features.device, features.dtype)
         thinned = masks[:, None] * features
-        # Not by a call: this is one of the hooks of that.
-        said = module.forward(thinned.flatten(0, 1))
-        self.record(name, said.unflatten(0, thinned.shape[:2]))
+        # Not by a call, of which this is a hook.
+        logits = module.forward(thinned.flatten(0, 1))
+        self.record(name, logits.unflatten(0, thinned.shape[:2]))

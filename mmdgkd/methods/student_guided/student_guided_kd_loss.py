@@ -18,20 +18,21 @@ def student_guided_mean(preds_S: torch.Tensor,
                         keep: float = 0.1,
                         sharpness: float = 1.0,
                         tau: float = 1.0) -> torch.Tensor:
-    """The mean of what a teacher says in several passes, for a student.
+    """The weighted mean logits of several passes of a teacher, for a student.
 
-    For each image the passes that agree most with the student are kept, and
-    weighed by how much they do.
+    For each image the passes with the most similar logits to the student's are
+    kept, and weighted by their similarity.
 
     Args:
         preds_S (torch.Tensor): Logits of the student, shape (N, C).
         passes (torch.Tensor): Logits of the teacher, shape (P, N, C).
-        agreement (str): ``'cosine'`` of the logits of both, or ``'kl'``, minus
-            ``KL(teacher || student)`` at tau. Defaults to ``'cosine'``.
+        agreement (str): The similarity: ``'cosine'`` of the logits, or
+            ``'kl'``, ``-KL(teacher || student)`` at tau.
+            Defaults to ``'cosine'``.
         keep (float): The share of the passes that is kept, at least one.
             Defaults to 0.1.
-        sharpness (float): The weights are ``softmax(sharpness * agreement)``
-            over those that are kept; 0 weighs them alike. Defaults to 1.0.
+        sharpness (float): The weights are ``softmax(sharpness * similarity)``
+            over the kept passes; 0 makes them equal. Defaults to 1.0.
         tau (float): Temperature of ``'kl'``. Defaults to 1.0.
 
     Returns:
@@ -39,16 +40,16 @@ def student_guided_mean(preds_S: torch.Tensor,
     """
     preds_S, passes = preds_S.detach().float(), passes.detach().float()
     if agreement == 'cosine':
-        agreed = F.cosine_similarity(passes, preds_S[None], dim=2)
+        similarity = F.cosine_similarity(passes, preds_S[None], dim=2)
     else:
-        agreed = -F.kl_div(
+        similarity = -F.kl_div(
             F.log_softmax(preds_S / tau, 1).expand_as(passes),
             F.log_softmax(passes / tau, 2),
             reduction='none',
             log_target=True).sum(2)
-    # Rounded up, but not for what 0.1 is too much by in binary.
+    # Round up, but ignore the rounding error of a float such as 0.1.
     count = max(1, math.ceil(keep * len(passes) - 1e-9))
-    best, index = agreed.topk(count, dim=0)
+    best, index = similarity.topk(count, dim=0)
     kept = passes.gather(0, index[..., None].expand(-1, -1, passes.shape[2]))
     weights = (sharpness * best).softmax(0)
     return (weights[..., None] * kept).sum(0)
@@ -56,24 +57,27 @@ def student_guided_mean(preds_S: torch.Tensor,
 
 @MODELS.register_module()
 class StudentGuidedKDLoss(DenseKDLoss):
-    """KD from active teachers several times, as the student weighs them.
+    """KD from dropout passes of each teacher, weighted by the student.
 
-    Student-guided weighting of stochastic teacher representations: of the
-    dropout passes that a :class:`StochasticTeacherOutputsRecorder` records,
-    those that are nearest to what the student says by now make one teacher,
-    see :func:`student_guided_mean`; what follows is :class:`DenseKDLoss`.
-    That the nearest tenth is kept is the method's; what else it does could
-    not be found, and is our choice.
+    Student-guided weighting of stochastic teachers (arXiv 2504.14307, ECML
+    PKDD 2025): the passes of a :class:`StochasticTeacherOutputsRecorder` that
+    are nearest to the student's logits make one teacher, see
+    :func:`student_guided_mean`, for a :class:`DenseKDLoss`. The released code
+    keeps the nearest tenth, too, but compares and regresses features: weights
+    ``softmax(<s, t> / 5)``, loss ``0.5 MSE + 0.5 CE``. Logits and KD are our
+    choice.
 
     Args:
-        agreement (str): ``'cosine'`` or ``'kl'``. Defaults to ``'cosine'``.
+        agreement (str): The similarity, ``'cosine'`` or ``'kl'``.
+            Defaults to ``'cosine'``.
         keep (float): The share of the passes that is kept. Defaults to 0.1.
-        sharpness (float): How much agreement counts among these. Defaults to
-            1.0.
+        sharpness (float): Factor of the similarity in the weights.
+            Defaults to 1.0.
         **kwargs: As for ``DenseKDLoss``.
 
     Raises:
-        ConfigError: For an unknown agreement, or a number out of its range.
+        ConfigError: For an unknown ``agreement``, or a number out of its
+            range.
     """
 
     def __init__(self,
@@ -109,14 +113,14 @@ class StudentGuidedKDLoss(DenseKDLoss):
             torch.Tensor: The loss, a scalar.
 
         Raises:
-            ConfigError: If a teacher has said it once.
+            ConfigError: If the logits of a teacher are of one pass.
         """
         for name, passes in preds_T.items():
             if passes.ndim != preds_S.ndim + 1:
                 raise ConfigError(
-                    f'preds_T: "{name}" has said one thing, of shape '
-                    f'{tuple(passes.shape)}, and not several; its recorder '
-                    "must be of type='mmrazor.StochasticTeacherOutputs'")
+                    f'preds_T: "{name}" has one pass, of shape '
+                    f'{tuple(passes.shape)}; its recorder must be of '
+                    "type='mmrazor.StochasticTeacherOutputs'")
         return super().forward(
             preds_S, {
                 name:

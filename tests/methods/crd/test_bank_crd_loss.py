@@ -11,9 +11,8 @@ from mmengine.structures import BaseDataElement
 from mmrazor.registry import MODELS
 
 from mmdgkd import ConfigError
-from mmdgkd.methods.crd.bank_crd_loss import (contrast_scores, crd_loss,
-                                              update_bank)
-from mmdgkd.methods.crd.contrast_draws import SamplesByClass, draw_negatives
+from mmdgkd.methods.crd.bank_crd_loss import crd_loss, crd_scores, update_bank
+from mmdgkd.methods.crd.negatives import SamplesByClass, draw_negatives
 from mmdgkd.structures.views import BatchViews, SampleList, ViewSource
 
 TOTAL, DIM, NEGATIVES = 20, 6, 9
@@ -57,7 +56,7 @@ def test_by_hand():
     wanted -= 2 * math.log(noise / (0.5 + noise)) + math.log(noise /
                                                              (1 + noise))
     assert loss.item() == pytest.approx(wanted)
-    scores = contrast_scores(
+    scores = crd_scores(
         torch.tensor([[.6, .8]]), torch.tensor([[1., 0.], [0., -1.]]), 0.5)
     assert scores[0].tolist() == pytest.approx([math.exp(1.2), math.exp(-1.6)])
 
@@ -210,7 +209,7 @@ def test_wrong_data():
         (lambda: loss(*feats(2), samples_of([0, 1], 21)),
          'sample_n: is 20, but there are 21'),
         (lambda: loss(*feats(2), [BaseDataElement()] * 2),
-         'sample_n: the data samples do not say which of the data set'),
+         'sample_n: the data samples have no index in the data set'),
         (lambda: loss(*feats(2)[..., :5], samples_of([0, 1])),
          r'dim_out: is 6, but s_feats is of shape \(2, 5\)'),
     ):

@@ -122,12 +122,12 @@ def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
      'model.distiller.distill_losses.loss_crd_resnet20.dim_out: is 64, but '
      r's_feats is of shape \(2, 128\)'),
     ({f'{LOSS}.neg_num': 0},
-     'model: for the stage "resnet14": .*BankCRDLoss.neg_num: 0 must be a '),
+     'model: for the stage "resnet14": .*BankCRDLoss.neg_num: 0 must be an '),
     ({f'{EDGE}.connectors.of_teacher.dim_in': 32},
      'model.distiller.loss_forward_mappings.loss_crd_resnet20.t_feats: '),
     ({'chain.views': None},
      'model.distiller.distill_losses.loss_crd_resnet20.sample_n: the data '
-     'samples do not say'),
+     'samples have no index'),
 ])  # yapf: disable
 def test_mistakes_are_told_before_any_training(crd_cfg, change, message):
     cfg = crd_cfg()

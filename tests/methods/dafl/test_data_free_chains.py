@@ -144,7 +144,7 @@ def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
     ({
         'model.distiller.distill_deliveries': dict(a=1)
     }, 'model.distiller.distill_deliveries: for the stage "resnet14": would '
-     'hand the student'),
+     'give the student'),
     ({
         'chain.networks.resnet8.stage.optim_wrapper.generator': None
     }, 'optim_wrapper: for the stage "resnet8": optim_wrapper.generator'),

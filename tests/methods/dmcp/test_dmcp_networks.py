@@ -190,7 +190,7 @@ def test_nearest_within():
 @pytest.mark.parametrize('key, value, message', [
     ('model.target_macs', .01, 'model.target_macs: 0.01 should be from 0.0'),
     ('model.target_macs', 6., 'model.target_macs: 6.0 should be from 0.0'),
-    ('model.search_epochs', 0, 'model.search_epochs: 0 should be a whole'),
+    ('model.search_epochs', 0, 'model.search_epochs: 0 should be an integer'),
     ('model.search_epochs', 2, 'model.search_epochs: 2 should be before the '
      'end of the training, which has 2 epochs'),
     ('model.arch_start_train', 2, 'model.arch_start_train: 2 should be before '

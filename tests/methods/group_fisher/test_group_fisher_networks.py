@@ -127,7 +127,7 @@ def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
 
 @pytest.mark.parametrize('key, value, message', [
     ('type', 'mmrazor.GroupFisherAlgorithm',
-     'type: GroupFisherAlgorithm cannot be guided, and prunes without end; '
+     'type: GroupFisherAlgorithm cannot have teachers, and prunes without end; '
      'use TargetGroupFisher'),
     ('mutator.channel_unit_cfg.type', 'GroupFisherChannelUnit',
      'mutator.channel_unit_cfg.type: GroupFisherChannelUnit cannot be resumed'

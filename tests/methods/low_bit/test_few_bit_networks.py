@@ -121,7 +121,7 @@ def test_its_average_has_steps_that_have_begun(few_bit_cfg, built_from_file):
 @pytest.mark.parametrize('change, message', [
     (dict(custom_hooks=[dict(type='mmrazor.FastNetworkHook', compile=True)]),
      'custom_hooks: FastNetworkHook.compile: chain.networks.resnet8_w2 gets '
-     'its weights of few levels in each step'),
+     'its low-bit weights in each step'),
     (dict(activation_checkpointing=['backbone.layer1']),
      'activation_checkpointing: chain.networks.resnet8_w2 gets'),
     (dict(efficient_conv_bn_eval='backbone'),

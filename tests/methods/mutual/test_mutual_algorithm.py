@@ -176,7 +176,7 @@ def test_the_order_of_the_peers_makes_no_difference():
             type='mmrazor.DenseKDLoss',
             form='averaged',
             teacher_weights=dict(a=2.))),
-     'model.mutual_loss.teacher_weights: each network hears others, and all'),
+     'model.mutual_loss.teacher_weights: each network has other teachers'),
     (dict(mutual_loss=dict(type='mmrazor.DenseKDLoss', form='paper')),
      "model.mutual_loss.form: 'paper' also weighs the labels by the number"),
     (dict(

@@ -76,9 +76,9 @@ def guided(student, num_drop=0, **kwargs):
 
 def alone(model, width):
     """A width as a plain network, in training."""
-    model.take(width)
+    model.set_width(width)
     plain = static_network(model).train()
-    model.take('1')
+    model.set_width('1')
     return plain
 
 
@@ -210,7 +210,7 @@ def test_it_begins_alike_whether_its_channels_are_known_or_not():
     ([0.5, 1.5], 'model.widths: 1.5 is no share of the channels, above 0 and'),
     ([0, 1], 'model.widths: 0 is no share of the channels'),
     ([0.5, 0.5, 1], 'model.widths: [0.5, 0.5, 1] should be two or more '),
-    ([0.5, 0.75], 'model.widths: [0.5, 0.75] has no 1.0, the whole network'),
+    ([0.5, 0.75], 'model.widths: [0.5, 0.75] has no 1.0, all channels'),
     ([0.5, 0.51, 1], 'are [8, 8, 16] of the 16 channels of'),
 ])
 def test_wrong_widths(widths, message):

@@ -131,7 +131,7 @@ def test_each_width_is_tested_and_exported(trained_cfg):
         assert facts.macs == ledger[name]['macs']
         said[name] = torch.export.load(path).module()(images)
         # As the network of all widths says it at this one.
-        whole.take(width)
+        whole.set_width(width)
         with torch.no_grad():
             wanted = whole(data['inputs'], mode='tensor')
         torch.testing.assert_close(said[name], wanted, rtol=1e-4, atol=1e-5)

@@ -38,7 +38,7 @@ def test_killed_and_resumed_it_hears_the_same_passes(guided_cfg,
     (lambda cfg: setattr(
         cfg.model.distiller.teacher_recorders, 'logits',
         dict(type='mmrazor.MultiTeacherOutputs', source='head.fc')),
-     'model.distiller.distill_losses.loss_kd.preds_T: "resnet20" has said'),
+     'model.distiller.distill_losses.loss_kd.preds_T: "resnet20" has one'),
     (lambda cfg: cfg.model.distiller.teacher_recorders.logits.update(
         source='neck.gap'),
      'StochasticTeacherOutputs.source: "neck.gap" of teacher "resnet20" is '),

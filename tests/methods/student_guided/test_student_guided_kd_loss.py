@@ -88,5 +88,5 @@ def test_wrong_settings(change, message):
 
 
 def test_a_teacher_that_says_one_thing():
-    with pytest.raises(ConfigError, match='preds_T: "a" has said one thing'):
+    with pytest.raises(ConfigError, match='preds_T: "a" has one pass'):
         StudentGuidedKDLoss()(STUDENT, dict(a=STUDENT))

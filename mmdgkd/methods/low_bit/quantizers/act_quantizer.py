@@ -8,31 +8,30 @@ from torch import nn
 from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize,
                         scale_gradient)
 
-# The optimal step is looked for in so many values of a batch.
+# Number of values of a batch for which the optimal step is computed.
 _VALUES = 1 << 14
-# How much of a batch goes into an optimal step that follows the training.
+# Weight of a batch in the moving average of optimal steps.
 _MOMENTUM = 0.1
 
 
 class ActQuantizer(nn.Module):
-    """Activations of few levels, from 0 on where none is negative.
+    """Quantizes activations, to levels from 0 on where none is negative.
 
-    The first training batch decides whether there are levels below 0, and with
-    which step it begins: the optimal one of evenly spaced values of it, the
-    mean over processes. A learned step (LSQ, arXiv 1902.08153) is a parameter
-    from then on, its gradient divided by ``sqrt(n high)`` of the n features of
-    an image; another one follows the optimal steps of the batches as a moving
-    average. Until the first batch activations pass as they are.
+    The first training batch decides whether there are levels below 0, and the
+    first step: the optimal one of evenly spaced values of it, the mean over
+    processes. A learned step (LSQ, arXiv 1902.08153) is a parameter from then
+    on, its gradient divided by ``sqrt(n high)`` of the n features of an image;
+    another one is the moving average of the optimal steps of batches. Before
+    the first batch activations are not quantized.
 
     Args:
         bits (int): From 2 to 8.
         learned (bool): Whether the step is learned. Defaults to True.
 
     Attributes:
-        bits_now (int, optional): Another number of bits for the time being,
-            with the same largest value, so that the step is another one.
-            None: ``bits``.
-        observing (bool): Whether batches may set the step. True.
+        bits_now (int, optional): Another number of bits for now, with the same
+            largest value, and so another step. None: ``bits``.
+        observing (bool): Whether batches may set the step. True by default.
     """
 
     def __init__(self, bits: int, learned: bool = True) -> None:
@@ -46,18 +45,18 @@ class ActQuantizer(nn.Module):
             self.register_buffer('step', torch.ones(()))
         for name in ('begun', 'signed'):
             self.register_buffer(name, torch.zeros((), dtype=torch.uint8))
-        # Kept by settle: a GPU is not asked in each step.
+        # Set by settle(): no synchronization with a GPU in each step.
         self._begun = self._signed = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The activations to compute with, each a level times the step.
+        """Quantize activations: each becomes a level times the step.
 
         Args:
-            x (torch.Tensor): Shape (N, ...).
+            x (torch.Tensor): Shape (N, ...), also that of the result.
         """
         if x.is_meta:
             return x
-        # Levels of reduced precision would be no multiples of a step.
+        # In reduced precision levels would be no multiples of the step.
         values = x.float()
         if self.training and self.observing:
             self._observe(values.detach())
@@ -71,7 +70,7 @@ class ActQuantizer(nn.Module):
 
     def before_layer(self, layer: nn.Module,
                      inputs: Tuple[Any, ...]) -> Tuple[Any, ...]:
-        """A forward pre-hook for a layer: its input is quantized."""
+        """Quantize the input of a layer: a forward pre-hook."""
         return (self(inputs[0]), *inputs[1:])
 
     @torch.no_grad()
@@ -83,9 +82,9 @@ class ActQuantizer(nn.Module):
         return float(step), low, high
 
     def settle(self) -> None:
-        """Keep what the steps so far have begun; to be called between steps.
+        """Cache the state of the first batch; to be called between steps.
 
-        Not within one: a bad step is taken back, and with it its beginning.
+        Not within one: a bad step is undone, and with it this state.
         """
         if not self._begun and self._has_begun():
             self._begun, self._signed = True, bool(self.signed)
@@ -110,15 +109,15 @@ class ActQuantizer(nn.Module):
             self.signed.copy_(negative)
         low, high = level_range(self.bits, self._is_signed())
         flat = values.reshape(-1)
-        # An odd distance: maps have even widths, of which an even one would
-        # look at few columns alone.
+        # An odd distance: with an even one the values of maps of even widths
+        # would be of few columns.
         some = flat[::flat.numel() // _VALUES | 1]
         step = optimal_step(some, low, high)
         if begun:
             self.step.lerp_(step, _MOMENTUM)
         else:
             all_reduce(step, op='mean')
-            # What is not finite begins nothing; the step is bad anyway.
+            # A step that is not finite is bad, and initializes nothing.
             finite = step.isfinite()
             self.step.copy_(torch.where(finite, step, self.step))
             self.begun.copy_(finite)

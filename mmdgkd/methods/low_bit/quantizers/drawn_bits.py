@@ -15,19 +15,20 @@ def drawn_bits(seed: int,
                prob: float = 0.5) -> Dict[str, int]:
     """The precision of the activations of each layer in a step.
 
-    Of SPEQ (arXiv 2009.14502): ``bits`` or ``high_bits``, the latter with
-    probability ``prob``, each layer by itself. The answer depends on the
-    arguments alone, so that it is the same on every rank and in a resumed
-    run. The numbers come from Philox, a counter based generator, with the
-    step as its counter.
+    As in SPEQ (arXiv 2009.14502): ``bits`` or ``high_bits``, the latter with
+    probability ``prob``, independently for each layer. The result is a
+    function of the arguments alone, the same on every rank and in a resumed
+    run. The draws are from Philox, a counter-based generator, with the step
+    as its counter.
 
     Args:
         seed (int): The seed of the run.
         step (int): The iteration, counted from 0.
         layers (Sequence[str]): The layers, in order.
-        bits (int): The one precision.
-        high_bits (int): The other one. Defaults to 8, the paper's.
-        prob (float): How likely that is. Defaults to 0.5, the paper's.
+        bits (int): The low precision.
+        high_bits (int): The high one. Defaults to 8, as in the paper.
+        prob (float): Probability of the high one. Defaults to 0.5, as in the
+            paper.
 
     Returns:
         dict[str, int]: Bits by layer, in the given order.

@@ -8,17 +8,17 @@ from mmdgkd.methods.qat.fixed_graph import FixedFakeQuantize
 
 
 class FixedRounding(FixedFakeQuantize):
-    """Rounds the inputs of a layer to levels that nothing changes any more.
+    """Rounds the inputs of a layer to constant levels.
 
-    What an :class:`ActQuantizer` does after its training, by the same
-    arithmetic and without its switches, so that it can be exported.
+    The arithmetic of a trained :class:`ActQuantizer`, without its switches, so
+    that it can be exported.
 
     Args:
-        step (float): Between two levels.
+        step (float): Distance of two levels.
         low (int): The smallest level.
         high (int): The largest one.
-        to_levels (bool): Give the levels as they are, integers, instead
-            of their values. Defaults to False.
+        to_levels (bool): Return levels, which are integers, instead of their
+            values. Defaults to False.
     """
 
     def __init__(self,
@@ -32,8 +32,8 @@ class FixedRounding(FixedFakeQuantize):
         self.to_levels = to_levels
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The inputs on those levels."""
-        # Levels of reduced precision would be no multiples of a step.
+        """Round the inputs."""
+        # In reduced precision levels would be no multiples of the step.
         levels = (inputs.float() / self.scale).clamp(self.quant_min,
                                                      self.quant_max).round()
         levels = levels if self.to_levels else levels * self.scale
@@ -41,11 +41,11 @@ class FixedRounding(FixedFakeQuantize):
 
 
 def round_inputs(layer: nn.Module, rounding: FixedRounding) -> None:
-    """Have a layer round its input first, as a part of it, ``rounding``.
+    """Add a rounding of its input to a layer, as the module ``rounding``.
 
     Args:
-        layer (nn.Module): It; it is changed.
-        rounding (FixedRounding): How.
+        layer (nn.Module): The layer; it is changed.
+        rounding (FixedRounding): The rounding.
     """
     layer.add_module('rounding', rounding)
     layer.register_forward_pre_hook(_round_input)

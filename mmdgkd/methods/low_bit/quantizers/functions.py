@@ -1,13 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Numbers of few levels, and gradients that pass through them."""
+"""Low-bit numbers, and gradients that pass through them."""
 from typing import Tuple
 
 import torch
 
-# Below it a step is no step.
+# A step must be positive.
 SMALLEST_STEP = 1e-8
-# Of the alternation: ranges from which it begins, as shares of the largest
-# value, and how long it goes on.
+# Of the alternation: the ranges to start from, as shares of the largest value,
+# and the number of rounds.
 _STARTS = (1., .7, .4, .2)
 _ROUNDS = 20
 
@@ -16,12 +16,12 @@ def level_range(bits: int, signed: bool) -> Tuple[int, int]:
     """The smallest and the largest level of a number of bits.
 
     Args:
-        bits (int): From 2 (signed) or 1 on.
+        bits (int): 2 or more if signed, else 1 or more.
         signed (bool): Whether there are levels below 0. There are then as many
-            as above it, so that no zero point is needed: 2 bits are -1, 0, 1.
+            as above it, without a zero point: 2 bits are -1, 0, 1.
 
     Returns:
-        tuple[int, int]: Both.
+        tuple[int, int]: Both levels.
     """
     if signed:
         high = 2**(bits - 1) - 1
@@ -37,7 +37,7 @@ def round_through(x: torch.Tensor) -> torch.Tensor:
     Args:
         x (torch.Tensor): Of any shape.
     """
-    # What is added is exactly 0, unlike x + (round(x) - x).
+    # The added term is exactly 0, unlike in x + (round(x) - x).
     return x.detach().round() + (x - x.detach())
 
 
@@ -56,7 +56,7 @@ def quantize(x: torch.Tensor,
              low: int,
              high: int,
              clip_gradient: bool = True) -> torch.Tensor:
-    """The nearest of the levels ``low * step, ..., high * step``.
+    """Round to the nearest of the levels ``low * step, ..., high * step``.
 
     With ``clip_gradient`` the gradients are those of LSQ (Esser et al., ICLR
     2020, arXiv 1902.08153, equations 1 to 3): to ``x`` they pass where it is
@@ -81,38 +81,6 @@ def quantize(x: torch.Tensor,
     return levels * step + (x - x.detach())
 
 
-def ternary(x: torch.Tensor,
-            step: torch.Tensor,
-            clip_gradient: bool = True) -> torch.Tensor:
-    """The nearest of ``-step, 0, step``, by :func:`quantize`.
-
-    Args:
-        x (torch.Tensor): Such as the weights of a layer.
-        step (torch.Tensor): Above 0.
-        clip_gradient (bool): Whether gradients pass within these alone.
-            Defaults to True.
-    """
-    return quantize(x, step, -1, 1, clip_gradient)
-
-
-def k_bit(x: torch.Tensor,
-          step: torch.Tensor,
-          bits: int,
-          signed: bool = False,
-          clip_gradient: bool = True) -> torch.Tensor:
-    """The nearest level of ``bits`` bits, by :func:`quantize`.
-
-    Args:
-        x (torch.Tensor): Such as the activations of a layer.
-        step (torch.Tensor): Above 0.
-        bits (int): Their number, see :func:`level_range`.
-        signed (bool): Whether there are levels below 0. Defaults to False.
-        clip_gradient (bool): Whether gradients pass within the levels alone.
-            Defaults to True.
-    """
-    return quantize(x, step, *level_range(bits, signed), clip_gradient)
-
-
 @torch.no_grad()
 def optimal_step(x: torch.Tensor,
                  low: int,
@@ -120,13 +88,13 @@ def optimal_step(x: torch.Tensor,
                  per_channel: bool = False) -> torch.Tensor:
     """The step whose levels are nearest to ``x`` in the L2 norm.
 
-    Of three levels -1, 0 and 1 it is found exactly: if those k with the
-    largest magnitudes are not 0, their mean magnitude is the best step, and
-    the squared error is least where ``(sum of these)^2 / k`` is largest (Li et
-    al., Ternary Weight Networks, arXiv 1605.04711, section 2). Of more levels,
-    by the alternation of Hwang and Sung (SiPS 2014): with a step the levels
-    ``z`` are the nearest, with levels the step is ``x.z / z.z``; the best of a
-    few starts.
+    It is exact for the levels -1, 0 and 1: if the k values with the largest
+    magnitudes are not 0, their mean magnitude is the best step, and the
+    squared error is least where ``(sum of these)^2 / k`` is largest (Li et
+    al., Ternary Weight Networks, arXiv 1605.04711, section 2). For more levels
+    it is the best of several starts of the alternation of Hwang and Sung (SiPS
+    2014): given a step the levels ``z`` are the nearest, given levels the step
+    is ``x.z / z.z``.
 
     Args:
         x (torch.Tensor): Of any shape; with ``per_channel`` (C, ...).
@@ -135,7 +103,7 @@ def optimal_step(x: torch.Tensor,
         per_channel (bool): A step for each ``x[i]``. Defaults to False: one.
 
     Returns:
-        torch.Tensor: 0-dimensional, or (C, 1, ...); at least 1e-8.
+        torch.Tensor: A scalar, or shape (C, 1, ...); at least 1e-8.
     """
     rows = x.detach().float().reshape(len(x) if per_channel else 1, -1)
     if (low, high) == (-1, 1):
@@ -148,8 +116,8 @@ def optimal_step(x: torch.Tensor,
 
 
 def _ternary_step(rows: torch.Tensor) -> torch.Tensor:
-    """Exactly, for each row."""
-    # In float64 the order of a sum, which a GPU does not fix, decides nothing.
+    """The exact step for each row."""
+    # In float64 the result does not depend on the order of a sum on a GPU.
     sums = rows.double().abs().sort(dim=1, descending=True).values.cumsum(1)
     counts = torch.arange(1, rows.shape[1] + 1, device=rows.device)
     best = (sums**2 / counts).argmax(1, keepdim=True)
@@ -157,7 +125,7 @@ def _ternary_step(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _alternated_step(rows: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    """By alternation, for each row, the best of a few starts."""
+    """The step for each row by alternation, the best of the starts."""
     largest = rows.abs().amax(1, keepdim=True).clamp_min(SMALLEST_STEP)
     # Starts are a dimension of their own: (rows, starts, 1).
     step = torch.cat([largest * (share / high) for share in _STARTS],
@@ -167,7 +135,7 @@ def _alternated_step(rows: torch.Tensor, low: int, high: int) -> torch.Tensor:
         levels = (x / step).round().clamp(low, high)
         size = (levels * levels).sum(2, keepdim=True)
         found = (x * levels).sum(2, keepdim=True) / size.clamp_min(1)
-        # Where nothing is left but 0 the step stays.
+        # Where all levels are 0 the step stays.
         step = torch.where(found > 0, found, step)
     errors = ((x / step).round().clamp(low, high) * step - x).square().sum(2)
     best = errors.argmin(1, keepdim=True)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A network of few levels as integers and their steps."""
+"""A low-bit network as integers and their steps."""
 import copy
 from typing import Any, Dict, Mapping, Tuple
 
@@ -9,23 +9,23 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from .fixed_rounding import FixedRounding, round_inputs
 
-# Beside the weights of a layer: their step, their bits, and for its input the
-# step, the smallest and the largest level.
+# Keys beside the weights of a layer: their step, their bits, and for its input
+# the step, the smallest and the largest level.
 _STEP, _BITS, _INPUT = 'weight_step', 'weight_bits', 'input_levels'
 
 
 def integer_tensors(model: Any) -> Dict[str, torch.Tensor]:
-    """What a network of few levels needs to be run with integers.
+    """The tensors to run a low-bit network with integers.
 
     Args:
-        model (FewBitNetwork): It, trained.
+        model (FewBitNetwork): The trained network.
 
     Returns:
-        dict[str, torch.Tensor]: The state dict of the network, with weights of
-        few levels as these levels, int8, and for their layers
-        ``<layer>.weight_step``, float32, ``<layer>.weight_bits``, int8, and
-        ``<layer>.input_levels``, float32, (step, smallest, largest level),
-        where these are of few levels, too.
+        dict[str, torch.Tensor]: The state dict of the network, with low-bit
+        weights as their levels, int8. For their layers also
+        ``<layer>.weight_step``, float32, ``<layer>.weight_bits``, int8, and,
+        if activations are quantized, ``<layer>.input_levels``, float32 of
+        shape (3, ): step, smallest and largest level.
     """
     tensors = {
         name: data.detach().cpu().clone().contiguous()
@@ -50,13 +50,13 @@ def integer_network(network: nn.Module,
                     tensors: Mapping[str, torch.Tensor]) -> nn.Module:
     """A network that computes its sums of products with integers.
 
-    Layers whose weights and inputs have few levels multiply and add whole
-    numbers alone, held as floats, which are exact up to 2^24; what comes out
-    is then multiplied by the two steps. The others have weights of whole
-    numbers and the inputs that they are given.
+    Layers of quantized weights and inputs multiply and add integers alone,
+    stored as floats, which are exact up to 2^24; their outputs are then
+    multiplied by the two steps. The others have integer weights and float
+    inputs.
 
     Args:
-        network (nn.Module): The plain network, of whatever weights.
+        network (nn.Module): The plain network, of any weights.
         tensors (Mapping[str, torch.Tensor]): Of :func:`integer_tensors`.
 
     Returns:
@@ -95,14 +95,14 @@ def integer_network(network: nn.Module,
 
 
 def packed_bytes(tensors: Mapping[str, torch.Tensor]) -> Tuple[int, int]:
-    """How small the tensors would be, if weights had no more than their bits.
+    """The size of the tensors with weights packed to their bits.
 
     Args:
         tensors (Mapping[str, torch.Tensor]): Of :func:`integer_tensors`.
 
     Returns:
-        tuple[int, int]: The bytes of the weights of few levels, those of a
-        layer filling whole bytes, and of all other numbers, as they are.
+        tuple[int, int]: The bytes of the low-bit weights, rounded up for each
+        layer, and of all other numbers, unpacked.
     """
     packed = others = 0
     for name, data in tensors.items():
@@ -116,7 +116,7 @@ def packed_bytes(tensors: Mapping[str, torch.Tensor]) -> Tuple[int, int]:
 
 def _scale_output(layer: Any, inputs: Any,
                   outputs: torch.Tensor) -> torch.Tensor:
-    """The sums of integers, times the steps, and the bias."""
+    """Multiply the sums of integers by the steps, and add the bias."""
     shape = [1, -1] + [1] * (outputs.dim() - 2)
     outputs = outputs * layer.output_scale.reshape(shape)
     if layer.output_bias is None:

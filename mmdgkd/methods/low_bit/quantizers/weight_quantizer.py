@@ -10,20 +10,20 @@ from .functions import (SMALLEST_STEP, level_range, optimal_step, quantize,
 
 
 class WeightQuantizer(nn.Module):
-    """Weights of few levels, symmetric around 0.
+    """Quantizes weights, symmetrically around 0.
 
-    The float weights stay parameters of their layer; this makes those that it
-    computes with. A learned step is a parameter, which begins with the optimal
-    one of the first training step; its gradient is divided by ``sqrt(n high)``
-    of n weights (LSQ, arXiv 1902.08153, section 2.2). An optimal step is a
-    function of the weights alone, found anew each time, so that there is
-    nothing to keep; gradients then pass to all weights.
+    The float weights stay parameters of their layer; this computes the low-bit
+    ones from them. A learned step is a parameter, which begins with the
+    optimal one of the first training step; its gradient is divided by
+    ``sqrt(n high)`` of n weights (LSQ, arXiv 1902.08153, section 2.2). An
+    optimal step is a function of the weights alone, computed each time, and
+    has no state; gradients then pass to all weights.
 
     Args:
-        bits (int): 2 for the levels -1, 0 and 1; up to 8.
+        bits (int): From 2, for the levels -1, 0 and 1, to 8.
         shape (tuple[int]): The shape of the weights.
         learned (bool): Whether the step is learned. Defaults to True.
-        per_channel (bool): A step for each output channel.
+        per_channel (bool): Whether there is a step for each output channel.
             Defaults to False: one for the layer.
     """
 
@@ -40,20 +40,20 @@ class WeightQuantizer(nn.Module):
             ones = (shape[0], *[1] * (len(shape) - 1)) if per_channel else ()
             self.step = nn.Parameter(torch.ones(ones))
             self.register_buffer('begun', torch.zeros((), dtype=torch.uint8))
-            # Kept by settle: a GPU is not asked in each step.
+            # Set by settle(): no synchronization with a GPU in each step.
             self._begun = False
             self._scale = (torch.Size(shape).numel() * self.high)**-.5
             if per_channel:
                 self._scale *= shape[0]**.5
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weights to compute with.
+        """Quantize weights.
 
         Args:
-            weight (torch.Tensor): The float ones, (out, in, ...).
+            weight (torch.Tensor): The float weights, shape (out, in, ...).
 
         Returns:
-            torch.Tensor: Each a level times the step.
+            torch.Tensor: Of the same shape, each a level times the step.
         """
         if not self.learned:
             return quantize(
@@ -65,7 +65,7 @@ class WeightQuantizer(nn.Module):
         if self.training and not self._has_begun() and not weight.is_meta:
             with torch.no_grad():
                 step = self._optimal(weight)
-                # On a GPU sums in another order end in another last bit.
+                # On a GPU the order of sums, and their last bit, may differ.
                 broadcast(step)
                 self.step.copy_(step)
                 self.begun.fill_(1)
@@ -73,13 +73,13 @@ class WeightQuantizer(nn.Module):
         return quantize(weight, step, self.low, self.high)
 
     def step_of(self, weight: torch.Tensor) -> torch.Tensor:
-        """The step in force, above 0.
+        """The current step, above 0.
 
         Args:
             weight (torch.Tensor): The float weights.
 
         Returns:
-            torch.Tensor: 0-dimensional, or (out, 1, ...) by channel.
+            torch.Tensor: A scalar, or shape (out, 1, ...) by channel.
         """
         if self.learned and self._has_begun():
             return self.step.abs().clamp_min(SMALLEST_STEP)
@@ -87,7 +87,7 @@ class WeightQuantizer(nn.Module):
 
     @torch.no_grad()
     def levels_of(self, weight: torch.Tensor) -> torch.Tensor:
-        """The levels alone, as int8.
+        """The levels of the weights, int8 of the same shape.
 
         Args:
             weight (torch.Tensor): The float weights.
@@ -99,9 +99,9 @@ class WeightQuantizer(nn.Module):
         return optimal_step(weight, self.low, self.high, self.per_channel)
 
     def settle(self) -> None:
-        """Keep what the steps so far have begun; to be called between steps.
+        """Cache the state of the first step; to be called between steps.
 
-        Not within one: a bad step is taken back, and with it its beginning.
+        Not within one: a bad step is undone, and with it this state.
         """
         if self.learned and not self._begun:
             self._begun = self._has_begun()

@@ -2,9 +2,11 @@
 import pytest
 import torch
 
-from mmdgkd.methods.low_bit.quantizers.functions import (
-    k_bit, level_range, optimal_step, quantize, round_through, scale_gradient,
-    ternary)
+from mmdgkd.methods.low_bit.quantizers.functions import (level_range,
+                                                         optimal_step,
+                                                         quantize,
+                                                         round_through,
+                                                         scale_gradient)
 
 
 def gradients(values, step, *levels, **kwargs):
@@ -25,10 +27,10 @@ def test_levels_of_bits(bits, signed, levels):
 
 def test_values_go_to_the_nearest_level():
     x, step = torch.tensor([-3., -.6, -.4, 0., .7, 1.6]), torch.tensor(1.)
-    assert ternary(x, step).tolist() == [-1, -1, 0, 0, 1, 1]
-    assert k_bit(x, step / 2, 2).tolist() == [0, 0, 0, 0, .5, 1.5]
-    assert k_bit(
-        x, step / 2, 3, signed=True).tolist() == [-1.5, -.5, -.5, 0, .5, 1.5]
+    assert quantize(x, step, -1, 1).tolist() == [-1, -1, 0, 0, 1, 1]
+    assert quantize(x, step / 2, 0, 3).tolist() == [0, 0, 0, 0, .5, 1.5]
+    assert quantize(x, step / 2, -3,
+                    3).tolist() == [-1.5, -.5, -.5, 0, .5, 1.5]
 
 
 def test_gradients_pass_straight_and_those_of_the_step_are_of_lsq():

@@ -1,16 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Which samples a sample is contrasted with, as a function of counters."""
+"""The negatives of CRD, as a function of counters."""
 from typing import NamedTuple
 
 import torch
 
-# Other draws that are made of the same seed and step begin with another one.
+# Other draws from the same seed and step use another one.
 _STREAM = 0x636F6E7472617374
 _WORD = (1 << 64) - 1
 
 
 def _signed(word: int) -> int:
-    """64 bits as PyTorch's int64 has them."""
+    """64 bits as a signed integer, as in PyTorch's int64."""
     word &= _WORD
     return word - (1 << 64) if word >> 63 else word
 
@@ -21,7 +21,7 @@ _SECOND = _signed(0x94D049BB133111EB)
 
 
 def _shifted(words: torch.Tensor, bits: int) -> torch.Tensor:
-    """To the right, with zeros from the left: int64 would copy the sign."""
+    """Shift right without the sign, which int64 would copy."""
     return (words >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -30,13 +30,13 @@ def mixed(words: torch.Tensor) -> torch.Tensor:
 
     Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA
     2014. Output j of a generator of seed s is ``mixed(s + j * gamma)``, so
-    that all are there at once, on any device with the same bits.
+    that all are computed at once, on any device with the same bits.
 
     Args:
         words (torch.Tensor): int64 of any shape.
 
     Returns:
-        torch.Tensor: Likewise, 64 random bits each.
+        torch.Tensor: 64 random bits each, of the same shape and type.
     """
     words = (words ^ _shifted(words, 30)) * _FIRST
     words = (words ^ _shifted(words, 27)) * _SECOND
@@ -49,9 +49,9 @@ class SamplesByClass(NamedTuple):
     Attributes:
         order (torch.Tensor): Their indices, int64 of shape (M, ).
         labels (torch.Tensor): The class of each sample, likewise.
-        counts (torch.Tensor): How many there are of a class, int64 of shape
+        counts (torch.Tensor): Number of samples of each class, int64 of shape
             (C, ).
-        starts (torch.Tensor): Where it begins in ``order``, likewise.
+        starts (torch.Tensor): Start of each class in ``order``, likewise.
     """
 
     order: torch.Tensor
@@ -61,7 +61,7 @@ class SamplesByClass(NamedTuple):
 
     @classmethod
     def of(cls, labels: torch.Tensor) -> 'SamplesByClass':
-        """Sort them.
+        """Sort samples by class.
 
         Args:
             labels (torch.Tensor): The class of each sample, int64 of shape
@@ -77,30 +77,30 @@ def draw_negatives(seed: int, step: int, indices: torch.Tensor,
                    samples: SamplesByClass, num: int) -> torch.Tensor:
     """Draw samples of other classes, for each sample of a batch.
 
-    They are independent of each other and uniform over all samples of other
-    classes, with replacement, as the paper's objective has them (Contrastive
-    Representation Distillation, ICLR 2020, arXiv 1910.10699, equation 9). They
-    depend on the arguments alone, and those of a sample on no other one: they
-    are the same in a resumed run and on whichever rank.
+    They are independent and uniform over all samples of other classes, with
+    replacement, as in the objective of the paper (Contrastive Representation
+    Distillation, ICLR 2020, arXiv 1910.10699, equation 9). They are a function
+    of the arguments alone, and those of a sample of no other one: they are the
+    same in a resumed run and on any rank.
 
     Args:
         seed (int): The seed of the run.
         step (int): The iteration, counted from 0.
         indices (torch.Tensor): The samples, int64 of shape (N, ).
-        samples (SamplesByClass): All there are.
-        num (int): K, so many for each.
+        samples (SamplesByClass): The data set.
+        num (int): K, the number of negatives of each.
 
     Returns:
         torch.Tensor: Indices, int64 of shape (N, K).
     """
-    # On the CPU, so that nothing waits for another device.
+    # On the CPU, which waits for no other device.
     base = mixed(torch.tensor(_signed(seed ^ _STREAM)))
     base = int(mixed(base + step))
     counter = torch.arange(1, num + 1, device=indices.device) * _GAMMA
     bits = _shifted(mixed(mixed(indices + base)[:, None] + counter), 32)
     labels = samples.labels[indices]
     own, start = samples.counts[labels][:, None], samples.starts[labels]
-    # 32 bits as a fraction of the others, which fits into 64.
+    # 32 bits times the number of others fit into 64.
     places = (bits * (len(samples.order) - own)) >> 32
     places += own * (places >= start[:, None])
     return samples.order[places]
