@@ -141,7 +141,7 @@ class BankCRDLoss(nn.Module):
         for key, value in dict(
                 neg_num=neg_num, sample_n=sample_n, dim_out=dim_out).items():
             if type(value) is not int or value < 1:
-                raise ConfigError(f'BankCRDLoss.{key}: {value!r} must be a '
+                raise ConfigError(f'BankCRDLoss.{key}: {value!r} must be an '
                                   'integer, 1 or more')
         if not temperature > 0:
             raise ConfigError(f'BankCRDLoss.temperature: {temperature!r} must '

@@ -77,7 +77,7 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
         super().__init__(source)
         here = 'StochasticTeacherOutputs'
         if type(num_passes) is not int or num_passes < 1:
-            raise ConfigError(f'{here}.num_passes: {num_passes!r} must be a '
+            raise ConfigError(f'{here}.num_passes: {num_passes!r} must be an '
                               'integer, 1 or more')
         if isinstance(drop_prob, bool) or not 0 <= drop_prob < 1:
             raise ConfigError(f'{here}.drop_prob: {drop_prob!r} must be 0 or '
