@@ -16,6 +16,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 
 import mmdgkd  # noqa: F401
+from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.utils.networks import network_cfg
 
@@ -28,10 +29,31 @@ if 'PYTEST_XDIST_WORKER' in os.environ:
     os.environ['OMP_NUM_THREADS'] = '1'
     torch.set_num_threads(1)
 
+SAVE_RANKS = """
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SaveRanks(Hook):
+    priority = 'LOWEST'
+
+    def after_train(self, runner):
+        torch.save(runner.model.module.state_dict(),
+                   f'{runner.work_dir}/rank{runner.rank}.pt')
+"""
+
 
 def pytest_xdist_auto_num_workers(config):
     """How many workers ``-n auto`` is: each wants 2 GB of memory."""
     return min(4, len(os.sched_getaffinity(0)))
+
+
+def pytest_collection_modifyitems(items):
+    """Have the tests of a file on one worker, unless they say otherwise."""
+    for item in items:
+        if item.get_closest_marker('xdist_group') is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def shrink(cfg, epochs=1, images=64, batch_size=32):
@@ -97,6 +119,28 @@ def tiny_cfg(tmp_path):
         return cfg
 
     return make
+
+
+@pytest.fixture
+def digits_cfg():
+    """A function that gives a shipped config on the digits, small."""
+
+    def make(config, **kwargs):
+        return shrink(
+            Config.fromfile(str(ROOT / 'configs' / config)), **kwargs)
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def trained_resnet8(tmp_path_factory):
+    """The file of a ResNet-8, trained an epoch on the digits, for teachers."""
+    cfg = shrink(Config.fromfile(str(DIGITS)))
+    cfg.chain.networks.resnet20 = cfg.chain.networks.resnet14 = None
+    cfg.work_dir = str(tmp_path_factory.mktemp('resnet8'))
+    runner = ChainRunner(cfg)
+    runner.train()
+    return runner.work.file_of('resnet8')
 
 
 @pytest.fixture
@@ -304,3 +348,33 @@ def killed_and_whole(weights_of):
         return weights_of(whole, name), weights_of(torn, name)
 
     return train
+
+
+@pytest.fixture
+def states_of_ranks(run_ranks, tmp_path):
+    """A function that trains a config by two processes with AMP.
+
+    It gives what each of them has of a network in the end: all of the state,
+    that of an algorithm around it and of the training included.
+    """
+
+    def run(cfg, name):
+        (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
+        cfg.custom_imports.imports.append('save_ranks')
+        hook = dict(type='SaveRanks')
+        cfg.custom_hooks.append(hook)
+        # A list of the stage's own takes the place of the chain's.
+        stage = cfg.chain.networks[name].get('stage', {})
+        stage.get('custom_hooks', []).append(hook)
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+        # A list of networks: MMEngine sorts the keys of a dict that it writes.
+        cfg.chain = Chain.from_cfg(cfg.chain).to_cfg()
+        cfg.dump(tmp_path / 'chain.py')
+        run_ranks(tmp_path / 'chain.py', tmp_path / 'work')
+        return [
+            torch.load(
+                tmp_path / 'work' / name / f'rank{rank}.pt',
+                weights_only=False) for rank in (0, 1)
+        ]
+
+    return run

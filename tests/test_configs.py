@@ -14,159 +14,123 @@ NAMES = sorted(
     if path.parent.name != '_base_')
 
 
-def test_all_that_the_issue_names_are_there():
+def test_the_metafiles_name_configs_that_are_there():
     assert len(NAMES) == 132
+    listed = [
+        f'configs/{name}' for path in CONFIGS.glob('*/metafile.yml')
+        for name in re.findall(r'Config: configs/(.*)', path.read_text())
+    ]
+    assert {*listed} <= {f'configs/{name}' for name in NAMES}
+    assert len({*listed}) == len(listed) > 120
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
-                      'resnet26_to_resnet8_cifar10',
                       'resnet20_to_resnet8_digits'):
             assert f'{method}/{chain}.py' in NAMES
-    for recipe in ('crop', 'own', 'short'):
-        for form in ('', '_stochastic'):
-            assert (f'dgkd/plain10_to_plain2_cifar100_{recipe}{form}.py'
-                    in NAMES)
-    for form in ('pfeed', 'sfeed'):
-        for data in ('resnet56_cifar100', 'resnet20_digits'):
-            assert f'feed/{form}_{data}.py' in NAMES
-    for method in ('kd', 'dgkd', 'dkd', 'dkd/standardized', 'dist', 'crd'):
-        method, _, form = method.partition('/')
-        name = '_'.join(filter(None, (form, 'resnet56_to_resnet20_cifar100')))
-        assert f'{method}/{name}.py' in NAMES
-        assert method in ('kd', 'dgkd') or f'{method}/{name}_dense.py' in NAMES
-    assert 'feed/dgkd_resnet20_to_resnet8_digits.py' in NAMES
-    for method in ('dgkd', 'kd'):
-        for chain in ('wrn40_2_to_wrn16_2', 'vgg13_to_vgg8'):
-            assert f'{method}/{chain}_cifar100.py' in NAMES
-        for chain in ('resnet26_to_resnet8_svhn',
-                      'wrn40_2_to_wrn16_2_tiny_imagenet'):
-            assert f'{method}/{chain}.py' in NAMES
-    for chain in ('resnet110_to_resnet32', 'wrn40_2_to_wrn16_2',
-                  'vgg13_to_vgg8'):
-        for method in ('kd/', 'dgkd/', 'dkd/', 'dkd/standardized_', 'crd/'):
-            assert f'{method}{chain}_cifar100.py' in NAMES
-    for method in ('takd', 'dgkd'):
-        for form in ('cifar10', 'cifar100_7_tas'):
-            assert f'{method}/plain10_to_plain2_{form}.py' in NAMES
-    assert 'crd/resnet20_to_resnet8_digits.py' in NAMES
-    for chain in ('resnet110_to_resnet8_cifar100',
-                  'resnet20_to_resnet8_digits'):
-        assert f'pruning/l1_{chain}.py' in NAMES
-        assert f'pruning/dcff_{chain}.py' in NAMES
-        assert f'pruning/fisher_{chain}.py' in NAMES
-        assert f'pruning/dmcp_{chain}.py' in NAMES
-        assert f'nas/spos_{chain}.py' in NAMES
-        assert f'quantization/qat8_{chain}.py' in NAMES
-        assert f'slimmable/joint_{chain}.py' in NAMES
-        assert f'gslr/qat8_{chain}.py' in NAMES
-    for chain in ('resnet20_to_resnet8_digits', 'resnet20_to_resnet8_cifar100',
-                  'wrn40_4_cifar100', 'vgg13_cifar100'):
-        assert f'onthefly/pacemaker_{chain}.py' in NAMES
-    for data in ('digits', 'cifar100'):
-        assert f'dafl/resnet20_to_resnet8_{data}.py' in NAMES
-    for network, maps in dict(
-            l1='feed',
-            dcff='feed',
-            qat8='feed',
-            spos='feed',
-            fisher='at',
-            dmcp='at',
-            joint='at').items():
-        for heard in ('stochastic', 'dist', maps):
-            assert (f'mixed/{network}_{heard}_resnet20_to_resnet8_digits.py'
-                    in NAMES)
-    assert 'mixed/resnet20_to_resnet8_cifar100.py' in NAMES
-    for data in ('digits', 'cifar100'):
-        for method in ('fewbit', 'gslr'):
-            assert f'{method}/w2_resnet20_to_resnet8_{data}.py' in NAMES
-        assert f'speq/w2a2_resnet20_to_resnet8_{data}.py' in NAMES
 
 
-# The chains of one method are those of the others, with other teachers; what is
-# pruned, quantized, searched or slimmable is trained in tests/engine, too.
+# What chains, schedules, objectives and algorithms are made of.
 QUICK = [
-    name for name in NAMES if 'digits' in name and not name.startswith(
-        ('feed/sfeed', 'pruning', 'quantization', 'nas', 'mixed', 'slimmable',
-         'gslr', 'fewbit', 'speq', 'onthefly', 'born_again', 'mutual',
-         'student_guided', 'byot')) or name.startswith('dgkd') and not any(
-             word in name for word in
-             ('stochastic', 'crop', 'own', 'short', 'resnet56', 'resnet32',
-              'wrn', 'vgg', 'plain10_to_plain2_cifar10.', '7_tas', 'svhn'))
+    name for name in NAMES if 'digits' in name and not name.startswith('mixed')
+]
+# One for each chain of _base_, which is all there is of networks and data.
+BASES = [
+    'dgkd/plain10_to_plain2_cifar10.py',
+    'dgkd/plain10_to_plain2_cifar100.py',
+    'dgkd/plain10_to_plain2_cifar100_7_tas.py',
+    'dgkd/resnet110_to_resnet32_cifar100.py',
+    'dgkd/resnet110_to_resnet8_cifar100.py',
+    'dafl/resnet20_to_resnet8_cifar100.py',
+    'dgkd/resnet20_to_resnet8_digits.py',
+    'mixed/resnet20_to_resnet8_cifar100.py',
+    'dgkd/resnet26_to_resnet8_cifar10.py',
+    'dgkd/resnet26_to_resnet8_svhn.py',
+    'dgkd/resnet56_to_resnet20_cifar100.py',
+    'dgkd/vgg13_to_vgg8_cifar100.py',
+    'dgkd/wrn40_2_to_wrn16_2_cifar100.py',
+    'dgkd/wrn40_2_to_wrn16_2_tiny_imagenet.py',
 ]
 
-# Without the TAs that make a chain longer, but in no other way.
-TAS = dict(
-    resnet110_to_resnet8_cifar100=('resnet56', 'resnet32', 'resnet20'),
-    resnet110_to_resnet32_cifar100_dense=('resnet56', ),
-    resnet56_to_resnet20_cifar100_dense=('resnet44', ),
-    wrn40_2_to_wrn16_2_cifar100_dense=('wrn34_2', 'wrn28_2'))
 
-
-@pytest.fixture(scope='module')
-def teachers():
-    """The file of a teacher that an earlier test has trained."""
-    return {}
+def on_images(name, on_digits):
+    """A config on a batch of digits of its size, without any file."""
+    cfg = Config.fromfile(str(CONFIGS / name))
+    on_digits(cfg, 8 if 'digits' in name else 64 if 'tiny' in name else 32)
+    return cfg
 
 
 @pytest.mark.parametrize('name', [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in NAMES
 ])
-def test_it_trains_an_iteration_per_stage(name, on_digits, teachers, tmp_path):
-    cfg = Config.fromfile(str(CONFIGS / name))
-    size = 8 if 'digits' in name else 64 if 'tiny' in name else 32
-    on_digits(cfg, size)
-    if not name.startswith(('dgkd', 'slimmable', 'mutual')):
-        # All of them are trained in the chains of DGKD.
-        cfg.chain.networks.update({
-            ta: None
-            for chain, tas in TAS.items() if chain in name for ta in tas
-        })
-    networks = cfg.chain.networks
-    teacher = next(filter(None, networks.values()))
-    # What one of the same network by the same recipe has been trained to.
-    key = str((size, teacher, cfg.optim_wrapper, cfg.get('param_scheduler'),
-               cfg.train_cfg, cfg.train_dataloader))
-    if len(networks) > 1 and key in teachers:
-        teacher.ckpt_path = teachers[key]
-    cfg.work_dir = str(tmp_path)
+def test_it_is_built_checked_and_run_forward(name, on_digits, tmp_path):
+    cfg = on_images(name, on_digits)
+    cfg.work_dir = str(tmp_path / 'work')
     runner = ChainRunner(cfg)
-    ledger = runner.train()
     names = runner.chain.names
-    given = names[:1] if 'ckpt_path' in teacher else []
-    teachers[key] = runner.work.file_of(names[0])
+    assert set(runner.facts) == set(names)
     # FEED numbers networks of one architecture.
     assert names[0].split('_')[0] in Path(name).name
     assert names[-1].split('_')[0] in Path(name).name
-    assert all(ledger[network]['state'] == 'done' for network in names
-               if network not in given)
-    counts = [len(ledger[network]['guides']) for network in names]
+    counts = [len(runner.chain.teachers[network]) for network in names]
+    assert counts == wanted_counts(name, names)
+    assert not (tmp_path / 'work').exists()
+
+
+def wanted_counts(name, names):
+    """How many teachers each network of a config has."""
     if name.startswith('feed/pfeed'):
-        assert counts == [0, 0, 0, 3]
-    elif name.startswith(
-        ('mixed/resnet20', 'mixed/joint', 'slimmable/student')):
-        assert counts == [0, 1, 2, 3, 3, 3]
-    elif name.startswith('onthefly'):
+        return [0, 0, 0, 3]
+    if name.startswith('mixed/resnet20'):
+        # Three ResNet-8 of the same teachers.
+        return [0, 1, 2, 3, 3, 3]
+    if name.startswith(('mixed/joint', 'slimmable/student')):
+        return [0, 1, 2, 3, 3, 3]
+    if name.startswith('onthefly'):
         # The TAs by the teacher, then the pacemaker, then the teacher again.
-        assert counts == [0, 1, 1, 2, 1]
-    elif name in ('byot/resnet56_cifar100.py', 'byot/resnet8_cifar100.py'):
-        assert counts == [0]
-    elif name.startswith('slimmable'):
-        before = 1 if 'digits' in name else 2
-        assert counts == [*range(before), *[before] * 3, before + 3]
-    elif name.startswith(
-        ('dgkd', 'feed/dgkd', 'pruning', 'quantization', 'nas', 'mixed',
-         'gslr', 'fewbit', 'speq', 'crd/resnet20', 'dafl', 'student_guided',
-         'byot')) or 'dense' in name:
-        assert counts == list(range(len(names)))
-        assert len(names) > 2
-    elif name.startswith('mutual'):
-        assert counts == ([0, 0] if 'resnet8_' in name[:16] else
-                          [0, 1, 1, 1, 4] if 'cifar100' in name else [0, 1, 1])
-    elif name.startswith(('takd', 'feed/sfeed', 'born_again')):
-        assert counts == [0] + [1] * (len(names) - 1)
-    else:
-        assert counts == [0, 1]
+        return [0, 1, 1, 2, 1]
+    if name in ('byot/resnet56_cifar100.py', 'byot/resnet8_cifar100.py'):
+        return [0]
+    if name.startswith('slimmable'):
+        before = len(names) - 4
+        return [*range(before), *[before] * 3, before + 3]
+    if name.startswith('mutual'):
+        if 'resnet8_' in name[:16]:
+            return [0, 0]
+        return [0, 1, 1] if 'digits' in name else [0, *[4] * 0, *[1] * 3, 4]
+    if name.startswith(('kd', 'dkd', 'dist', 'crd',
+                        'dafl')) and not ('dense' in name or name.startswith(
+                            ('crd/resnet20', 'dafl'))):
+        # By the first alone, whatever is between.
+        return [0] + [1] * (len(names) - 1)
+    if name.startswith(('takd', 'feed/sfeed', 'born_again')):
+        return [0] + [1] * (len(names) - 1)
+    return list(range(len(names)))
+
+
+@pytest.mark.parametrize('name', [
+    name if 'digits' in name else pytest.param(name, marks=pytest.mark.slow)
+    for name in BASES
+])
+def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
+    cfg = on_images(name, on_digits)
+    cfg.work_dir = str(tmp_path / 'work')
+    ledger = ChainRunner(cfg).train()
+    assert {entry['state']
+            for entry in ledger.data['stages'].values()} == {'done'}
+
+
+def test_each_chain_of_the_bases_is_trained():
+    text = ''.join(
+        (CONFIGS / name).read_text()
+        for name in (*BASES,
+                     *(parent for name in BASES
+                       for parent in re.findall(r"\.\./(\w+/\w+\.py)", (
+                           CONFIGS / name).read_text()))))
+    for path in CONFIGS.glob('_base_/chains/*.py'):
+        assert f'chains/{path.name}' in text
+    for path in CONFIGS.glob('_base_/datasets/*.py'):
+        assert path.name in text or 'noaug' in path.name
 
 
 # The chains of one method are those of the others, with other teachers.

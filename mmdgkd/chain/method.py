@@ -11,6 +11,7 @@ from typing import (TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple,
 
 import torch
 from mmengine.config import Config
+from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.utils.config import algorithm_types
@@ -214,11 +215,12 @@ def methods_of(model: Union[nn.Module, Mapping[str, Any]]) -> List[Method]:
         model (nn.Module | Mapping): A model, or the config of one.
     """
     if isinstance(model, Mapping):
-        kinds = set(algorithm_types(model))
+        # By their classes: one may be derived from a method's.
+        kinds = [MODELS.get(kind) for kind in algorithm_types(model)]
         return [
-            method for method in METHODS.values()
-            if kinds & {known.__name__
-                        for known in method.algorithms}
+            method for method in METHODS.values() if any(
+                kind is not None and issubclass(kind, method.algorithms)
+                for kind in kinds)
         ]
     return [
         method for method in METHODS.values()

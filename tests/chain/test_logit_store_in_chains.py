@@ -1,6 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A chain with a logit store comes to what it comes to without."""
-import copy
 import os
 import shutil
 from pathlib import Path
@@ -36,13 +35,37 @@ def forwards(monkeypatch):
 
 @pytest.fixture
 def make(tiny_cfg):
+    """A function that gives a chain of three ResNet-8."""
 
-    def make(work_dir='work', store=True, epochs=2, **kwargs):
-        cfg = tiny_cfg(epochs, work_dir=work_dir, **kwargs)
+    def make(work_dir='work', store=True, epochs=2, depth=8):
+        cfg = tiny_cfg(epochs, work_dir=work_dir)
         cfg.chain.logit_store = store
+        for network in cfg.chain.networks.values():
+            network.model.backbone.depth = depth or (
+                network.model.backbone.depth)
         return cfg
 
     return make
+
+
+@pytest.fixture
+def after(make, trained, tmp_path):
+    """A function that gives a last stage beside a store that is full.
+
+    Its teachers, and a copy of the store, are those of the trained chain.
+    """
+
+    def give(work_dir='other', **store):
+        folder = tmp_path / f'{work_dir}_logits'
+        shutil.copytree(store_of(trained[0]), folder)
+        cfg = make(
+            work_dir, store=dict(store_dir=str(folder), **store), depth=None)
+        for name in NETWORKS[:2]:
+            cfg.chain.networks[name].ckpt_path = os.path.join(
+                trained[0].work_dir, name, f'{name}.pth')
+        return cfg
+
+    return give
 
 
 def weights(cfg, name='resnet8'):
@@ -77,24 +100,15 @@ def test_bit_for_bit_in_float32(make, forwards):
         assert equal(weights(live, name), weights(stored, name))
         assert history(live, name) == history(stored, name)
 
-    # Now nothing is left to be computed.
-    again = make(
-        'again', store=dict(dtype='float32', store_dir=str(store_of(stored))))
-    ChainRunner(again).train()
-    assert forwards == dict(resnet20=12, resnet14=8)
-    for name in NETWORKS:
-        assert equal(weights(live, name), weights(again, name))
 
-
-def test_bounds_in_float16(make):
+def test_bounds_in_float16(after, make, trained):
     """And filling or reading makes no difference at all."""
-    live, stored = make('live', store=None), make('stored')
-    ChainRunner(live).train()
-    ChainRunner(stored).train()
-    again = make('again', store=dict(store_dir=str(store_of(stored))))
-    ChainRunner(again).train()
-    for name in NETWORKS:
-        assert equal(weights(stored, name), weights(again, name))
+    live, stored = after('live'), after('stored')
+    live.chain.logit_store = None
+    for cfg in (live, stored):
+        ChainRunner(cfg).train()
+    # Where the rows were written, and where they were read.
+    assert equal(weights(stored), weights(trained[0]))
     pairs = [(a, b)
              for a, b in zip(weights(live).values(),
                              weights(stored).values())
@@ -104,29 +118,21 @@ def test_bounds_in_float16(make):
     assert 0 < off / size < 0.002
 
 
-def test_other_seeds_guidances_and_drops_share_a_store(make, forwards):
-    first = make('first')
-    first.chain.views = dict(seed=11)
-    ChainRunner(first).train()
-    shared = dict(store_dir=str(store_of(first)))
-    given = {
-        name: os.path.join(first.work_dir, name, f'{name}.pth')
-        for name in NETWORKS[:2]
-    }
-    for number, change in enumerate(
-        (dict(seed=7), dict(guidance='direct'), dict(guidance='sequential'))):
-        cfg = make(f'other{number}', store=shared)
-        cfg.chain.views = dict(seed=11)
-        for name, path in given.items():
-            cfg.chain.networks[name].ckpt_path = path
-        if 'seed' in change:
-            cfg.randomness = dict(seed=change['seed'])
-        else:
-            cfg.chain.guidance = change['guidance']
-        forwards.clear()
-        ChainRunner(cfg).train()
-        assert forwards == {}, change
-    assert not equal(weights(cfg), weights(first))
+@pytest.mark.parametrize('change', [{
+    'randomness': dict(seed=7)
+}, {
+    'chain.guidance': 'direct'
+}, {
+    'chain.guidance': 'sequential'
+}])
+def test_other_seeds_and_guidances_share_a_store(after, forwards, trained,
+                                                 change):
+    cfg = after()
+    cfg.chain.views = dict(seed=0)
+    cfg.merge_from_dict(change)
+    ChainRunner(cfg).train()
+    assert forwards == {}
+    assert not equal(weights(cfg), weights(trained[0]))
 
 
 @pytest.mark.parametrize('change, refilled', [
@@ -147,47 +153,31 @@ def test_other_seeds_guidances_and_drops_share_a_store(make, forwards):
         'train_dataloader.dataset.indices': 32
     }, dict(resnet20=2, resnet14=2)),
 ])
-def test_what_has_changed_is_never_served_old_rows(make, forwards, change,
+def test_what_has_changed_is_never_served_old_rows(after, forwards, change,
                                                    refilled):
-    first = make('first')
-    ChainRunner(first).train()
-    other = make('other', store=dict(store_dir=str(store_of(first))))
-    for name in NETWORKS[:2]:
-        other.chain.networks[name].ckpt_path = os.path.join(
-            first.work_dir, name, f'{name}.pth')
+    other = after()
     other.merge_from_dict(change)
-    forwards.clear()
     ChainRunner(other).train()
     assert forwards == refilled
 
 
-def test_a_changed_teacher_is_never_served_old_rows(make, forwards):
-    first = make('first')
-    ChainRunner(first).train()
-    path = os.path.join(first.work_dir, 'resnet20', 'resnet20.pth')
-    file = torch.load(path)
+def test_a_changed_teacher_is_never_served_old_rows(after, forwards, tmp_path):
+    other = after()
+    resnet20 = other.chain.networks.resnet20
+    file = torch.load(resnet20.ckpt_path)
     file['state_dict']['head.fc.bias'][0] += 1
-    changed = os.path.join(first.work_dir, 'changed.pth')
-    torch.save(file, changed)
-    other = make('other', store=dict(store_dir=str(store_of(first))))
-    other.chain.networks.resnet20.ckpt_path = changed
-    other.chain.networks.resnet14.ckpt_path = os.path.join(
-        first.work_dir, 'resnet14', 'resnet14.pth')
-    forwards.clear()
+    resnet20.ckpt_path = str(tmp_path / 'changed.pth')
+    torch.save(file, resnet20.ckpt_path)
     ChainRunner(other).train()
     assert forwards == dict(resnet20=4)
 
 
-def test_a_damaged_store_is_noticed_and_refilled(make, forwards):
-    first = make('first')
-    ChainRunner(first).train()
-    path = next(store_of(first).glob('resnet20-*.logits'))
+def test_a_damaged_store_is_noticed_and_refilled(after, forwards):
+    cfg = after()
+    folder = Path(cfg.chain.logit_store.store_dir)
+    path = next(folder.glob('resnet20-*.logits'))
     before = path.read_bytes()
     os.truncate(path, len(before) - 1000)
-    shutil.rmtree(os.path.join(first.work_dir, 'resnet8'))
-    forwards.clear()
-    cfg = copy.deepcopy(first)
-    cfg.resume = True
     ChainRunner(cfg).train()
     assert 0 < forwards['resnet20'] <= 4 and 'resnet14' not in forwards
     assert path.read_bytes() == before
@@ -287,7 +277,7 @@ def test_the_estimate_knows_what_is_remembered(make):
     """Each teacher counts in the first stage of which it is a teacher."""
     costs = {}
     for store in (None, True):
-        runner = ChainRunner(make(store=store))
+        runner = ChainRunner(make(store=store, depth=None))
         costs[store] = [
             stage_cost(runner.chain, runner.facts, name) for name in NETWORKS
         ]
@@ -297,9 +287,9 @@ def test_the_estimate_knows_what_is_remembered(make):
     assert costs[True][2] == 3 * macs['resnet8'] + macs['resnet14']
 
 
-def test_top_k(make, forwards):
-    cfg = make(store=dict(top_k=4))
-    ChainRunner(cfg).train()
+def test_top_k(after, forwards):
+    """Rows of another form are others."""
+    ChainRunner(after(top_k=4)).train()
     assert forwards == dict(resnet20=4, resnet14=4)
 
 

@@ -81,39 +81,6 @@ def test_from_the_teacher_alone(crd_cfg):
     assert not any('bank' in name for name in trained['state_dict'])
 
 
-@pytest.mark.slow
-def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
-    """Of all teachers; each has banks of its own."""
-    whole, torn = (crd_cfg(2, work_dir=name) for name in ('whole', 'torn'))
-    for cfg in (whole, torn):
-        cfg.chain.guidance = dict(resnet8=['resnet20', 'resnet14'])
-        # In the middle of an epoch, of two iterations.
-        cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
-        for name in ('resnet20', 'resnet14'):
-            cfg.chain.networks[name].stage = dict(train_cfg=dict(max_epochs=1))
-    ChainRunner(whole).train()
-    torn.custom_hooks.append(
-        dict(
-            type='KillOnce',
-            network='resnet8',
-            iteration=3,
-            once=f'{torn.work_dir}.once'))
-    with pytest.raises(KeyboardInterrupt):
-        ChainRunner(torn).train()
-    torn.resume = True
-    ChainRunner(torn).train()
-    one, other = state_of(whole, 'iter_4'), state_of(torn, 'iter_4')
-    assert set(one) == set(other)
-    for name, data in one.items():
-        assert torch.equal(data, other[name]), name
-    for side in ('student', 'teacher'):
-        banks = [
-            one[f'distiller.distill_losses.loss_crd_{teacher}.{side}_bank']
-            for teacher in ('resnet20', 'resnet14')
-        ]
-        assert not torch.allclose(*banks)
-
-
 @pytest.mark.parametrize('change, message', [
     ({f'{LOSS}.sample_n': 50000},
      'model.distiller.distill_losses.loss_crd_resnet20.sample_n: is 50000, '
@@ -123,7 +90,7 @@ def test_torn_in_an_epoch_it_ends_with_the_same_bits(crd_cfg):
      r's_feats is of shape \(2, 128\)'),
     ({f'{LOSS}.neg_num': 0},
      'model: for the stage "resnet14": .*BankCRDLoss.neg_num: 0 must be an '),
-    ({f'{EDGE}.connectors.of_teacher.dim_in': 32},
+    ({f'{EDGE}.connectors.of_guide.dim_in': 32},
      'model.distiller.loss_forward_mappings.loss_crd_resnet20.t_feats: '),
     ({'chain.views': None},
      'model.distiller.distill_losses.loss_crd_resnet20.sample_n: the data '

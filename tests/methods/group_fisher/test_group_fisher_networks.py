@@ -17,17 +17,12 @@ NAME = 'resnet8_pruned'
 
 
 @pytest.fixture
-def fisher_cfg(tiny_cfg, root):
-    """A function that gives the chain whose ResNet-8 is pruned."""
+def fisher_cfg(trial_cfg):
+    """A function that gives a given ResNet-8, and the pruned one."""
 
     def make(epochs=2, target=.95, **kwargs):
-        cfg = tiny_cfg(
-            epochs,
-            root / 'configs/pruning/fisher_resnet20_to_resnet8_digits.py',
-            **kwargs)
-        cfg.chain.networks.resnet20 = None
-        cfg.chain.networks[NAME].model.update(
-            interval=1, target_flops_ratio=target)
+        cfg = trial_cfg('fisher', epochs, **kwargs)
+        cfg.chain.networks[NAME].model.target_flops_ratio = target
         return cfg
 
     return make
@@ -39,21 +34,19 @@ def masks_of(state):
 
 def test_it_is_pruned_to_the_target_tested_and_exported(
         fisher_cfg, weights_of, built_from_file, teacher_as_run):
-    cfg = fisher_cfg(4, images=96)
-    networks = cfg.chain.networks
-    networks.last = dict(model=networks.resnet8.model)
+    cfg = fisher_cfg(4, target=.97, images=96)
+    cfg.default_hooks.checkpoint.interval = 12
     runner = ChainRunner(cfg)
     assert runner.facts[NAME].params == runner.facts['resnet8'].params
     ledger = runner.train()
     entry = ledger[NAME]
-    assert entry['guides'] == ['resnet14', 'resnet8']
     state = weights_of(cfg, NAME)
     gone = [int(mask.numel() - mask.sum()) for mask in masks_of(state)]
     # One in each step, until it is enough: of twelve steps not all.
     assert 0 < sum(gone) < 12 and gone[-1] == 0
-    assert entry['params'] < ledger['resnet8']['params']
+    assert entry['params'] < ledger['last']['params']
     model = built_from_file(cfg, NAME)
-    assert model.left <= .95 and model.left > .9
+    assert model.left <= .97 and model.left > .93
     again = ChainRunner(cfg)
     assert again.facts[NAME].params == entry['params']
     tested = again.test(NAME)[NAME]['accuracy/top1']
@@ -106,25 +99,6 @@ def test_the_least_important_channel_goes_first(fisher_cfg):
     assert gone == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('guidance', ['dense', 'none'])
-def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
-        fisher_cfg, killed_and_whole, guidance):
-    """In the middle of what is summed up for the next channel, too."""
-    whole, torn = (fisher_cfg(4, work_dir=name) for name in ('whole', 'torn'))
-    for cfg in (whole, torn):
-        cfg.chain.networks[NAME].model.interval = 3
-        cfg.chain.guidance = guidance
-        if guidance == 'none':
-            cfg.chain.networks.resnet14 = None
-        cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
-    one, other = killed_and_whole(whole, torn, NAME, 5)
-    assert all(torch.equal(data, other[name]) for name, data in one.items())
-    assert sum(int((mask == 0).sum()) for mask in masks_of(one)) > 1
-    sums = [data for name, data in one.items() if name.endswith('fisher_info')]
-    assert all(data.dtype == torch.float64 for data in sums)
-
-
 @pytest.mark.parametrize('key, value, message', [
     ('type', 'mmrazor.GroupFisherAlgorithm',
      'type: GroupFisherAlgorithm cannot have teachers, and prunes without end; '
@@ -134,7 +108,7 @@ def test_resumed_between_two_prunings_it_ends_with_the_same_bits(
      ),
     ('mutator.channel_unit_cfg.default_args.mutate_linear', True,
      'mutator.channel_unit_cfg.default_args.mutate_linear: '),
-    ('interval', 0, 'interval: 0 should be an integer'),
+    ('interval', 0, 'interval: 0 should be a'),
     ('target_flops_ratio', 1, 'target_flops_ratio: 1 should be the share'),
     ('target_flops_ratio', .001, 'target_flops_ratio: 0.001 is too little: '),
     ('target_flops_ratio', .5, 'interval: 1 iterations are too long: in the 4 '

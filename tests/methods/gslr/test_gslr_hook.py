@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
@@ -36,15 +35,6 @@ def test_it_is_counted_in_epochs_and_is_of_guided_stages(tiny_cfg):
     assert shares(cfg, 'resnet20') == []
     assert shares(cfg, 'resnet8') == pytest.approx([1, 1, 2 / 3, 1 / 3],
                                                    abs=1e-3)
-
-
-@pytest.mark.slow
-def test_resumed_it_goes_on_with_the_same_bits(tiny_cfg, killed_and_whole):
-    whole, torn = (tiny_cfg(2, work_dir=name) for name in ('whole', 'torn'))
-    for cfg in (whole, torn):
-        cfg.custom_hooks.append(dict(type='mmrazor.GSLRHook'))
-    one, other = killed_and_whole(whole, torn, 'resnet8', 3)
-    assert all(torch.equal(data, other[name]) for name, data in one.items())
 
 
 @pytest.mark.parametrize('settings, message', [

@@ -17,31 +17,21 @@ NAME = 'resnet8_int8'
 
 
 @pytest.fixture
-def quantized_cfg(tiny_cfg, root):
-    """A function that gives the chain with a ResNet-8 of 8 bits."""
+def quantized_cfg(trial_cfg):
+    """A function that gives a given ResNet-8, and one of 8 bits."""
 
-    def make(epochs=1, **kwargs):
-        cfg = tiny_cfg(
-            epochs,
-            root / 'configs/quantization/qat8_resnet20_to_resnet8_digits.py',
-            **kwargs)
-        cfg.chain.networks.resnet20 = None
+    def make(epochs=1):
+        cfg = trial_cfg('qat', epochs)
+        cfg.chain.networks.last = None
         return cfg
 
     return make
 
 
-def test_it_is_trained_tested_and_exported(quantized_cfg, built_from_file,
-                                           monkeypatch):
-    cfg = quantized_cfg(2)
-    runner = ChainRunner(cfg)
-    ledger = runner.train()
-    entry = ledger[NAME]
-    assert entry['guides'] == ['resnet14', 'resnet8']
-    assert entry['params'] == ledger['resnet8']['params']
-    tested = runner.test(NAME)[NAME]
-    assert tested['accuracy/top1'] == pytest.approx(entry['metric']['last'])
-
+@pytest.mark.xdist_group('contract_qat')
+def test_its_levels_are_learned_and_exported(tried, built_from_file,
+                                             monkeypatch):
+    cfg, entry = tried('qat').cfg, tried('qat').ledger[NAME]
     # The graph that predicts has learned what the one in training has.
     model = built_from_file(cfg, NAME)
     loss, predict = (
@@ -53,8 +43,8 @@ def test_it_is_trained_tested_and_exported(quantized_cfg, built_from_file,
     scales = [loss[name] for name in ranges if name.endswith('scale')]
     assert not any((scale == 1).all() for scale in scales)
 
-    facts = export_chain(cfg, runner.chain, NAME)
-    ((path, found), ) = facts.items()
+    chain = ChainRunner(cfg).chain
+    ((path, found), ) = export_chain(cfg, chain, NAME).items()
     assert found.macs == entry['macs']
     program = torch.export.load(path)
     modules, convs = dict(model.qmodels['tensor'].named_modules()), 0
@@ -88,57 +78,21 @@ def test_it_is_trained_tested_and_exported(quantized_cfg, built_from_file,
 
     monkeypatch.setattr(FixedFakeQuantize, '__init__', widened)
     with pytest.raises(ConfigError, match='gives other logits'):
-        export_chain(cfg, runner.chain, NAME)
+        export_chain(cfg, chain, NAME)
 
 
-@pytest.mark.parametrize('learned', [False, True])
-def test_resumed_it_ends_with_the_same_bits(quantized_cfg, killed_and_whole,
-                                            built_from_file, learned):
-    """Also where the steps of the levels are learned."""
-    whole = quantized_cfg(3, work_dir='whole')
-    torn = quantized_cfg(3, work_dir='torn')
-    for cfg in (whole, torn):
-        # A checkpoint in the middle of an epoch.
-        cfg.default_hooks.checkpoint = dict(
-            type='CheckpointHook', by_epoch=False, interval=3)
-        if learned:
-            quantizer = cfg.chain.networks[NAME].model.quantizer
-            quantizer.global_qconfig.update(
-                w_observer=dict(type='mmrazor.LSQPerChannelObserver'),
-                a_observer=dict(type='mmrazor.LSQObserver'),
-                w_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'),
-                a_fake_quant=dict(type='mmrazor.LearnableFakeQuantize'))
-    one, other = killed_and_whole(whole, torn, NAME, 4)
-    assert all(torch.equal(data, other[name]) for name, data in one.items())
-    if learned:
-        model = built_from_file(whole, NAME)
-        steps = dict(model.qmodels['predict'].named_parameters())
-        for name, data in model.qmodels['loss'].named_parameters():
-            if name.endswith('scale'):
-                assert torch.equal(data, steps[name]) and (data != 1).all()
-
-
-def test_batch_normalization_can_be_frozen(quantized_cfg, weights_of,
+def test_batch_normalization_can_be_frozen(quantized_cfg, trained_resnet8,
                                            built_from_file):
     cfg = quantized_cfg(2)
     cfg.chain.networks[NAME].stage.custom_hooks = list(
         cfg.custom_hooks) + [dict(type='mmrazor.QATHook', freeze_bn_begin=1)]
     ChainRunner(cfg).train()
     graph = built_from_file(cfg, NAME).qmodels['loss']
-    before = weights_of(cfg, 'resnet8')
+    before = torch.load(trained_resnet8, weights_only=True)['state_dict']
     conv = graph.backbone.conv1
     assert isinstance(conv, ConvBn2d)
     assert torch.equal(conv.bn.running_mean,
                        before['backbone.bn1.running_mean'])
-
-
-def test_it_guides_others(quantized_cfg):
-    cfg = quantized_cfg()
-    cfg.chain.networks.last = dict(model=cfg.chain.networks.resnet8.model)
-    ledger = ChainRunner(cfg).train()
-    assert ledger['last']['guides'] == ['resnet14', 'resnet8', NAME]
-    files = os.listdir(f'{cfg.work_dir}/logits')
-    assert any(name.startswith(f'{NAME}-') for name in files)
 
 
 def test_mistakes(quantized_cfg):

@@ -120,6 +120,5 @@ def test_mistakes():
                 backbone=dict(type='ResNet6n2', depth=8)))
     with pytest.raises(ConfigError, match='model.norm_training: would'):
         build(algorithm=dict(norm_training=True))
-    with pytest.raises(
-            ValueError, match='bottlenecks: 3 should be an integer'):
+    with pytest.raises(ValueError, match='bottlenecks: 3 should be an int'):
         build(bottlenecks=(3, ))
