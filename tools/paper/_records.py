@@ -4,8 +4,18 @@ import os.path as osp
 from typing import Any, Dict, Sequence
 
 import numpy as np
+import torch
 from _experiments import Run, Setting
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+from results.record import Record
+from results.record_check import pack_errors
 
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.stage_config import network_config
+from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.report.methods import METHOD_STYLES
 
 
@@ -20,15 +30,6 @@ def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
     Returns:
         np.ndarray: Booleans, one per test image, in the order of the data.
     """
-    import torch
-    from mmengine.device import get_device
-    from mmengine.registry import DefaultScope
-    from mmengine.runner import Runner
-    from mmpretrain.registry import MODELS
-
-    from mmdgkd.chain.chain import Chain
-    from mmdgkd.chain.stage_config import network_config
-    from mmdgkd.models.utils.weights import load_weights
     alone = network_config(cfg, Chain.from_cfg(cfg.chain)[name])
     with DefaultScope.overwrite_default_scope(alone.default_scope):
         model = MODELS.build(alone.model)
@@ -47,7 +48,7 @@ def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
 
 
 def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
-              cfg: Any, stage: Any, path: str) -> Any:
+              cfg: Any, stage: Any, path: str) -> Record:
     """The record of one trained network.
 
     Args:
@@ -62,8 +63,6 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
     Returns:
         Record: With the test images that it gets wrong.
     """
-    from results.record import Record
-    from results.record_check import pack_errors
     name = osp.basename(osp.dirname(path))
     metric, teachers = entry['metric'], entry['guides']
     # Where it was trained, which need not be where this is written.

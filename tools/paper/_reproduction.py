@@ -11,8 +11,16 @@ from typing import Any, Dict, List, Optional
 
 from _experiments import SETTINGS, Run, Setting, plan_runs
 from _records import record_of
+from mmengine.config import Config
+from results.record import read_records, write_record
+from results.results import Results
+from results.tables import main_table
 
+from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
+from mmdgkd.fileio.files import atomic_write
 from mmdgkd.report.methods import METHOD_STYLES
+from mmdgkd.utils.table import draw_table
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 CONFIGS = osp.join(ROOT, 'configs', 'dgkd')
@@ -37,10 +45,6 @@ class Reproduction:
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from mmengine.config import Config
-
-        from mmdgkd import ConfigError
-        from mmdgkd.chain.chain import Chain
         self.args = args
         self.setting: Setting = SETTINGS[args.setting]
         minutes = 1e9 if args.minutes is None else args.minutes
@@ -174,8 +178,6 @@ class Reproduction:
 
     def _note_settings(self, run: Run, again: bool) -> None:
         """Refuse a work dir in which a run was begun with other settings."""
-        from mmdgkd import ConfigError
-        from mmdgkd.fileio.files import atomic_write
         path = f'{self.work_dir_of(run.name, again)}.json'
         settings = {
             key: value
@@ -208,8 +210,6 @@ class Reproduction:
         Returns:
             list[str]: The files.
         """
-        from mmengine.config import Config
-        from results.record import write_record
         stages = self.ledger_of(run)
         files = []
         for name in run.trained:
@@ -228,7 +228,6 @@ class Reproduction:
         Raises:
             ConfigError: If one is not, before anything is written.
         """
-        from mmdgkd import ConfigError
         chosen = {run.name for run in self.runs}
         for run in self.runs:
             for name, trained_by in run.given.items():
@@ -242,7 +241,6 @@ class Reproduction:
 
     def has_records(self, run: Run) -> bool:
         """Whether the JSONs of a run are there, of these networks."""
-        from results.record import read_records
         stages = self.ledger_of(run)
         if stages is None or not osp.isdir(self.results):
             return False
@@ -268,9 +266,6 @@ class Reproduction:
 
     def table(self) -> str:
         """The results of the methods, as far as they are trained."""
-        from results.record import read_records
-        from results.results import Results
-        from results.tables import main_table
         records = read_records(osp.dirname(self.results))
         return main_table(Results(records), osp.basename(self.results))
 
@@ -284,8 +279,6 @@ class Reproduction:
             ConfigError: If they were begun with other settings, or if there
                 are none.
         """
-        from mmdgkd import ConfigError
-        from mmdgkd.utils.table import draw_table
         rows, student = [], self.names[-1]
         runs = list(filter(self.is_student, self.runs))
         if not runs:
@@ -313,7 +306,6 @@ class Reproduction:
 
     def plan(self) -> str:
         """The runs and their state, as a table."""
-        from mmdgkd.utils.table import draw_table
         rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
                  '-' if run.kd_weight is None else f'{run.kd_weight:g}',
                  'done' if self.side_of(run).ledger_of(run) else 'to do')
@@ -324,7 +316,6 @@ class Reproduction:
 
 def _chosen(runs: List[Run], names: List[str]) -> List[Run]:
     """The runs of these names, in the order of the plan."""
-    from mmdgkd import ConfigError
     there = [run.name for run in runs]
     for name in names:
         if name not in there:

@@ -7,6 +7,9 @@ from typing import Any, Dict
 
 from _experiments import LOSS_WEIGHT, Run
 from _reproduction import PLACES, Reproduction, changed
+from results.search import add_row, read_rows, row_of, search_table
+
+from mmdgkd import ConfigError
 
 # Images of the training set.
 TRAIN_IMAGES = dict(cifar10=50000, cifar100=50000)
@@ -51,7 +54,6 @@ class Search(Reproduction):
 
     def _check(self) -> None:
         """Check the command line, before anything is trained."""
-        from mmdgkd import ConfigError
         args, images = self.args, TRAIN_IMAGES[self.setting.dataset]
         if not 0 < args.held_out < images:
             raise ConfigError(
@@ -111,7 +113,6 @@ class Search(Reproduction):
 
     def run_all(self) -> None:
         """Train what is left, write each result at once, print the table."""
-        from results.search import add_row, read_rows, row_of, search_table
         self.check_teachers()
         student = self.names[-1]
         for run in self.runs:

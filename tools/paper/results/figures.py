@@ -50,16 +50,15 @@ def overlaps(results: Results) -> pd.DataFrame:
 
 def numbers_of_tas(results: Results) -> pd.DataFrame:
     """The best accuracies by the number of TAs, and of the student alone."""
-    found = _common(results, tas_runs(results)).assign(kind='run')
-    alone = _common(results, results.students).assign(kind='run', tas=None)
-    alone = alone[(alone['label'] == 'alone')
-                  & alone['setting'].isin(found['setting'])]
-    paper = [(method, 'paper', count, values[at])
+    found = tas_runs(results)
+    alone = results.students[results.students['label'] == 'alone']
+    alone = alone[alone['setting'].isin(found['setting'])]
+    paper = [(f'{method} paper', count, values[at])
              for count, values in PAPER_TAS.items()
              if count in set(found['tas'])
              for at, method in enumerate(('takd', 'dgkd'))]
-    columns = ['method', 'kind', 'tas', 'best']
-    return _with_paper(results, [found, alone], columns, paper)
+    found = pd.concat([found, alone])
+    return _by_number(results, found, found['method'], found['tas'], paper)
 
 
 def survival(results: Results) -> pd.DataFrame:
@@ -67,16 +66,17 @@ def survival(results: Results) -> pd.DataFrame:
 
     Only settings with more than one probability below 1.
     """
-    found = _common(results, survival_runs(results))
-    found['kind'] = [
-        'one' if kind == 'exactly one' else 'random'
-        for kind in found['dropped']
-    ]
+    found = survival_runs(results)
+    found = found[found['is_common']]
     tried = found[found['keep'] < 1].groupby('setting')['keep'].nunique()
     found = found[found['setting'].isin(tried[tried > 1].index)]
     paper = [('paper', .75, PAPER['dgkd_stochastic']),
              ('paper', 1., PAPER['dgkd'])]
-    return _with_paper(results, [found], ['kind', 'keep', 'best'], paper)
+    kind = (found['dropped'] == 'exactly one').map({
+        True: 'one',
+        False: 'random'
+    })
+    return _by_number(results, found, kind, found['keep'], paper)
 
 
 def learning_curves(results: Results, setting: str) -> pd.DataFrame:
@@ -163,16 +163,16 @@ def _common(results: Results, students: pd.DataFrame) -> pd.DataFrame:
     return found.assign(panel=found['setting'].map(results.title))
 
 
-def _with_paper(results: Results, frames: List[pd.DataFrame],
-                columns: List[str], paper: List[Tuple]) -> pd.DataFrame:
-    """Some columns of frames, with the paper's rows in its panel."""
-    columns = ['panel', *columns]
-    data = pd.concat(frames)
-    if results.is_papers and (data['setting'] == PAPER_SETTING).any():
+def _by_number(results: Results, students: pd.DataFrame, kind: pd.Series,
+               x: pd.Series, paper: List[Tuple]) -> pd.DataFrame:
+    """The data of :func:`plots._by_number`, the paper's in its panel."""
+    found = _common(results, students.assign(kind=kind, x=x))
+    columns = ['panel', 'kind', 'x', 'best']
+    if results.is_papers and (found['setting'] == PAPER_SETTING).any():
         title = results.title(PAPER_SETTING)
         more = pd.DataFrame([(title, *row) for row in paper], columns=columns)
-        data = pd.concat([data, more])
-    return data[columns]
+        found = pd.concat([found, more])
+    return found[columns]
 
 
 def _short_pair(pair: Tuple[str, str]) -> str:

@@ -51,18 +51,9 @@ def fill(page: str, text: str, blocks: Mapping[str, str]) -> str:
 
 
 def stale(page: str, text: str, blocks: Mapping[str, str]) -> List[str]:
-    """The blocks of a page that are not what they should be.
+    """The blocks of a page that are not up to date, by name.
 
-    Args:
-        page (str): Its name, for messages.
-        text (str): Its text.
-        blocks (Mapping[str, str]): As of :func:`fill`.
-
-    Returns:
-        list[str]: Their names.
-
-    Raises:
-        ConfigError: As :func:`fill`.
+    Arguments and errors are those of :func:`fill`.
     """
     _check_marks(page, text, blocks)
     return [
@@ -72,15 +63,7 @@ def stale(page: str, text: str, blocks: Mapping[str, str]) -> List[str]:
 
 
 def read_page(root: str, page: str) -> str:
-    """The text of a page, its line ends as they are.
-
-    Args:
-        root (str): The checkout.
-        page (str): The page in it.
-
-    Raises:
-        ConfigError: If there is none.
-    """
+    """The text of a page of a checkout, its line ends as they are."""
     try:
         with open(osp.join(root, page), encoding='utf-8', newline='') as file:
             return file.read()
@@ -90,19 +73,7 @@ def read_page(root: str, page: str) -> str:
 
 
 def write_page(root: str, page: str, blocks: Mapping[str, str]) -> bool:
-    """Fill a page.
-
-    Args:
-        root (str): The checkout.
-        page (str): The page in it.
-        blocks (Mapping[str, str]): As of :func:`fill`.
-
-    Returns:
-        bool: Whether it was written: it was not up to date.
-
-    Raises:
-        ConfigError: As :func:`fill`.
-    """
+    """Fill a page of a checkout; returns whether it was not up to date."""
     text = read_page(root, page)
     filled = fill(page, text, blocks)
     if filled != text:

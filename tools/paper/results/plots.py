@@ -3,9 +3,9 @@
 
 Sizes are for a page of 800 pixels. The colours and markers are those of
 :data:`mmdgkd.report.methods.METHOD_STYLES`; a control has those of its method,
-hollow. Nothing is told by colour alone.
+hollow. Shapes and labels tell them apart without colour, too.
 """
-from typing import Any, Callable, ContextManager, Optional, Sequence
+from typing import Any, ContextManager, Dict
 
 import pandas as pd
 from matplotlib import rc_context
@@ -17,12 +17,9 @@ from mmdgkd.report.methods import METHOD_STYLES
 from .results import METHODS
 
 _BEST = 'best top-1 accuracy on the test images (%)'
+_HOLLOW = dict(markerfacecolor='white')
 _PAPER = dict(
-    marker='D',
-    color='none',
-    markeredgecolor='#888888',
-    markersize=6,
-    linestyle='')
+    marker='D', color='#888888', markerfacecolor='none', markersize=6)
 
 
 def style() -> ContextManager:
@@ -43,11 +40,7 @@ def style() -> ContextManager:
 
 
 def methods(data: pd.DataFrame) -> Figure:
-    """Best accuracies: points for seeds, a bar for the mean.
-
-    Args:
-        data (DataFrame): Of :func:`figures.methods`.
-    """
+    """Best accuracies: points for seeds, a bar for the mean."""
     panels = list(data.groupby('panel', sort=False))
     heights = [panel['label'].nunique() + 1.8 for _, panel in panels]
     figure = Figure((8, 0.75 + 0.225 * sum(heights)), layout='constrained')
@@ -65,7 +58,7 @@ def methods(data: pd.DataFrame) -> Figure:
             # Side by side: seeds would hide each other.
             shifts = .16 * (pd.RangeIndex(len(row)) - (len(row) - 1) / 2)
             ax.plot(row['best'], y + shifts, **look, linestyle='', alpha=.8)
-            ax.plot(row['paper'].iloc[:1], [y], **_PAPER)
+            ax.plot(row['paper'].iloc[:1], [y], **_PAPER, linestyle='')
         ax.set_yticks(range(len(rows)), [label for label, _ in rows])
         ax.set_ylim(-.7, len(rows) - .3)
         ax.set_title(title, loc='left')
@@ -78,8 +71,11 @@ def methods(data: pd.DataFrame) -> Figure:
     ]
     if data['paper'].notna().any():
         keys.append(
-            _key(axes[0], "the papers' (without augmentation, 160 epochs)",
-                 **_PAPER))
+            _key(
+                axes[0],
+                "the papers' (without augmentation, 160 epochs)",
+                **_PAPER,
+                linestyle=''))
     figure.legend(handles=keys, loc='outside lower center', ncols=len(keys))
     figure.suptitle(
         'Best accuracy of the student by method (the panels have ranges of '
@@ -89,11 +85,7 @@ def methods(data: pd.DataFrame) -> Figure:
 
 
 def overlaps(data: pd.DataFrame) -> Figure:
-    """Errors shared along the chain, and by teacher and student.
-
-    Args:
-        data (DataFrame): Of :func:`figures.overlaps`.
-    """
+    """Errors shared along the chain, and by teacher and student."""
     panels = list(data.groupby('panel', sort=False))
     figure = Figure((8, 0.6 + 2.3 * len(panels)), layout='constrained')
     axes = figure.subplots(len(panels), 2, squeeze=False)
@@ -136,82 +128,33 @@ def overlaps(data: pd.DataFrame) -> Figure:
 
 
 def numbers_of_tas(data: pd.DataFrame) -> Figure:
-    """Best accuracies by the number of TAs.
-
-    Args:
-        data (DataFrame): Of :func:`figures.numbers_of_tas`.
-    """
-
-    def draw(ax: Axes, panel: pd.DataFrame) -> None:
-        alone = panel[panel['method'] == 'alone']['best']
-        if len(alone):
-            ax.axhline(
-                alone.mean(),
-                color=METHOD_STYLES['alone'].color,
-                linestyle='--',
-                label='alone')
-        papers = panel['kind'] == 'paper'
-        for shift, method in ((-.05, 'takd'), (.05, 'dgkd')):
-            label = METHOD_STYLES[method].label
-            mine = panel['method'] == method
-            _line_of_means(ax, panel[mine & ~papers], 'tas', label, shift)
-            paper = panel[mine & papers]
-            ax.plot(
-                paper['tas'] + shift,
-                paper['best'],
-                **dict(_look(label), markerfacecolor='none', markersize=7),
-                linestyle='')
-        if papers.any():
-            _key(ax, "hollow: the papers'", **dict(_PAPER, marker='o'))
-        ax.set_xticks(sorted(panel['tas'].dropna().unique()))
-
-    return _side_by_side(data, draw, 'number of TAs (0: KD)',
-                         'Best accuracy of the student by the number of TAs')
+    """Best accuracies by the number of TAs."""
+    takd, dgkd = _look('TAKD'), _look('DGKD')
+    looks = {
+        'alone': (_look('alone'), 0, 'alone'),
+        'takd': (takd, -.05, 'TAKD'),
+        'dgkd': (dgkd, .05, 'DGKD'),
+        'takd paper': (takd | _HOLLOW, -.05, "hollow: the papers'"),
+        'dgkd paper': (dgkd | _HOLLOW, .05, None),
+    }
+    return _by_number(data, looks, 'number of TAs (0: KD)', 'number of TAs')
 
 
 def survival(data: pd.DataFrame) -> Figure:
-    """Best accuracies by the survival probability of a teacher.
-
-    Args:
-        data (DataFrame): Of :func:`figures.survival`.
-    """
-
-    def draw(ax: Axes, panel: pd.DataFrame) -> None:
-        label = METHOD_STYLES['dgkd_stochastic'].label
-        runs = panel[panel['kind'] == 'random']
-        _line_of_means(ax, runs, 'keep', label, name='each at random')
+    """Best accuracies by the survival probability of a teacher."""
+    look = _look('stochastic DGKD')
+    looks = {
+        'random': (look, 0, 'each at random'),
         # Beside the other kind of the same probability.
-        one = panel[panel['kind'] == 'one']
-        ax.plot(
-            one['keep'] + .02,
-            one['best'],
-            **dict(_look(label), markerfacecolor='white'),
-            linestyle='',
-            label='exactly one dropped')
-        for keep, best in one.groupby('keep')['best']:
-            ax.plot([keep, keep + .04], [best.mean()] * 2,
-                    color=_look(label)['color'])
-        paper = panel[panel['kind'] == 'paper']
-        if len(paper):
-            ax.plot(
-                paper['keep'] - .02,
-                paper['best'],
-                **_PAPER,
-                label="the paper's")
-        ax.set_xticks(sorted(panel['keep'].unique()))
-
-    return _side_by_side(
-        data, draw, 'survival probability of a teacher (1: DGKD)',
-        'Best accuracy of the student by the survival probability of a '
-        'teacher')
+        'one': (look | _HOLLOW, .02, 'exactly one dropped'),
+        'paper': (_PAPER, -.02, "the paper's"),
+    }
+    return _by_number(data, looks, 'survival probability of a teacher (1: '
+                      'DGKD)', 'survival probability of a teacher')
 
 
 def learning_curves(data: pd.DataFrame) -> Figure:
-    """The accuracy after each epoch: the mean, and the range of the seeds.
-
-    Args:
-        data (DataFrame): Of :func:`figures.learning_curves`.
-    """
+    """The accuracy after each epoch: the mean, and the range of the seeds."""
     figure = Figure((8, 4.2), layout='constrained')
     left, right = figure.subplots(1, 2)
     for number, (label, runs) in enumerate(data.groupby('label', sort=False)):
@@ -268,45 +211,58 @@ def _key(ax: Axes, label: str, **look: Any) -> Any:
     return ax.plot([], [], label=label, **look)[0]
 
 
-def _side_by_side(data: pd.DataFrame, draw: Callable, below: str,
-                  above: str) -> Figure:
-    """Panels that show the best accuracy.
+def _by_number(data: pd.DataFrame, looks: Dict, below: str,
+               what: str) -> Figure:
+    """Panels that show the best accuracy by a number.
 
     Args:
-        data (DataFrame): With a column ``panel``, the titles.
-        draw (Callable): Draws the rows of one panel.
+        data (DataFrame): With the columns ``panel``, ``kind``, ``x`` (none: a
+            level) and ``best``.
+        looks (dict): The look of each kind, its shift to the right, and its
+            label.
         below (str): The label of the x axes.
-        above (str): The title of the figure.
+        what (str): The number, for the title.
     """
     panels = list(data.groupby('panel', sort=False))
     figure = Figure((8 if len(panels) > 1 else 6, 3.4), layout='constrained')
-    axes: Sequence[Axes] = figure.subplots(1, len(panels), squeeze=False)[0]
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, panel) in zip(axes, panels):
         # Three are too narrow for a title in one line.
         ax.set_title(
             title.replace(', ', '\n', 1) if len(panels) > 2 else title,
             loc='left')
-        draw(ax, panel)
+        for kind, (look, shift, label) in looks.items():
+            runs = panel[panel['kind'] == kind]
+            if runs.empty:
+                continue
+            if runs['x'].isna().all():
+                ax.axhline(
+                    runs['best'].mean(),
+                    color=look['color'],
+                    linestyle='--',
+                    label=label)
+                continue
+            is_hollow = look['markerfacecolor'] in ('none', 'white')
+            x, means = runs['x'] + shift, runs.groupby('x')['best'].mean()
+            ax.plot(
+                x,
+                runs['best'],
+                **look,
+                linestyle='',
+                alpha=.7,
+                label=label if is_hollow else None)
+            if 'paper' not in kind:
+                ax.plot(
+                    means.index + shift,
+                    means,
+                    color=look['color'],
+                    marker='_',
+                    markersize=12,
+                    label=None if is_hollow else label)
+        ax.set_xticks(sorted(panel['x'].dropna().unique()))
     axes[0].legend()
     # The axis is too short for it in one line, too.
     axes[0].set_ylabel(_BEST.replace(' on ', '\non '))
     figure.supxlabel(below, fontsize=9)
-    figure.suptitle(above, fontsize=11)
+    figure.suptitle(f'Best accuracy of the student by the {what}', fontsize=11)
     return figure
-
-
-def _line_of_means(ax: Axes,
-                   runs: pd.DataFrame,
-                   key: str,
-                   label: str,
-                   shift: float = 0,
-                   name: Optional[str] = None) -> None:
-    """Points for seeds, and a line through their means."""
-    look = _look(label)
-    ax.plot(runs[key] + shift, runs['best'], **look, linestyle='', alpha=.7)
-    means = runs.groupby(key)['best'].mean()
-    ax.plot(
-        means.index + shift,
-        means,
-        **dict(look, marker='_', markersize=12),
-        label=name or label)

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import math
 import re
+import reprlib
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -66,26 +67,30 @@ def check_record(data: Any, fields: Sequence[dataclasses.Field]) -> None:
     Raises:
         ValueError: Names the key, what is wrong and what would be right.
     """
-    if not isinstance(data, dict):
-        raise ValueError(f'holds a {type(data).__name__}, should be a mapping '
-                         'of the keys of a record')
-    known = {field.name for field in fields}
-    needed = {
-        field.name
-        for field in fields
-        if field.default is field.default_factory is dataclasses.MISSING
-    }
-    for key in sorted(needed - set(data)):
-        raise ValueError(f'{key}: is missing')
-    for key in sorted(set(data) - known):
-        raise ValueError(f'{key}: is unknown; the keys are '
-                         f'{", ".join(sorted(known))}')
+    _need(
+        isinstance(data, dict), f'holds a {type(data).__name__}, should be a '
+        'mapping of the keys of a record')
+    known = {field.name: field for field in fields}
+    for key, field in sorted(known.items()):
+        is_optional = (field.default,
+                       field.default_factory) != (dataclasses.MISSING,
+                                                  dataclasses.MISSING)
+        _need(key in data or is_optional, f'{key}: is missing')
+    for key in sorted(data):
+        _need(
+            key in known, f'{key}: is unknown; the keys are '
+            f'{", ".join(sorted(known))}')
     _check_types(data)
     _check_method(data)
     _check_teachers(data)
     _check_values(data)
     if data.get('wrong') is not None:
         _check_wrong(data['wrong'], data['last'])
+
+
+def _need(is_right: Any, text: str) -> None:
+    if not is_right:
+        raise ValueError(text)
 
 
 def _is_word(value: Any) -> bool:
@@ -128,84 +133,84 @@ _TYPES = (
 
 def _check_types(data: Mapping[str, Any]) -> None:
     for keys, is_right, what in _TYPES:
-        for key in keys.split():
-            if key in data and not is_right(data[key]):
-                text = repr(data[key])
-                text = text if len(text) <= 40 else text[:37] + '...'
-                raise ValueError(f'{key}: is {text}, should be {what}')
+        for key in set(keys.split()) & set(data):
+            _need(
+                is_right(data[key]),
+                f'{key}: is {reprlib.repr(data[key])}, should be {what}')
 
 
 def _check_method(data: Mapping[str, Any]) -> None:
     for key, values in CHOICES.items():
-        if data[key] not in values:
-            raise ValueError(f'{key}: is {data[key]!r}, should be '
-                             f'{" or ".join(map(repr, values))}')
+        _need(
+            data[key] in values, f'{key}: is {data[key]!r}, should be '
+            f'{" or ".join(map(repr, values))}')
     method, variant = data['method'], data.get('variant')
     guidance = METHOD_STYLES[method].guidance
-    if data['guidance'] != guidance:
-        raise ValueError(f'guidance: is {data["guidance"]!r}, should be '
-                         f'{guidance!r} for the method {method!r}')
+    _need(
+        data['guidance'] == guidance, f'guidance: is {data["guidance"]!r}, '
+        f'should be {guidance!r} for the method {method!r}')
     variants = VARIANTS.get(method)
-    if variant is not None and not (variants
-                                    and re.fullmatch(variants, variant)):
-        right = f'null or match {variants}' if variants else 'null'
-        raise ValueError(f'variant: is {variant!r}, should be {right} for the '
-                         f'method {method!r}')
+    right = f'null or match {variants}' if variants else 'null'
+    _need(
+        variant is None or variants and re.fullmatch(variants, variant),
+        f'variant: is {variant!r}, should be {right} for the method '
+        f'{method!r}')
 
 
 def _check_teachers(data: Mapping[str, Any]) -> None:
     networks, network = data['networks'], data['network']
-    if not networks or len(set(networks)) != len(networks):
-        raise ValueError(f'networks: is {networks}, should name each network '
-                         'of the chain once')
-    if network not in networks:
-        raise ValueError(f'network: {network!r} is not in networks, '
-                         f'{networks}')
+    _need(
+        networks and len(set(networks)) == len(networks),
+        f'networks: is {networks}, should name each network of the chain '
+        'once')
+    _need(network in networks,
+          f'network: {network!r} is not in networks, {networks}')
     teachers, guidance = data['guides'], data['guidance']
     for name in teachers:
-        if name not in networks[:networks.index(network)]:
-            raise ValueError(f'guides: {name!r} is not before {network!r} in '
-                             f'networks, {networks}')
-    if len(set(teachers)) != len(teachers):
-        raise ValueError(f'guides: is {teachers}, should name each teacher '
-                         'once')
-    many = {'none': not teachers, 'dense': bool(teachers)}
-    if not many.get(guidance, len(teachers) == 1):
-        right = {'none': 'none', 'dense': 'one or more'}.get(guidance, 'one')
-        raise ValueError(f'guides: is {teachers}, should be {right} for the '
-                         f'guidance {guidance!r}')
+        _need(
+            name in networks[:networks.index(network)], f'guides: {name!r} '
+            f'is not before {network!r} in networks, {networks}')
+    _need(
+        len(set(teachers)) == len(teachers),
+        f'guides: is {teachers}, should name each teacher once')
+    right, is_right = dict(
+        none=('none', not teachers),
+        dense=('one or more', teachers)).get(guidance,
+                                             ('one', len(teachers) == 1))
+    _need(
+        is_right, f'guides: is {teachers}, should be {right} for the '
+        f'guidance {guidance!r}')
     weight = data.get('kd_weight')
-    if weight is not None and not teachers:
-        raise ValueError(f'kd_weight: is {weight}, should be null without '
-                         'guides')
+    _need(weight is None or teachers,
+          f'kd_weight: is {weight}, should be null without guides')
 
 
 def _check_values(data: Mapping[str, Any]) -> None:
     best, last, history = data['best'], data['last'], data['history']
-    if data['epochs'] < 1:
-        raise ValueError('epochs: is 0, should be 1 or more')
+    _need(data['epochs'] > 0, 'epochs: is 0, should be 1 or more')
     for key in ('best', 'last'):
-        if not 0 <= data[key] <= 100:
-            raise ValueError(f'{key}: is {data[key]}, should be in percent')
-    if best < last - SAME:
-        raise ValueError(f'best: {best} is less than last, {last}; it should '
-                         'be the best of all epochs')
+        _need(0 <= data[key] <= 100,
+              f'{key}: is {data[key]}, should be in percent')
+    _need(
+        best >= last - SAME, f'best: {best} is less than last, {last}; it '
+        'should be the best of all epochs')
     epochs = [epoch for epoch, _ in history]
-    if not epochs or epochs != sorted(set(epochs)):
-        raise ValueError('history: should have each validated epoch once, in '
-                         'their order')
-    if epochs[-1] != data['epochs']:
-        raise ValueError(f'history: ends at epoch {epochs[-1]}, should be at '
-                         f'{data["epochs"]}, the last of epochs')
+    _need(epochs and epochs == sorted(set(epochs)),
+          'history: should have each validated epoch once, in their order')
+    _need(
+        epochs[-1] == data['epochs'],
+        f'history: ends at epoch {epochs[-1]}, should be at '
+        f'{data["epochs"]}, the last of epochs')
     values = dict(history)
     for key, wanted in (('best', max(values.values())), ('last',
                                                          history[-1][1])):
-        if abs(data[key] - wanted) > SAME:
-            raise ValueError(f'{key}: is {data[key]}, should be {wanted} as '
-                             'in history')
-    if abs(values.get(data['best_at'], math.inf) - best) > SAME:
-        raise ValueError(f'best_at: is {data["best_at"]}, should be an epoch '
-                         f'of history with {best}')
+        _need(
+            abs(data[key] - wanted) <= SAME,
+            f'{key}: is {data[key]}, should be {wanted} as in history')
+    _need(
+        abs(values.get(data['best_at'], math.inf) - best) <= SAME,
+        f'best_at: is {data["best_at"]}, should be an epoch of history with '
+        f'{best}')
 
 
 def _check_wrong(text: str, last: float) -> None:
@@ -213,13 +218,13 @@ def _check_wrong(text: str, last: float) -> None:
         wrong = unpack_errors(text)
     except ValueError as error:
         raise ValueError(f'wrong: is not base64: {error}') from None
-    if len(wrong) != TEST_IMAGES:
-        raise ValueError(f'wrong: has {len(wrong):,} bits, should be '
-                         f'{TEST_IMAGES:,}, one per test image')
+    _need(
+        len(wrong) == TEST_IMAGES, f'wrong: has {len(wrong):,} bits, should '
+        f'be {TEST_IMAGES:,}, one per test image')
     accuracy = 100 - 100 * wrong.sum() / TEST_IMAGES
     # One image may differ by another rounding.
-    if not math.isclose(accuracy, last, rel_tol=0, abs_tol=0.011):
-        raise ValueError(
-            f'wrong: {wrong.sum():,} wrong images of {TEST_IMAGES:,} are '
-            f'{accuracy:.2f} %, but last is {last:.2f}; it should be of the '
-            'network of the last epoch')
+    _need(
+        abs(accuracy - last) <= 0.011,
+        f'wrong: {wrong.sum():,} wrong images of {TEST_IMAGES:,} are '
+        f'{accuracy:.2f} %, but last is {last:.2f}; it should be of the '
+        'network of the last epoch')

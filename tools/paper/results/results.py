@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """All records of one chain as a pandas frame, by what is compared."""
 import dataclasses
+import itertools
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import pandas as pd
@@ -283,29 +284,19 @@ def overlaps(results: Results) -> pd.DataFrame:
         another setting are left out.
     """
     rows = []
-    for setting in results.settings:
-        is_foreign = results.teachers_from(setting) != setting
-        for method in ('takd', 'dgkd'):
-            label = METHOD_STYLES[method].label
-            for pair in chain_pairs(results):
-                if is_foreign and pair[1] != results.chain[-1]:
-                    continue
-                larger, smaller = ([
-                    row
-                    for _, row in results.common(setting, label).iterrows()
-                ] if name == results.chain[-1] else
-                                   [results.teacher(setting, method, name)]
-                                   for name in pair)
-                if larger[0] is None or pd.isna(larger[0]['wrong']):
-                    continue
-                first = unpack_errors(larger[0]['wrong'])
-                for row in smaller:
-                    if row is None or pd.isna(row['wrong']):
-                        continue
-                    second = unpack_errors(row['wrong'])
-                    rows.append(
-                        (setting, method, pair, row['seed'],
-                         (first & second).sum(), first.sum(), second.sum()))
+    for setting, method, pair in itertools.product(results.settings,
+                                                   ('takd', 'dgkd'),
+                                                   chain_pairs(results)):
+        is_own = results.teachers_from(setting) == setting
+        if not is_own and pair[1] != results.chain[-1]:
+            continue
+        larger, smaller = (
+            _networks(results, setting, method, name) for name in pair)
+        for one, two in itertools.product(larger, smaller):
+            first, second = map(unpack_errors, (one['wrong'], two['wrong']))
+            rows.append(
+                (setting, method, pair, two['seed'], (first & second).sum(),
+                 first.sum(), second.sum()))
     found = pd.DataFrame(
         rows,
         columns=[
@@ -317,3 +308,15 @@ def overlaps(results: Results) -> pd.DataFrame:
     found['ratio'] = (found['given'] / found['smaller']).where(
         found['smaller'] > 0, 1.)
     return found
+
+
+def _networks(results: Results, setting: str, method: str,
+              name: str) -> List[pd.Series]:
+    """The networks of that name whose errors are known."""
+    found = [results.teacher(setting, method, name)]
+    if name == results.chain[-1]:
+        students = results.common(setting, METHOD_STYLES[method].label)
+        found = [row for _, row in students.iterrows()]
+    return [
+        row for row in found if row is not None and not pd.isna(row['wrong'])
+    ]

@@ -8,6 +8,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import pandas as pd
 
+from mmdgkd.report.methods import METHOD_STYLES
 from .markdown import NO_RUNS, table
 from .results import (METHODS, PAPER_SOURCE, PAPER_TAS, SETTINGS, Results,
                       chain_pairs, overlaps, survival_runs, tas_runs)
@@ -42,7 +43,7 @@ def main_table(results: Results, setting: str) -> str:
         paper = _paper(results, label)
         if found.empty and not _is_same(results, setting, label):
             rows.append([label, *'------', paper])
-        for epochs, runs in _by_length(found):
+        for epochs, runs in _groups(found):
             weights = sorted(set(runs['kd_weight'].dropna()))
             rows.append([
                 label,
@@ -70,11 +71,8 @@ def order_table(results: Results) -> str:
     """The methods of each setting in their order, and which of them differ."""
     rows: List[List[str]] = []
     for setting in results.settings:
-        runs = {
-            label: found
-            for label, found in results.common(setting).groupby(
-                'label', observed=True)
-        }
+        runs = dict(
+            list(results.common(setting).groupby('label', observed=True)))
         for label in sorted(
                 runs, key=lambda label: -runs[label]['best'].mean()):
             rows.append([results.title(setting), label])
@@ -100,10 +98,7 @@ def _differs_from(runs: Dict[str, pd.DataFrame], label: str, key: str) -> str:
         other: difference(runs[label][key], found[key])
         for other, found in runs.items() if other != label
     }
-    known = {
-        other: gap
-        for other, gap in gaps.items() if gap is not None and gap.n > 1
-    }
+    known = {other: gap for other, gap in gaps.items() if gap and gap.n > 1}
     separable = [other for other, gap in known.items() if gap.is_separable]
     return ', '.join(separable) or ('-' if known else '?')
 
@@ -117,17 +112,14 @@ def teachers_table(results: Results, setting: str) -> str:
         return ' '.join(_foreign_teachers(results, [setting]))
     rows = []
     labels = {(*method, ): label for label, method in METHODS.items()}
-    order = [method.name for method in METHODS.values()].index
-    frame = results.frame[results.frame['setting'] == setting]
+    frame = results.frame[results.frame['setting'] == setting].assign(
+        order=results.frame['method'].map([*METHOD_STYLES].index))
     for name in names:
         found = frame[frame['network'] == name]
         if found.empty:
             rows.append([name, *'------'])
-        for _, row in found.sort_values(
-                'variant', kind='stable').sort_values(
-                    'method',
-                    key=lambda names: names.map(order),
-                    kind='stable').iterrows():
+        for _, row in found.sort_values(['order', 'variant',
+                                         'seed']).iterrows():
             key = row['method'], row['variant']
             label = labels.get(key, ' '.join(key))
             if name == names[0]:
@@ -176,25 +168,22 @@ def short_table(results: Results) -> str:
 def tas_table(results: Results) -> str:
     """TAKD and DGKD with other numbers of TAs, down to plain KD."""
     rows = []
-    for (setting,
-         count), found in tas_runs(results).groupby(['setting', 'tas'],
-                                                    observed=True):
+    for setting, count, epochs, runs in _groups(
+            tas_runs(results), 'setting', 'tas'):
+        takd, dgkd = (
+            runs[runs['method'] == method] for method in ('takd', 'dgkd'))
+        # Of TAKD and of DGKD, or of both.
+        counts = dict.fromkeys(map(len, (takd, dgkd)))
         paper = PAPER_TAS.get(count) if results.is_papers else None
-        for epochs, runs in _by_length(found):
-            takd, dgkd = (
-                runs[runs['method'] == method] for method in ('takd', 'dgkd'))
-            # Of TAKD and of DGKD, or of both.
-            counts = dict.fromkeys(map(len, (takd, dgkd)))
-            rows.append([
-                SETTINGS[setting],
-                str(count) + (' (KD)' if count == 0 else ''),
-                mean_sd(takd['best']),
-                mean_sd(dgkd['best']),
-                _gain(dgkd,
-                      takd if count else None), ' / '.join(map(str, counts)),
-                str(epochs),
-                *([f'{value:.2f}' for value in paper] if paper else '--')
-            ])
+        rows.append([
+            SETTINGS[setting],
+            str(count) + (' (KD)' if count == 0 else ''),
+            mean_sd(takd['best']),
+            mean_sd(dgkd['best']),
+            _gain(dgkd, takd if count else None), ' / '.join(map(str, counts)),
+            str(epochs),
+            *([f'{value:.2f}' for value in paper] if paper else '--')
+        ])
     heads = ('setting', 'TAs', 'TAKD best, %', 'DGKD best, %', 'DGKD - TAKD',
              'n', 'epochs', 'TAKD, paper', 'DGKD, paper')
     more = (f'with 7 TAs {PAPER_TAS[7][0]} (TAKD) and {PAPER_TAS[7][1]} '
@@ -209,20 +198,18 @@ def survival_table(results: Results) -> str:
     """Stochastic DGKD with other survival probabilities of a teacher."""
     rows = []
     students = survival_runs(results)
-    for (setting, keep,
-         dropped), found in students.groupby(['setting', 'keep', 'dropped'],
-                                             observed=True):
+    for setting, keep, dropped, epochs, runs in _groups(
+            students, 'setting', 'keep', 'dropped'):
         dense = students[(students['setting'] == setting)
                          & (students['method'] == 'dgkd')]
-        for epochs, runs in _by_length(found):
-            rows.append([
-                SETTINGS[setting], f'{keep:g}', dropped,
-                mean_sd(runs['best']),
-                mean_sd(runs['last']),
-                _gain(runs, None if keep == 1 else dense),
-                str(len(runs)),
-                str(epochs)
-            ])
+        rows.append([
+            SETTINGS[setting], f'{keep:g}', dropped,
+            mean_sd(runs['best']),
+            mean_sd(runs['last']),
+            _gain(runs, None if keep == 1 else dense),
+            str(len(runs)),
+            str(epochs)
+        ])
     heads = ('setting', 'survival', 'dropped teachers', 'best, %', 'last, %',
              'best against DGKD', 'n', 'epochs')
     note = ('At least one teacher is kept: where chance would drop all, one '
@@ -264,10 +251,17 @@ def overlap_table(results: Results) -> str:
     return _with_notes(heads, rows, [note, _spread(counts)])
 
 
-def _by_length(runs: pd.DataFrame) -> Iterator[Tuple[int, pd.DataFrame]]:
-    """Runs that may be averaged, by seed; those of most epochs first."""
-    for (_, epochs), group in runs.groupby([~runs['is_common'], 'epochs']):
-        yield epochs, group.set_index('seed', drop=False)
+def _groups(students: pd.DataFrame, *keys: str) -> Iterator[Tuple]:
+    """Runs that may be averaged: of one length, that of most students first.
+
+    Returns:
+        Iterator[tuple]: The values of the keys, the epochs, and the runs.
+    """
+    is_other = ~students['is_common']
+    for (*values, _,
+         epochs), runs in students.groupby([*keys, is_other, 'epochs'],
+                                           observed=True):
+        yield *values, epochs, runs
 
 
 def _gain(runs: pd.DataFrame, other: Optional[pd.DataFrame]) -> str:

@@ -1,9 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import dataclasses
+import importlib
 import json
 
 import numpy as np
 import pytest
+import results
 from results.record import read_records, record_name, write_record
 from results.record_check import pack_errors, unpack_errors
 
@@ -94,3 +96,9 @@ def test_bad_files(make_record, tmp_path):
     (tmp_path / 'a.json').write_text('{"best": NaN}')
     with pytest.raises(ConfigError, match='a.json: is not JSON: NaN'):
         read_records(str(tmp_path))
+
+
+def test_missing_libraries_are_named(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match='matplotlib: is not installed'):
+        importlib.reload(results)
