@@ -8,13 +8,9 @@ once, with seed 0. The student is trained anew for each method and seed.
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-GUIDANCE = dict(
-    alone='none',
-    kd='direct',
-    takd='sequential',
-    dgkd='dense',
-    dgkd_stochastic='dense')
-METHODS = tuple(GUIDANCE)
+from mmdgkd.report.methods import METHOD_STYLES
+
+METHODS = tuple(METHOD_STYLES)
 # Settings of a student's stage, by its name.
 LOSS_WEIGHT = ('chain.networks.{}.stage.model.distiller.distill_losses.'
                'loss_kd.loss_weight')
@@ -31,8 +27,8 @@ class Setting:
         recipe (str): ``'released'``, ``'own'`` or ``'short'``.
         augmentation (str): ``'none'`` or ``'crop_flip'``.
         dataset (str): Name of the data set.
-        loss_weight (float): The weight of one guide's KD.
-        averaged (bool): Whether all guides together have that weight.
+        loss_weight (float): The weight of one teacher's KD.
+        averaged (bool): Whether all teachers together have that weight.
             Defaults to False.
     """
 
@@ -95,12 +91,11 @@ class Run:
         trained (tuple[str]): Those that it trains.
         given (dict[str, str]): For each of the others the run that trains it.
             Defaults to an empty dict.
-        variant (str, optional): What it has otherwise than the method.
-            Defaults to None.
+        variant (str, optional): Of the method. Defaults to None.
         options (dict): Settings of the config, by dotted key.
             Defaults to an empty dict.
-        kd_weight (float, optional): The weight of all guides of the student
-            together, in units of one guide's. Defaults to None: no guide.
+        kd_weight (float, optional): The weight of all teachers of the student
+            together, in units of one's. Defaults to None: no teacher.
     """
 
     name: str
@@ -136,7 +131,7 @@ def plan_runs(setting: Setting,
     sequential = dict(dense, **dict.fromkeys(assistants[1:], 'takd_tas'))
     runs = []
     if set(methods) - {'alone'}:
-        # It hears nobody, so all its views can be new.
+        # It has no teacher, so all its views can be new.
         runs.append(
             Run('teacher',
                 'alone',

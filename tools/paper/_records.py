@@ -1,14 +1,26 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a trained network has come to, for the record."""
+"""The record of a trained network."""
 import os.path as osp
 from typing import Any, Dict, Sequence
 
 import numpy as np
-from _experiments import GUIDANCE, Run, Setting
+import torch
+from _experiments import Run, Setting
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+from results.record import Record
+from results.record_check import pack_errors
+
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.stage_config import network_config
+from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.report.methods import METHOD_STYLES
 
 
 def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
-    """Look at every test image with one network of a chain.
+    """Classify every test image with one network of a chain.
 
     Args:
         cfg (Config): The config of the chain.
@@ -18,21 +30,12 @@ def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
     Returns:
         np.ndarray: Booleans, one per test image, in the order of the data.
     """
-    import torch
-    from mmengine.device import get_device
-    from mmengine.registry import DefaultScope
-    from mmengine.runner import Runner
-    from mmpretrain.registry import MODELS
-
-    from mmdgkd.chain.chain import Chain
-    from mmdgkd.chain.stage_config import network_config
-    from mmdgkd.models.utils.weights import load_weights
     alone = network_config(cfg, Chain.from_cfg(cfg.chain)[name])
     with DefaultScope.overwrite_default_scope(alone.default_scope):
         model = MODELS.build(alone.model)
         loader = Runner.build_dataloader(alone.test_dataloader)
     load_weights(model, path, 'checkpoint')
-    # As in training, so that no image tips over by another rounding.
+    # As in training: another rounding may change the result of an image.
     model.to(get_device(), memory_format=torch.channels_last).eval()
     wrong = []
     with torch.no_grad():
@@ -45,14 +48,14 @@ def wrong_images(cfg: Any, name: str, path: str) -> np.ndarray:
 
 
 def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
-              cfg: Any, stage: Any, path: str) -> Any:
+              cfg: Any, stage: Any, path: str) -> Record:
     """The record of one trained network.
 
     Args:
         setting (Setting): Its setting.
         names (Sequence[str]): The networks of the whole chain.
         run (Run): The run that has trained it.
-        entry (dict): What the ledger has of its stage.
+        entry (dict): Its stage in the ledger.
         cfg (Config): The config of the run.
         stage (Config): The config of the stage.
         path (str): The file of its weights.
@@ -60,9 +63,8 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
     Returns:
         Record: With the test images that it gets wrong.
     """
-    from results.record import Record, pack_errors
     name = osp.basename(osp.dirname(path))
-    metric, guides = entry['metric'], entry['guides']
+    metric, teachers = entry['metric'], entry['guides']
     # Where it was trained, which need not be where this is written.
     there = entry['environment']
     loss = stage.model.get('distiller', {}).get('distill_losses',
@@ -72,7 +74,7 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
         for key in ('tau', 'reduction', 'form', 'loss_weight')
     }
     objective['task_loss_weight'] = stage.model.get('task_loss_weight')
-    weight = 1.0 if setting.averaged else float(len(guides))
+    weight = 1.0 if setting.averaged else float(len(teachers))
     if name == names[-1]:
         weight = run.kd_weight
     return Record(
@@ -83,8 +85,8 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
         augmentation=setting.augmentation,
         method=run.method,
         variant=run.variant,
-        guidance=GUIDANCE[run.method],
-        guides=guides,
+        guidance=METHOD_STYLES[run.method].guidance,
+        guides=teachers,
         network=name,
         seed=run.seed,
         epochs=stage.train_cfg.max_epochs,
@@ -94,12 +96,12 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
         last=round(metric['last'], 4),
         history=[[step, round(value, 4)] for step, value in metric['history']],
         seconds=entry['seconds'],
-        kd_weight=weight if guides else None,
-        objective=objective if guides else None,
+        kd_weight=weight if teachers else None,
+        objective=objective if teachers else None,
         wrong=pack_errors(wrong_images(cfg, name, path)),
         sha256=entry['wrote']['sha256'],
         guide_sha256={
-            guide: file['sha256']
-            for guide, file in entry['read'].items()
+            teacher: file['sha256']
+            for teacher, file in entry['read'].items()
         },
         versions=dict(there['versions'], device=there['device']))

@@ -9,8 +9,18 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from _experiments import GUIDANCE, SETTINGS, Run, Setting, plan_runs
+from _experiments import SETTINGS, Run, Setting, plan_runs
 from _records import record_of
+from mmengine.config import Config
+from results.record import read_records, write_record
+from results.results import Results
+from results.tables import main_table
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
+from mmdgkd.fileio.files import atomic_write
+from mmdgkd.report.methods import METHOD_STYLES
+from mmdgkd.utils.table import draw_table
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 CONFIGS = osp.join(ROOT, 'configs', 'dgkd')
@@ -26,19 +36,15 @@ class Reproduction:
         args (argparse.Namespace): The command line.
 
     Attributes:
-        guide_side (Reproduction): Whose teacher and TAs guide the students;
+        teacher_side (Reproduction): The runs of the teacher and the TAs;
             itself, or another setting's with ``--guides-from``.
 
     Raises:
         ConfigError: If that setting is of another chain, or if there is no run
-            of a name that was asked for.
+            of a name in ``--runs``.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from mmengine.config import Config
-
-        from mmdgkd import ConfigError
-        from mmdgkd.chain.chain import Chain
         self.args = args
         self.setting: Setting = SETTINGS[args.setting]
         minutes = 1e9 if args.minutes is None else args.minutes
@@ -54,19 +60,16 @@ class Reproduction:
                               args.seeds, args.ablations)
         if args.runs is not None:
             self.runs = _chosen(self.runs, args.runs)
-        self.guide_side = self
+        self.teacher_side = self
         if args.guides_from not in (None, args.setting):
-            self.guide_side = Reproduction(
-                argparse.Namespace(
-                    **{
-                        **vars(args),
-                        'setting': args.guides_from,
-                        'guides_from': None,
-                        'runs': None,
-                        # --epochs is of the student.
-                        'epochs': None
-                    }))
-            there = self.guide_side
+            # --epochs is of the student.
+            there = self.teacher_side = Reproduction(
+                changed(
+                    args,
+                    setting=args.guides_from,
+                    guides_from=None,
+                    runs=None,
+                    epochs=None))
             if (there.setting.dataset, there.names) != (self.setting.dataset,
                                                         self.names):
                 raise ConfigError(
@@ -75,12 +78,12 @@ class Reproduction:
                     'networks')
 
     def is_student(self, run: Run) -> bool:
-        """Whether a run trains the student; all others train its guides."""
+        """Whether a run trains the student; all others its teachers."""
         return run.trained == (self.names[-1], )
 
     def side_of(self, run: Run) -> 'Reproduction':
-        """In whose folders a run is."""
-        return self if self.is_student(run) else self.guide_side
+        """The reproduction in whose folders a run is."""
+        return self if self.is_student(run) else self.teacher_side
 
     def config_of(self, method: str) -> str:
         """The config file of a method."""
@@ -96,19 +99,19 @@ class Reproduction:
         return osp.join(self.work_dir_of(run), name, f'{name}.pth')
 
     def options_of(self, run: Run) -> Dict[str, Any]:
-        """What a run has otherwise than its config, by dotted key."""
+        """The changes of a run to its config, by dotted key."""
         options: Dict[str, Any] = {
-            'chain.guidance': GUIDANCE[run.method],
+            'chain.guidance': METHOD_STYLES[run.method].guidance,
             'chain.views.seed': 0,
             'randomness.seed': run.seed,
         }
         if run.given:
             options['chain.logit_store.store_dir'] = osp.join(
-                self.guide_side.folder, 'logits')
+                self.teacher_side.folder, 'logits')
         for name in self.names:
             key = f'chain.networks.{name}'
             if name in run.given:
-                options[f'{key}.ckpt_path'] = self.guide_side.file_of(
+                options[f'{key}.ckpt_path'] = self.teacher_side.file_of(
                     run.given[name], name)
             elif name not in run.trained:
                 options[key] = None
@@ -148,14 +151,14 @@ class Reproduction:
         return stages if done else None
 
     def train(self, run: Run, again: bool = False) -> Dict:
-        """Train what a run has left to train.
+        """Train what is left to train of a run.
 
         Returns:
             dict: The stages of its ledger.
 
         Raises:
             ConfigError: If it was begun with other settings.
-            SystemExit: With the code of a training that did not end well.
+            SystemExit: With the code of a training that failed or was stopped.
         """
         self._note_settings(run, again)
         stages = self.ledger_of(run, again)
@@ -175,8 +178,6 @@ class Reproduction:
 
     def _note_settings(self, run: Run, again: bool) -> None:
         """Refuse a work dir in which a run was begun with other settings."""
-        from mmdgkd import ConfigError
-        from mmdgkd.fileio.files import whole_file
         path = f'{self.work_dir_of(run.name, again)}.json'
         settings = {
             key: value
@@ -188,10 +189,10 @@ class Reproduction:
             if not option.split('=')[0].endswith(PLACES)
         ]
         settings['--amp'] = self.args.amp
-        if self.guide_side is not self:
-            settings['--guides-from'] = self.guide_side.setting.name
+        if self.teacher_side is not self:
+            settings['--guides-from'] = self.teacher_side.setting.name
         if not osp.exists(path):
-            with whole_file(path) as file:
+            with atomic_write(path) as file:
                 file.write(json.dumps(settings, indent=1) + '\n')
             return
         with open(path) as file:
@@ -209,8 +210,6 @@ class Reproduction:
         Returns:
             list[str]: The files.
         """
-        from mmengine.config import Config
-        from results.record import write_record
         stages = self.ledger_of(run)
         files = []
         for name in run.trained:
@@ -223,27 +222,25 @@ class Reproduction:
             files.append(write_record(self.results, record))
         return files
 
-    def check_guides(self) -> None:
-        """See whether all guides are there, or trained by these runs.
+    def check_teachers(self) -> None:
+        """Check that all teachers are there, or trained by these runs.
 
         Raises:
             ConfigError: If one is not, before anything is written.
         """
-        from mmdgkd import ConfigError
         chosen = {run.name for run in self.runs}
         for run in self.runs:
             for name, trained_by in run.given.items():
-                path = self.guide_side.file_of(trained_by, name)
+                path = self.teacher_side.file_of(trained_by, name)
                 if trained_by not in chosen and not osp.exists(path):
                     raise ConfigError(
                         f'--work-dir: there is no {path} for {run.name}; '
                         'python tools/paper/reproduce.py '
-                        f'{self.guide_side.setting.name} trains it, in its '
+                        f'{self.teacher_side.setting.name} trains it, in its '
                         f'run {trained_by}')
 
     def has_records(self, run: Run) -> bool:
         """Whether the JSONs of a run are there, of these networks."""
-        from results.record import read_records
         stages = self.ledger_of(run)
         if stages is None or not osp.isdir(self.results):
             return False
@@ -255,10 +252,10 @@ class Reproduction:
         """Train what is left and write the metrics of each run at once.
 
         Raises:
-            ConfigError: If a guide is missing, or a run was begun with other
+            ConfigError: If a teacher is missing, or a run was begun with other
                 settings.
         """
-        self.check_guides()
+        self.check_teachers()
         for run in self.runs:
             side = self.side_of(run)
             side.train(run)
@@ -268,10 +265,7 @@ class Reproduction:
         print(self.table())
 
     def table(self) -> str:
-        """What the methods have come to, as far as they are trained."""
-        from results.record import read_records
-        from results.results import Results
-        from results.tables import main_table
+        """The results of the methods, as far as they are trained."""
         records = read_records(osp.dirname(self.results))
         return main_table(Results(records), osp.basename(self.results))
 
@@ -279,14 +273,12 @@ class Reproduction:
         """Train the students again and compare.
 
         Returns:
-            bool: Whether all came out the same.
+            bool: Whether all results are the same.
 
         Raises:
             ConfigError: If they were begun with other settings, or if there
                 are none.
         """
-        from mmdgkd import ConfigError
-        from mmdgkd.utils.table import draw_table
         rows, student = [], self.names[-1]
         runs = list(filter(self.is_student, self.runs))
         if not runs:
@@ -297,7 +289,7 @@ class Reproduction:
             if first is None:
                 rows.append((run.name, '-', '-', 'not trained yet'))
                 continue
-            # With other settings nothing could come out the same.
+            # With other settings no result could be the same.
             self._note_settings(run, False)
             first, second = first[student], self.train(run, True)[student]
             same = (
@@ -313,19 +305,17 @@ class Reproduction:
         return all(row[-1] != 'DIFFERS' for row in rows)
 
     def plan(self) -> str:
-        """The runs, and what is done."""
-        from mmdgkd.utils.table import draw_table
+        """The runs and their state, as a table."""
         rows = [(run.name, ', '.join(run.trained), ', '.join(run.given) or '-',
                  '-' if run.kd_weight is None else f'{run.kd_weight:g}',
                  'done' if self.side_of(run).ledger_of(run) else 'to do')
                 for run in self.runs]
-        return draw_table(('run', 'trains', 'guides and other networks',
+        return draw_table(('run', 'trains', 'teachers and other networks',
                            'KD weight of the student', 'state'), rows)
 
 
 def _chosen(runs: List[Run], names: List[str]) -> List[Run]:
     """The runs of these names, in the order of the plan."""
-    from mmdgkd import ConfigError
     there = [run.name for run in runs]
     for name in names:
         if name not in there:
@@ -335,8 +325,18 @@ def _chosen(runs: List[Run], names: List[str]) -> List[Run]:
     return [run for run in runs if run.name in names]
 
 
+def changed(args: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    """A command line with other values.
+
+    Args:
+        args (argparse.Namespace): It stays as it is.
+        **changes: The other values.
+    """
+    return argparse.Namespace(**{**vars(args), **changes})
+
+
 def _finish(command: List[str], seconds: float) -> int:
-    """Run a training; ask it to stop when its time is over.
+    """Run a training; stop it by a signal when its time is over.
 
     Returns:
         int: Its exit code.
@@ -364,12 +364,12 @@ def _finish(command: List[str], seconds: float) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    # It was asked to stop before it could listen: nothing is lost.
+    # The signal came before its handler was there: nothing is lost.
     return STOPPED if code in (-signal.SIGTERM, -signal.SIGUSR1) else code
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what all tools take that make such runs.
+    """Add the flags of all tools that make such runs.
 
     Args:
         parser (argparse.ArgumentParser): It is changed.

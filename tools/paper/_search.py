@@ -6,7 +6,10 @@ import os.path as osp
 from typing import Any, Dict
 
 from _experiments import LOSS_WEIGHT, Run
-from _reproduction import PLACES, Reproduction
+from _reproduction import PLACES, Reproduction, changed
+from results.search import add_row, read_rows, row_of, search_table
+
+from mmdgkd import ConfigError
 
 # Images of the training set.
 TRAIN_IMAGES = dict(cifar10=50000, cifar100=50000)
@@ -21,23 +24,22 @@ class Search(Reproduction):
         args (argparse.Namespace): The command line.
 
     Raises:
-        ConfigError: If a number of the command line cannot be, or a guide is
-            not trained.
+        ConfigError: If a number of the command line is out of range, or a
+            teacher is not trained.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
-        values = dict(
-            vars(args),
+        args = changed(
+            args,
             ablations=False,
             again=False,
             runs=None,
             guide_epochs=None,
             guides_from=None)
-        super().__init__(argparse.Namespace(**values))
+        super().__init__(args)
         self._check()
         # Teacher and TAs are those of tools/paper/reproduce.py.
-        self.guide_side = Reproduction(
-            argparse.Namespace(**dict(values, epochs=None)))
+        self.teacher_side = Reproduction(changed(args, epochs=None))
         self.folder += f'-held_out_{args.held_out}'
         self.file = osp.join(args.results, 'search', self.setting.chain,
                              f'{self.setting.name}.jsonl')
@@ -51,8 +53,7 @@ class Search(Reproduction):
                 ]
 
     def _check(self) -> None:
-        """Refuse what cannot be, before anything is trained."""
-        from mmdgkd import ConfigError
+        """Check the command line, before anything is trained."""
         args, images = self.args, TRAIN_IMAGES[self.setting.dataset]
         if not 0 < args.held_out < images:
             raise ConfigError(
@@ -87,7 +88,7 @@ class Search(Reproduction):
             })
 
     def options_of(self, run: Run) -> Dict[str, Any]:
-        """What a run has otherwise than its config, by dotted key."""
+        """The changes of a run to its config, by dotted key."""
         held_out = self.args.held_out
         options = {
             # All but the first ones, and those.
@@ -100,7 +101,7 @@ class Search(Reproduction):
         return {**super().options_of(run), **options}
 
     def _options(self) -> str:
-        """What all runs have otherwise than the setting."""
+        """The changes of all runs to the setting."""
         options = [] if self.args.amp else ['--no-amp']
         options += [
             option for option in self.args.cfg_options
@@ -111,13 +112,12 @@ class Search(Reproduction):
         return ' '.join(options)
 
     def run_all(self) -> None:
-        """Train what is left, note each run at once, and print the table."""
-        from results.search import add_row, read_rows, row_of, search_table
-        self.check_guides()
+        """Train what is left, write each result at once, print the table."""
+        self.check_teachers()
         student = self.names[-1]
         for run in self.runs:
             entry = self.train(run)[student]
-            # Without a guide there is neither.
+            # Without a teacher there is neither weight nor temperature.
             add_row(
                 self.file,
                 row_of(entry, run.method, run.seed, self.args.held_out,

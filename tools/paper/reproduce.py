@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Run the experiments behind the tables of configs/dgkd/README.md.
 
-One command trains all that a setting needs, each network once, goes on where
-it was stopped, writes one JSON per trained network, and ends in the table:
+One command trains all that a setting needs, each network once. It writes one
+JSON per trained network, prints the table, and goes on where it was stopped:
 
     python tools/paper/reproduce.py own-crop_flip
 
@@ -15,12 +15,12 @@ import sys
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
 from _common import one_line_errors
-from _experiments import METHODS, SETTINGS
-from _reproduction import Reproduction, add_run_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
+    from _experiments import METHODS, SETTINGS
+    from _reproduction import add_run_arguments
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         type=int,
         default=[0, 1, 2],
-        help='of the student (default: 0 1 2); its guides have seed 0')
+        help='of the student (default: 0 1 2); teacher and TAs have seed 0')
     parser.add_argument(
         '--ablations',
         action='store_true',
@@ -42,8 +42,8 @@ def parse_args() -> argparse.Namespace:
         '--runs',
         nargs='+',
         metavar='RUN',
-        help='only these of the runs that --dry-run prints; the guides that '
-        'they need must be trained already, or be among these')
+        help='only these of the runs that --dry-run prints; their teachers '
+        'must be trained already, or be among these')
     parser.add_argument(
         '--guide-epochs',
         type=int,
@@ -51,8 +51,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--guides-from',
         choices=list(SETTINGS),
-        help='the setting whose teacher and TAs guide the students (default: '
-        'this one); what differs is the student\'s recipe alone then')
+        help='the setting of the teacher and the TAs (default: this one); '
+        'only the student\'s recipe differs then')
     parser.add_argument(
         '--again',
         action='store_true',
@@ -63,7 +63,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the experiments."""
+    from _reproduction import Reproduction
     args = parse_args()
     reproduction = Reproduction(args)
     if args.dry_run:

@@ -1,15 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Compare settings of the student's KD on held-out training images.
 
-For what is chosen without a look at the test images: the student is trained
-on all training images but the first ones, and measured on those. Its guides
-are the teacher and TAs of the setting, which ``reproduce.py`` trains:
+This chooses settings without the test images: the student is trained on all
+training images but the first ones, and measured on those. Its teachers are the
+teacher and TAs of the setting, which ``reproduce.py`` trains:
 
     python tools/paper/search.py own-crop_flip --lambdas 0.1 0.5 --taus 2 4
 
-They have seen the held-out images, but are never asked about them. It ends in
-a table; the rows are added to a JSON file, one line a run, from which
-``tools/paper/tabulate_results.py`` makes that of the page.
+They were trained on the held-out images too, but do not run on them here. It
+prints a table and adds the rows to a JSON file, one line a run;
+``tools/paper/tabulate_results.py`` writes the table into the page.
 """
 import argparse
 import os.path as osp
@@ -17,13 +17,12 @@ import sys
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
 from _common import one_line_errors
-from _experiments import METHODS, SETTINGS
-from _reproduction import add_run_arguments
-from _search import Search
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
+    from _experiments import METHODS, SETTINGS
+    from _reproduction import add_run_arguments
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,7 +56,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the search."""
+    from _search import Search
     args = parse_args()
     search = Search(args)
     if args.dry_run:

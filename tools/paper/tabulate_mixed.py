@@ -1,10 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Note what the chain of compressed networks has come to, and its table.
+"""Write the table of the compressed networks.
 
 The trained networks of each WORK_DIR go into
-configs/mixed/results/<name of its config>.json; from that file comes the table
-between the marks of configs/mixed/README.md. Without a WORK_DIR the table is
-made anew; ``--check`` only says whether it is up to date.
+configs/mixed/results/<name of its config>.json, and the table of that file
+between the marks of configs/mixed/README.md. Without a WORK_DIR only the table
+is written; ``--check`` changes nothing and prints whether it is up to date.
 """
 import argparse
 import json
@@ -41,35 +41,30 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Note the runs and fill the page."""
+    """Write the runs and the page."""
     args = parse_args()
     from results.compressed import compressed_table, merged, read_runs, runs_of
-    from results.markdown import fill, stale
+    from results.markdown import read_page, stale, write_page
 
-    from mmdgkd.fileio.files import whole_file
+    from mmdgkd.fileio.files import atomic_write
     path = osp.join(args.root, RECORDS)
     before = read_runs(path)
     runs = before
     for work_dir in args.work_dirs:
         runs = merged(runs, runs_of(*read_work_dir(work_dir)))
-    page = osp.join(args.root, PAGE)
-    with open(page, encoding='utf-8', newline='') as file:
-        text = file.read()
     blocks = {NAME: compressed_table(runs)}
+    is_stale = stale(PAGE, read_page(args.root, PAGE), blocks)
     if args.check:
-        if runs != before or stale(PAGE, text, blocks):
+        if runs != before or is_stale:
             sys.exit(f'{PAGE}: is not up to date; python '
                      'tools/paper/tabulate_mixed.py brings it up to date')
         print(f'{PAGE}: is up to date')
         return
-    filled = fill(PAGE, text, blocks)
     if runs != before:
         lines = ',\n '.join(json.dumps(run) for run in runs)
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(f'[{lines}]\n')
-    if filled != text:
-        with whole_file(page, 'wb') as file:
-            file.write(filled.encode())
+    write_page(args.root, PAGE, blocks)
     print(f'{len(runs)} trained networks in {RECORDS}')
 
 
@@ -77,7 +72,10 @@ def read_work_dir(work_dir: str):
     """The ledger of a work dir and the length of each stage that is done.
 
     Args:
-        work_dir (str): It.
+        work_dir (str): The work dir.
+
+    Returns:
+        tuple: The ledger, and the epochs by stage.
 
     Raises:
         ConfigError: If it is none, or of another config.
@@ -90,8 +88,8 @@ def read_work_dir(work_dir: str):
         with open(path, encoding='utf-8') as file:
             ledger = json.load(file)
     except (OSError, ValueError):
-        raise ConfigError(f'WORK_DIR: {path}: cannot be read; should be what '
-                          f'configs/mixed/{NAME}.py has left') from None
+        raise ConfigError(f'WORK_DIR: {path}: cannot be read; should be the '
+                          f'work dir of configs/mixed/{NAME}.py') from None
     if ledger.get('config') != f'{NAME}.py':
         raise ConfigError(f'WORK_DIR: {work_dir}: is of '
                           f'{ledger.get("config")}, not of {NAME}.py')

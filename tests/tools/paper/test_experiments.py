@@ -1,12 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The plan of the experiments: who is trained by whom, and how often."""
-import sys
-from pathlib import Path
-
+"""The plan of the experiments: the runs and their teachers."""
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[3] / 'tools/paper'))
-from _experiments import METHODS, SETTINGS, plan_runs  # noqa: E402
+from _experiments import METHODS, SETTINGS, plan_runs
 
 PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')
 RELEASED, OWN = SETTINGS['released-none'], SETTINGS['own-crop_flip']
@@ -26,7 +21,7 @@ def test_shared_networks_are_trained_once():
     assert sum('plain2' in run.trained for run in runs.values()) == 7 * 3
 
 
-def test_each_method_has_its_own_guides():
+def test_each_method_has_its_own_teachers():
     runs = by_name()
     assert runs['alone_seed1'].given == {}
     assert runs['kd_seed1'].given == {'plain10': 'teacher'}
@@ -49,7 +44,7 @@ def test_each_method_has_its_own_guides():
     (RELEASED, dict(kd=1, takd=1, dgkd=4, dgkd_stochastic=3)),
     (OWN, dict(kd=1, takd=1, dgkd=1, dgkd_stochastic=1)),
 ])  # yapf: disable
-def test_the_total_weight_of_the_guides(setting, weights):
+def test_the_total_weight_of_the_teachers(setting, weights):
     runs = by_name(setting)
     assert runs['alone_seed0'].kd_weight is None
     for method, weight in weights.items():
@@ -94,7 +89,7 @@ def test_every_run_comes_after_those_that_it_needs():
         assert len(done) == len(plan_runs(setting, PLAIN, ablations=True))
 
 
-def test_only_what_is_asked_for():
+def test_chosen_methods_and_seeds():
     runs = by_name(methods=['alone', 'kd'], seeds=[3])
     assert list(runs) == [
         'teacher', 'alone_seed3', 'kd_seed3', 'kd_equal_weight_seed3'

@@ -1,9 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The experiments by one command, a few iterations of them."""
 import json
+import sys
 
 import pytest
-from results.record import errors, read_records
+from _reproduction import STOPPED, Reproduction, _finish
+from results.record import read_records
+from results.record_check import unpack_errors
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
@@ -38,12 +41,25 @@ def test_chosen_runs(run_here, tmp_path):
 
 
 @pytest.mark.parametrize('words, amp', [([], True), (['--no-amp'], False)])
-def test_mixed_precision_is_the_default(monkeypatch, root, words, amp):
-    monkeypatch.syspath_prepend(str(root / 'tools/paper'))
+def test_mixed_precision_is_the_default(monkeypatch, words, amp):
     monkeypatch.setattr('sys.argv', ['reproduce.py', 'own-crop_flip', *words])
     import reproduce
-    made = reproduce.Reproduction(reproduce.parse_args())
+    made = Reproduction(reproduce.parse_args())
     assert all(('--amp' in made.command_of(run)) == amp for run in made.runs)
+
+
+@pytest.mark.parametrize(
+    'code, seconds, expected',
+    [
+        ('raise SystemExit(3)', 60, 3),
+        ('', 60, 0),
+        # Stopped before it has a handler, and by its handler.
+        ('import time; time.sleep(60)', 1, STOPPED),
+        ('import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: '
+         'sys.exit(75)); time.sleep(60)', 1, STOPPED),
+    ])
+def test_exit_codes_of_trainings(code, seconds, expected):
+    assert _finish([sys.executable, '-c', code], seconds) == expected
 
 
 def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
@@ -73,7 +89,7 @@ def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
             'another --work-dir') in other.stderr
 
 
-def test_guides_of_another_chain_are_refused(run_here, tmp_path):
+def test_teachers_of_another_chain_are_refused(run_here, tmp_path):
     done = run_here(
         'tools/paper/reproduce.py',
         'released-none',
@@ -88,23 +104,19 @@ def test_guides_of_another_chain_are_refused(run_here, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_one_command_trains_and_goes_on_and_does_it_again(
-        run_tool, run_here, tmp_path, cifar100):
+        run_here, tmp_path, small_cifar100, trainings):
     results = tmp_path / 'results'
-    # A CPU that has no bfloat16 is much slower with --amp, and the deep
-    # teacher takes most of the time.
     command = ('tools/paper/reproduce.py', 'released-none', '--methods',
                'alone', 'kd', '--seeds', '1', '--epochs', '2',
                '--guide-epochs', '1', '--work-dir', tmp_path / 'w',
-               '--results', results, '--data-root', cifar100, '--no-amp',
-               '--cfg-options', 'train_dataloader.dataset.indices=256')
-    # In the first seconds nothing is trained yet.
-    stopped = run_tool(*command, '--minutes', '0.1', check=False)
-    assert stopped.returncode == 75
-    first = run_tool(*command).stdout
-    assert first.count('wrote ') == 4
+               '--results', results, '--data-root', small_cifar100, '--no-amp',
+               '--cfg-options', 'train_dataloader.dataset.indices=64')
+    # One run is done; the others come later.
+    assert run_here(*command[:-2], '--runs', 'teacher',
+                    *command[-2:]).stdout.count('wrote ') == 1
+    first = run_here(*command).stdout
+    assert first.count('wrote ') == 3 and len(trainings) == 4
     assert '| equal-weight KD |' in first
     records = {
         (record.method, record.variant, record.network): record
@@ -119,52 +131,52 @@ def test_one_command_trains_and_goes_on_and_does_it_again(
     assert student.seed == 1 and records['alone', None, 'plain10'].seed == 0
     teacher = records['alone', None, 'plain10']
     assert student.guide_sha256 == {'plain10': teacher.sha256}
-    assert 100 - errors(student).mean() * 100 == pytest.approx(student.last)
+    wrong = unpack_errors(student.wrong)
+    assert 100 - wrong.mean() * 100 == pytest.approx(student.last)
 
     # All is there: nothing is trained or written again.
-    assert '==' not in run_tool(*command).stdout.replace('+==', '')
+    assert 'wrote ' not in run_here(*command).stdout and len(trainings) == 4
 
     other = run_here(
         *command, 'train_dataloader.batch_size=64', '--again', check=False)
     assert other.returncode == 2 and 'was begun with' in other.stderr
     assert not (tmp_path / 'w/released-none/again').exists()
-    again = run_tool(*command, '--again').stdout
-    assert again.count('the same bytes') == 3
+    again = run_here(*command, '--again').stdout
+    assert again.count('the same bytes') == 3 and len(trainings) == 7
     ledger = tmp_path / 'w/released-none/again/kd_seed1/chain.json'
     stages = json.loads(ledger.read_text())
     stages['stages']['plain2']['metric']['last'] += 0.01
     ledger.write_text(json.dumps(stages))
-    spoiled = run_tool(*command, '--again', check=False)
+    spoiled = run_here(*command, '--again', check=False)
     assert spoiled.returncode == 1 and 'DIFFERS' in spoiled.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_guides_of_another_setting(run_tool, tmp_path, cifar100):
+def test_teachers_of_another_setting(run_here, tmp_path, small_cifar100,
+                                     trainings):
     """They are trained as there, once, and the student as here."""
     results = tmp_path / 'results'
     common = ('--methods', 'kd', '--seeds', '0', '--epochs', '2', '--work-dir',
-              tmp_path / 'w', '--results', results, '--data-root', cifar100,
-              '--no-amp', '--cfg-options',
-              'train_dataloader.dataset.indices=256')
+              tmp_path / 'w', '--results', results, '--data-root',
+              small_cifar100, '--no-amp', '--cfg-options',
+              'train_dataloader.dataset.indices=64')
     command = ('tools/paper/reproduce.py', 'released-none', '--guides-from',
                'released-crop_flip', '--guide-epochs', '1', *common)
-    assert run_tool(*command).stdout.count('wrote ') == 3
+    assert run_here(*command).stdout.count('wrote ') == 3
     records = {
-        (record.setting, record.network, record.variant): record
+        (record.recipe, record.augmentation, record.network, record.variant):
+        record
         for record in read_records(str(results))
     }
-    teacher = records['released-crop_flip', 'plain10', None]
-    student = records['released-none', 'plain2', None]
-    assert set(records) == {('released-crop_flip', 'plain10', None),
-                            ('released-none', 'plain2', None),
-                            ('released-none', 'plain2', 'equal_weight')}
+    teacher = records['released', 'crop_flip', 'plain10', None]
+    student = records['released', 'none', 'plain2', None]
+    assert len(records) == 3
+    assert ('released', 'none', 'plain2', 'equal_weight') in records
     assert (teacher.epochs, student.epochs) == (1, 2)
     assert student.guide_sha256 == {'plain10': teacher.sha256}
     assert not (tmp_path / 'w/released-none/teacher').exists()
-    assert run_tool(*command, '--dry-run').stdout.count('| done') == 3
+    assert run_here(*command, '--dry-run').stdout.count('| done') == 3
 
-    other = run_tool(
+    other = run_here(
         'tools/paper/reproduce.py', 'released-none', *common, check=False)
     assert other.returncode == 2
     assert '--guides-from' in other.stderr

@@ -39,39 +39,37 @@ def test_bad_input(run_here, tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_students_are_trained_and_measured_on_training_images(
-        run_tool, tmp_path, cifar100):
+        run_here, monkeypatch, tmp_path, small_cifar100, trainings):
+    monkeypatch.setattr('_search.TRAIN_IMAGES', dict(cifar100=256))
     common = ('--epochs', '1', '--seeds', '0', '--work-dir', tmp_path / 'w',
-              '--data-root', cifar100, '--no-amp', '--cfg-options')
-    run_tool('tools/paper/reproduce.py', 'own-crop_flip', '--methods', 'kd',
+              '--data-root', small_cifar100, '--no-amp', '--cfg-options')
+    run_here('tools/paper/reproduce.py', 'own-crop_flip', '--methods', 'kd',
              '--results', tmp_path / 'r', *common,
-             'train_dataloader.dataset.indices=256')
-    # So many are held out that few are left.
-    done = run_tool(*COMMAND, '--taus', '2', '--methods', 'alone', 'kd',
-                    '--held-out', '49800', '--results', tmp_path / 'r',
-                    *common, 'chain.views.num_views=1',
+             'train_dataloader.dataset.indices=64')
+    done = run_here(*COMMAND, '--taus', '2', '--methods', 'alone', 'kd',
+                    '--held-out', '192', '--results', tmp_path / 'r', *common,
+                    'chain.views.num_views=1',
                     'default_hooks.logger.interval=1')
     path = tmp_path / 'r/search/plain10_to_plain2_cifar100/own-crop_flip.jsonl'
     rows = read_rows(str(path))
     assert [(row['method'], row['loss_weight'], row['tau'], row['held_out'])
-            for row in rows] == [('alone', None, None, 49800),
-                                 ('kd', 0.25, 2.0, 49800)]
+            for row in rows] == [('alone', None, None, 192),
+                                 ('kd', 0.25, 2.0, 192)]
     # How often it is logged makes no other run.
     assert rows[0]['options'] == '--no-amp chain.views.num_views=1'
     assert '| 0.25 | 2 |' in done.stdout
-    folder = tmp_path / 'w/own-crop_flip-held_out_49800'
+    folder = tmp_path / 'w/own-crop_flip-held_out_192'
     cfg = Config.fromfile(
         str(folder / 'kd_lambda_0.25_tau_2_seed0/plain2/config.py'))
     assert cfg.model.task_loss_weight == 0.75
     loss = cfg.model.distiller.distill_losses.loss_kd
     assert (loss.loss_weight, loss.tau) == (0.25, 2)
-    # Nobody is trained on what measures them.
+    # No network is trained on the images that measure it.
     train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
     while 'indices' not in train:
         train = train.dataset
     assert (train.split, val.split) == ('train', 'train')
-    assert (train.indices, val.indices) == (-200, 49800)
+    assert (train.indices, val.indices) == (-64, 192)
     # The test images are not touched.
     assert cfg.test_dataloader.dataset.split == 'train'

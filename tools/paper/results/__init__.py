@@ -1,12 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What trained networks have come to: records, statistics, tables, figures.
+"""Records, tables and figures of the experiments.
 
 A library of the tools: :mod:`mmdgkd` does not import it.
 """
-from .record import (Record, errors, pack_errors, read_record, read_records,
-                     record_name, write_record)
+from importlib.util import find_spec
 
-__all__ = [
-    'Record', 'errors', 'pack_errors', 'read_record', 'read_records',
-    'record_name', 'write_record'
-]
+from mmdgkd.errors import ConfigError
+
+# Now, not after hours of training.
+for _name in ('matplotlib', 'pandas'):
+    if find_spec(_name) is None:
+        raise ConfigError(f'{_name}: is not installed; it comes with pip '
+                          'install -c constraints.txt -e ".[lite,paper]"')

@@ -1,12 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Compressed networks with and without guidance, side by side."""
+"""Compressed networks with and without teachers, side by side."""
 import json
 import os.path as osp
 from typing import Any, Dict, List, Mapping, Sequence
 
+import pandas as pd
+
 from mmdgkd.errors import ConfigError
-from .markdown import NO_RUNS, cell, gain, table
-from .statistics import difference, summarize
+from .markdown import NO_RUNS, table
+from .statistics import difference, mean_sd
 
 KEYS = dict(
     network=str,
@@ -28,9 +30,6 @@ def read_runs(path: str) -> List[Dict[str, Any]]:
         path (str): A JSON list of objects with the keys of :data:`KEYS`. No
             file is no networks.
 
-    Returns:
-        list[dict]: They.
-
     Raises:
         ConfigError: If it is something else.
     """
@@ -51,14 +50,11 @@ def read_runs(path: str) -> List[Dict[str, Any]]:
 
 
 def runs_of(ledger: Mapping, epochs: Mapping[str, int]) -> List[Dict]:
-    """What a work dir adds to them.
+    """The trained networks of a work dir.
 
     Args:
         ledger (Mapping): Its ``chain.json``.
-        epochs (Mapping[str, int]): How long each stage was.
-
-    Returns:
-        list[dict]: One for each stage that was trained there.
+        epochs (Mapping[str, int]): The length of each stage.
     """
     return [
         dict(
@@ -92,42 +88,34 @@ def merged(runs: Sequence[Dict], more: Sequence[Dict]) -> List[Dict]:
 
 
 def compressed_table(runs: Sequence[Mapping]) -> str:
-    """Each network with guides and without.
+    """Each network with teachers and without.
 
     Args:
         runs (Sequence[Mapping]): As :func:`read_runs` gives them.
 
     Returns:
         str: In Markdown: accuracy after the last epoch, mean and sample
-        standard deviation over the seeds, and what guidance adds.
+        standard deviation over the seeds, and the gain by the teachers.
     """
     if not runs:
         return NO_RUNS
     rows = []
-    for name in dict.fromkeys(run['network'] for run in runs):
-        mine = [run for run in runs if run['network'] == name]
-        sides = {
-            guided: {
-                run['seed']: run['last']
-                for run in mine if bool(run['guides']) is guided
-            }
-            for guided in (False, True)
-        }
-        longest = max((run['guides'] for run in mine), key=len)
+    for name, mine in pd.DataFrame(runs).groupby('network', sort=False):
+        last = mine.set_index('seed')['last']
+        distilled = mine.set_index('seed')['guides'].map(bool)
+        sides = [last[~distilled], last[distilled]]
         # A search may end with another network for each seed.
         sizes = [
-            ' to '.join(dict.fromkeys(f'{number:,}' for number in ends))
-            for ends in ((min(values), max(values))
-                         for values in ([run[key] for run in mine]
-                                        for key in ('params', 'macs')))
+            ' to '.join(f'{size:,}'
+                        for size in sorted({mine[key].min(), mine[key].max()}))
+            for key in ('params', 'macs')
         ]
         rows.append([
-            name, *sizes, ', '.join(longest) or '-',
-            *(cell(summarize(sides[guided].values()))
-              for guided in (False, True)),
-            gain(difference(sides[True], sides[False])),
-            '/'.join(str(len(sides[guided])) for guided in (False, True))
+            name, *sizes, ', '.join(max(mine['guides'], key=len)) or '-',
+            *map(mean_sd, sides),
+            str(difference(*reversed(sides))
+                or '-'), '/'.join(str(len(side)) for side in sides)
         ])
-    heads = ('network', 'parameters', 'MACs', 'guides', 'without', 'guided',
-             'gain', 'seeds')
+    heads = ('network', 'parameters', 'MACs', 'teachers', 'without',
+             'distilled', 'gain', 'seeds')
     return table(heads, rows)

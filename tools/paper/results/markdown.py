@@ -1,14 +1,17 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Tables in Markdown, and the marked blocks of a page that hold them."""
+import os.path as osp
 import re
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Sequence
 
 from mmdgkd.errors import ConfigError
-from .statistics import Difference, Summary
+from mmdgkd.fileio.files import atomic_write
 
 NO_RUNS = 'No runs yet.'
 _NUMBER = re.compile(r'[+-]?\d')
 _MARK = re.compile(r'<!-- results: (\S+) (begin|end) -->')
+_BLOCK = re.compile(
+    r'(<!-- results: (\S+) begin -->)(.*?)(<!-- results: \2 end -->)', re.S)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -26,98 +29,75 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
                      for line in (heads, rule, *rows))
 
 
-def cell(summary: Optional[Summary]) -> str:
-    """Mean and spread, or a dash for what is missing.
-
-    Args:
-        summary (Summary, optional): The runs.
-    """
-    return '-' if summary is None else summary.text()
-
-
-def gain(value: Optional[Difference]) -> str:
-    """A difference with its standard error, or a dash for what is missing.
-
-    Args:
-        value (Difference, optional): A star is added if it is more than two
-            standard deviations.
-    """
-    if value is None:
-        return '-'
-    text = f'{value.mean:+.2f}'
-    if value.error is not None:
-        text += f' ({value.error:.2f})'
-    return text + ('*' if value.separable else '')
-
-
 def fill(page: str, text: str, blocks: Mapping[str, str]) -> str:
     """Write blocks between the marks of a page that has them.
 
     Args:
         page (str): Its name, for messages.
-        text (str): What it says now.
+        text (str): Its text.
         blocks (Mapping[str, str]): What is to stand between
             ``<!-- results: NAME begin -->`` and ``<!-- results: NAME end
             -->``, by NAME.
 
     Returns:
-        str: The new page.
+        str: The new text.
 
     Raises:
         ConfigError: If marks do not come in pairs, or name no block.
     """
-    parts, at = [], 0
-    for name, (start, end) in _places(page, text, blocks).items():
-        parts += [text[at:start], f'\n{blocks[name]}\n']
-        at = end
-    return ''.join(parts) + text[at:]
+    _check_marks(page, text, blocks)
+    return _BLOCK.sub(
+        lambda found: f'{found[1]}\n{blocks[found[2]]}\n{found[4]}', text)
 
 
 def stale(page: str, text: str, blocks: Mapping[str, str]) -> List[str]:
-    """Which blocks of a page are not what they should be.
+    """The blocks of a page that are not up to date, by name.
 
-    Args:
-        page (str): Its name, for messages.
-        text (str): What it says now.
-        blocks (Mapping[str, str]): As of :func:`fill`.
-
-    Returns:
-        list[str]: Their names.
-
-    Raises:
-        ConfigError: As :func:`fill`.
+    Arguments and errors are those of :func:`fill`.
     """
+    _check_marks(page, text, blocks)
     return [
-        name for name, (start, end) in _places(page, text, blocks).items()
-        if text[start:end] != f'\n{blocks[name]}\n'
+        found[2] for found in _BLOCK.finditer(text)
+        if found[3] != f'\n{blocks[found[2]]}\n'
     ]
 
 
-def _places(page: str, text: str, blocks: Mapping[str, str]) -> Dict:
-    """From where to where each block of a page goes, in its order."""
-    places: Dict[str, List[int]] = {}
-    is_open = None
-    for mark in _MARK.finditer(text):
-        name, kind = mark.groups()
-        said = f'{page}: results: {name}'
-        if name not in blocks:
-            raise ConfigError(f'{said}: is no block; they are '
-                              f'{", ".join(blocks)}')
-        if kind == 'begin':
-            if is_open is not None:
-                raise ConfigError(f'{said}: begins before {is_open} has '
-                                  'ended; each needs its end mark')
-            if name in places:
-                raise ConfigError(f'{said}: is there twice; a block has one '
-                                  'place in a page')
-            is_open = name
-            places[name] = [mark.end()]
-        else:
-            if is_open != name:
-                raise ConfigError(f'{said}: ends, but has not begun; each '
-                                  'needs its begin mark')
-            is_open = None
-            places[name].append(mark.start())
-    if is_open is not None:
-        raise ConfigError(f'{page}: results: {is_open}: has no end mark')
-    return places
+def read_page(root: str, page: str) -> str:
+    """The text of a page of a checkout, its line ends as they are."""
+    try:
+        with open(osp.join(root, page), encoding='utf-8', newline='') as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(f'--root: {page}: {error.strerror}; should be a '
+                          'checkout of mmdgkd') from None
+
+
+def write_page(root: str, page: str, blocks: Mapping[str, str]) -> bool:
+    """Fill a page of a checkout; returns whether it was not up to date."""
+    text = read_page(root, page)
+    filled = fill(page, text, blocks)
+    if filled != text:
+        with atomic_write(osp.join(root, page), 'wb') as file:
+            file.write(filled.encode())
+    return filled != text
+
+
+def _check_marks(page: str, text: str, blocks: Mapping[str, str]) -> None:
+    names = set()
+    for _, name, inner, _ in _BLOCK.findall(text):
+        nested = _MARK.search(inner)
+        if nested:
+            raise ConfigError(f'{page}: results: {nested[1]}: stands inside '
+                              f'{name}; each needs its own place')
+        if name in names:
+            raise ConfigError(f'{page}: results: {name}: is there twice; a '
+                              'block has one place in a page')
+        names.add(name)
+    single = _MARK.search(_BLOCK.sub('', text))
+    if single:
+        other = 'end' if single[2] == 'begin' else 'begin'
+        raise ConfigError(f'{page}: results: {single[1]}: has no {other} mark')
+    unknown = names - set(blocks)
+    if unknown:
+        raise ConfigError(f'{page}: results: {unknown.pop()}: is no block; '
+                          f'they are {", ".join(blocks)}')

@@ -1,11 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Records by what they are compared by."""
+"""All records of one chain as a pandas frame, by what is compared."""
 import dataclasses
-from collections import Counter, defaultdict
-from typing import Dict, List, Optional, Sequence, Tuple
+import itertools
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import pandas as pd
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.report.methods import METHOD_STYLES, MethodStyle
 from .record import Record
+from .record_check import TEST_IMAGES, unpack_errors
 
 SETTINGS = {
     'released-none': 'released recipe, no augmentation',
@@ -14,62 +18,51 @@ SETTINGS = {
     'own-crop_flip': 'own recipe, crop + flip',
     'short-crop_flip': 'short recipe, crop + flip',
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """One row of a table, one colour of a figure.
-
-    Attributes:
-        name (str): Its name; a control has that of its method.
-        method (str): As in the records.
-        variant (str, optional): As in the records. Defaults to None.
-        paper (float, optional): The paper's figure for it, in percent.
-            Defaults to None: the paper has none.
-    """
-
-    name: str
-    method: str
-    variant: Optional[str] = None
-    paper: Optional[float] = None
-
-    @property
-    def key(self) -> Tuple[str, Optional[str]]:
-        """What its records have in common."""
-        return self.method, self.variant
-
-    @property
-    def is_control(self) -> bool:
-        """Whether it is there for DGKD's total weight alone."""
-        return self.variant == 'equal_weight'
-
-    @property
-    def label(self) -> str:
-        """Its name in tables and figures."""
-        return f'equal-weight {self.name}' if self.is_control else self.name
-
-
-# The figures: "student alone" and KD are of the TAKD paper, the others of the
-# DGKD paper; CIFAR-100, plain CNN, 10-8-6-4-2.
-METHODS = (
-    Method('alone', 'alone', paper=41.09),
-    Method('KD', 'kd', paper=44.57),
-    Method('TAKD', 'takd', paper=45.14),
-    Method('DGKD', 'dgkd', paper=48.92),
-    Method('stochastic DGKD', 'dgkd_stochastic', paper=50.15),
-    Method('KD', 'kd', 'equal_weight'),
-    Method('TAKD', 'takd', 'equal_weight'),
-)
+# Accuracies of the papers, in percent: "student alone" and KD are of the TAKD
+# paper, the others of the DGKD paper; CIFAR-100, plain CNN, 10-8-6-4-2.
+PAPER = dict(
+    alone=41.09, kd=44.57, takd=45.14, dgkd=48.92, dgkd_stochastic=50.15)
 # With so many TAs, of TAKD and of DGKD.
 PAPER_TAS = {
     0: (44.57, 44.57),
     3: (45.14, 48.92),
     7: (44.07, 49.56),
 }
+PAPER_SETTING = 'released-none'
 PAPER_SOURCE = ('CIFAR-100, plain CNN 10-8-6-4-2; alone and KD from [TAKD]'
                 '(https://arxiv.org/abs/1902.03393), the others from [DGKD]'
                 '(https://arxiv.org/abs/2009.08825); released recipe '
                 'without augmentation, 160 epochs')
+
+
+class Method(NamedTuple):
+    """One row of a table, one colour of a figure.
+
+    Attributes:
+        name (str): The ``method`` of the records.
+        variant (str): Theirs, ``''`` for none. Defaults to ``''``.
+    """
+
+    name: str
+    variant: str = ''
+
+    @property
+    def style(self) -> MethodStyle:
+        """Its name and looks; a control has those of its method."""
+        return METHOD_STYLES[self.name]
+
+    @property
+    def label(self) -> str:
+        """Its name in tables and figures."""
+        return 'equal-weight ' * bool(self.variant) + self.style.label
+
+
+# By label. The controls, at last, have DGKD's total weight.
+METHODS = {
+    method.label: method
+    for method in (*map(Method, METHOD_STYLES), Method('kd', 'equal_weight'),
+                   Method('takd', 'equal_weight'))
+}
 
 
 class Results:
@@ -79,251 +72,251 @@ class Results:
         records (Sequence[Record]): They may be none.
 
     Attributes:
-        records (Sequence[Record]): These.
+        frame (DataFrame): A row a record, by seed; the columns are its keys,
+            and ``setting``. Without a variant it is ``''``.
+        students (DataFrame): Those rows of the frame that are of students,
+            with the ``label`` of the method (none for an ablation) and
+            ``is_common``: whether it was trained as long as most of its
+            setting.
+        chain (list[str]): The networks, the teacher first; without a
+            variant's.
         settings (list[str]): Those with a record, in the order of
-            ``SETTINGS``.
+            :data:`SETTINGS`.
+        is_papers (bool): Whether the chain is that of the paper.
 
     Raises:
-        ConfigError: If they are of several chains, or a network was taught
-            by another guide than the recorded one.
+        ConfigError: If they are of several chains, or a teacher is another
+            than the recorded one.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.records = records
-        chains = sorted({(r.dataset, r.networks[0], r.networks[-1])
-                         for r in records})
+        chains = sorted({(record.dataset, record.networks[0],
+                          record.networks[-1])
+                         for record in records})
         if len(chains) > 1:
             raise ConfigError(
                 'records: are of several chains, '
                 f'{" and ".join(map(" ".join, chains))}; should be of one '
                 'data set, teacher and student')
-        there = {record.setting for record in records}
-        self.settings = [name for name in SETTINGS if name in there]
-        self._groups: Dict[Tuple, List[Record]] = defaultdict(list)
-        for record in sorted(records, key=lambda record: record.seed):
-            key = (record.setting, record.method, record.variant,
-                   record.network)
-            self._groups[key].append(record)
-        self._guides_from = {
-            setting: self._setting_of_guides(setting)
-            for setting in self.settings
-        }
-        for record in records:
-            self._check_guides(record)
-
-    @property
-    def chain(self) -> List[str]:
-        """The chain's networks, the teacher first; without any variant's."""
-        plain = [r for r in self.records if r.variant is None]
-        return max((record.networks for record in plain or self.records),
-                   key=len,
-                   default=[])
-
-    def is_papers(self, setting: Optional[str] = None) -> bool:
-        """Whether the chain is that of the paper's table.
-
-        Args:
-            setting (str, optional): Ask for its recipe and augmentation, too.
-                Defaults to None.
-        """
-        chain = self.chain
-        if not chain or setting not in (None, 'released-none'):
-            return False
-        return (self.records[0].dataset, chain[0],
-                chain[-1]) == ('cifar100', 'plain10', 'plain2')
-
-    def has_one_weight(self, setting: str) -> bool:
-        """Whether all guides of DGKD together weigh as much as one alone.
-
-        Args:
-            setting (str): The setting.
-        """
-        weights = {
-            record.kd_weight
-            for record in self.records if record.setting == setting
-            and record.is_student and record.method.startswith('dgkd')
-        }
-        return weights == {1}
+        self.is_papers = chains == [('cifar100', 'plain10', 'plain2')]
+        plain = [record for record in records if record.variant is None]
+        self.chain: List[str] = max(
+            (record.networks for record in plain or records),
+            key=len,
+            default=[])
+        frame = pd.DataFrame(
+            map(dataclasses.asdict, records),
+            columns=[field.name for field in dataclasses.fields(Record)])
+        frame['variant'] = frame['variant'].astype(object).fillna('')
+        frame['setting'] = pd.Categorical(
+            frame['recipe'] + '-' + frame['augmentation'], SETTINGS)
+        self.frame = frame = frame.sort_values('seed', kind='stable')
+        self.settings = list(frame['setting'].dropna().sort_values().unique())
+        students = frame[frame['network'].isin(self.chain[-1:])].copy()
+        labels = {(*method, ): label for label, method in METHODS.items()}
+        students['label'] = pd.Categorical(
+            map(labels.get, zip(students['method'], students['variant'])),
+            METHODS)
+        self.students = students
+        students['is_common'] = students['epochs'] == students['setting'].map(
+            self.epochs).astype(float)
+        self._check_teachers()
 
     def epochs(self, setting: str) -> Optional[int]:
-        """How long most students of a setting were trained.
+        """How long most students of a setting were trained, or None.
 
-        Args:
-            setting (str): The setting.
-
-        Returns:
-            int, optional: The longer, if two are as common. None: no student.
+        The longer, if two are as common.
         """
-        students = [
-            record for record in self.records
-            if record.setting == setting and record.is_student
-        ]
+        students = self.students[self.students['setting'] == setting]
         # Studies of TAs and survival may be shorter than what they are of.
-        keys = {method.key for method in METHODS}
-        main = [r for r in students if (r.method, r.variant) in keys]
-        counts = Counter(record.epochs for record in main or students)
-        return max(
-            counts, key=lambda epochs: (counts[epochs], epochs), default=None)
+        main = students.dropna(subset='label')
+        return None if students.empty else int(
+            (students if main.empty else main)['epochs'].mode().max())
 
-    def students(self,
-                 setting: str,
-                 method: str,
-                 variant: Optional[str] = None) -> Dict[int, List[Record]]:
-        """The students of a method, apart by how long they were trained.
+    def title(self, setting: str) -> str:
+        """The name of a setting, and how long its students were trained."""
+        return f'{SETTINGS[setting]}, {self.epochs(setting)} epochs'
+
+    def common(self, setting: str, label: Optional[str] = None) -> \
+            pd.DataFrame:
+        """The students of a setting that were trained as long as most.
 
         Args:
             setting (str): The setting.
-            method (str): The method.
-            variant (str, optional): Its variant. Defaults to None.
+            label (str, optional): Of the method. Defaults to None: all.
 
         Returns:
-            dict[int, list[Record]]: By epochs, first the setting's common
-            ones; the records by seed.
+            DataFrame: Its index is the seed.
         """
-        found: Dict[int, List[Record]] = defaultdict(list)
-        student = self.chain[-1] if self.chain else None
-        key = (setting, method, variant, student)
-        for record in self._groups.get(key, ()):
-            found[record.epochs].append(record)
-        common = self.epochs(setting)
-        return dict(
-            sorted(
-                found.items(), key=lambda item: (item[0] != common, item[0])))
+        found = self.students[self.students['is_common']
+                              & (self.students['setting'] == setting)]
+        if label is not None:
+            found = found[found['label'] == label]
+        return found.set_index('seed', drop=False)
 
-    def common_students(self,
-                        setting: str,
-                        method: str,
-                        variant: Optional[str] = None) -> List[Record]:
-        """The students of a method that were trained as long as most.
+    def paper(self, label: str) -> Optional[float]:
+        """The paper's accuracy of a method, if this is its chain."""
+        method = METHODS[label]
+        return PAPER.get(method.name) if (self.is_papers
+                                          and not method.variant) else None
+
+    def has_one_weight(self, setting: str) -> bool:
+        """Whether all teachers of DGKD together weigh as much as one alone.
+
+        Equal-weight controls are KD and TAKD themselves then.
+        """
+        found = self.students[(self.students['setting'] == setting)
+                              & self.students['method'].str.startswith('dgkd')]
+        return set(found['kd_weight']) == {1}
+
+    def teachers_from(self, setting: str) -> str:
+        """The setting of the teacher and the TAs of a setting's students.
+
+        By the files that the students have read; itself, if it has teachers.
+        """
+        here = self.frame['setting'] == setting
+        read = {
+            sha256
+            for files in self.frame[here]['guide_sha256']
+            for sha256 in files.values()
+        }
+        teachers = self.frame.drop(self.students.index)
+        there = set(teachers[teachers['sha256'].isin(read)]['setting'])
+        has_own = (teachers['setting'] == setting).any()
+        return setting if has_own or len(there) != 1 else there.pop()
+
+    def teacher(self, setting: str, method: str,
+                name: str) -> Optional[pd.Series]:
+        """The record of a teacher or TA of a method's students, or None.
 
         Args:
             setting (str): The setting.
-            method (str): The method.
-            variant (str, optional): Its variant. Defaults to None.
-        """
-        return self.students(setting, method,
-                             variant).get(self.epochs(setting), [])
-
-    def guides_from(self, setting: str) -> str:
-        """The setting whose teacher and TAs guide a setting's students.
-
-        Args:
-            setting (str): The setting; it is its own if it has guides.
-        """
-        return self._guides_from.get(setting, setting)
-
-    def guide(self, setting: str, method: str, name: str) -> Optional[Record]:
-        """The record of a teacher or TA that a method uses.
-
-        Args:
-            setting (str): The setting.
-            method (str): Of the student that it guides.
+            method (str): Of the student.
             name (str): The network.
         """
-        setting = self.guides_from(setting)
+        frame = self.frame
+        found = frame[(frame['setting'] == self.teachers_from(setting))
+                      & (frame['network'] == name) & (frame['variant'] == '')]
         # The teacher is alone in all methods. The TAs of stochastic DGKD are
-        # DGKD's, and so is TAKD's first one, which has the same one guide.
+        # DGKD's, and so is TAKD's first one, which has the same one teacher.
         for source in (method, 'dgkd', 'alone'):
             if source == 'alone' and name != self.chain[0]:
                 continue
-            for record in self._groups.get((setting, source, None, name), ()):
-                if source == method or method != 'takd' or record.guides in (
+            for _, row in found[found['method'] == source].iterrows():
+                if source == method or method != 'takd' or row['guides'] in (
                     [], self.chain[:1]):
-                    return record
+                    return row
         return None
 
-    def _setting_of_guides(self, setting: str) -> str:
-        """By the files that the students have read."""
-        read = {
-            sha256
-            for record in self.records if record.setting == setting
-            for sha256 in record.guide_sha256.values()
-        }
-        there = {
-            record.setting
-            for record in self.records
-            if not record.is_student and record.sha256 in read
-        }
-        own = any(record.setting == setting and not record.is_student
-                  for record in self.records)
-        return setting if own or len(there) != 1 else there.pop()
-
-    def _check_guides(self, record: Record) -> None:
-        for name, sha256 in record.guide_sha256.items():
-            guide = self.guide(record.setting, record.method, name)
-            if guide is None or guide.sha256 in (None, sha256):
-                continue
-            raise ConfigError(
-                f'guide_sha256: {record.method} {record.network} seed '
-                f'{record.seed} of {record.setting} was taught by another '
-                f'{name} than the recorded one; train it again, or record '
-                'that guide')
+    def _check_teachers(self) -> None:
+        for _, row in self.frame.iterrows():
+            for name, sha256 in row['guide_sha256'].items():
+                teacher = self.teacher(row['setting'], row['method'], name)
+                if teacher is None or pd.isna(teacher['sha256']):
+                    continue
+                if teacher['sha256'] != sha256:
+                    raise ConfigError(
+                        f'guide_sha256: {row["method"]} {row["network"]} seed '
+                        f'{row["seed"]} of {row["setting"]} was distilled '
+                        f'from another {name} than the recorded one; train '
+                        'it again, or record that teacher')
 
 
-def by_seed(records: Sequence[Record], key: str = 'best') -> Dict[int, float]:
-    """One figure of each record.
-
-    Args:
-        records (Sequence[Record]): Of one method, one a seed.
-        key (str): ``'best'`` or ``'last'``. Defaults to ``'best'``.
-    """
-    return {record.seed: getattr(record, key) for record in records}
-
-
-def number_of_tas(results: Results, method: str,
-                  count: int) -> Tuple[str, Optional[str]]:
-    """The method and variant of a student with so many TAs.
-
-    Args:
-        results (Results): All records.
-        method (str): ``'takd'`` or ``'dgkd'``.
-        count (int): The number of TAs; without one both are KD.
-    """
-    if count == 0:
-        return 'kd', None
-    return method, (None if count == len(results.chain) -
-                    2 else f'tas_{count}')
-
-
-def ta_counts(results: Results, setting: str) -> List[int]:
-    """The numbers of TAs of a setting; none if only the chain's was tried.
-
-    Args:
-        results (Results): All records.
-        setting (str): The setting.
-    """
-    tried = {
-        int(record.variant[len('tas_'):])
-        for record in results.records
-        if record.setting == setting and record.is_student and record.variant
-        and record.variant.startswith('tas_')
-    }
-    return sorted(tried | {0, len(results.chain) - 2}) if tried else []
-
-
-def survivals(results: Results,
-              setting: str) -> List[Tuple[float, str, Optional[str]]]:
-    """The survival probabilities that were tried in a setting.
-
-    Args:
-        results (Results): All records.
-        setting (str): The setting.
+def tas_runs(results: Results) -> pd.DataFrame:
+    """The students of the settings in which other numbers of TAs were tried.
 
     Returns:
-        list: Of (probability, method, variant), from small to large; none if
-        only whole DGKD was trained. Exactly one silent guide, the plain
-        ``dgkd_stochastic``, comes before the same probability by chance.
+        DataFrame: Those of TAKD and DGKD with their number of TAs, ``tas``;
+        KD, without TAs, is there for both.
     """
-    tried = {
-        record.variant: record
-        for record in results.records if record.setting == setting
-        and record.is_student and record.method == 'dgkd_stochastic'
-    }
-    found = []
-    for variant, record in tried.items():
-        keep = (1 - 1 / len(record.guides)
-                if variant is None else float(variant[len('keep_'):]))
-        found.append((keep, 'dgkd_stochastic', variant))
-    if found:
-        found.append((1.0, 'dgkd', None))
-    return sorted(found, key=lambda item: (item[0], item[2] or ''))
+    found = results.students
+    tas = found['variant'].str.extract(r'^tas_(\d+)$')[0].astype(float)
+    tried = found['setting'].isin(found[tas.notna()]['setting'])
+    found = found.assign(tas=tas.fillna(len(results.chain) - 2))
+    found = found[tried & ((found['variant'] == '') | tas.notna())]
+    kd = found[found['method'] == 'kd'].assign(tas=0)
+    return pd.concat([
+        *(kd.assign(method=method) for method in ('takd', 'dgkd')),
+        found[found['method'].isin(['takd', 'dgkd'])]
+    ]).astype(dict(tas=int))
+
+
+def survival_runs(results: Results) -> pd.DataFrame:
+    """The students of DGKD in the settings with dropped teachers.
+
+    Returns:
+        DataFrame: With ``keep``, the survival probability of a teacher, and
+        ``dropped``, in words which teachers are.
+    """
+    found = results.students
+    is_stochastic = found['method'] == 'dgkd_stochastic'
+    found = found[found['setting'].isin(found[is_stochastic]['setting'])
+                  & (is_stochastic | (found['label'] == 'DGKD'))].copy()
+    kinds = ('exactly one', 'each at random', 'none (DGKD)')
+    found['dropped'] = pd.Categorical([
+        kinds[2 if method == 'dgkd' else bool(variant)]
+        for method, variant in zip(found['method'], found['variant'])
+    ], kinds)
+    found['keep'] = found['variant'].str.extract('^keep_(.*)$')[0].astype(
+        float).fillna(1 - 1 / found['guides'].str.len()).where(
+            found['method'] != 'dgkd', 1.)
+    return found
+
+
+def chain_pairs(results: Results) -> List[Tuple[str, str]]:
+    """Neighbours in the chain, and at last the teacher and the student."""
+    names = results.chain
+    last = [(names[0], names[-1])] if len(names) > 2 else []
+    return [*zip(names, names[1:]), *last]
+
+
+def overlaps(results: Results) -> pd.DataFrame:
+    """How many test images two networks of a chain both get wrong.
+
+    The "error avalanche" of the DGKD paper: errors of a larger network
+    :math:`i` that the smaller one :math:`j` learns from it.
+
+    Returns:
+        DataFrame: A row for each setting, method (TAKD or DGKD), pair and
+        seed of :math:`j`: ``both``, :math:`|E_i \\cap E_j|`; ``given``,
+        :math:`P(E_j | E_i)` in percent; ``smaller``, :math:`P(E_j)` in
+        percent; and the ``ratio`` of those. Pairs of teachers that are of
+        another setting are left out.
+    """
+    rows = []
+    for setting, method, pair in itertools.product(results.settings,
+                                                   ('takd', 'dgkd'),
+                                                   chain_pairs(results)):
+        is_own = results.teachers_from(setting) == setting
+        if not is_own and pair[1] != results.chain[-1]:
+            continue
+        larger, smaller = (
+            _networks(results, setting, method, name) for name in pair)
+        for one, two in itertools.product(larger, smaller):
+            first, second = map(unpack_errors, (one['wrong'], two['wrong']))
+            rows.append(
+                (setting, method, pair, two['seed'], (first & second).sum(),
+                 first.sum(), second.sum()))
+    found = pd.DataFrame(
+        rows,
+        columns=[
+            'setting', 'method', 'pair', 'seed', 'both', 'first', 'second'
+        ])
+    # A network without any error has none to hand on.
+    found['given'] = 100 * found['both'] / found.pop('first').clip(lower=1)
+    found['smaller'] = 100 * found.pop('second') / TEST_IMAGES
+    found['ratio'] = (found['given'] / found['smaller']).where(
+        found['smaller'] > 0, 1.)
+    return found
+
+
+def _networks(results: Results, setting: str, method: str,
+              name: str) -> List[pd.Series]:
+    """The networks of that name whose errors are known."""
+    found = [results.teacher(setting, method, name)]
+    if name == results.chain[-1]:
+        students = results.common(setting, METHOD_STYLES[method].label)
+        found = [row for _, row in students.iterrows()]
+    return [
+        row for row in found if row is not None and not pd.isna(row['wrong'])
+    ]

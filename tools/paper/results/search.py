@@ -1,15 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What settings of the KD have come to on held-out training images."""
+"""Settings of the KD, compared on held-out training images."""
 import json
 import os.path as osp
-from collections import defaultdict
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import pandas as pd
+
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import whole_file
-from .markdown import NO_RUNS, cell, table
-from .results import METHODS
-from .statistics import summarize
+from mmdgkd.fileio.files import atomic_write
+from mmdgkd.report.methods import METHOD_STYLES
+from .markdown import NO_RUNS, table
+from .statistics import mean_sd
 
 # What makes two rows the same run, with the types that they may have.
 _IDENTITY: Dict[str, Tuple[type, ...]] = dict(
@@ -33,14 +34,13 @@ def row_of(entry: Dict,
     """The row of one run.
 
     Args:
-        entry (dict): What the ledger of its chain has of its stage.
-        method (str): As in :class:`~results.Record`.
+        entry (dict): The stage in the ledger of its chain.
+        method (str): As in :class:`~results.record.Record`.
         seed (int): Of the training.
         held_out (int): So many of the first training images measure it.
-        options (str): What it has otherwise than the setting.
-            Defaults to ''.
+        options (str): Its differences to the setting. Defaults to ''.
         loss_weight (float, optional): The weight of its KD. Defaults to None:
-            it has no guide.
+            it has no teacher.
         tau (float, optional): The temperature. Defaults to None.
     """
     metric = entry['metric']
@@ -88,7 +88,7 @@ def read_rows(path: str) -> List[Dict[str, Any]]:
 
 
 def add_row(path: str, row: Dict[str, Any]) -> None:
-    """Add the row of a run; an older one of the same run gives way to it.
+    """Add the row of a run, or replace the older one of the same run.
 
     Args:
         path (str): The file. Its folder is made if need be.
@@ -98,7 +98,7 @@ def add_row(path: str, row: Dict[str, Any]) -> None:
         ConfigError: If the file is no search.
     """
     rows = [old for old in read_rows(path) if _identity(old) != _identity(row)]
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         for one in (*rows, row):
             file.write(json.dumps(one) + '\n')
 
@@ -111,36 +111,30 @@ def search_table(rows: Sequence[Dict[str, Any]]) -> str:
     """
     if not rows:
         return NO_RUNS
-    cells: Dict[Tuple, List[float]] = defaultdict(list)
-    for row in rows:
-        # Runs of other lengths, images or options are never averaged.
-        cells[row['held_out'], row['epochs'], row['options'],
-              row['loss_weight'] or 0, row['tau'] or 0,
-              row['method']].append(row['last'])
-    methods = [
-        method for method in METHODS
-        if method.variant is None and any(key[-1] == method.method
-                                          for key in cells)
-    ]
+    frame = pd.DataFrame(rows).fillna(dict(loss_weight=0, tau=0))
+    methods = {
+        name: style.label
+        for name, style in METHOD_STYLES.items()
+        if (frame['method'] == name).any()
+    }
     lines = []
-    for key in sorted({key[:-1] for key in cells}):
+    # Runs of other lengths, images or options are never averaged.
+    for key, group in frame.groupby(
+        ['held_out', 'epochs', 'options', 'loss_weight', 'tau']):
         held_out, epochs, options, weight, tau = key
         lines.append([
             f'{weight:g}' if weight else '-', f'{tau:g}' if tau else '-',
-            *(_cell(cells.get((*key, one.method), ())) for one in methods),
+            *(mean_sd(group[group['method'] == name]['last'])
+              for name in methods),
             str(epochs), f'{held_out:,}', options or '-'
         ])
-    heads = ['λ', 'tau', *(method.label for method in methods)]
+    heads = ['λ', 'tau', *methods.values(), 'epochs', 'held out', 'options']
     note = ('Top-1 accuracy after the last epoch on held-out training images, '
-            'which the student has not seen; its guides have, but are not '
-            'asked about them. λ: weight of the KD, the labels have the rest '
-            'of 1. ±: sample standard deviation over the seeds.')
-    heads += ['epochs', 'held out', 'options']
+            'which the student has not seen; its teachers were trained on '
+            'them, but do not run on them here. λ: weight of the KD, the '
+            'labels have the rest of 1. ±: sample standard deviation over the '
+            'seeds.')
     return f'{table(heads, lines)}\n\n{note}'
-
-
-def _cell(values: Sequence[float]) -> str:
-    return cell(summarize(values) if values else None)
 
 
 def _identity(row: Dict[str, Any]) -> Tuple:

@@ -1,18 +1,18 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The tables: what each method has come to, and why.
+"""The tables: the accuracy of each method, and why.
 
 Runs of different lengths are never averaged: a row is of one length, and a
 difference between two lengths is a dash.
 """
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from .markdown import NO_RUNS, cell, gain, table
-from .order import order_text
-from .overlap import Overlap, chain_overlaps, chain_pairs
-from .record import Record
-from .results import (METHODS, PAPER_SOURCE, PAPER_TAS, SETTINGS, Method,
-                      Results, by_seed, number_of_tas, survivals, ta_counts)
-from .statistics import Summary, difference, summarize
+import pandas as pd
+
+from mmdgkd.report.methods import METHOD_STYLES
+from .markdown import NO_RUNS, table
+from .results import (METHODS, PAPER_SOURCE, PAPER_TAS, SETTINGS, Results,
+                      chain_pairs, overlaps, survival_runs, tas_runs)
+from .statistics import difference, mean_sd
 
 _GAIN = ('Differences are over the seeds that both have, in brackets their '
          'standard error; \\* is more than two standard '
@@ -20,15 +20,11 @@ _GAIN = ('Differences are over the seeds that both have, in brackets their '
 
 
 def blocks(results: Results) -> Dict[str, str]:
-    """All tables in Markdown, by the names of their marks.
-
-    Args:
-        results (Results): All records.
-    """
-    found = {'short': short_table(results), 'order': order_text(results)}
+    """All tables in Markdown, by the names of their marks."""
+    found = {'short': short_table(results), 'order': order_table(results)}
     for setting in SETTINGS:
         found[setting] = main_table(results, setting)
-        found[f'{setting}-guides'] = guides_table(results, setting)
+        found[f'{setting}-teachers'] = teachers_table(results, setting)
     found['number-of-tas'] = tas_table(results)
     found['survival'] = survival_table(results)
     found['overlap'] = overlap_table(results)
@@ -36,84 +32,108 @@ def blocks(results: Results) -> Dict[str, str]:
 
 
 def main_table(results: Results, setting: str) -> str:
-    """What the student of each method has come to in a setting.
-
-    Args:
-        results (Results): All records.
-        setting (str): The setting.
-    """
-    if results.epochs(setting) is None:
+    """The accuracy of the student of each method in a setting."""
+    students = results.students[results.students['setting'] == setting]
+    if students.empty:
         return NO_RUNS
     rows = []
-    alone = results.students(setting, 'alone')
-    for method in METHODS:
-        students = results.students(setting, *method.key)
-        paper = _paper(results, method)
-        if not students and not _is_idle(results, setting, method):
-            rows.append([method.label] + ['-'] * 6 + [paper])
-        for epochs, records in students.items():
-            # Alone against itself is no gain.
-            other = {} if method.method == 'alone' else by_seed(
-                alone.get(epochs, ()))
+    alone = students[students['label'] == 'alone']
+    for label in METHODS:
+        found = students[students['label'] == label]
+        paper = _paper(results, label)
+        if found.empty and not _is_same(results, setting, label):
+            rows.append([label, *'------', paper])
+        for epochs, runs in _groups(found):
+            weights = sorted(set(runs['kd_weight'].dropna()))
             rows.append([
-                method.label,
-                cell(_summary(records, 'best')),
-                cell(_summary(records, 'last')),
-                str(len(records)),
+                label,
+                mean_sd(runs['best']),
+                mean_sd(runs['last']),
+                str(len(runs)),
                 str(epochs),
-                gain(difference(by_seed(records), other)),
-                _weight(records), paper
+                # Alone against itself is no gain.
+                _gain(runs, alone if label != 'alone' else None),
+                ', '.join(f'{weight:g}' for weight in weights) or '-',
+                paper
             ])
     heads = ('student', 'best, %', 'last, %', 'n', 'epochs',
              'gain of best over alone', 'KD weight', 'paper')
     notes = [
         f'Top-1 accuracy on the test images. {_spread()}', _GAIN,
-        'KD weight: of all KD terms together, in units of one guide\'s; '
+        'KD weight: of all KD terms together, in units of one teacher\'s; '
         'equal-weight KD and TAKD have that of DGKD.',
-        *_foreign_guides(results, [setting]), *_source(results)
+        *_foreign_teachers(results, [setting]), *_source(results)
     ]
-    return _with_notes(table(heads, rows), notes)
+    return _with_notes(heads, rows, notes)
 
 
-def guides_table(results: Results, setting: str) -> str:
-    """What the teacher and the TAs of a setting have come to.
+def order_table(results: Results) -> str:
+    """The methods of each setting in their order, and which of them differ."""
+    rows: List[List[str]] = []
+    for setting in results.settings:
+        runs = dict(
+            list(results.common(setting).groupby('label', observed=True)))
+        for label in sorted(
+                runs, key=lambda label: -runs[label]['best'].mean()):
+            rows.append([results.title(setting), label])
+            for key in ('best', 'last'):
+                rows[-1] += [
+                    mean_sd(runs[label][key]),
+                    _differs_from(runs, label, key)
+                ]
+            rows[-1].append(str(len(runs[label])))
+    heads = ('setting', 'student', 'best, %', 'differs from', 'last, %',
+             'differs from', 'n')
+    note = (
+        'Differs from: the means over the seeds that both have differ by more '
+        'than two standard deviations of the difference of single runs, '
+        '2 sqrt(s1² + s2²). ?: no other method has two seeds in common with '
+        'it. With fewer than five seeds the spread itself is known only '
+        'roughly. Students of other lengths are not compared.')
+    return _with_notes(heads, rows, [note])
 
-    Args:
-        results (Results): All records.
-        setting (str): The setting.
-    """
+
+def _differs_from(runs: Dict[str, pd.DataFrame], label: str, key: str) -> str:
+    gaps = {
+        other: difference(runs[label][key], found[key])
+        for other, found in runs.items() if other != label
+    }
+    known = {other: gap for other, gap in gaps.items() if gap and gap.n > 1}
+    separable = [other for other, gap in known.items() if gap.is_separable]
+    return ', '.join(separable) or ('-' if known else '?')
+
+
+def teachers_table(results: Results, setting: str) -> str:
+    """The accuracy of the teacher and the TAs of a setting."""
     names = results.chain[:-1]
-    if not names or setting not in results.settings:
+    if setting not in results.settings:
         return NO_RUNS
-    if results.guides_from(setting) != setting:
-        return ' '.join(_foreign_guides(results, [setting]))
+    if results.teachers_from(setting) != setting:
+        return ' '.join(_foreign_teachers(results, [setting]))
     rows = []
-    labels = {method.key: method.label for method in METHODS}
-    order = list(labels)
+    labels = {(*method, ): label for label, method in METHODS.items()}
+    frame = results.frame[results.frame['setting'] == setting].assign(
+        order=results.frame['method'].map([*METHOD_STYLES].index))
     for name in names:
-        found = [
-            record for record in results.records
-            if (record.setting, record.network) == (setting, name)
-        ]
-        found.sort(key=lambda record: (order.index(
-            (record.method, None)), record.variant or '', record.seed))
-        for record in found:
-            label = labels.get((record.method, record.variant),
-                               f'{record.method} {record.variant}')
+        found = frame[frame['network'] == name]
+        if found.empty:
+            rows.append([name, *'------'])
+        for _, row in found.sort_values(['order', 'variant',
+                                         'seed']).iterrows():
+            key = row['method'], row['variant']
+            label = labels.get(key, ' '.join(key))
             if name == names[0]:
                 label = 'teacher'
-            elif record.guides == names[:1] and record.method == 'dgkd':
+            elif row['guides'] == names[:1] and row['method'] == 'dgkd':
                 label = 'DGKD and TAKD'
             rows.append([
-                name, label, ', '.join(record.guides) or '-',
-                f'{record.best:.2f}', f'{record.last:.2f}',
-                str(record.epochs),
-                str(record.seed)
+                name, label, ', '.join(row['guides']) or '-',
+                f'{row["best"]:.2f}', f'{row["last"]:.2f}',
+                str(row['epochs']),
+                str(row['seed'])
             ])
-        if not found:
-            rows.append([name] + ['-'] * 6)
     return table(
-        ('network', 'of', 'guides', 'best, %', 'last, %', 'epochs', 'seed'),
+        ('network', 'of', 'teachers', 'best, %', 'last, %', 'epochs', 'seed'),
         rows)
 
 
@@ -121,149 +141,102 @@ def short_table(results: Results) -> str:
     """The best accuracy of each method, a column a setting.
 
     The short recipe, which is there for its ablations, is left out.
-
-    Args:
-        results (Results): All records.
     """
     settings = [
-        setting for setting in results.settings if
-        results.epochs(setting) is not None and not setting.startswith('short')
+        setting for setting in results.settings
+        if results.epochs(setting) and not setting.startswith('short')
     ]
-    if not settings:
-        return NO_RUNS
     rows, counts = [], set()
-    for method in METHODS:
+    for label, method in METHODS.items():
         cells = []
         for setting in settings:
-            runs = results.common_students(setting, *method.key)
+            runs = results.common(setting, label)
             counts.add(len(runs))
-            idle = not runs and _is_idle(results, setting, method)
-            cells.append(
-                f'= {method.name}' if idle else cell(_summary(runs, 'best')))
-        if set(cells) != {'-'} or method.variant is None:
-            rows.append([method.label, *cells, _paper(results, method)])
-    heads = ['student'] + [
-        f'{SETTINGS[setting]}, {results.epochs(setting)} epochs'
-        for setting in settings
-    ]
-    notes = [
-        'Best top-1 accuracy on the test images, %. '
-        f'{_spread(counts)}'
-    ]
-    if any(results.has_one_weight(setting) for setting in settings):
+            is_same = runs.empty and _is_same(results, setting, label)
+            cells.append(f'= {method.style.label}'
+                         if is_same else mean_sd(runs['best']))
+        if set(cells) - {'-'} or settings and not method.variant:
+            rows.append([label, *cells, _paper(results, label)])
+    heads = ['student', *map(results.title, settings), 'paper']
+    notes = [f'Best top-1 accuracy on the test images, %. {_spread(counts)}']
+    if any(map(results.has_one_weight, settings)):
         notes.append('=: in that recipe all methods have one total weight.')
-    notes += _foreign_guides(results, settings) + _source(results)
-    return _with_notes(table(heads + ['paper'], rows), notes)
+    notes += _foreign_teachers(results, settings) + _source(results)
+    return _with_notes(heads, rows, notes)
 
 
 def tas_table(results: Results) -> str:
-    """TAKD and DGKD with other numbers of TAs, down to plain KD.
-
-    Args:
-        results (Results): All records.
-    """
+    """TAKD and DGKD with other numbers of TAs, down to plain KD."""
     rows = []
-    for setting in results.settings:
-        for count in ta_counts(results, setting):
-            takd, dgkd = (
-                results.students(setting,
-                                 *number_of_tas(results, method, count))
-                for method in ('takd', 'dgkd'))
-            paper = PAPER_TAS.get(count) if results.is_papers() else None
-            for epochs in list({**takd, **dgkd}) or [None]:
-                one, two = takd.get(epochs, []), dgkd.get(epochs, [])
-                gap = None if count == 0 else difference(
-                    by_seed(two), by_seed(one))
-                # Of TAKD and of DGKD, or of both.
-                counts = dict.fromkeys(len(runs) for runs in (one, two))
-                rows.append([
-                    SETTINGS[setting],
-                    str(count) + (' (KD)' if count == 0 else ''),
-                    cell(_summary(one, 'best')),
-                    cell(_summary(two, 'best')),
-                    gain(gap), ' / '.join(map(str, counts)),
-                    str(epochs or '-'),
-                    *([f'{figure:.2f}'
-                       for figure in paper] if paper else ['-', '-'])
-                ])
-    if not rows:
-        return NO_RUNS
-    return _with_notes(
-        table(('setting', 'TAs', 'TAKD best, %', 'DGKD best, %', 'DGKD - TAKD',
-               'n', 'epochs', 'TAKD, paper', 'DGKD, paper'), rows), [
-                   'n: of TAKD / of DGKD, where they differ.',
-                   _spread(), _GAIN, *_source(
-                       results, f'with 7 TAs {PAPER_TAS[7][0]} (TAKD) and '
-                       f'{PAPER_TAS[7][1]} (DGKD)')
-               ])
+    for setting, count, epochs, runs in _groups(
+            tas_runs(results), 'setting', 'tas'):
+        takd, dgkd = (
+            runs[runs['method'] == method] for method in ('takd', 'dgkd'))
+        # Of TAKD and of DGKD, or of both.
+        counts = dict.fromkeys(map(len, (takd, dgkd)))
+        paper = PAPER_TAS.get(count) if results.is_papers else None
+        rows.append([
+            SETTINGS[setting],
+            str(count) + (' (KD)' if count == 0 else ''),
+            mean_sd(takd['best']),
+            mean_sd(dgkd['best']),
+            _gain(dgkd, takd if count else None), ' / '.join(map(str, counts)),
+            str(epochs),
+            *([f'{value:.2f}' for value in paper] if paper else '--')
+        ])
+    heads = ('setting', 'TAs', 'TAKD best, %', 'DGKD best, %', 'DGKD - TAKD',
+             'n', 'epochs', 'TAKD, paper', 'DGKD, paper')
+    more = (f'with 7 TAs {PAPER_TAS[7][0]} (TAKD) and {PAPER_TAS[7][1]} '
+            '(DGKD)')
+    return _with_notes(heads, rows, [
+        'n: of TAKD / of DGKD, where they differ.',
+        _spread(), _GAIN, *_source(results, more)
+    ])
 
 
 def survival_table(results: Results) -> str:
-    """Stochastic DGKD with other survival probabilities of a guide.
-
-    Args:
-        results (Results): All records.
-    """
+    """Stochastic DGKD with other survival probabilities of a teacher."""
     rows = []
-    for setting in results.settings:
-        whole = results.students(setting, 'dgkd')
-        for keep, method, variant in survivals(results, setting):
-            kind = 'each by chance' if variant else 'exactly one silent'
-            if method == 'dgkd':
-                kind = 'all speak (DGKD)'
-            found = results.students(setting, method, variant)
-            if not found:
-                rows.append([SETTINGS[setting], f'{keep:g}', kind] + ['-'] * 5)
-            for epochs, records in found.items():
-                other = {} if method == 'dgkd' else by_seed(
-                    whole.get(epochs, ()))
-                rows.append([
-                    SETTINGS[setting], f'{keep:g}', kind,
-                    cell(_summary(records, 'best')),
-                    cell(_summary(records, 'last')),
-                    gain(difference(by_seed(records), other)),
-                    str(len(records)),
-                    str(epochs)
-                ])
-    if not rows:
-        return NO_RUNS
-    return _with_notes(
-        table(('setting', 'survival', 'guides', 'best, %', 'last, %',
-               'best against DGKD', 'n', 'epochs'), rows), [
-                   'At least one guide speaks: where chance would have none, '
-                   'one is drawn.',
-                   _spread(), _GAIN
-               ])
+    students = survival_runs(results)
+    for setting, keep, dropped, epochs, runs in _groups(
+            students, 'setting', 'keep', 'dropped'):
+        dense = students[(students['setting'] == setting)
+                         & (students['method'] == 'dgkd')]
+        rows.append([
+            SETTINGS[setting], f'{keep:g}', dropped,
+            mean_sd(runs['best']),
+            mean_sd(runs['last']),
+            _gain(runs, None if keep == 1 else dense),
+            str(len(runs)),
+            str(epochs)
+        ])
+    heads = ('setting', 'survival', 'dropped teachers', 'best, %', 'last, %',
+             'best against DGKD', 'n', 'epochs')
+    note = ('At least one teacher is kept: where chance would drop all, one '
+            'is drawn.')
+    return _with_notes(heads, rows, [note, _spread(), _GAIN])
 
 
 def overlap_table(results: Results) -> str:
-    """Errors that two networks of a chain share, TAKD beside DGKD.
-
-    Args:
-        results (Results): All records.
-    """
+    """Errors that two networks of a chain share, TAKD beside DGKD."""
+    found = overlaps(results)
     rows, counts = [], set()
     for setting in results.settings:
-        found = {
-            method: {
-                o.pair: o
-                for o in chain_overlaps(results, setting, method)
-            }
-            for method in ('takd', 'dgkd')
-        }
         for pair in chain_pairs(results):
-            if not any(pair in overlaps for overlaps in found.values()):
+            of_pair = found[(found['setting'] == setting)
+                            & (found['pair'] == pair)]
+            if of_pair.empty:
                 continue
-            counts |= {
-                len(overlaps[pair].both)
-                for overlaps in found.values() if pair in overlaps
-            }
             row = [SETTINGS[setting], ' → '.join(pair)]
-            for overlaps in found.values():
-                row += _overlap_cells(overlaps.get(pair))
+            for method in ('takd', 'dgkd'):
+                runs = of_pair[of_pair['method'] == method]
+                counts.add(len(runs))
+                row += [
+                    mean_sd(runs[key], digits)
+                    for key, digits in (('both', 0), ('given', 1),
+                                        ('smaller', 1), ('ratio', 2))
+                ]
             rows.append(row)
-    if not rows:
-        return NO_RUNS
     heads = ['setting', 'i → j'] + [
         f'{label}: {what}' for label in ('TAKD', 'DGKD')
         for what in ('both wrong', 'P(Ej given Ei), %', 'P(Ej), %', 'ratio')
@@ -273,58 +246,64 @@ def overlap_table(results: Results) -> str:
             'share of all images are errors of j. Fewer errors of j alone '
             'make fewer in common, hence the ratio of the two: 1 would be no '
             'relation. The last pair of a setting is teacher and student; '
-            'pairs of guides that are of another setting stand in the rows of '
-            'that. ')
-    return _with_notes(table(heads, rows), [note + _spread(counts)])
+            'pairs of teachers that are of another setting stand in the rows '
+            'of that.')
+    return _with_notes(heads, rows, [note, _spread(counts)])
 
 
-def _overlap_cells(overlap: Optional[Overlap]) -> List[str]:
-    if overlap is None:
-        return ['-'] * 4
-    both = summarize(overlap.both)
-    spread = '' if both.sd is None else f' ± {both.sd:.0f}'
-    return [
-        f'{both.mean:,.0f}{spread}',
-        summarize(overlap.given).text(1),
-        summarize(overlap.smaller).text(1),
-        summarize(overlap.ratio).text(2)
-    ]
+def _groups(students: pd.DataFrame, *keys: str) -> Iterator[Tuple]:
+    """Runs that may be averaged: of one length, that of most students first.
+
+    Returns:
+        Iterator[tuple]: The values of the keys, the epochs, and the runs.
+    """
+    is_other = ~students['is_common']
+    for (*values, _,
+         epochs), runs in students.groupby([*keys, is_other, 'epochs'],
+                                           observed=True):
+        yield *values, epochs, runs
 
 
-def _is_idle(results: Results, setting: str, method: Method) -> bool:
-    """Where all methods have the same weight there is no such control."""
-    return method.is_control and results.has_one_weight(setting)
-
-
-def _paper(results: Results, method: Method) -> str:
-    if method.paper is None or not results.is_papers():
+def _gain(runs: pd.DataFrame, other: Optional[pd.DataFrame]) -> str:
+    """Of runs of one length over those of the same length of another."""
+    if other is None or runs.empty:
         return '-'
-    return f'{method.paper:.2f}'
+    other = other[other['epochs'] == runs['epochs'].iloc[0]]
+    return str(
+        difference(
+            runs.set_index('seed')['best'],
+            other.set_index('seed')['best']) or '-')
+
+
+def _is_same(results: Results, setting: str, label: str) -> bool:
+    """Whether a control is its method: all have the same weight."""
+    return METHODS[label].variant != '' and results.has_one_weight(setting)
+
+
+def _paper(results: Results, label: str) -> str:
+    value = results.paper(label)
+    return '-' if value is None else f'{value:.2f}'
 
 
 def _source(results: Results, *more: str) -> List[str]:
-    """Where the paper's figures are from."""
-    if not results.is_papers():
+    """Where the paper's values are from."""
+    if not results.is_papers:
         return []
     return ['; '.join([f'Paper: {PAPER_SOURCE}', *more]) + '.']
 
 
-def _foreign_guides(results: Results, settings: Sequence[str]) -> List[str]:
-    """Where students hear guides that were trained in another setting."""
-    hearing: Dict[str, List[str]] = {}
+def _foreign_teachers(results: Results, settings: Sequence[str]) -> List[str]:
+    """Which students have teachers that were trained in another setting."""
+    names: Dict[str, List[str]] = {}
     for setting in settings:
-        source = results.guides_from(setting)
+        source = results.teachers_from(setting)
         if source != setting:
-            hearing.setdefault(source, []).append(f'*{SETTINGS[setting]}*')
+            names.setdefault(source, []).append(f'*{SETTINGS[setting]}*')
     return [
-        f'In {" and ".join(names)} the students hear the teacher and the TAs '
+        f'In {" and ".join(found)} the students have the teacher and the TAs '
         f'of *{SETTINGS[source]}*: the same files, by their sha256.'
-        for source, names in hearing.items()
+        for source, found in names.items()
     ]
-
-
-def _summary(records: Sequence[Record], key: str) -> Optional[Summary]:
-    return summarize(by_seed(records, key).values())
 
 
 def _spread(counts: Iterable[int] = ()) -> str:
@@ -339,10 +318,6 @@ def _spread(counts: Iterable[int] = ()) -> str:
             f'({runs}); teacher and TAs are of one seed.')
 
 
-def _weight(records: Sequence[Record]) -> str:
-    weights = {record.kd_weight for record in records} - {None}
-    return ', '.join(f'{weight:g}' for weight in sorted(weights)) or '-'
-
-
-def _with_notes(drawn: str, notes: Sequence[str]) -> str:
-    return '\n\n'.join([drawn, ' '.join(notes)])
+def _with_notes(heads: Sequence[str], rows: Sequence[Sequence[str]],
+                notes: Sequence[str]) -> str:
+    return f'{table(heads, rows)}\n\n{" ".join(notes)}' if rows else NO_RUNS

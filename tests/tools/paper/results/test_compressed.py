@@ -22,14 +22,14 @@ def run(network='resnet8_int8', last=40., seed=0, guides=(), **kwargs):
             sha256='ab'), **kwargs)
 
 
-def test_guided_and_not_are_set_side_by_side():
-    guides = ['resnet20', 'resnet14']
+def test_with_teachers_and_without_side_by_side():
+    teachers = ['resnet20', 'resnet14']
     runs = [
         run('resnet20', 50.),
         run(last=40.),
         run(last=41., seed=1),
-        run(last=43., guides=guides),
-        run(last=44., seed=1, guides=guides, params=90000)
+        run(last=43., guides=teachers),
+        run(last=44., seed=1, guides=teachers, params=90000)
     ]
     assert compressed_table(runs).splitlines()[2:] == [
         '| resnet20 | 83,892 | 12,500,000 | - | 50.00 | - | - | 1/0 |',
@@ -39,14 +39,14 @@ def test_guided_and_not_are_set_side_by_side():
     assert compressed_table([]) == 'No runs yet.'
 
 
-def test_the_same_run_is_there_once():
+def test_a_later_run_replaces_the_same_earlier_one():
     runs = merged(
         [run(last=40.), run(last=41., seed=1)],
         [run(last=42.), run(last=43., guides=['resnet20'])])
     assert [one['last'] for one in runs] == [42., 41., 43.]
 
 
-def test_what_a_work_dir_has():
+def test_runs_of_a_work_dir():
     metric = dict(best=40.12344, last=39.98765)
     entry = dict(
         state='done',
@@ -80,7 +80,7 @@ def test_what_a_work_dir_has():
     ('7', 'network: None; should be str'),
     (json.dumps([run(last='a')]), "best: 'a'; should be float"),
 ])
-def test_a_spoilt_file_is_told(tmp_path, text, message):
+def test_a_damaged_file_is_named(tmp_path, text, message):
     path = tmp_path / 'runs.json'
     assert read_runs(str(path)) == []
     path.write_text(text)

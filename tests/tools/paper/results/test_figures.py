@@ -3,15 +3,15 @@ import io
 
 import pytest
 from PIL import Image
-from results import figure_data
+from results import figures
 from results.figures import draw, figure_names, is_current
 from results.results import Results
 
 
 @pytest.fixture
-def results(make_record):
+def records(make_record):
     """All that the figures of one setting need, by as few runs as can be."""
-    return Results([
+    return [
         make_record('alone', 60., network='plain10'),
         make_record('alone', 40.),
         make_record('kd', 44.),
@@ -22,34 +22,56 @@ def results(make_record):
         make_record('dgkd', 46., variant='tas_1'),
         make_record('dgkd_stochastic', 50.),
         make_record('dgkd_stochastic', 47., variant='keep_0.5'),
-    ])
+    ]
+
+
+@pytest.fixture
+def results(records):
+    return Results(records)
+
+
+def lists(frame, key, value):
+    """The values of a column by those of another."""
+    return frame.groupby(key, sort=False, observed=True)[value].agg(list)
 
 
 def test_data_of_figures(results):
     # The run of another length is in none of them.
-    rows = figure_data.methods(results)['released-none']['rows']
-    assert [(row['label'], row['best'], row['paper']) for row in rows] == [
-        ('alone', [40.], 41.09), ('KD', [44.], 44.57), ('TAKD', [45.], 45.14),
-        ('DGKD', [48., 49.], 48.92), ('stochastic DGKD', [50.], 50.15)
+    data = figures.methods(results)
+    assert set(data['panel']) == {'released recipe, no augmentation, 2 epochs'}
+    assert lists(data, 'label', 'best').to_dict() == {
+        'alone': [40.], 'KD': [44.], 'TAKD': [45.], 'DGKD': [48., 49.],
+        'stochastic DGKD': [50.]
+    }  # yapf: disable
+    assert lists(data, 'label', 'paper')['KD'] == [44.57]
+    data = figures.numbers_of_tas(results)
+    runs = data[data['kind'] == 'run']
+    assert lists(runs, ['method', 'tas'], 'best').to_dict() == {
+        ('takd', 0): [44.], ('takd', 3): [45.], ('dgkd', 0): [44.],
+        ('dgkd', 1): [46.], ('dgkd', 3): [48., 49.]
+    }  # yapf: disable
+    assert runs[runs['method'] == 'alone']['best'].tolist() == [40.]
+    paper = data[data['kind'] == 'paper']
+    assert lists(paper, ['method', 'tas'], 'best')['dgkd', 3] == [48.92]
+    data = figures.survival(results)
+    assert lists(data, ['keep', 'kind'], 'best').to_dict() == {
+        (.5, 'random'): [47.], (.75, 'one'): [50.], (1., 'random'): [48., 49.],
+        (.75, 'paper'): [50.15], (1., 'paper'): [48.92]
+    }  # yapf: disable
+    data = figures.learning_curves(results, 'released-none')
+    curves = data[data['label'] == 'DGKD']
+    assert curves[['seed', 'epoch', 'accuracy']].values.tolist() == [
+        [0, 1, 48.], [0, 2, 48.], [1, 1, 49.], [1, 2, 49.]
     ]  # yapf: disable
-    tas = figure_data.numbers_of_tas(results)['released-none']
-    assert tas['methods'] == dict(
-        takd=[[0, [44.]], [1, []], [3, [45.]]],
-        dgkd=[[0, [44.]], [1, [46.]], [3, [48., 49.]]])
-    assert tas['alone'] == [40.]
-    points = figure_data.survival(results)['released-none']['points']
-    assert points == [[.5, 'chance', [47.]], [.75, 'count', [50.]],
-                      [1., 'chance', [48., 49.]]]
-    curves = figure_data.learning_curves(results, 'released-none')['curves']
-    assert curves['DGKD'] == [[[1, 48.], [2, 48.]], [[1, 49.], [2, 49.]]]
-    overlap = figure_data.overlaps(results)['released-none']
-    assert overlap['pairs'] == [['plain10', 'plain2']]
-    assert overlap['methods']['takd'][-1] == dict(
-        pair=['plain10', 'plain2'], both=[4000], given=[100.], smaller=[55.])
+    data = figures.overlaps(results)
+    assert set(data['pair']) == {'10→2'}
+    takd = data[data['method'] == 'takd'].iloc[-1]
+    assert (takd['both'], takd['given'], takd['smaller']) == (4000, 100., 55.)
 
 
-def test_every_figure_is_drawn_and_knows_its_records(results, make_record):
-    other = Results([*results.records, make_record('kd', 44.5, seed=1)])
+def test_every_figure_is_drawn_and_knows_its_records(results, records,
+                                                     make_record):
+    other = Results([*records, make_record('kd', 44.5, seed=1)])
     drawn = {}
     for name in figure_names():
         png = draw(name, results)
@@ -66,13 +88,12 @@ def test_every_figure_is_drawn_and_knows_its_records(results, make_record):
     assert not is_current('methods', other, drawn['methods'])
     # One method may know a pair that the other does not.
     more = Results(
-        [*results.records,
-         make_record('dgkd', 58., network='plain8')] + [
-             make_record(method, 57., network='plain4')
-             for method in ('takd', 'dgkd')
-         ] + [make_record('dgkd', 56., network='plain6')])
-    pairs = figure_data.overlaps(more)['released-none']['pairs']
-    assert [len(pairs), pairs[-1]] == [5, ['plain10', 'plain2']]
+        [*records, make_record('dgkd', 58., network='plain8')] + [
+            make_record(method, 57., network='plain4')
+            for method in ('takd', 'dgkd')
+        ] + [make_record('dgkd', 56., network='plain6')])
+    pairs = figures.overlaps(more)['pair']
+    assert pairs.nunique() == 5 and pairs.cat.categories[-1] == '10→2'
     assert draw('overlap', more) is not None
     # A run that a figure does not show makes it no older.
     assert is_current('survival', other, drawn['survival'])

@@ -1,11 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import dataclasses
+import importlib
 import json
 
 import numpy as np
 import pytest
-from results.record import (errors, pack_errors, read_records, record_name,
-                            write_record)
+import results
+from results.record import read_records, record_name, write_record
+from results.record_check import pack_errors, unpack_errors
 
 from mmdgkd import ConfigError
 
@@ -18,19 +20,15 @@ def test_written_records_are_read_again(make_record, tmp_path):
     assert path.endswith('/released-none/dgkd_plain2_seed0.json')
     assert record_name(two) == 'kd_equal_weight_plain2_seed1.json'
     assert read_records(str(tmp_path)) == [one, two]
-    assert one.setting == 'released-none' and one.is_student
     assert not list(tmp_path.rglob('*.part'))
     # A key a line, so that a history does not fill a page of a diff.
     with open(path) as file:
         assert len(file.readlines()) == 2 + len(dataclasses.fields(one))
 
 
-def test_errors_are_unpacked_in_their_order(make_record):
+def test_errors_are_unpacked_in_their_order():
     wrong = np.random.RandomState(0).rand(10000) < .5
-    accuracy = 100 - wrong.sum() / 100
-    record = make_record(best=accuracy, wrong=wrong)
-    assert (errors(record) == wrong).all()
-    assert errors(dataclasses.replace(record, wrong=None)) is None
+    assert (unpack_errors(pack_errors(wrong)) == wrong).all()
     # The base64 of the byte 255.
     assert pack_errors([True] * 8) == '/w=='
 
@@ -58,6 +56,12 @@ def test_errors_are_unpacked_in_their_order(make_record):
     (dict(guides=['plain1']), "guides: 'plain1' is not before 'plain2'"),
     (dict(guides=[]), r'guides: is \[\], should be one or more'),
     (dict(network='plain3'), "network: 'plain3' is not in networks"),
+    (dict(guides=['plain4', 'plain4']), 'should name each teacher once'),
+    (dict(networks=['plain2', 'plain2']), 'networks: is .* each network'),
+    (dict(epochs=0), 'epochs: is 0, should be 1 or more'),
+    (dict(last=-1., best=50.), 'last: is -1.0, should be in percent'),
+    (dict(guides=[], guidance='none',
+          method='alone'), 'kd_weight: is 4.0, should be null without guides'),
 ])
 def test_bad_records_are_named_in_one_line(make_record, tmp_path, change,
                                            message):
@@ -92,3 +96,9 @@ def test_bad_files(make_record, tmp_path):
     (tmp_path / 'a.json').write_text('{"best": NaN}')
     with pytest.raises(ConfigError, match='a.json: is not JSON: NaN'):
         read_records(str(tmp_path))
+
+
+def test_missing_libraries_are_named(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match='matplotlib: is not installed'):
+        importlib.reload(results)

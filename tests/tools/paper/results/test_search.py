@@ -49,7 +49,7 @@ def test_table(path):
         '| 0.5 | 4 | - | - | 42.00 ± 1.41 | 20 | 5,000 | - |',
         '| 0.1 | 4 | - | 50.00 | - | 30 | 5,000 | - |'
     ]
-    assert 'its guides have' in lines[-1]
+    assert 'its teachers were trained on them' in lines[-1]
     assert search_table([]) == 'No runs yet.'
 
 

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 from results.markdown import fill, stale
-from results.order import order_text
 from results.results import Results
-from results.tables import (blocks, guides_table, main_table, overlap_table,
-                            short_table, survival_table, tas_table)
+from results.tables import (blocks, main_table, order_table, overlap_table,
+                            short_table, survival_table, tas_table,
+                            teachers_table)
 
 from mmdgkd import ConfigError
 
@@ -55,8 +55,8 @@ def test_main_table(students):
     assert main_table(results, 'own-crop_flip') == 'No runs yet.'
 
 
-def test_guides_of_another_setting(make_record):
-    """They are found by what the students have read, and it is said."""
+def test_teachers_of_another_setting(make_record):
+    """They are found by the files that the students have read."""
     wrong = np.arange(10000) < 4000
     results = Results([
         make_record('alone', 70., network='plain10', setting='own-crop_flip',
@@ -66,17 +66,17 @@ def test_guides_of_another_setting(make_record):
         make_record('kd', 61., setting='released-crop_flip', wrong=wrong[::-1],
                     last=60., guide_sha256=dict(plain10='b' * 64)),
     ])  # yapf: disable
-    said = ('In *released recipe, no augmentation* the students hear the '
+    note = ('In *released recipe, no augmentation* the students have the '
             'teacher and the TAs of *own recipe, crop + flip*: the same '
             'files, by their sha256.')
-    assert guides_table(results, 'released-none') == said
-    assert said in main_table(results, 'released-none')
-    assert said in short_table(results)
-    assert results.guide('released-none', 'kd', 'plain10').best == 70
-    # Nobody knows that file.
-    assert results.guide('released-crop_flip', 'kd', 'plain10') is None
-    assert 'the students hear' not in main_table(results, 'released-crop_flip')
-    assert rows(guides_table(results, 'own-crop_flip'))[0][1] == 'teacher'
+    assert teachers_table(results, 'released-none') == note
+    assert note in main_table(results, 'released-none')
+    assert note in short_table(results)
+    assert results.teacher('released-none', 'kd', 'plain10').best == 70
+    # No record has that file.
+    assert results.teacher('released-crop_flip', 'kd', 'plain10') is None
+    assert 'the students have' not in main_table(results, 'released-crop_flip')
+    assert rows(teachers_table(results, 'own-crop_flip'))[0][1] == 'teacher'
 
 
 def test_other_lengths_are_never_averaged(students, make_record):
@@ -93,8 +93,7 @@ def test_other_lengths_are_never_averaged(students, make_record):
     assert [row[5] for row in found if row[0] == 'DGKD'] == ['-']
     assert [row[1] for row in rows(short_table(results))[:4]
             ] == ['40.50 ± 0.71', '44.50 ± 0.71', '-', '-']
-    text = order_text(results)
-    assert 'Not compared: KD (9 epochs), DGKD (9 epochs).' in text
+    text = order_table(results)
     assert '60' not in text and '70' not in text
 
 
@@ -124,10 +123,6 @@ def test_where_all_weigh_the_same_the_controls_are_those_two(students):
     assert found['equal-weight TAKD'] == ['-', '= TAKD']
     assert '=: in that recipe all methods have one total weight' in text
     assert '(1 to 2 runs; without ± it is one)' in text
-    own = order_text(results).split('own recipe')[1]
-    control = own.split('same total weight: ')[1].splitlines()[0]
-    assert control == 'unknown, for want of a second seed: DGKD and KD, ' \
-        'DGKD and TAKD.'
 
 
 def test_the_short_recipe_is_in_its_own_table_alone(students):
@@ -139,14 +134,14 @@ def test_the_short_recipe_is_in_its_own_table_alone(students):
     assert '50.00' in main_table(both, 'short-crop_flip')
 
 
-def test_guides_table(make_record):
+def test_teachers_table(make_record):
     results = Results([
         make_record('alone', 60., network='plain10'),
         make_record('dgkd', 58., network='plain8'),
         make_record('dgkd', 57., network='plain6'),
         make_record('takd', 56., network='plain6'),
     ])
-    found = rows(guides_table(results, 'released-none'))
+    found = rows(teachers_table(results, 'released-none'))
     assert [row[:4] for row in found] == [
         ['plain10', 'teacher', '-', '60.00'],
         ['plain8', 'DGKD and TAKD', 'plain10', '58.00'],
@@ -174,13 +169,13 @@ def test_survival(students, make_record):
         students('dgkd', [48., 49.]) + students('dgkd_stochastic', [50.]) +
         students('dgkd_stochastic', [49., 50.], variant='keep_0.75') +
         students('dgkd_stochastic', [46., 47.], variant='keep_0.5') +
-        # Who is one of fewer guides does not tell the student's probability.
+        # A TA, of fewer teachers, does not count for the student's.
         [make_record('dgkd_stochastic', 55., network='plain6')])
     assert [row[1:4] + row[5:6] for row in rows(survival_table(results))] == [
-        ['0.5', 'each by chance', '46.50 ± 0.71', '-2.00 (0.71)'],
-        ['0.75', 'exactly one silent', '50.00', '+2.00'],
-        ['0.75', 'each by chance', '49.50 ± 0.71', '+1.00 (0.71)'],
-        ['1', 'all speak (DGKD)', '48.50 ± 0.71', '-'],
+        ['0.5', 'each at random', '46.50 ± 0.71', '-2.00 (0.71)'],
+        ['0.75', 'exactly one', '50.00', '+2.00'],
+        ['0.75', 'each at random', '49.50 ± 0.71', '+1.00 (0.71)'],
+        ['1', 'none (DGKD)', '48.50 ± 0.71', '-'],
     ]
 
 
@@ -200,7 +195,7 @@ def test_overlap_by_hand(make_record):
         '1.25 ± 0.35'
     ]
     assert found['plain10 → plain8'] == ['0', '0.0', '42.0', '0.00'] * 2
-    # The second TA is not shared; nobody has a third.
+    # The second TA is not shared; there is no third.
     assert found['plain8 → plain6'] == ['-'] * 4 + [
         '4,200', '100.0', '42.0', '2.38'
     ]
@@ -223,7 +218,7 @@ def test_teacher_and_student_are_the_last_pair(make_record):
     ]
 
 
-def test_the_pairs_of_foreign_guides_are_not_repeated(make_record):
+def test_the_pairs_of_foreign_teachers_are_not_repeated(make_record):
     read = dict(plain10='a' * 64, plain4='b' * 64)
     results = Results([
         make_record('alone', network='plain10', setting='own-crop_flip',
@@ -239,46 +234,34 @@ def test_the_pairs_of_foreign_guides_are_not_repeated(make_record):
     assert released == ['plain4 → plain2', 'plain10 → plain2']
 
 
-def test_order_claims_no_more_than_the_runs_show(students):
+def test_order_and_what_differs(students, make_record):
     results = Results(
         students('alone', [39.9, 40., 40.1]) +
-        students('kd', [44., 45., 46.]) + students('takd', [44., 45.5, 46.]) +
+        students('kd', [44., 45., 46.], last=39.) +
+        students('takd', [44., 45.5, 46.]) +
         students('dgkd', [38.9, 39., 39.1]) +
-        students('dgkd_stochastic', [50.]) +
-        students('kd', [49.9, 50., 50.1], variant='equal_weight'))
-    text = order_text(results)
-    assert '(2 epochs, 1 to 3 seeds):\n' in text
-    assert ('KD 45.00 ± 1.00 (n = 3), alone 40.00 ± 0.10 (n = 3), '
-            'DGKD 39.00 ± 0.10 (n = 3).') in text
-    assert 'stochastic DGKD 50.00 (n = 1), ' in text
-    neighbours, steps, control, last = (
-        text.split(words)[1].splitlines()[0]
-        for words in ('Neighbours in this order: ', "steps of the paper's "
-                      'order, ', 'total weight: ', 'by the last epoch: '))
-    assert last.startswith('above: ') and 'below: alone over DGKD' in last
-    assert 'not separable: TAKD and KD' in neighbours
-    assert 'KD over alone, alone over DGKD' in neighbours
-    assert 'unknown, for want of a second seed: ' in neighbours
-    assert 'found: KD over alone; not separable: TAKD and KD; ' in steps
-    assert 'the other way round: TAKD over DGKD; unknown' in steps
-    assert control.startswith('separable, but the other way round: '
-                              'equal-weight KD over DGKD')
-    assert 'known only roughly' in text
+        students('dgkd_stochastic', [50.]) + [
+            make_record('kd', 50., seed, variant='equal_weight')
+            for seed in (7, 8)
+        ])
+    found = [row[1:] for row in rows(order_table(results))]
+    assert [row[:3] + row[5:] for row in found] == [
+        # One seed, and seeds that no other method has, show no difference.
+        ['stochastic DGKD', '50.00', '?', '1'],
+        ['equal-weight KD', '50.00 ± 0.00', '?', '2'],
+        ['TAKD', '45.17 ± 1.04', 'alone, DGKD', '3'],
+        ['KD', '45.00 ± 1.00', 'alone, DGKD', '3'],
+        ['alone', '40.00 ± 0.10', 'KD, TAKD, DGKD', '3'],
+        ['DGKD', '39.00 ± 0.10', 'alone, KD, TAKD', '3'],
+    ]
+    # By the last epoch KD is as good as DGKD.
+    assert [row[3:5] for row in found if row[0] in ('KD', 'alone')] == [
+        ['39.00 ± 0.00', 'alone, TAKD'],
+        ['40.00 ± 0.10', 'KD, TAKD, DGKD']]  # yapf: disable
+    assert rows(order_table(Results(students('kd', [40., 41.]))))[0][3] == '?'
 
 
-def test_order_of_too_few_seeds(students, make_record):
-    text = order_text(
-        Results(students('alone', [40.]) + students('kd', [44.])))
-    assert 'With 1 seed nothing is known of the spread.' in text
-    text = order_text(
-        Results(
-            students('alone', [40., 41.]) +
-            [make_record('kd', 44., seed) for seed in (2, 3)]))
-    assert 'unknown, for want of a common seed: KD and alone' in text
-    assert '(n = ' not in text
-
-
-def test_records_of_other_guides_and_chains_are_refused(make_record):
+def test_records_of_other_teachers_and_chains_are_refused(make_record):
     teacher = make_record('alone', 60., network='plain10', sha256='a')
     Results([teacher, make_record('kd', guide_sha256={'plain10': 'a'})])
     with pytest.raises(ConfigError, match='guide_sha256: kd plain2 seed 0'):
@@ -313,9 +296,12 @@ def test_blocks_of_a_page():
 @pytest.mark.parametrize('page, message', [
     ('<!-- results: x begin --><!-- results: x end -->', 'x: is no block'),
     ('<!-- results: one begin -->', 'one: has no end mark'),
-    ('<!-- results: one end -->', 'one: ends, but has not begun'),
-    ('<!-- results: one begin --><!-- results: two begin -->',
-     'two: begins before one has ended'),
+    ('<!-- results: one end -->', 'one: has no begin mark'),
+    ('<!-- results: one begin --><!-- results: two begin -->'
+     '<!-- results: two end --><!-- results: one end -->',
+     'two: stands inside one'),
+    ('<!-- results: one begin --><!-- results: two end -->',
+     'one: has no end mark'),
     ('<!-- results: one begin --><!-- results: one end -->' * 2,
      'one: is there twice'),
 ])
