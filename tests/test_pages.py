@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdgkd.chain.method import Method
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
@@ -101,3 +103,14 @@ def test_a_newcomer_finds_it_within_one_hop_of_the_readme(wanted):
         for path in reachable(page)
     ]
     assert ROOT / wanted in first + second
+
+
+def test_the_page_on_methods_has_the_whole_protocol():
+    text = text_of('docs/new_method.md')
+    table = text.split('\n## The protocol\n')[1].split('\nAn algorithm')[0]
+    names = set(re.findall(r'^\| `(\w+)` \|', table, re.MULTILINE))
+    assert names == {name for name in vars(Method) if name[0] != '_'}
+    example = text[text.index('class Toy(Method):'):]
+    overridden = re.findall(r'^    (?:def )?(\w+)(?: = |\()',
+                            example[:example.index('```')], re.MULTILINE)
+    assert overridden and set(overridden) <= names
