@@ -163,15 +163,28 @@ def test_it_is_short_and_names_its_objective(name):
 
 
 def test_the_readme_leads_to_every_method():
-    text = (CONFIGS.parent / 'README.md').read_text()
-    table = text[text.index('\n## Methods\n'):text.index('\n## Versions\n')]
-    for card in CONFIGS.glob('*/README.md'):
-        assert f'(configs/{card.parent.name}/README.md)' in table
-    trials = re.findall(r'`(\S+\.py)` \|$', table, re.MULTILINE)
-    assert set(trials) <= set(NAMES)
-    rows = [row for row in table.splitlines() if row.startswith('| [')]
-    assert len(rows) == len(list(CONFIGS.glob('*/README.md')))
-    assert len(trials) == sum('CIFAR-100 only' not in row for row in rows)
+    cards = {card.parent.name for card in CONFIGS.glob('*/README.md')}
+
+    def rows_of(page, heading):
+        """By card the trials in the table below a heading."""
+        text = page.read_text()
+        table = text[text.index(f'\n## {heading}\n') + 4:].split('\n## ')[0]
+        return {
+            card: re.findall(r'`(\S+\.py)` \|$', row)
+            for row in table.splitlines() if row.startswith('| [')
+            for card in re.findall(r'\| \[[^]]*\]\((?:configs/)?(\w+)/', row)
+        }
+
+    first = rows_of(CONFIGS.parent / 'README.md', 'Methods')
+    rows = rows_of(CONFIGS / 'README.md', 'All methods')
+    assert set(rows) == cards and len(first) == 6
+    assert '(configs/README.md#all-methods)' in (CONFIGS.parent /
+                                                 'README.md').read_text()
+    for card, trials in rows.items():
+        assert set(trials) <= set(NAMES)
+        # These two are for CIFAR-100 only.
+        assert len(trials) == (card not in ('dkd', 'dist'))
+        assert first.get(card, trials) == trials
 
 
 def test_the_data_is_normalized_as_the_papers_say():

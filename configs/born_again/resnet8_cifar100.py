@@ -1,5 +1,5 @@
-# Born-again networks: ResNet-8, and thrice the same again, each from other
-# weights and taught by the one before.
+# Born-again networks: ResNet-8, and three times the same again, each from
+# other weights and distilled from the one before.
 # Objective: CE + KD at tau = 1 (see _base_/distillers/born_again.py).
 _base_ = [
     '../_base_/distillers/born_again.py',
@@ -22,7 +22,7 @@ chain = dict(
                     num_classes=100,
                     in_channels=64,
                     init_cfg=None)),
-            # Each begins with other weights.
+            # Each starts from other weights.
             stage=dict(randomness=dict(seed=i)))
         for i in range(4)
     })

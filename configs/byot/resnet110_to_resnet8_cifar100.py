@@ -1,6 +1,6 @@
-# ResNet-110-56-32-20-14-8, each guided by all before it; ResNet-8 is its own
-# teacher, too: auxiliary heads in it hear its last layer.
-# Objective: (1-lambda) (CE and those of the heads) + the mean of the guides'
+# ResNet-110-56-32-20-14-8, each distilled from all before it; ResNet-8 is also
+# its own teacher: its auxiliary heads learn from its last layer.
+# Objective: (1-lambda) (CE and those of the heads) + the mean of the teachers'
 # KD (see _base_/distillers/dense_kd_averaged.py and byot.py).
 _base_ = [
     '../_base_/chains/resnet110_to_resnet8_cifar100.py',

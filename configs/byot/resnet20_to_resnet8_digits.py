@@ -1,7 +1,7 @@
-# ResNet-20-14-8, each guided by all before it; ResNet-8 is its own teacher,
-# too: auxiliary heads in it hear its last layer.
-# Objective: as in resnet20_to_resnet8_digits.py, and those of the heads
-# (see _base_/distillers/byot.py), weighed as the labels are.
+# ResNet-20-14-8, each distilled from all before it; ResNet-8 is also its own
+# teacher: its auxiliary heads learn from its last layer.
+# Objective: as in resnet20_to_resnet8_digits.py, and those of the heads (see
+# _base_/distillers/byot.py), with the weight of the labels.
 _base_ = [
     '../dgkd/resnet20_to_resnet8_digits.py',
     '../_base_/distillers/byot_digits.py'

@@ -1,4 +1,4 @@
-# ResNet-56 that is its own teacher: auxiliary heads in it hear its last layer.
+# ResNet-56 that is its own teacher: auxiliary heads learn from its last layer.
 # Objective: CE, and those of the heads (see _base_/distillers/byot.py).
 _base_ = [
     '../_base_/chains/resnet56_to_resnet20_cifar100.py',

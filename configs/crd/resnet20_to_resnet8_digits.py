@@ -1,4 +1,4 @@
-# ResNet-20-14-8 on the digits, each taught by all before it.
+# ResNet-20-14-8 on the digits, each distilled from all before it.
 # Objective: CE + 0.8 CRD (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_digits.py',
@@ -11,5 +11,5 @@ crd = dict(neg_num=512, sample_n=1442)
 model = dict(
     distiller=dict(
         edges=dict(default=dict(distill_losses=dict(loss_crd=crd)))))
-# It remembers logits, not what comes before them.
+# It caches logits, no features.
 chain = dict(logit_store=None)

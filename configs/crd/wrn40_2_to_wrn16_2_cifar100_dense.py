@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/schedules/sgd_240e.py',
     '../_base_/default_runtime.py',
 ]
-# It remembers logits, not what comes before them.
+# It caches logits, no features.
 chain = dict(logit_store=None)
 model = dict(
     distiller=dict(

@@ -2,7 +2,7 @@
 # both; with the file of ResNet-20,
 # --cfg-options chain.networks.resnet20.ckpt_path=resnet20.pth
 # nothing of CIFAR-100 is read but the test images, to measure.
-# Objective: the mean of the guides' KD at tau = 1, without labels; for the
+# Objective: the mean of the teachers' KD at tau = 1, without labels; for the
 # generator 0.5 one-hot + 20 entropy + 0.1 activation, DAFL's for CIFAR-100.
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',

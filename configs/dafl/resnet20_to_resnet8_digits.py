@@ -1,6 +1,6 @@
-# Only ResNet-20 sees digits. ResNet-14 learns from it on images of a
+# Only ResNet-20 is trained on digits. ResNet-14 learns from it on images of a
 # generator, and ResNet-8 from both.
-# Objective: the mean of the guides' KD at tau = 1, without labels; for the
+# Objective: the mean of the teachers' KD at tau = 1, without labels; for the
 # generator 1 one-hot + 5 entropy + 0.1 activation, DAFL's weights for MNIST.
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_digits.py',

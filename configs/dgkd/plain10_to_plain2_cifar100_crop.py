@@ -1,6 +1,6 @@
 # The released code's recipe with its --crop switch: pad-4 crop and flip.
-# Objective: as in the parent. Ten views of each image, so that what guides
-# say to them fits on a disk and is heard once.
+# Objective: as in the parent. Ten views of each image, so that the teachers'
+# logits fit on a disk and are computed once.
 _base_ = './plain10_to_plain2_cifar100.py'
 train_dataloader = dict(
     dataset=dict(pipeline=[

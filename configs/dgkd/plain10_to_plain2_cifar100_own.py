@@ -29,7 +29,7 @@ assistant = dict(
     ])
 student = dict(distiller=dict(distill_losses=dict(loss_kd=dict(tau=2.0))))
 chain = dict(
-    # Ten views of each image: what guides say to them is soon remembered.
+    # Ten views of each image: the logits of the teachers are soon cached.
     views=dict(num_views=10),
     networks=dict(
         plain8=dict(stage=assistant),

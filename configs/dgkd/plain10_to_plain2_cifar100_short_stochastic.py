@@ -1,4 +1,4 @@
-# Stochastic teaching of the student: one guide, drawn anew, is silent in each
+# Stochastic teaching of the student: one random teacher is dropped in each
 # step. Objective: as in the parent.
 _base_ = [
     './plain10_to_plain2_cifar100_short.py',

@@ -1,4 +1,4 @@
-# Stochastic teaching of the student: one guide, drawn anew, is silent in each
+# Stochastic teaching of the student: one random teacher is dropped in each
 # step. Objective: as in the parent.
 _base_ = [
     './resnet20_to_resnet8_digits.py', '../_base_/distillers/stochastic.py'

@@ -1,4 +1,5 @@
-# Sequential FEED: networks of one architecture, each taught by the one before.
+# Sequential FEED: networks of one architecture, each distilled from the one
+# before.
 # Objective: CE + beta FEED (see _base_/distillers/feed.py).
 _base_ = [
     '../_base_/distillers/feed.py',
@@ -25,7 +26,7 @@ chain = dict(
                     num_classes=10,
                     in_channels=64,
                     init_cfg=None)),
-            # Each begins with other weights.
+            # Each starts from other weights.
             stage=dict(randomness=dict(seed=i)))
         for i in range(4)
     })

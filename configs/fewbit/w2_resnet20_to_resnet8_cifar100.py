@@ -1,5 +1,5 @@
 # ResNet-8 of a chain on CIFAR-100 with ternary weights (2 bits: -1, 0 and 1)
-# and learned steps, trained on from the float one, guided by all before it.
+# and learned steps, started from the float one, distilled from all before it.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',

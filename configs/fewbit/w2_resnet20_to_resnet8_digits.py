@@ -1,5 +1,5 @@
 # ResNet-8 of the chain with ternary weights (2 bits: -1, 0 and 1) and learned
-# steps, trained on from the float one, guided by all before it.
+# steps, started from the float one, distilled from all before it.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = '../dgkd/resnet20_to_resnet8_digits.py'
 chain = dict(

@@ -1,5 +1,6 @@
 # ResNet-8 with half as many filters, fused, by the last feature map of every
-# guide through a transformation layer of its own (FEED), and by their logits.
+# teacher through a transformation layer of its own (FEED), and by their
+# logits.
 # Objective: as in the parent, + beta FEED (see _base_/distillers/feed.py).
 _base_ = [
     '../pruning/dcff_resnet20_to_resnet8_digits.py',
@@ -17,6 +18,6 @@ narrow = dict(
                         in_channel=32,
                         out_channel=64))))))
 chain = dict(
-    # It remembers logits, no maps.
+    # It caches logits, no maps.
     logit_store=None,
     networks=dict(resnet8_pruned=dict(stage=dict(model=narrow))))

@@ -1,5 +1,5 @@
-# ResNet-8 pruned to learned sizes, and one guide, drawn anew, is silent in
-# each step.
+# ResNet-8 pruned to learned sizes, and one random teacher is dropped in each
+# step.
 # Objective: as in the parent.
 _base_ = [
     '../pruning/dmcp_resnet20_to_resnet8_digits.py',

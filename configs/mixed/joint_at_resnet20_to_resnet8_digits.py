@@ -1,4 +1,4 @@
-# ResNet-8 at three widths, by the attention of every guide (AT), which goes
+# ResNet-8 at three widths, by the attention of every teacher (AT), which works
 # with any number of channels, and by their logits.
 # Objective: as in the parent, + 250 AT (see _base_/distillers).
 _base_ = [
@@ -6,5 +6,5 @@ _base_ = [
     '../_base_/distillers/at.py',
 ]
 model = dict(distiller=dict(edges=dict(default={{_base_.at_edge}})))
-# It remembers logits, no maps.
+# It caches logits, no maps.
 chain = dict(logit_store=None)

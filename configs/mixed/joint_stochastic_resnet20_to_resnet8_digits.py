@@ -1,4 +1,4 @@
-# ResNet-8 at three widths, and one guide, drawn anew, is silent in each step.
+# ResNet-8 at three widths, and one random teacher is dropped in each step.
 # Objective: as in the parent.
 _base_ = [
     '../slimmable/student_resnet20_to_resnet8_digits.py',

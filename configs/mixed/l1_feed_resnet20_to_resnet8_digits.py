@@ -1,4 +1,4 @@
-# ResNet-8 with half of its channels, by the last feature map of every guide
+# ResNet-8 with half of its channels, by the last feature map of every teacher
 # through a transformation layer of its own (FEED), and by their logits.
 # Objective: as in the parent, + beta FEED (see _base_/distillers/feed.py).
 _base_ = [
@@ -17,7 +17,7 @@ narrow = dict(
                         in_channel=32,
                         out_channel=64))))))
 chain = dict(
-    # It remembers logits, no maps.
+    # It caches logits, no maps.
     logit_store=None,
     networks=dict(
         resnet8_pruned=dict(

@@ -1,5 +1,5 @@
-# ResNet-8 with half of its channels, and one guide, drawn anew, is silent in
-# each step.
+# ResNet-8 with half of its channels, and one random teacher is dropped in each
+# step.
 # Objective: as in the parent.
 _base_ = [
     '../pruning/l1_resnet20_to_resnet8_digits.py',

@@ -1,4 +1,4 @@
-# ResNet-8 with 8 bits, and one guide, drawn anew, is silent in each step.
+# ResNet-8 with 8 bits, and one random teacher is dropped in each step.
 # Objective: as in the parent.
 _base_ = [
     '../quantization/qat8_resnet20_to_resnet8_digits.py',

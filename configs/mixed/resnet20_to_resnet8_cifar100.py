@@ -1,6 +1,6 @@
 # Three ways to a smaller ResNet-8 side by side: half of its channels pruned, a
-# subnet that was searched, weights and activations of 8 bits; each guided by
-# ResNet-20, 14 and 8, and by none of the two others.
+# subnet that was searched, weights and activations of 8 bits; each distilled
+# from ResNet-20, 14 and 8, and from neither of the two others.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet20_to_three_resnet8_cifar100.py',

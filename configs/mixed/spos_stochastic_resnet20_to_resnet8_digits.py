@@ -1,5 +1,4 @@
-# A network that is searched, and one guide, drawn anew, is silent in each
-# step.
+# A network that is searched, and one random teacher is dropped in each step.
 # Objective: as in the parent.
 _base_ = [
     '../nas/spos_resnet20_to_resnet8_digits.py',

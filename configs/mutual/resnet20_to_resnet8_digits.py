@@ -1,5 +1,5 @@
-# ResNet-20, and under its guidance ResNet-14 and 8 in one stage, where each
-# hears what the other says, too (deep mutual learning).
+# ResNet-20; and ResNet-14 and 8 in one stage, distilled from it and from each
+# other (deep mutual learning).
 # Objective: of each the parent's, and KL from the other at tau = 1.
 _base_ = '../dgkd/resnet20_to_resnet8_digits.py'
 chain = dict(

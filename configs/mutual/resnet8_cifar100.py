@@ -1,5 +1,5 @@
-# Two ResNet-8 from other weights, in one stage, each hearing what the other
-# says (deep mutual learning); without a larger guide, as in the paper.
+# Two ResNet-8 from other weights, in one stage, each distilled from the other
+# (deep mutual learning); without a larger teacher, as in the paper.
 # Objective: of each CE + KL from the other at tau = 1.
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',

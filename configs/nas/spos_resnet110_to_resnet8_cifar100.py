@@ -1,5 +1,5 @@
 # ResNet-110 to 8, and a network that is searched among the subnets of
-# ResNet-14 that cost no more than ResNet-8, guided by all before it.
+# ResNet-14 that cost no more than ResNet-8, distilled from all before it.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [
     '../dgkd/resnet110_to_resnet8_cifar100.py',

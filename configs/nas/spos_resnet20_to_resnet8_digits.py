@@ -1,5 +1,5 @@
 # ResNet-20-14 and a network that is searched among the subnets of ResNet-14
-# that cost no more than ResNet-8, guided by both.
+# that cost no more than ResNet-8, distilled from both.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = [
     '../dgkd/resnet20_to_resnet8_digits.py',

@@ -1,5 +1,6 @@
-# A ResNet-8 of 1xN filters: taught by two TAs as one guide, the pacemaker, and
-# then by the teacher. The TAs are taught by the teacher alone.
+# A ResNet-8 of 1xN filters: distilled from two TAs as one teacher, the
+# pacemaker, and then from the teacher. The TAs are distilled from the teacher
+# alone.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_digits.py',

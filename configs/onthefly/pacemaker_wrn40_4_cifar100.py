@@ -1,5 +1,6 @@
-# A WRN-40-4 of 1xN filters: taught by two TAs as one guide, the pacemaker, and
-# then by the WRN-40-4 of NxN filters, which alone teaches the TAs.
+# A WRN-40-4 of 1xN filters: distilled from two TAs as one teacher, the
+# pacemaker, and then from the WRN-40-4 of NxN filters, which alone is the
+# teacher of the TAs.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/distillers/dense_kd_averaged.py',

@@ -1,6 +1,6 @@
 # ResNet-8 of the chain with half of its channels, whose filters are fused anew
-# in each epoch (DCFF), guided by all networks before it, the whole ResNet-8
-# too.
+# in each epoch (DCFF), distilled from all networks before it, the whole
+# ResNet-8 included.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [
     '../dgkd/resnet110_to_resnet8_cifar100.py',

@@ -1,5 +1,6 @@
 # ResNet-8 of the chain with weights and activations of 8 bits, trained on
-# (quantization-aware), guided by all before it, the float ResNet-8 too.
+# (quantization-aware), distilled from all before it, the float ResNet-8
+# included.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [
     '../dgkd/resnet110_to_resnet8_cifar100.py',

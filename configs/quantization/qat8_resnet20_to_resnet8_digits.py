@@ -1,5 +1,5 @@
 # ResNet-8 of the chain with weights and activations of 8 bits, trained on
-# (quantization-aware), guided by ResNet-20, 14 and the float ResNet-8.
+# (quantization-aware), distilled from ResNet-20, 14 and the float ResNet-8.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = [
     '../dgkd/resnet20_to_resnet8_digits.py',

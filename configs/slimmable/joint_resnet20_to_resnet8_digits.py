@@ -1,5 +1,5 @@
 # ResNet-20, ResNet-14 at three widths in one set of weights, trained in one
-# stage under its guidance, and ResNet-8, guided by all four.
+# stage and distilled from it, and ResNet-8, distilled from all four.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = '../dgkd/resnet20_to_resnet8_digits.py'
 chain = dict(

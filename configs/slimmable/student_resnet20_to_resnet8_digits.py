@@ -1,5 +1,5 @@
-# ResNet-8 at three widths in one set of weights, one for each device, all of
-# them guided by ResNet-20, 14 and a ResNet-8 in each step.
+# ResNet-8 at three widths in one set of weights, one for each device, all
+# distilled from ResNet-20, 14 and a ResNet-8 in each step.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = '../dgkd/resnet20_to_resnet8_digits.py'
 chain = dict(

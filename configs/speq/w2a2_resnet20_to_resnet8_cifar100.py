@@ -1,6 +1,6 @@
 # ResNet-8 of a chain on CIFAR-100 with ternary weights and activations of 2
-# bits, trained on from the float one; it teaches itself by activations whose
-# precision is drawn for each layer and step (SPEQ), and hears all before it.
+# bits, started from the float one; its teachers are itself, with activations
+# whose precision is drawn for each layer and step (SPEQ), and all before it.
 # Objective: the parent's, the cosine loss of SPEQ being one of the network's.
 _base_ = '../fewbit/w2_resnet20_to_resnet8_cifar100.py'
 few_bits = _base_.chain.networks.resnet8_w2

@@ -1,5 +1,5 @@
-# ResNet-20-14-8, a few epochs each; of what a guide says in many dropout
-# passes each network hears what is nearest to it.
+# ResNet-20-14-8, a few epochs each; each network is distilled from those of
+# many Dropout passes of a teacher that are nearest to it.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',
@@ -8,5 +8,5 @@ _base_ = [
     '../_base_/schedules/sgd_4e_onecycle.py',
     '../_base_/default_runtime.py',
 ]
-# Guides say another thing in each step.
+# The teachers' logits differ in each step.
 chain = dict(logit_store=None)

@@ -1,7 +1,7 @@
 # Plain CNNs of 10-8-6-4-2 convolutions for 100 classes.
 chain = dict(
     guidance='dense',
-    # What a guide says to a view is remembered, in <work_dir>/logits.
+    # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
     networks={
         f'plain{depth}':

@@ -1,7 +1,7 @@
 # Plain CNNs of 10, 9 and so on to 2 convolutions for 100 classes: seven TAs.
 chain = dict(
     guidance='dense',
-    # What a guide says to a view is remembered, in <work_dir>/logits.
+    # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
     networks={
         f'plain{depth}':

@@ -1,7 +1,7 @@
 # ResNet-20-14-8 for 10 classes.
 chain = dict(
     guidance='dense',
-    # What a guide says to a view is remembered, in <work_dir>/logits.
+    # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
     networks={
         f'resnet{depth}':

@@ -1,7 +1,7 @@
 # ResNet-56-44-32-20 for 100 classes.
 chain = dict(
     guidance='dense',
-    # What a guide says to a view is remembered, in <work_dir>/logits.
+    # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
     networks={
         f'resnet{depth}':

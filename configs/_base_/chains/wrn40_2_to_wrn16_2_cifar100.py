@@ -2,7 +2,7 @@
 # the DGKD paper, which does not name those between.
 chain = dict(
     guidance='dense',
-    # What a guide says to a view is remembered, in <work_dir>/logits.
+    # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
     networks={
         f'wrn{depth}_2':

@@ -1,7 +1,7 @@
 # WRN-40-2, 28-2 and 16-2 for 200 classes.
 chain = dict(
     guidance='dense',
-    # What a guide says to a view is remembered, in <work_dir>/logits.
+    # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
     networks={
         f'wrn{depth}_2':

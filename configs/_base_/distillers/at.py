@@ -1,6 +1,5 @@
-# What passes from each guide by attention transfer (AT): where the last
-# feature map is large, whatever its channels. For `edges.default` of a
-# distiller.
+# The edge of each teacher in attention transfer (AT): where the last feature
+# map is large, whatever its channels. For `edges.default` of a distiller.
 at_edge = dict(
     student_recorders=dict(
         maps=dict(type='mmrazor.ModuleInputs', source='neck.gap')),

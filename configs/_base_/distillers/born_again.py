@@ -1,5 +1,5 @@
-# CE + KD of born-again networks: the labels and what the generation before
-# says weigh the same, at tau = 1. Of several guides the mean.
+# CE + KD of born-again networks: the labels and the logits of the generation
+# before have the same weight, at tau = 1. Of several teachers the mean.
 _base_ = './dense_kd_released.py'
 model = dict(
     task_loss_weight=1.0,

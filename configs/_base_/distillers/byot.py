@@ -1,7 +1,7 @@
 # Be your own teacher, for a ResNet of three stages on 32x32 pixels and 100
-# classes: an auxiliary head behind the first and the second stage (1 and 2)
-# hears the labels, the network's own logits, and its last features.
-# The numbers are those of MMRazor's config.
+# classes: an auxiliary head behind the first and the second stage (1 and 2) is
+# trained by the labels, the network's own logits, and its last features. The
+# numbers are those of MMRazor's config.
 byot = dict(
     type='mmrazor.BYOTDistiller',
     student_recorders={

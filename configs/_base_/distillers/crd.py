@@ -1,5 +1,6 @@
-# CE + 0.8 CRD: each guide and the student contrast the samples of the training
-# data by what comes before their heads. Of several guides the mean.
+# CE + 0.8 CRD: each teacher and the student contrast the samples of the
+# training data by the features before their heads. Of several teachers the
+# mean.
 _embed = dict(type='mmrazor.CRDConnector', dim_in=64, dim_out=128)
 crd_edge = dict(
     student_recorders=dict(

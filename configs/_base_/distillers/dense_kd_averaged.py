@@ -1,6 +1,7 @@
-# (1-lambda) CE + lambda times the MEAN of the guides' KD, at tau = 4 and
-# lambda = 0.9, KD averaged over the batch: however many guides speak, their
-# total weight is the same, so that KD, TAKD and DGKD take steps of one size.
+# (1-lambda) CE + lambda times the MEAN of the teachers' KD, at tau = 4 and
+# lambda = 0.9, KD averaged over the batch: however many teachers are active,
+# their total weight is the same, so that KD, TAKD and DGKD take steps of one
+# size.
 _base_ = './dense_kd_released.py'
 model = dict(
     task_loss_weight=0.1,

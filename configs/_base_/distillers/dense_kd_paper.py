@@ -1,4 +1,4 @@
-# The DGKD paper's form, n (1-lambda) CE + lambda sum KD with n guides, at
+# The DGKD paper's form, n (1-lambda) CE + lambda sum KD with n teachers, at
 # tau = 5 and lambda = 0.5, its KD averaged over the batch alone.
 _base_ = './dense_kd_released.py'
 model = dict(

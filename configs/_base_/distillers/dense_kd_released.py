@@ -1,6 +1,6 @@
 # The released DGKD code's form, (1-lambda) CE + lambda sum KD, at its defaults
 # tau = 5 and lambda = 1, its KD averaged over batch AND classes. The labels
-# have weight 0: the guided networks learn from their guides alone.
+# have weight 0: distilled networks learn from their teachers alone.
 model = dict(
     type='mmrazor.DGKD',
     task_loss_weight=0.0,

@@ -1,5 +1,6 @@
-# DIST from a guide: correlations between the classes of a sample (inter), and
-# between the samples of a class (intra). For `edges.default` of a distiller.
+# DIST from a teacher: correlations between the classes of a sample (inter),
+# and between the samples of a class (intra). For `edges.default` of a
+# distiller.
 dist_edge = dict(
     student_recorders=dict(
         logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),

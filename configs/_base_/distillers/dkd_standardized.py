@@ -1,4 +1,4 @@
-# CE + 9 DKD of standardized logits at tau = 2. Of several guides the mean.
+# CE + 9 DKD of standardized logits at tau = 2. Of several teachers the mean.
 _base_ = './dkd.py'
 standard = dict(type='mmrazor.StandardizeConnector')
 model = dict(

@@ -1,6 +1,6 @@
-# What passes from each guide in FEED: the last feature map, through a
-# non-linear transformation layer of its own (64 channels, as in all ResNets of
-# 6n+2 layers). For `edges.default` of a distiller.
+# The edge of each teacher in FEED: the last feature map, through a non-linear
+# transformation layer of its own (64 channels, as in all ResNets of 6n+2
+# layers). For `edges.default` of a distiller.
 feed_edge = dict(
     student_recorders=dict(
         maps=dict(type='mmrazor.ModuleOutputs', source='backbone')),

@@ -1,5 +1,5 @@
-# The logits of the student and of each guide, for a loss of MMRazor's in
-# `edges.default`. Of several guides the mean.
+# The logits of the student and of each teacher, for a loss of MMRazor's in
+# `edges.default`. Of several teachers the mean.
 model = dict(
     type='mmrazor.DGKD',
     teacher_options=dict(channels_last=True, fold_bn=True),

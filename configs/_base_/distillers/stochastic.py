@@ -1,4 +1,4 @@
-# Stochastic teaching: in each step one guide, drawn anew, is silent. For the
+# Stochastic teaching: in each step one random teacher is dropped. For the
 # `stage.model` of the student.
 stochastic_teaching = dict(
     distiller=dict(
