@@ -45,16 +45,16 @@ def test_data_of_figures(results):
     }  # yapf: disable
     assert lists(data, 'label', 'paper')['KD'] == [44.57]
     data = figures.numbers_of_tas(results)
-    runs = data[data['kind'] == 'run']
-    assert lists(runs, ['method', 'tas'], 'best').to_dict() == {
+    found = lists(data, ['kind', 'x'], 'best').to_dict()
+    assert found == {
         ('takd', 0): [44.], ('takd', 3): [45.], ('dgkd', 0): [44.],
-        ('dgkd', 1): [46.], ('dgkd', 3): [48., 49.]
+        ('dgkd', 1): [46.], ('dgkd', 3): [48., 49.],
+        ('takd paper', 0): [44.57], ('takd paper', 3): [45.14],
+        ('dgkd paper', 0): [44.57], ('dgkd paper', 3): [48.92]
     }  # yapf: disable
-    assert runs[runs['method'] == 'alone']['best'].tolist() == [40.]
-    paper = data[data['kind'] == 'paper']
-    assert lists(paper, ['method', 'tas'], 'best')['dgkd', 3] == [48.92]
+    assert data[data['kind'] == 'alone']['best'].tolist() == [40.]
     data = figures.survival(results)
-    assert lists(data, ['keep', 'kind'], 'best').to_dict() == {
+    assert lists(data, ['x', 'kind'], 'best').to_dict() == {
         (.5, 'random'): [47.], (.75, 'one'): [50.], (1., 'random'): [48., 49.],
         (.75, 'paper'): [50.15], (1., 'paper'): [48.92]
     }  # yapf: disable
