@@ -1,8 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import torch
 
-from mmdgkd.methods.crd.negatives import (SamplesByClass, draw_negatives,
-                                          mixed)
+from mmdgkd.methods.crd.negatives import SamplesByClass, draw_negatives, mixed
 
 LABELS = torch.tensor([2, 0, 1, 0, 2, 2, 0, 1, 2, 2])
 SAMPLES = SamplesByClass.of(LABELS)
