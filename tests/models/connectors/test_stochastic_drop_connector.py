@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmrazor.registry import MODELS
 
 from mmdgkd import ConfigError
@@ -30,6 +31,17 @@ def test_alone_it_filters_as_the_algorithm_would_drop():
         assert list(asked(ran)) == list(ran)
         # Outside of a Runner it counts the steps itself.
         assert list(alone(record())) == list(ran)
+
+
+def test_every_rank_drops_the_same():
+    masks = []
+    for rank in range(2):
+        hub = MessageHub.get_instance(f'rank {rank}')
+        hub.update_info('seed', 5)
+        hub.update_info('rank', rank)
+        connector = StochasticDropConnector()
+        masks.append([connector.begin_step(NAMES, step) for step in range(20)])
+    assert masks[0] == masks[1]
 
 
 def test_it_changes_no_data():
