@@ -168,4 +168,4 @@ def watched(runner: Runner) -> Iterator[None]:
 def _stop_lines(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, LiveProgressHook):
-            hook.stop()
+            hook.after_train(runner)
