@@ -54,6 +54,7 @@ class LiveProgressHook(Hook):
         self.metric = metric
         self.interval = interval
         self._progress: Optional[Progress] = None
+        self._undo = contextlib.ExitStack()
         self._validated = ''
         self._updated = self._began = 0.0
         self._first = 0
@@ -73,18 +74,16 @@ class LiveProgressHook(Hook):
             transient=True,
             redirect_stderr=sys.stderr.isatty())
         self._progress.add_task('', right='', visible=False)
-        self._stdout = sys.stdout
+        stdout = sys.stdout
         with contextlib.suppress(OSError, ValueError):
             self._progress.start()
             # A process that is killed could not show the cursor again.
             console.show_cursor(True)
-        # rich replaces sys.stdout, but the handler of a logger holds it.
-        self._handlers = [
-            handler for handler in runner.logger.handlers
-            if getattr(handler, 'stream', None) is self._stdout
-        ]
-        for handler in self._handlers:
-            handler.setStream(sys.stdout)
+        for handler in runner.logger.handlers:
+            # rich replaces sys.stdout, but the handler of a logger holds it.
+            if getattr(handler, 'stream', None) is stdout:
+                handler.setStream(sys.stdout)
+                self._undo.callback(handler.setStream, stdout)
         atexit.register(self.after_train)
 
     def after_train(self, runner: Any = None) -> None:
@@ -94,8 +93,7 @@ class LiveProgressHook(Hook):
             # A terminal that is gone is no error of the training.
             with contextlib.suppress(OSError, ValueError):
                 progress.stop()
-            for handler in self._handlers:
-                handler.setStream(self._stdout)
+            self._undo.close()
             atexit.unregister(self.after_train)
 
     def after_train_iter(self, runner: Any, batch_idx: int, *_: Any,
