@@ -128,7 +128,6 @@ def wait_for_workers(process):
 # Launchers run side by side: each starts for seconds.
 
 
-@pytest.mark.slow
 def test_exit_codes(launch):
     """Documented ones come through; torchrun reports a crash."""
     documented = {
@@ -147,7 +146,6 @@ def test_exit_codes(launch):
         assert 'ChildFailedError' in output and 'worker.py FAILED' in output
 
 
-@pytest.mark.slow
 def test_signals(launch):
     """A signal reaches every worker once, and all are waited for."""
     names = ['SIGTERM', 'SIGUSR1', 'SIGINT']
