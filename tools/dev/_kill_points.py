@@ -310,10 +310,8 @@ def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
         second (dict[str, str]): Another one.
     """
     return [
-        key for key in sorted({
-            **first,
-            **second
-        }) if first.get(key) != second.get(key)
+        key for key in sorted(first | second)
+        if first.get(key) != second.get(key)
     ]
 
 

@@ -118,7 +118,8 @@ def run_file(root: str, file: str, timeout: int) -> Dict[str, Dict]:
     try:
         done = subprocess.run([
             sys.executable, '-m', 'pytest', '-q', '-p', 'given_names', '-p',
-            'no:cacheprovider', f'--junitxml={report}', file
+            'no:cacheprovider', f'--rootdir={root}', f'--junitxml={report}',
+            file
         ],
                               cwd=root,
                               env=dict(
