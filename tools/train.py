@@ -41,7 +41,7 @@ def main() -> None:
     from mmdgkd.chain.preflight.pretrained import check_load_from
     from mmdgkd.chain.runner import ChainRunner
     from mmdgkd.engine.hooks._stop_signals import StopSignals
-    from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
+    from mmdgkd.engine.hooks.resume_hooks import DataOnlyHook
     from mmdgkd.engine.hooks.stop_hook import StopHook
     from mmdgkd.engine.runner_cleanup import cleaned_up
     from mmdgkd.fileio.files import disk_full_as_error

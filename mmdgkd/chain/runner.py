@@ -14,8 +14,7 @@ from mmrazor.registry import RUNNERS
 from mmdgkd.chain.preflight.chain_check import inspect_chain
 from mmdgkd.engine.hooks._stop_signals import StopSignals
 from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
-from mmdgkd.engine.hooks.curves_resume_hook import CurvesResumeHook
-from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
+from mmdgkd.engine.hooks.resume_hooks import CurvesResumeHook, DataOnlyHook
 from mmdgkd.engine.hooks.stop_hook import StopHook
 from mmdgkd.engine.hooks.visualizer_backends import (live_hook, name_runs,
                                                      watched)
