@@ -81,8 +81,9 @@ class ChainRunner:
         if only is not None:
             network = self.chain.require(only, '--stage')
             if network.ckpt_path:
-                raise ConfigError(f'--stage: "{only}" has a ckpt_path and is '
-                                  'not trained; name another network')
+                raise ConfigError(
+                    f'--stage: "{only}" has a ckpt_path, so that '
+                    'there is nothing to train')
         live_hook(self.cfg)
         self.work = WorkDir(self.cfg, self.chain)
         self._facts: Dict[str, NetworkFacts] = {}
@@ -345,11 +346,11 @@ class ChainRunner:
         names, entry = self.chain.names, self.work.ledger[name]
         metric, seconds = entry.get('metric', {}), entry['seconds']
         value = metric.get('last')
-        told = '' if value is None else f'{metric["name"]} {value:.2f}, '
+        score = '' if value is None else f'{metric["name"]} {value:.2f}, '
         left = seconds * self._later_share(name)
         eta = f', chain ETA {timedelta(seconds=round(left))}' if left else ''
         self.log(f'stage {names.index(name) + 1}/{len(names)} {name}: '
-                 f'{told}{seconds:.1f} s{eta}')
+                 f'{score}{seconds:.1f} s{eta}')
 
     def _count_trained(self, name: str) -> None:
         """Count anew what the training may have made smaller."""

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Building the parts of a stage before any training, to see that they do."""
+"""Building the parts of a stage before any training."""
 import copy
 import json
 from dataclasses import dataclass, replace
@@ -44,25 +44,41 @@ def check_stage(name: str, stage: Config, chain: Chain,
     here = f'for the stage "{name}"'
     algorithm = models[name]
     if chain.teachers[name]:
-        template = copy.deepcopy({
-            key: value
-            for key, value in stage.model.items()
-            if key not in ('architecture', 'teachers')
-        })
-        template['architecture'] = algorithm
-        template['teachers'] = {
-            teacher: dict(build_cfg=models[teacher])
+        teachers = {
+            teacher: models[teacher]
             for teacher in chain.teachers[name]
         }
-        try:
-            algorithm = MODELS.build(template)
-        except MISTAKES as error:
-            key, reason = 'model', reason_of(error)
-            if reason.startswith(('model.distiller.', 'model.generator')):
-                key, _, reason = reason.partition(': ')
-            raise ConfigError(f'{key}: {here}: {reason}') from None
+        algorithm = _build_algorithm(stage, algorithm, teachers, here)
     _check_loop(stage.get('train_cfg'), here)
     check_visualizer(stage, here)
+    _check_parts(stage, algorithm, here)
+    _check_checkpoint(stage, here)
+    return algorithm
+
+
+def _build_algorithm(stage: Config, network: nn.Module,
+                     teachers: Dict[str, nn.Module], here: str) -> nn.Module:
+    template = copy.deepcopy({
+        key: value
+        for key, value in stage.model.items()
+        if key not in ('architecture', 'teachers')
+    })
+    template['architecture'] = network
+    template['teachers'] = {
+        name: dict(build_cfg=teacher)
+        for name, teacher in teachers.items()
+    }
+    try:
+        return MODELS.build(template)
+    except MISTAKES as error:
+        key, reason = 'model', reason_of(error)
+        if reason.startswith(('model.distiller.', 'model.generator')):
+            key, _, reason = reason.partition(': ')
+        raise ConfigError(f'{key}: {here}: {reason}') from None
+
+
+def _check_parts(stage: Config, algorithm: nn.Module, here: str) -> None:
+    """Build the optimizer and the metrics; look up the schedules."""
     runtime = Config(copy.deepcopy(stage.to_dict()))
     fit_to_device(runtime)
     try:
@@ -78,6 +94,9 @@ def check_stage(name: str, stage: Config, chain: Chain,
             find_type(PARAM_SCHEDULERS, scheduler['type'])
     except MISTAKES as error:
         raise ConfigError(f'{key}: {here}: {reason_of(error)}') from None
+
+
+def _check_checkpoint(stage: Config, here: str) -> None:
     checkpoint = (stage.get('default_hooks') or {}).get('checkpoint', {})
     if checkpoint is None or checkpoint.get('out_dir') or not checkpoint.get(
             'save_last', True):
@@ -90,7 +109,6 @@ def check_stage(name: str, stage: Config, chain: Chain,
             raise ConfigError(
                 f'default_hooks.checkpoint.{key}: {here}: must be {right}, or '
                 'left out: the stage could not be resumed')
-    return algorithm
 
 
 def _check_loop(train_cfg: Any, here: str) -> None:
@@ -131,14 +149,14 @@ class DataFacts:
 
     Attributes:
         shape (tuple[int], optional): Shape (C, H, W) of an image.
-        classes (int, optional): Number of classes; 0 if it does not say.
+        classes (int, optional): Number of classes; 0 if its metainfo has none.
         samples (int, optional): Length of the training data.
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
-        batched (bool): Whether the data set gives out whole batches.
+        batched (bool): Whether the data set returns whole batches.
         sample (DataSample, optional): Of an image of the training data.
-        unsaid (str, optional): Why the class of that image is not known; None
-            if it is.
+        why_no_class (str, optional): Why the class of that image is not known;
+            None if it is.
     """
 
     shape: Optional[Tuple[int, ...]] = None
@@ -169,27 +187,12 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
     for key in ('train_dataloader', 'val_dataloader'):
         if stage.get(key) is None:
             continue
-        dataset_cfg, sampler = stage[key].get('dataset'), stage[key].sampler
-        text = json.dumps([dataset_cfg, sampler], default=str, sort_keys=True)
+        loader = stage[key]
+        text = json.dumps([loader.get('dataset'), loader.sampler],
+                          default=str,
+                          sort_keys=True)
         if text not in known:
-            try:
-                part = f'{key}.dataset'
-                dataset = DATASETS.build(dataset_cfg)
-                first = dataset[0]
-                known[text] = DataFacts(
-                    tuple(first['inputs'].shape),
-                    len(dataset.metainfo.get('classes') or ()), len(dataset),
-                    getattr(dataset, 'num_views', None),
-                    hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
-                    first.get('data_samples'), _why_no_class(dataset))
-                part = f'{key}.sampler'
-                DATA_SAMPLERS.build(
-                    sampler, default_args=dict(dataset=dataset, seed=0))
-            except ConfigError:
-                raise
-            except MISTAKES as error:
-                raise ConfigError(f'{part}: {reason_of(error)}'
-                                  f'{_where_to_put(dataset_cfg)}') from None
+            known[text] = _read_data(loader, key)
         found[key] = known[text]
         if found[key].batched:
             _check_batched(stage, key)
@@ -209,8 +212,31 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
         why_no_class=train.why_no_class)
 
 
+def _read_data(loader: Config, key: str) -> DataFacts:
+    """Build a data set and its sampler, and take a sample."""
+    cfg, part = loader.get('dataset'), f'{key}.dataset'
+    try:
+        dataset = DATASETS.build(cfg)
+        first = dataset[0]
+        facts = DataFacts(
+            tuple(first['inputs'].shape),
+            len(dataset.metainfo.get('classes') or ()), len(dataset),
+            getattr(dataset, 'num_views', None),
+            hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
+            first.get('data_samples'), _why_no_class(dataset))
+        part = f'{key}.sampler'
+        DATA_SAMPLERS.build(
+            loader.sampler, default_args=dict(dataset=dataset, seed=0))
+    except ConfigError:
+        raise
+    except MISTAKES as error:
+        raise ConfigError(
+            f'{part}: {reason_of(error)}{_where_to_put(cfg)}') from None
+    return facts
+
+
 def _why_no_class(dataset: Any) -> Optional[str]:
-    # Most losses do not ask for it: whatever it is, it is no mistake yet.
+    # Most losses do not need it: without it the stage may still train.
     try:
         sample_class(dataset, 0)
     except ConfigError as error:
@@ -221,7 +247,7 @@ def _why_no_class(dataset: Any) -> Optional[str]:
 
 
 def _check_batched(stage: Config, key: str) -> None:
-    """A data set that gives out whole batches needs what can take them."""
+    """Check that collate and preprocessor take a batched data set."""
     collate = (stage[key].get('collate_fn') or {}).get('type')
     if str(collate).split('.')[-1] not in ('pseudo_collate', 'None'):
         raise ConfigError(
@@ -237,11 +263,11 @@ def _check_batched(stage: Config, key: str) -> None:
 
 def check_cacheable(stage: Config, algorithm: nn.Module,
                     shape: Optional[Tuple[int, ...]]) -> None:
-    """See whether the teachers of a stage can be remembered.
+    """Check that the logits of a stage's teachers can be cached.
 
     Args:
         stage (Config): Its config.
-        algorithm (nn.Module): It, on the meta device.
+        algorithm (nn.Module): The algorithm, on the meta device.
         shape (tuple[int], optional): Shape (C, H, W) of an image.
 
     Raises:
