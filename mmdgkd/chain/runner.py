@@ -5,7 +5,7 @@ import logging
 import os.path as osp
 from datetime import timedelta
 from logging.handlers import MemoryHandler
-from typing import ContextManager, Dict, List, Optional, Tuple
+from typing import ContextManager, Dict, List, Optional
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -17,29 +17,20 @@ from mmrazor.registry import RUNNERS
 from mmdgkd.chain.preflight.chain_check import inspect_chain
 from mmdgkd.engine.hooks._stop_signals import StopSignals
 from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
-from mmdgkd.engine.hooks.curves_resume_hook import CurvesResumeHook
-from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
-from mmdgkd.engine.hooks.stop_hook import StopHook
-from mmdgkd.engine.hooks.visualizer_backends import (live_hook, name_runs,
-                                                     watched)
-from mmdgkd.engine.loops.position import progress_of
-from mmdgkd.engine.runner_cleanup import cleaned_up
+from mmdgkd.engine.hooks.visualizer_backends import live_hook
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
-from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
-from mmdgkd.utils.distributed import fit_to_device, start_processes
+from mmdgkd.utils.distributed import start_processes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .console import QuietRunner, quiet, upstream_logged
-from .environment import environment
 from .evaluate import test_chain
 from .extract import extract_network
-from .ledger import Ledger, file_entry
-from .ledger_hook import LedgerHook
-from .network import NetworkFacts, build_network, facts_of_trained
+from .ledger import Ledger
+from .network import NetworkFacts, facts_of_trained
 from .plan import later_share, plan_table, result_table, store_lines
-from .stage_config import fingerprint, named_config, network_config
-from .weights_file import export_network
+from .stage_config import named_config
+from .stage_training import train_stage
 from .work_dir import WorkDir
 
 # Numbers the chains of this process, for the names of their loggers: an id()
@@ -153,7 +144,13 @@ class ChainRunner:
                                     self._runner_type)
                     self.work.reload()
                 else:
-                    self._train_stage(name, signals)
+                    train_stage(self.cfg, self.chain, self.work, name,
+                                self._progress_hooks(name), signals,
+                                self._runner_type)
+                    self._count_trained(name)
+                    facts = self._facts[name]
+                    self.work.ledger.update(
+                        name, params=facts.params, macs=facts.macs)
                 self._log_done(name)
         table = result_table(self.chain, self.facts, self.work.ledger)
         self.log(f'The chain in {self.work.path}:\n{table}')
@@ -260,86 +257,6 @@ class ChainRunner:
         self.work.begin()
         self.log(f'The chain in {self.work.path}:\n{plan}')
         return todo
-
-    def _train_stage(self, name: str, signals: StopSignals) -> None:
-        work, ledger = self.work, self.work.ledger
-        stage = work.stage_config(name)
-        checkpoint = latest_checkpoint(work.folder(name))
-        if checkpoint is None:
-            for key in ('metric', 'seconds', 'store', 'wrote', 'wandb_id'):
-                ledger[name].pop(key, None)
-        ledger.update(
-            name,
-            state='running',
-            config_sha256=fingerprint(stage),
-            environment=environment(),
-            read={
-                teacher: file_entry(work.file_of(teacher), work.path)
-                for teacher in self.chain.needs(name)
-            })
-        runner = self._build_runner(name, stage, checkpoint)
-        record = LedgerHook(ledger, name, self.chain.metric)
-        for hook in (record, *self._progress_hooks(name), StopHook(signals),
-                     DataOnlyHook(), CurvesResumeHook()):
-            runner.register_hook(hook)
-        with cleaned_up(runner), watched(runner):
-            try:
-                runner.train()
-            except TrainingStopped:
-                record.note_time()
-                raise
-            barrier()
-            if is_main_process():
-                self._finish_stage(name, progress_of(runner))
-            barrier()
-            work.reload()
-
-    def _build_runner(self, name: str, stage: Config,
-                      checkpoint: Optional[str]) -> Runner:
-        runtime = named_config(stage, stage.filename)
-        runtime.launcher = self.cfg.get('launcher', 'none')
-        if checkpoint:
-            runtime.resume, runtime.load_from = True, checkpoint
-        fit_to_device(runtime)
-        ledger = self.work.ledger
-        noted = name_runs(runtime, name, osp.basename(self.work.path),
-                          ledger[name])
-        ledger.update(name, **noted)
-        runner = self._runner_type.from_cfg(runtime)
-        if is_main_process():
-            # The Runner has written it with what holds for this run alone.
-            with atomic_write(stage.filename) as file:
-                file.write(stage.pretty_text)
-        return runner
-
-    def _finish_stage(self, name: str, progress: Tuple) -> None:
-        """Write the trained network, and only then mark it as done."""
-        work = self.work
-        unit, _, total = progress
-        checkpoint = latest_checkpoint(work.folder(name))
-        if checkpoint is None:
-            raise ConfigError(
-                'default_hooks.checkpoint: has left no checkpoint of '
-                f'"{name}"; leave save_last on')
-        network = self.chain[name]
-        metric = work.ledger[name].get('metric', {})
-        scope = self.cfg.get('default_scope', 'mmpretrain')
-        export_network(
-            checkpoint, build_network(network, scope),
-            network_config(self.cfg, network), work.own_file(name),
-            dict(
-                network=name,
-                guides=list(self.chain.teachers[name]),
-                metric=metric.get('name'),
-                last=metric.get('last'),
-                best=metric.get('best')), unit, total)
-        work.ledger.update(
-            name,
-            state='done',
-            wrote=file_entry(work.own_file(name), work.path))
-        self._count_trained(name)
-        facts = self._facts[name]
-        work.ledger.update(name, params=facts.params, macs=facts.macs)
 
     def _log_done(self, name: str) -> None:
         """Such as ``stage 2/3 resnet14: accuracy/top1 95.21, 31.4 s``."""
