@@ -1,10 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Reading the networks of a chain: pure data, nothing is built here."""
-import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.distillers.ensembles import check_name
 from mmdgkd.utils.config import refuse_unknown
 from .method import METHODS
 
@@ -102,10 +102,7 @@ def _entries(networks: Any) -> List[Tuple[str, Any]]:
 def _read_network(name: Any, entry: Any, before: Mapping[str,
                                                          Network]) -> Network:
     here = f'chain.networks.{name}'
-    if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in str(name):
-        raise ConfigError(
-            f'{here}: a name is made of letters, digits, "_" and "-", without '
-            'the word "loss" (MMEngine adds up all logged values with it)')
+    check_name(name, here)
     if not isinstance(entry, Mapping):
         raise ConfigError(f'{here}: must be dict(model=..., ckpt_path=..., '
                           f'stage=...), not {type(entry).__name__}')

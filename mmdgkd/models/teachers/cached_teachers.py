@@ -16,14 +16,14 @@ from .frozen_teachers import FrozenTeachers
 
 
 class CachedTeachers:
-    """Runs teachers only on what they have not been asked before.
+    """Runs teachers only on views whose logits are not cached.
 
     Args:
-        store (LogitStore): Where the logits are kept.
+        store (LogitStore): The cache.
         teachers (FrozenTeachers): The teachers.
-        distiller (MultiTeacherDistiller): Whose recorders hold their outputs.
+        distiller (MultiTeacherDistiller): Its recorders hold their outputs.
         facts (Mapping[str, dict]): See :func:`teacher_facts`, by teacher.
-        data_preprocessor (nn.Module): What makes the teachers' inputs.
+        data_preprocessor (nn.Module): It makes the inputs of the teachers.
 
     Raises:
         ConfigError: If the losses need more of the teachers than logits.
@@ -44,34 +44,34 @@ class CachedTeachers:
             name: dict(common, name=name, **facts[name])
             for name in teachers.modules
         }
-        # Of the step.
+        # State of one step.
         self._views: Optional[BatchViews] = None
         self._wanted: Dict[str, Dict] = {}
         self._logits: Dict[str, Optional[torch.Tensor]] = {}
 
     def lookup(self, names: List[str], inputs: torch.Tensor,
                data_samples: Any) -> List[str]:
-        """Look up what teachers have said to a batch.
+        """Look up the logits of a batch.
 
         Args:
-            names (list[str]): Those that are active in this step.
+            names (list[str]): The active teachers.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
-            data_samples (list[DataSample]): Which say what views they are.
+            data_samples (list[DataSample]): They have the views of the batch.
 
         Returns:
-            list[str]: Those that have to be run.
+            list[str]: The teachers that have to run.
 
         Raises:
-            ConfigError: If the samples do not say it, or if the batch is mixed
-                of several images.
+            ConfigError: If the samples have no views, or if images of the
+                batch are mixed.
         """
         if getattr(self._data_preprocessor, 'batch_augments', None):
             raise mixed_batches()
         views = views_of(data_samples)
         if views is None:
             raise ConfigError(
-                'train_dataloader.dataset: its samples do not say which views '
-                'they are; with a logit store it must be dict(type='
+                'train_dataloader.dataset: its samples have no views; with a '
+                'logit store it must be dict(type='
                 "'mmpretrain.ViewDataset', dataset=...)")
         self._views = views
         device = inputs.device
@@ -87,19 +87,19 @@ class CachedTeachers:
         return [name for name in names if self._logits[name] is None]
 
     def timing(self, name: str, device: torch.device) -> ContextManager:
-        """Take the time of a teacher that has to be run.
+        """Measure the time of a teacher that has to run.
 
         Args:
             name (str): The teacher.
-            device (torch.device): Where it runs.
+            device (torch.device): Its device.
         """
         return self._store.timing(name, device)
 
     def complete(self) -> None:
-        """Have the recorders hold the logits of all, and keep the new ones.
+        """Give the recorders the logits of all teachers; cache the new ones.
 
         Raises:
-            ConfigError: If what is recorded is no vector per image.
+            ConfigError: If a record is no vector per image.
         """
         computed = self._distiller.recorded_logits()
         for name, facts in self._wanted.items():
@@ -107,57 +107,56 @@ class CachedTeachers:
                 check_logits(name, computed[name])
                 self._logits[name] = self._store.keep(facts, self._views,
                                                       computed[name])
-        # In one order, whichever of them had to be run.
+        # The order does not depend on which of them ran.
         self._distiller.supply(self._logits)
         self._logits = {}
 
 
 def check_logits(name: str, output: Any) -> None:
-    """Refuse to remember anything but a vector per image.
+    """Refuse to cache anything but a vector per image.
 
     Args:
         name (str): The teacher.
-        output (Any): What was recorded of it.
+        output (Any): Its record.
 
     Raises:
-        ConfigError: If it is something else.
+        ConfigError: If it is anything else.
     """
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         what = (f'a tensor of shape {tuple(output.shape)}' if isinstance(
             output, torch.Tensor) else type(output).__name__)
-        raise ConfigError(
-            'model.distiller.teacher_recorders: '
-            'a logit store keeps logits of shape '
-            f'(N, C), but what is recorded of "{name}" is {what}; set '
-            'chain.logit_store=None')
+        raise ConfigError('model.distiller.teacher_recorders: '
+                          'a logit store keeps logits of shape '
+                          f'(N, C), but the record of "{name}" is {what}; set '
+                          'chain.logit_store=None')
 
 
 def mixed_batches() -> ConfigError:
-    """The refusal of MixUp, CutMix and the like."""
+    """The error for MixUp, CutMix and the like."""
     return ConfigError(
         'data_preprocessor.batch_augments: mixes the images of a batch anew '
-        'in each step, so that no logits can be remembered; leave it out, or '
+        'in each step, so that no logits can be cached; leave it out, or '
         'set chain.logit_store=None')
 
 
 def teacher_facts(teacher: nn.Module,
                   build_cfg: Any,
                   ckpt_path: Optional[str] = None) -> Dict[str, Any]:
-    """What a teacher's logits depend on in the teacher itself.
+    """The properties of a teacher that its logits depend on.
 
     Args:
-        teacher (nn.Module): With its weights.
-        build_cfg (dict | nn.Module): What it was built from.
+        teacher (nn.Module): The teacher, with its weights.
+        build_cfg (dict | nn.Module): Its config, or itself.
         ckpt_path (str, optional): The file of its weights. Defaults to None.
 
     Returns:
         dict[str, Any]: ``weights``, the sha256 of the weights, ``model``, that
-        of the config, and ``path``, which nothing depends on.
+        of the config, and ``path``, for messages alone.
     """
     weights = weights_sha256(teacher.state_dict())
     if isinstance(build_cfg, nn.Module):
-        # On the meta device, where nothing is stored, a pruned one cannot
-        # say what is left of it.
+        # On the meta device, where nothing is cached, a pruned network has no
+        # text: its masks have no values.
         text = str(build_cfg) if weights else ''
     else:
         text = json.dumps(build_cfg, sort_keys=True, default=str)
@@ -168,7 +167,7 @@ def teacher_facts(teacher: nn.Module,
 
 
 def _inputs_facts(data_preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
-    """How images become inputs."""
+    """The properties of the data preprocessor that inputs depend on."""
     kind = type(data_preprocessor)
     # Its batched form makes the same inputs.
     kind = ClsDataPreprocessor if kind is BatchedDataPreprocessor else kind

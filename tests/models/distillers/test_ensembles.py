@@ -200,7 +200,7 @@ def test_each_stage_has_what_is_left_of_it():
     template['edges']['a'] = dict()
     with pytest.raises(
             ConfigError,
-            match='edges.a: speaks in the ensemble "pacemaker" alone'):
+            match='edges.a: is in the ensemble "pacemaker"'):
         edges_for(template, ['t'], networks)
 
 
