@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train what the config says."""
+    """Train the chain or the network of the config."""
     args = parse_args()
     from mmdgkd import ConfigError
     from mmdgkd.chain.runner import ChainRunner
