@@ -17,7 +17,7 @@ from mmdgkd.utils.config import algorithm_types
 
 if TYPE_CHECKING:
     from .chain import Chain, Network
-    from .preflight.stage_check import DataFacts
+    from .preflight.data_check import DataFacts
 
 
 @dataclass(frozen=True)

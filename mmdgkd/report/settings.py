@@ -17,7 +17,7 @@ from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS
 from mmdgkd.chain.network import build_network, network_facts
 from mmdgkd.chain.plan import length_of
-from mmdgkd.chain.preflight.stage_check import check_data
+from mmdgkd.chain.preflight.data_check import check_data
 from mmdgkd.chain.stage_config import stage_config, training_settings
 from mmdgkd.utils.config import reason_of
 from .records import Run, Stage

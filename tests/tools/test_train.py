@@ -43,7 +43,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
     assert not (tmp_path / 'w').exists()
 
 
-def test_dry_run_says_what_is_done(run_here, trained):
+def test_dry_run_prints_what_is_done(run_here, trained):
     as_run = osp.join(trained[0].work_dir, 'config.py')
     done = run_here('tools/train.py', as_run, '--dry-run')
     assert done.stdout.count('done') == 3
@@ -394,7 +394,7 @@ def test_two_processes_on_the_cpu_end_with_the_same_weights(
     ('dist_test.sh', ['config.py']),
     ('slurm_train.sh', ['partition', 'job', 'config.py']),
 ])
-def test_scripts_say_how_they_are_used(run_tool, tool, words):
+def test_scripts_print_their_usage(run_tool, tool, words):
     done = run_tool('bash', f'tools/{tool}', *words, check=False)
     assert done.returncode == 2 and 'usage: bash' in done.stderr
 

@@ -18,8 +18,9 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, network_of
 from mmdgkd.models.utils.weights import check_weights, network_weights
+from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
-from .stage_check import DataFacts, check_cacheable, check_data, check_stage
+from .stage_check import check_cacheable, check_stage
 from .trial_forward import check_losses
 
 

@@ -14,7 +14,7 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.utils.distributed import fit_to_device
 from mmdgkd.utils.random import aside
-from .stage_check import DataFacts
+from .data_check import DataFacts
 
 
 def check_losses(name: str, stage: Config, algorithm: nn.Module,

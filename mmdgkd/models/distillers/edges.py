@@ -2,7 +2,7 @@
 """Edges: the recorders and losses between a teacher and the student."""
 import copy
 from difflib import get_close_matches
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -170,26 +170,25 @@ def _check_parts(name: str, edge: Mapping[str, Any]) -> None:
 def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
               name: str, edge: Mapping[str, Any]) -> None:
     """Add an edge to the distiller, under the name of its teacher."""
-    shared: List[str] = []
+    # The new name of each part of the edge.
+    own: Dict[str, Dict[str, str]] = {part: {} for part in _PARTS}
     for part in _PARTS:
         for key, cfg in (edge.get(part) or {}).items():
-            if part == 'teacher_recorders':
-                if _is_of_all(cfg):
-                    shared.append(key)
-                    _share(expanded[part], key, cfg, name)
-                    continue
-                if 'source' in cfg:
-                    cfg = dict(cfg, source=f'{name}.{cfg["source"]}')
-            expanded[part][f'{key}_{name}'] = cfg
+            if part == 'teacher_recorders' and _is_of_all(cfg):
+                own[part][key] = key
+                _share(expanded[part], key, cfg, name)
+                continue
+            if part == 'teacher_recorders' and 'source' in cfg:
+                cfg = dict(cfg, source=f'{name}.{cfg["source"]}')
+            own[part][key] = f'{key}_{name}'
+            expanded[part][own[part][key]] = cfg
 
     def find(part: str, key: str, here: str) -> str:
-        if key in shared and part == 'teacher_recorders':
-            return key
-        if key in (edge.get(part) or {}):
-            return f'{key}_{name}'
+        if key in own[part]:
+            return own[part][key]
         if key in common[part]:
             return key
-        known = [*(edge.get(part) or {}), *common[part]]
+        known = [*own[part], *common[part]]
         raise ConfigError(f'{here}: "{key}" is none of the {part} of the edge '
                           'or the distiller, which are '
                           f'{", ".join(known) or "none"}')
@@ -202,22 +201,21 @@ def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
             if 'recorder' not in record or 'from_student' not in record:
                 raise ConfigError(f'{here}.{argument}: needs a recorder, and '
                                   'from_student=True or False')
-            part = ('student'
-                    if record['from_student'] else 'teacher') + '_recorders'
-            key = record['recorder']
+            side = 'student' if record['from_student'] else 'teacher'
+            key, part = record['recorder'], f'{side}_recorders'
             record['recorder'] = find(part, key, f'{here}.{argument}.recorder')
-            if not record['from_student'] and record['recorder'] == key and (
-                    _is_of_all(expanded[part][key])):
+            if side == 'teacher' and record['recorder'] == key and _is_of_all(
+                    expanded[part][key]):
                 record['teacher'] = name
             if record.get('connector') is not None:
                 record['connector'] = find('connectors', record['connector'],
                                            f'{here}.{argument}.connector')
             records[argument] = record
-        own = find('distill_losses', loss, here)
-        if own == loss:
+        key = find('distill_losses', loss, here)
+        if key == loss:
             raise ConfigError(f'{here}: each edge has its losses to itself; '
                               f'put "{loss}" into distill_losses of the edge')
-        expanded[_MAPPINGS][own] = records
+        expanded[_MAPPINGS][key] = records
 
 
 def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],

@@ -177,39 +177,6 @@ class MultiTeacherDistiller(OFDDistiller):
         """
         self._active = active
 
-    def logits_source(self) -> str:
-        """The module of each teacher whose output the losses need.
-
-        Returns:
-            str: Such as ``'head.fc'``.
-
-        Raises:
-            ConfigError: If they need more than one output of a teacher, so
-                that cached logits do not suffice.
-        """
-        recorders = self.teacher_recorders.recorders
-        for name, recorder in recorders.items():
-            # No subclass: its outputs may change from step to step.
-            if type(recorder) is not MultiTeacherOutputsRecorder:
-                raise ConfigError(
-                    'model.distiller.teacher_recorders.'
-                    f'{name}: a logit store can '
-                    "take the place of type='mmrazor.MultiTeacherOutputs' "
-                    'alone; use that, or set chain.logit_store=None')
-        sources = sorted({recorder.source for recorder in recorders.values()})
-        if len(sources) != 1:
-            raise ConfigError('model.distiller.teacher_recorders: '
-                              'a logit store keeps one output '
-                              f'of each teacher, not {len(sources)} '
-                              f'({", ".join(sources) or "none"}); set '
-                              'chain.logit_store=None')
-        if self.deliveries.deliveries:
-            raise ConfigError('model.distiller.distill_deliveries: '
-                              'a teacher whose logits are '
-                              'cached does not run and delivers nothing; set '
-                              'chain.logit_store=None')
-        return sources[0]
-
     def recorded_logits(self) -> Dict[str, torch.Tensor]:
         """The recorded outputs of the teachers that ran, by name."""
         recorder = next(iter(self.teacher_recorders.recorders.values()))

@@ -10,6 +10,8 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.data_preprocessors.batched_data_preprocessor import \
     BatchedDataPreprocessor
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
+    MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.structures.views import BatchViews, views_of
 from .frozen_teachers import FrozenTeachers
@@ -37,7 +39,7 @@ class CachedTeachers:
         self._distiller = distiller
         self._data_preprocessor = data_preprocessor
         common = dict(
-            source=distiller.logits_source(),
+            source=logits_source(distiller),
             options=teachers.options.facts(),
             inputs=_inputs_facts(data_preprocessor))
         self._facts = {
@@ -110,6 +112,43 @@ class CachedTeachers:
         # The order does not depend on which of them ran.
         self._distiller.supply(self._logits)
         self._logits = {}
+
+
+def logits_source(distiller: Any) -> str:
+    """The module of each teacher whose output the losses need.
+
+    Args:
+        distiller (MultiTeacherDistiller): The distiller of the losses.
+
+    Returns:
+        str: Such as ``'head.fc'``.
+
+    Raises:
+        ConfigError: If they need more than one output of a teacher, so
+            that cached logits do not suffice.
+    """
+    recorders = distiller.teacher_recorders.recorders
+    for name, recorder in recorders.items():
+        # No subclass: its outputs may change from step to step.
+        if type(recorder) is not MultiTeacherOutputsRecorder:
+            raise ConfigError(
+                'model.distiller.teacher_recorders.'
+                f'{name}: a logit store can '
+                "take the place of type='mmrazor.MultiTeacherOutputs' "
+                'alone; use that, or set chain.logit_store=None')
+    sources = sorted({recorder.source for recorder in recorders.values()})
+    if len(sources) != 1:
+        raise ConfigError('model.distiller.teacher_recorders: '
+                          'a logit store keeps one output '
+                          f'of each teacher, not {len(sources)} '
+                          f'({", ".join(sources) or "none"}); set '
+                          'chain.logit_store=None')
+    if distiller.deliveries.deliveries:
+        raise ConfigError('model.distiller.distill_deliveries: '
+                          'a teacher whose logits are '
+                          'cached does not run and delivers nothing; set '
+                          'chain.logit_store=None')
+    return sources[0]
 
 
 def check_logits(name: str, output: Any) -> None:
