@@ -268,16 +268,16 @@ def test_a_killed_run_is_resumed_to_the_end(run_tool, tmp_path):
     for entry in stages.values():
         assert [s for s, _ in entry['metric']['history']] == list(range(1, 7))
     # Never killed, it ends with the same bits, and so do the stored logits.
-    whole = tmp_path / 'whole'
+    unbroken = tmp_path / 'unbroken'
     subprocess.run(
-        words[:3] + ['--work-dir', whole] + words[5:],
+        words[:3] + ['--work-dir', unbroken] + words[5:],
         stdout=subprocess.DEVNULL,
         check=True)
     for name in stages:
-        assert_equal_weights(tmp_path, whole, name)
+        assert_equal_weights(tmp_path, unbroken, name)
     stores = [
         sorted((path / 'logits').glob('*.logits'))
-        for path in (tmp_path, whole)
+        for path in (tmp_path, unbroken)
     ]
     assert len(stores[0]) == 2
     for mine, theirs in zip(*stores):
