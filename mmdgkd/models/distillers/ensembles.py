@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import refuse_unknown
 
 MEANS = ('logits', 'probs')
 _HERE = 'model.distiller.ensembles'
@@ -210,10 +211,7 @@ def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
         raise ConfigError(f'{here}: is the name of a network, too; choose '
                           'another')
     cfg = dict(cfg) if isinstance(cfg, Mapping) else dict(members=cfg)
-    for key in cfg:
-        if key not in ('members', 'mean', 'tau'):
-            raise ConfigError(f'{here}.{key}: is unknown; an ensemble has '
-                              'members, mean and tau')
+    refuse_unknown(cfg, ('members', 'mean', 'tau'), here)
     members = cfg.get('members')
     if not isinstance(members, (list, tuple)) or not members:
         raise ConfigError(f'{here}: {members!r} should be a list of teachers')

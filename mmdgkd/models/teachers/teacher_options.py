@@ -6,6 +6,7 @@ from typing import Any, ContextManager, Dict, Mapping, Optional
 import torch
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import refuse_unknown
 
 PRECISIONS = {
     'float32': None,
@@ -55,15 +56,13 @@ class TeacherOptions:
         Raises:
             ConfigError: For an unknown option or a wrong value.
         """
-        known = {field.name: field.default for field in fields(cls)}
-        for key, value in (cfg or {}).items():
-            here = f'model.teacher_options.{key}'
-            if key not in known:
-                raise ConfigError(f'{here}: is unknown; there are: '
-                                  f'{", ".join(known)}')
+        cfg, here = cfg or {}, 'model.teacher_options'
+        refuse_unknown(cfg, [field.name for field in fields(cls)], here)
+        for key, value in cfg.items():
             if key != 'precision' and not isinstance(value, bool):
-                raise ConfigError(f'{here}: {value!r} must be True or False')
-        return cls(**(cfg or {}))
+                raise ConfigError(
+                    f'{here}.{key}: {value!r} must be True or False')
+        return cls(**cfg)
 
     def running_precision(self, device: str) -> str:
         """The precision in use, within the autocast of the student.
