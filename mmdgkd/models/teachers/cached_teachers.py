@@ -164,10 +164,10 @@ def check_logits(name: str, output: Any) -> None:
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         what = (f'a tensor of shape {tuple(output.shape)}' if isinstance(
             output, torch.Tensor) else type(output).__name__)
-        raise ConfigError('model.distiller.teacher_recorders: '
-                          'a logit store keeps logits of shape '
-                          f'(N, C), but the record of "{name}" is {what}; set '
-                          'chain.logit_store=None')
+        raise ConfigError(
+            'model.distiller.teacher_recorders: a logit store keeps logits of '
+            f'shape (N, C), but what is recorded of "{name}" is {what}; set '
+            'chain.logit_store=None')
 
 
 def mixed_batches() -> ConfigError:
