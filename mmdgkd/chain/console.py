@@ -3,14 +3,23 @@
 import contextlib
 import logging
 import os
+import os.path as osp
 import warnings
 from logging.handlers import MemoryHandler
 from typing import Any, Iterator
 
+import mmcv
+import mmengine
+import mmpretrain
+import mmrazor
+import torch
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
-_UPSTREAM = ('mmcv', 'mmengine', 'mmpretrain', 'mmrazor', 'torch')
+# Their folders.
+_UPSTREAM = tuple(
+    osp.dirname(package.__file__) + os.sep
+    for package in (mmcv, mmengine, mmpretrain, mmrazor, torch))
 # Warnings of MMEngine's own checkpoint hook about itself.
 _SELF_MADE = ('"FileClient" will be', '"HardDiskBackend" is the alias')
 
@@ -35,7 +44,7 @@ class QuietRunner(Runner):
     """A Runner that prints only warnings and errors. Its log file has all."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """As in the base class; the dump of the environment comes after it."""
+        """Build the logger; the environment is dumped after it."""
         logger = super().build_logger(*args, **kwargs)
         quiet(logger)
         return logger
@@ -45,8 +54,8 @@ class QuietRunner(Runner):
 def upstream_logged(kept: MemoryHandler) -> Iterator[None]:
     """Log what MMEngine, MMRazor, MMPretrain and PyTorch would print.
 
-    Warnings of Python go to the current logger, and that one's messages to
-    ``kept``, too. Warnings of other packages are printed.
+    Their Python warnings go to the current logger, whose messages ``kept``
+    gets, too. Warnings of other packages are printed.
 
     Args:
         kept (MemoryHandler): Holds messages until there is a log file, which
@@ -58,7 +67,7 @@ def upstream_logged(kept: MemoryHandler) -> Iterator[None]:
 
     def log(message: Warning, category: type, filename: str, lineno: int,
             *others: Any) -> None:
-        if {*_UPSTREAM} & {*filename.split(os.sep)}:
+        if filename.startswith(_UPSTREAM):
             text = warnings.formatwarning(message, category, filename, lineno)
             print_log(text.rstrip(), 'current')
         else:

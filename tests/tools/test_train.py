@@ -119,6 +119,7 @@ def test_warnings_of_others_are_logged_and_those_of_a_user_printed(
 
 WARNING_HOOK = """
 import warnings
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
@@ -127,7 +128,7 @@ class WarningHook(Hook):
 
     def before_train(self, runner):
         warnings.warn('of a user')
-        warnings.warn_explicit('of torch', UserWarning, '/x/torch/y.py', 1)
+        warnings.warn_explicit('of torch', UserWarning, torch.__file__, 1)
         runner.logger.warning('logged warning')
 """
 
