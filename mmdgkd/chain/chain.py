@@ -78,8 +78,8 @@ class Chain:
             store = read_store(store)
             if views is None:
                 raise ConfigError('chain.logit_store: caches the logits of '
-                                  'views, but chain.views is None; leave '
-                                  'chain.views out')
+                                  'views, but chain.views is None; leave that '
+                                  'out')
         return cls(networks, guidance, teachers, cfg.get('metric'), views,
                    store, read_format(cfg.get('save_as', 'pth')))
 

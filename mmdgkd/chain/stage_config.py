@@ -62,7 +62,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                                              or chain.guidance == 'none'):
         raise ConfigError(
             f'chain.networks.{name}.stage.model: changes the template of '
-            f'stages with teachers, but "{name}" has none; change '
+            f'stages with teachers, but "{name}" has no teachers; change '
             f'chain.networks.{name}.model')
     if chain.teachers[name]:
         model = _with_teachers(model, template, chain, name, files)
