@@ -10,7 +10,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, load_weights
-from .chain import Chain
+from .chain import Chain, Network
 from .environment import environment
 from .evaluate import validate_network
 from .ledger import file_entry
@@ -21,27 +21,27 @@ from .work_dir import WorkDir
 
 
 def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
-                    launcher: str) -> None:
-    """Take a network out of what it was trained with, and validate it.
+                    runner_type: type) -> None:
+    """Extract a network from the one it was trained in, and validate it.
 
-    It has the form of any trained network: weights and config in a folder of
-    its own, and an entry in the ledger. To be called on all ranks.
+    It then has what any trained network has: weights and config in a folder
+    of its own, and an entry in the ledger. To be called on all ranks.
 
     Args:
         cfg (Config): The whole config.
         chain (Chain): Its chain.
         work (WorkDir): The work dir.
         name (str): The network that has no stage of its own.
-        launcher (str): As for a Runner.
+        runner_type (type): Validates it: MMEngine's Runner, or a subclass.
 
     Raises:
-        ConfigError: If the weights of all cannot be read, or what is measured
-            has not ``chain.metric``.
+        ConfigError: If the weights of the parent cannot be read, or the
+            validation does not give ``chain.metric``.
     """
     start = time.monotonic()
     network, ledger, path = chain[name], work.ledger, work.own_file(name)
-    whole_name = network.part_of
-    source, stage = work.file_of(whole_name), work.stage_config(name)
+    parent = network.part_of
+    source, stage = work.file_of(parent), work.stage_config(name)
     for key in ('metric', 'seconds', 'wrote'):
         ledger[name].pop(key, None)
     ledger.update(
@@ -49,38 +49,20 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         state='running',
         config_sha256=fingerprint(stage),
         environment=environment(),
-        read={whole_name: file_entry(source, work.path)},
+        read={parent: file_entry(source, work.path)},
         **network.part_facts)
-    scope = cfg.get('default_scope', 'mmpretrain')
     if is_main_process():
-        whole = build_network(chain[whole_name], scope, 'cpu')
-        meta = load_weights(whole, source, 'work_dir').get('meta') or {}
-        weights = methods_of(whole)[0].extract(whole, network)
-        check_weights(build_network(network, scope), weights, source, name)
-        facts = {
-            key: meta[key]
-            for key in ('epoch', 'iter', 'seed', 'mmdgkd_version',
-                        'dataset_meta') if key in meta
-        }
-        write_weights(
-            path, weights,
-            dict(
-                facts,
-                network=name,
-                guides=list(chain.teachers[name]),
-                **network.part))
-        with atomic_write(osp.splitext(path)[0] + '.py') as file:
-            file.write(network_config(cfg, network).pretty_text)
+        _write_part(cfg, chain, network, source, path)
     barrier()
-    metrics = validate_network(cfg, network, path, work.folder(name), launcher,
-                               stage)
+    metrics = validate_network(cfg, network, path, work.folder(name), stage,
+                               runner_type)
     if metrics:
         metric = chain.metric or next(iter(metrics))
         if metric not in metrics:
             raise ConfigError(f'chain.metric: "{metric}" is not measured; '
                               f'there are: {", ".join(metrics)}')
-        # After as many epochs as what it was trained with.
-        history = ledger[whole_name].get('metric', {}).get('history')
+        # At the last step of its parent.
+        history = ledger[parent].get('metric', {}).get('history')
         ledger.record(name, metric, history[-1][0] if history else 0,
                       float(metrics[metric]))
     ledger.update(
@@ -89,3 +71,27 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         seconds=round(time.monotonic() - start, 1),
         wrote=file_entry(path, work.path))
     barrier()
+
+
+def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
+                path: str) -> None:
+    """Write weights and config of a network, out of its parent's file."""
+    scope = cfg.get('default_scope', 'mmpretrain')
+    parent = build_network(chain[network.part_of], scope, 'cpu')
+    meta = load_weights(parent, source, 'work_dir').get('meta') or {}
+    weights = methods_of(parent)[0].extract(parent, network)
+    check_weights(build_network(network, scope), weights, source, network.name)
+    facts = {
+        key: meta[key]
+        for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')
+        if key in meta
+    }
+    write_weights(
+        path, weights,
+        dict(
+            facts,
+            network=network.name,
+            guides=list(chain.teachers[network.name]),
+            **network.part))
+    with atomic_write(osp.splitext(path)[0] + '.py') as file:
+        file.write(network_config(cfg, network).pretty_text)

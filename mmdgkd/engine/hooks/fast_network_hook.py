@@ -7,8 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils.fast_network import compile_network
-from mmdgkd.models.utils.networks import network_of, peers_of
+from mmdgkd.models.utils.networks import compile_network, network_of, peers_of
 
 
 @HOOKS.register_module()

@@ -101,8 +101,8 @@ def test_the_least_important_channel_goes_first(fisher_cfg):
 
 @pytest.mark.parametrize('key, value, message', [
     ('type', 'mmrazor.GroupFisherAlgorithm',
-     'type: GroupFisherAlgorithm cannot have teachers, and prunes without end; '
-     'use TargetGroupFisher'),
+     'type: GroupFisherAlgorithm cannot have teachers, and prunes without end'
+     '; use TargetGroupFisher'),
     ('mutator.channel_unit_cfg.type', 'GroupFisherChannelUnit',
      'mutator.channel_unit_cfg.type: GroupFisherChannelUnit cannot be resumed'
      ),
