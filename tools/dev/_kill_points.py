@@ -176,14 +176,14 @@ class _Points:
         from torch.optim.optimizer import (register_optimizer_step_post_hook,
                                            register_optimizer_step_pre_hook)
 
+        from mmdgkd.chain import stage_training
         from mmdgkd.chain.ledger_hook import LedgerHook
-        from mmdgkd.chain.runner import ChainRunner
         from mmdgkd.fileio import files
         from mmdgkd.logit_store import logit_file
         for register in (register_optimizer_step_pre_hook,
                          register_optimizer_step_post_hook):
             register(lambda *_: self.reach('iteration'))
-        _around(ChainRunner, '_finish_stage', lambda: self.reach('stage'))
+        _around(stage_training, '_write_network', lambda: self.reach('stage'))
         _around(LedgerHook, 'after_val_epoch',
                 lambda: self.reach('validation'))
         files.open = self._open
@@ -255,7 +255,7 @@ def _with(module: types.ModuleType, **changes: Callable) -> Any:
     return types.SimpleNamespace(**{**vars(module), **changes})
 
 
-def _around(owner: type, name: str, reach: Callable[[], None]) -> None:
+def _around(owner: Any, name: str, reach: Callable[[], None]) -> None:
     inner = getattr(owner, name)
 
     def outer(*args: Any, **kwargs: Any) -> Any:
