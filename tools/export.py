@@ -38,7 +38,7 @@ def main() -> None:
     args = parse_args()
     from mmdgkd import ConfigError
     from mmdgkd.chain.chain import Chain
-    from mmdgkd.chain.torch_export import export_chain
+    from mmdgkd.chain.export.torch_export import export_chain
     from mmdgkd.utils.table import draw_table
     cfg = load_config(args)
     chain = Chain.from_cfg(cfg.get('chain'))

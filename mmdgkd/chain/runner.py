@@ -25,7 +25,7 @@ from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .console import QuietRunner, quiet, upstream_logged
 from .evaluate import test_chain
-from .extract import extract_network
+from .export.extract import extract_network
 from .ledger import Ledger
 from .network import NetworkFacts, facts_of_trained
 from .plan import later_share, plan_table, result_table, store_lines

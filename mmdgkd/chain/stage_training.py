@@ -20,11 +20,11 @@ from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.utils.distributed import fit_to_device
 from .chain import Chain
 from .environment import environment
+from .export.weights_file import export_network
+from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
-from .ledger_hook import LedgerHook
 from .network import build_network
 from .stage_config import fingerprint, named_config, network_config
-from .weights_file import export_network
 from .work_dir import WorkDir
 
 

@@ -177,7 +177,7 @@ class _Points:
                                            register_optimizer_step_pre_hook)
 
         from mmdgkd.chain import stage_training
-        from mmdgkd.chain.ledger_hook import LedgerHook
+        from mmdgkd.chain.hooks.ledger_hook import LedgerHook
         from mmdgkd.fileio import files
         from mmdgkd.logit_store import logit_file
         for register in (register_optimizer_step_pre_hook,

@@ -8,9 +8,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmrazor.registry import TASK_UTILS
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.stage_config import stage_config
-from mmdgkd.chain.torch_export import export_chain
 from mmdgkd.utils.config import type_of
 
 NAME = 'resnet8_pruned'

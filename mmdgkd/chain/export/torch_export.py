@@ -12,17 +12,17 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.method import METHODS
+from mmdgkd.chain.network import count_macs
+from mmdgkd.chain.stage_config import network_config
+from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import MISTAKES, reason_of
 from mmdgkd.utils.same_logits import logits_match
-from .chain import Chain
-from .method import METHODS
-from .network import count_macs
-from .stage_config import network_config
-from .work_dir import WorkDir
 
 # Number of images on which program and network are compared.
 _IMAGES = 16

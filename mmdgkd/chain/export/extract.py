@@ -6,18 +6,18 @@ import time
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
+from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.environment import environment
+from mmdgkd.chain.evaluate import validate_network
+from mmdgkd.chain.ledger import file_entry
+from mmdgkd.chain.method import methods_of
+from mmdgkd.chain.network import build_network
+from mmdgkd.chain.stage_config import fingerprint, network_config
+from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, load_weights
-from .chain import Chain, Network
-from .environment import environment
-from .evaluate import validate_network
-from .ledger import file_entry
-from .method import methods_of
-from .network import build_network
-from .stage_config import fingerprint, network_config
-from .work_dir import WorkDir
 
 
 def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,

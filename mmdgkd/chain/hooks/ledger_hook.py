@@ -5,11 +5,11 @@ from typing import Any, Dict, Mapping, Optional
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmdgkd.chain.ledger import Ledger
 from mmdgkd.engine.loops.position import progress_of
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.logit_store.logit_store_hook import LogitStoreHook
-from .ledger import Ledger
 
 
 class LedgerHook(Hook):
