@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What the tools have in common."""
+"""Command line, config and exit codes of all tools."""
 import argparse
 import contextlib
 import os
@@ -13,12 +13,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of MMRazor's and MMPretrain's tools.
 
     Args:
-        parser (argparse.ArgumentParser): It is changed.
+        parser (argparse.ArgumentParser): The parser to add them to.
     """
     parser.add_argument('config', help='the config file')
     parser.add_argument(
         '--work-dir',
-        help='where it is kept (default: work_dirs/<name of the config>)')
+        help='the output folder (default: work_dirs/<name of the config>)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -34,13 +34,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what has started this process (default: none)')
+        help='the launcher of this process (default: none)')
     # torch.distributed.launch passes the second form since PyTorch 2.0.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
 def cfg_options_action() -> Type[argparse.Action]:
-    """MMEngine's reader of ``key=value``, whose mistakes are one line."""
+    """MMEngine's reader of ``key=value``, with one-line errors."""
     from mmengine.config import DictAction
 
     class CfgOptions(DictAction):
@@ -75,7 +75,7 @@ def load_config(args: argparse.Namespace) -> Any:
     """
     from mmengine.config import Config
 
-    import mmdgkd  # noqa: F401  (its repairs are needed to read configs)
+    import mmdgkd  # noqa: F401  (configs need its repairs)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not osp.isfile(args.config):
         raise mmdgkd.ConfigError(f'config: there is no file {args.config!r}')
@@ -103,12 +103,12 @@ def load_config(args: argparse.Namespace) -> Any:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print what is no programming error as one line, without a traceback.
+    """Print expected errors as one line, without a traceback.
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
     training cannot go on, 75 a signal has stopped it (--resume goes on), 130
-    a second Ctrl-C. At the end of what has succeeded, or was stopped, the
-    processes part in order, if there are several.
+    a second Ctrl-C. After a success or a stop the process group is shut down
+    in order, if there is one.
     """
     try:
         yield
@@ -125,7 +125,7 @@ def one_line_errors() -> Iterator[None]:
         _exit('stopped at once; --resume goes on from the last checkpoint',
               130)
     except Exception as error:
-        # The classes cannot be imported here: the import may be what fails.
+        # The classes cannot be imported here: their import may have failed.
         code = getattr(error, 'exit_code', None)
         if code is None:
             raise
@@ -135,12 +135,12 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _exit(message: str, code: int, together: bool = False) -> None:
-    """Say why, on the first rank if that knows it, and end this process."""
+    """Print the reason, if possible on the first rank alone, and exit."""
     rank = os.environ.get('RANK', '0')
     if rank == '0':
         print(message, file=sys.stderr)
     elif not together:
-        # If the first rank has found the same, its end is that of this one.
+        # If the first rank has the same error, its exit ends this process.
         time.sleep(5)
         print(f'[rank {rank}] {message}', file=sys.stderr)
     if 'torch.distributed' in sys.modules:
@@ -149,8 +149,8 @@ def _exit(message: str, code: int, together: bool = False) -> None:
             from mmdgkd.utils.distributed import end_processes
             end_processes()
         elif is_distributed():
-            # The other ranks may wait for this one in vain, and so would it
-            # for them: their launcher ends them all.
+            # The other ranks may wait for this one forever, and it for them:
+            # the launcher ends them all.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

@@ -1,15 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Run torchrun, but let its workers end as they want to.
+"""Run torchrun with graceful stops.
 
     python tools/_launch.py [flags of torchrun] SCRIPT [flags of SCRIPT]
 
-torchrun itself kills its workers 30 seconds after it got a SIGTERM, leaves
-them behind when it gets a SIGUSR1, and answers every end of a worker that is
-no success with a traceback and exit code 1. Here SIGTERM, SIGUSR1 and SIGINT
-are handed on to the workers, which are then waited for, and the exit codes
-that ``tools/train.py`` documents come through.
+torchrun kills its workers 30 seconds after a SIGTERM, leaves them behind after
+a SIGUSR1, and ends with a traceback and exit code 1 if any worker fails. This
+launcher forwards SIGTERM, SIGUSR1 and SIGINT to the workers, waits for them,
+and exits with the exit codes that ``tools/train.py`` documents.
 
-SIGHUP and SIGQUIT (Ctrl-\\) still are torchrun's: with them it ends workers
+torchrun still handles SIGHUP and SIGQUIT (Ctrl-\\): with them it ends workers
 that hang.
 """
 import logging
@@ -24,23 +23,23 @@ from torch.distributed.elastic import multiprocessing
 from torch.distributed.elastic.multiprocessing import SubprocessContext
 
 STOPPED = 75
-# A mistake in the config, a training that stopped itself, a kind stop and a
-# second Ctrl-C: a worker has said all there is to say before it exits so.
+# An error in the config, a training that cannot go on, a stop and a second
+# Ctrl-C: the worker has printed the reason.
 DOCUMENTED = (2, 3, STOPPED, 130)
-# What a worker's death counts as if it came from a signal that was handed on,
-# before the worker was far enough to handle it: nothing is lost then.
+# The exit codes of workers that die of a forwarded signal because they do not
+# handle it yet: nothing is lost then.
 FORWARDED = {
     signal.SIGTERM: STOPPED,
     signal.SIGUSR1: STOPPED,
     signal.SIGINT: 130
 }
-# Seconds for the other workers, from when the first has stopped kindly: one
-# of them may be writing the checkpoint.
+# Seconds for the other workers after the first has stopped: one of them may be
+# writing the checkpoint.
 PATIENCE = 120
 
 
-class KindContext(SubprocessContext):
-    """The workers on this machine, who are asked to stop, not made to."""
+class GracefulContext(SubprocessContext):
+    """The workers on this machine, which get signals and time to stop."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,7 +57,7 @@ class KindContext(SubprocessContext):
         self._send()
 
     def _forward(self, number: int, frame: Optional[FrameType]) -> None:
-        """Handle a signal; one that comes while they start is sent later."""
+        """Forward a signal; later if the workers are still being started."""
         self.received.add(number)
         self.unsent.append(number)
         if self.all_started:
@@ -67,8 +66,7 @@ class KindContext(SubprocessContext):
     def _send(self) -> None:
         """Send each signal once to all workers that run.
 
-        Not to their process groups: the workers of a DataLoader, which die of
-        it, are in there.
+        Not to their process groups, which include the workers of data loaders.
         """
         while self.unsent:
             number = self.unsent.pop(0)
@@ -76,11 +74,11 @@ class KindContext(SubprocessContext):
                 handler.proc.send_signal(number)
 
     def _poll(self) -> Any:
-        """Look at the workers; torchrun does so all the time.
+        """Poll the workers; torchrun calls it repeatedly.
 
         Raises:
-            SystemExit: With the exit code of a worker that has ended with a
-                documented one, after all others have ended too.
+            SystemExit: With the documented exit code of a worker, after all
+                others have ended.
         """
         codes = [
             handler.proc.poll()
@@ -88,8 +86,8 @@ class KindContext(SubprocessContext):
         ]
         failed = [code for code in codes if code]
         if None in codes and failed and set(failed) == {STOPPED}:
-            # torchrun would now send a SIGTERM to the others' whole groups
-            # and 30 seconds later a SIGKILL.
+            # torchrun would send a SIGTERM to the groups of the others and 30
+            # seconds later a SIGKILL.
             self.first_stop = self.first_stop or time.monotonic()
             if time.monotonic() - self.first_stop < PATIENCE:
                 return None
@@ -101,32 +99,31 @@ class KindContext(SubprocessContext):
         sys.exit(code)
 
     def _flag(self, failed: List[int]) -> Optional[int]:
-        """Find the exit code of those who have failed first.
+        """Find the exit code of the workers that have failed first.
 
         Args:
-            failed (List[int]): Their exit codes, of torchrun's kind: -15 is a
-                death by SIGTERM.
+            failed (List[int]): Their exit codes; -15 is a death by SIGTERM.
 
         Returns:
-            int: A documented one; None if none is and torchrun shall report.
+            int: A documented one; None if torchrun is to report the failure.
         """
         codes = [
             FORWARDED[-code] if -code in self.received else code
             for code in failed
         ]
-        # That some have stopped is no news if another could not.
+        # A failure takes precedence over a stop.
         codes = [code for code in codes if code != STOPPED] or codes
         return next((code for code in codes if code in DOCUMENTED), None)
 
 
 def main() -> None:
-    """Do as torchrun does, with other workers."""
-    # Until there are workers a signal ends the launcher at once, without a
-    # traceback; to let Python handle it would take until torchrun has found
-    # the other machines.
+    """Run torchrun with other workers."""
+    # Before there are workers a signal ends the launcher at once, without a
+    # traceback; Python would handle it only when torchrun has found the other
+    # machines.
     for number in FORWARDED:
         signal.signal(number, signal.SIG_DFL)
-    multiprocessing.SubprocessContext = KindContext
+    multiprocessing.SubprocessContext = GracefulContext
     run.main()
 
 

@@ -3,10 +3,10 @@
 
     python tools/export.py CONFIG --work-dir D
 
-writes D/<network>/<network>.pt2 for each network that is trained there. What
-was pruned has only the channels that are left. What has weights of few levels
-is also written as integers and steps, D/<network>/<network>_int.pth. On
-the device a program needs neither mmdgkd nor MMRazor:
+writes D/<network>/<network>.pt2 for each trained network. A pruned network has
+only the channels that are left. A network with low-bit weights is also written
+as integers and steps, D/<network>/<network>_int.pth. A program needs neither
+mmdgkd nor MMRazor on the device:
 
     logits = torch.export.load('resnet8.pt2').module()(images)
 
@@ -34,11 +34,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Export what the command line says."""
+    """Export one network, or all."""
     args = parse_args()
     from mmdgkd import ConfigError
     from mmdgkd.chain.chain import Chain
-    from mmdgkd.chain.torch_export import export_chain
+    from mmdgkd.chain.export.torch_export import export_chain
     from mmdgkd.utils.table import draw_table
     cfg = load_config(args)
     chain = Chain.from_cfg(cfg.get('chain'))

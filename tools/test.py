@@ -17,18 +17,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--stage',
         metavar='NAME',
-        help='which network, where the file does '
-        'not say it itself')
+        help='the network of the file, if its metadata has no name')
     parser.add_argument(
         '--mean',
         action='store_true',
-        help='test what all networks of the chain say together, too: the '
-        'mean of their probabilities')
+        help='test the mean of the probabilities of all networks, too')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Test what the config and the command line say."""
+    """Test one network, or all."""
     args = parse_args()
     from mmengine.runner import Runner
 
@@ -51,9 +49,8 @@ def main() -> None:
         start_processes(cfg.launcher, cfg.get('env_cfg', {}))
         fit_to_device(cfg)
         runner = Runner.from_cfg(cfg)
-        model = runner.model
-        model = unwrapped(model)
-        # The files of a work dir hold a network, or an algorithm around one.
+        model = unwrapped(runner.model)
+        # A file of a work dir holds a network, or an algorithm around one.
         while hasattr(model, 'distiller'):
             model = model.architecture
         load_weights(model, args.checkpoint, 'checkpoint')
@@ -66,8 +63,8 @@ def main() -> None:
         name = (checkpoint.get('meta') or {}).get('network')
         if name is None:
             raise ConfigError(
-                f'checkpoint: {args.checkpoint!r} does not say which network '
-                'it is; add --stage with one of '
+                f'checkpoint: {args.checkpoint!r} has no name of a network; '
+                'add --stage with one of '
                 f'{", ".join(chain.names)}')
     if name is not None:
         chain.require(name, '--stage' if args.stage else args.checkpoint)

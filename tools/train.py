@@ -1,12 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Train a chain, or anything else that MMEngine's Runner trains.
 
+A chain prints its plan, a line for each stage, warnings and the results; the
+work dir has the full logs: chain.log, and one in the folder of each stage.
+
 Exit codes: 0 done; 2 a mistake in the config or in a file; 3 the training
 cannot go on (a loss that is not finite, a full disk); 75 stopped by SIGTERM,
 SIGUSR1 or Ctrl-C with a checkpoint, --resume goes on; 130 stopped at once by a
 second Ctrl-C.
 """
 import argparse
+from typing import Any
 
 from _common import add_common_arguments, load_config, one_line_errors
 
@@ -29,25 +33,19 @@ def parse_args() -> argparse.Namespace:
         '--stage', metavar='NAME', help='train this network alone')
     parser.add_argument(
         '--dry-run', action='store_true', help='print the plan and exit')
+    parser.add_argument(
+        '-v',
+        '--verbose',
+        action='store_true',
+        help='print the full logs of the stages, too')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Train what the config says."""
+    """Train the chain or the network of the config."""
     args = parse_args()
-    from mmengine.runner import Runner
-
     from mmdgkd import ConfigError
-    from mmdgkd.chain.preflight.pretrained import check_load_from
     from mmdgkd.chain.runner import ChainRunner
-    from mmdgkd.engine.hooks._stop_signals import StopSignals
-    from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
-    from mmdgkd.engine.hooks.stop_hook import StopHook
-    from mmdgkd.engine.runner_cleanup import cleaned_up
-    from mmdgkd.fileio.files import disk_full_as_error
-    from mmdgkd.fileio.stage_checkpoints import (checkpoints_of,
-                                                 latest_checkpoint)
-    from mmdgkd.utils.distributed import fit_to_device, start_processes
 
     cfg = load_config(args)
     cfg.resume = args.resume or bool(cfg.get('resume'))
@@ -61,29 +59,51 @@ def main() -> None:
                     f'--{flag.replace("_", "-")}: {args.config!r} declares no '
                     'chain; give a config that does, such as those in '
                     'configs/dgkd/')
-        start_processes(cfg.launcher, cfg.get('env_cfg', {}))
-        fit_to_device(cfg)
-        if cfg.resume and cfg.get('load_from') is None:
-            # The newest that is whole; MMEngine takes the last one written.
-            cfg.load_from = latest_checkpoint(cfg.work_dir)
-        elif not cfg.resume and checkpoints_of(cfg.work_dir):
-            raise ConfigError(
-                f'work_dir: {cfg.work_dir!r} already holds a training; add '
-                '--resume to go on, or choose another --work-dir')
-        runner = Runner.from_cfg(cfg)
-        if not cfg.resume:
-            check_load_from(runner.model, cfg.get('load_from'))
-        with disk_full_as_error(cfg.work_dir), StopSignals() as signals:
-            runner.register_hook(StopHook(signals))
-            runner.register_hook(DataOnlyHook())
-            with cleaned_up(runner):
-                runner.train()
+        train_without_chain(cfg)
         return
-    runner = ChainRunner(cfg, only=args.stage)
+    runner = ChainRunner(cfg, only=args.stage, verbose=args.verbose)
     if args.dry_run:
         print(runner.plan())
     else:
         runner.train()
+
+
+def train_without_chain(cfg: Any) -> None:
+    """Train any other config, such as that of one stage, by one Runner.
+
+    Args:
+        cfg (Config): The config.
+    """
+    from mmengine.runner import Runner
+
+    from mmdgkd import ConfigError
+    from mmdgkd.chain.preflight.pretrained import check_load_from
+    from mmdgkd.engine.hooks._stop_signals import StopSignals
+    from mmdgkd.engine.hooks.resume_hooks import DataOnlyHook
+    from mmdgkd.engine.hooks.stop_hook import StopHook
+    from mmdgkd.engine.runner_cleanup import cleaned_up
+    from mmdgkd.fileio.files import disk_full_as_error
+    from mmdgkd.fileio.stage_checkpoints import (checkpoints_of,
+                                                 latest_checkpoint)
+    from mmdgkd.utils.distributed import fit_to_device, start_processes
+
+    start_processes(cfg.launcher, cfg.get('env_cfg', {}))
+    fit_to_device(cfg)
+    if cfg.resume and cfg.get('load_from') is None:
+        # The newest complete one; MMEngine takes the last one written.
+        cfg.load_from = latest_checkpoint(cfg.work_dir)
+    elif not cfg.resume and checkpoints_of(cfg.work_dir):
+        raise ConfigError(
+            f'work_dir: {cfg.work_dir!r} already holds a training; add '
+            '--resume to go on, or choose another --work-dir')
+    runner = Runner.from_cfg(cfg)
+    if not cfg.resume:
+        check_load_from(runner.model, cfg.get('load_from'))
+    with disk_full_as_error(cfg.work_dir), StopSignals() as signals:
+        runner.register_hook(StopHook(signals))
+        runner.register_hook(DataOnlyHook())
+        with cleaned_up(runner):
+            runner.train()
 
 
 if __name__ == '__main__':

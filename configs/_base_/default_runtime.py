@@ -3,23 +3,23 @@ default_scope = 'mmpretrain'
 runner_type = 'mmrazor.ChainRunner'
 
 default_hooks = dict(
-    # As mmengine's RuntimeInfoHook, without a device sync in each step.
+    # MMEngine's RuntimeInfoHook without a device sync in each step.
     runtime_info=dict(type='mmrazor.LazyRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # Written whole or not at all; the second is for when the disk spoils one.
+    # Atomic writes; a second one is kept in case the disk damages one.
     checkpoint=dict(
         type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False))
-# With several processes: the same BN statistics on all of them.
 custom_hooks = [
+    # With several processes: the same BN statistics on all of them.
     dict(type='SyncBuffersHook'),
     dict(type='mmrazor.FastNetworkHook', channels_last=True),
-    # Dropout and the like as a function of (seed, step, rank).
+    # Dropout and the like: a function of (seed, step, rank).
     dict(type='mmrazor.StepSeedHook'),
-    # A loss that is not finite stops the training before it spoils weights.
+    # Stop before a loss that is not finite reaches the weights.
     dict(type='mmrazor.FiniteLossHook', max_skips=0)
 ]
 

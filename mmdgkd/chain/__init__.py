@@ -1,9 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Chains of networks: what declares, checks and trains them."""
 from .chain import Chain, Network, teachers_of
-from .init_from_hook import InitFromHook
+from .hooks.init_from_hook import InitFromHook
+from .hooks.ledger_hook import LedgerHook
 from .ledger import Ledger
-from .ledger_hook import LedgerHook
 from .runner import ChainRunner
 
 __all__ = [

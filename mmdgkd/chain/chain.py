@@ -1,68 +1,28 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What is trained by whom: pure data, nothing is built here."""
-import re
+"""Which networks are teachers of which: pure data, nothing is built here."""
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
-from .method import METHODS
+from .entries import Network, read_networks
 from .options import read_format, read_store, read_views
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
                'save_as')
-_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
-
-
-@dataclass(frozen=True)
-class Network:
-    """One classifier of the chain.
-
-    Args:
-        name (str): Its name, and the name of its folder.
-        model (dict): Its MMPretrain model config, or that of an algorithm of
-            MMRazor around one, such as ``ItePruneAlgorithm``.
-        ckpt_path (str, optional): The file of its weights. Given one, it is
-            not trained. Defaults to None.
-        stage (dict): What its stage has otherwise than the rest of the config,
-            merged into it by MMEngine's rules. Defaults to an empty dict.
-        init_from (str, optional): A network before it with the same weights,
-            by name and shape, from which its training begins; so one is pruned
-            or quantized that was trained in this chain. Defaults to None.
-        part_of (str, optional): The network before it in whose stage it is
-            trained, such as that of which it is one width. Defaults to None.
-        part (dict): What its entry says of that, such as ``width_of`` and
-            ``width``. Defaults to an empty dict.
-        trainer (dict, optional): The config of an algorithm around it that has
-            parts for the training alone, such as auxiliary heads. They are in
-            its checkpoints, and not in its file. Defaults to None.
-    """
-
-    name: str
-    model: Dict
-    ckpt_path: Optional[str] = None
-    stage: Dict = field(default_factory=dict)
-    init_from: Optional[str] = None
-    part_of: Optional[str] = None
-    part: Dict = field(default_factory=dict)
-    trainer: Optional[Dict] = None
-
-    @property
-    def part_facts(self) -> Dict[str, Any]:
-        """:attr:`part` without the name of the other, such as ``width``."""
-        return {k: v for k, v in self.part.items() if v != self.part_of}
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The networks from the largest to the smallest, and which networks are teachers of which.
+    """The networks, and which of them are teachers of which.
 
     Args:
-        networks (tuple[Network]): From the teacher to the student.
+        networks (tuple[Network]): From the largest, the teacher, to the
+            smallest, the student.
         guidance (str | dict): As in the config.
         teachers (dict[str, tuple[str]]): For each network its teachers.
-        metric (str, optional): The validation metric that counts.
+        metric (str, optional): The validation metric to record.
             Defaults to None: the first one.
         views (dict, optional): ``seed`` and ``num_views`` of the views of the
             training images, see ``ViewDataset``. The seed is by default that
@@ -70,7 +30,7 @@ class Chain:
             augmentation depends on the order of events. Defaults to {}.
         logit_store (dict, optional): ``store_dir``, by default ``logits`` in
             the work dir, ``dtype`` and ``top_k``, see ``LogitStore``.
-            Defaults to None: teachers are run each time.
+            Defaults to None: teachers run in each stage.
         save_as (str): Format, and ending, of the files of trained networks,
             ``'pth'`` or ``'safetensors'``. Defaults to ``'pth'``.
     """
@@ -94,19 +54,13 @@ class Chain:
                 ``logit_store``; and ``save_as``.
 
         Raises:
-            ConfigError: For whatever does not make a chain.
+            ConfigError: For a missing or unknown key, or a wrong value.
         """
         if not isinstance(cfg, Mapping):
             raise ConfigError('chain: the config has none; it needs '
                               'chain=dict(guidance=..., networks=dict(...))')
         refuse_unknown(cfg, _CHAIN_KEYS, 'chain')
-        read: Dict[str, Network] = {}
-        for name, entry in _entries(cfg.get('networks')):
-            read[name] = _read_network(name, entry, read)
-        networks = tuple(read.values())
-        if not networks:
-            raise ConfigError('chain.networks: is empty; name at least one '
-                              'network, the teacher first')
+        networks = read_networks(cfg.get('networks'))
         names = [network.name for network in networks]
         guidance = cfg.get('guidance', 'dense')
         teachers = teachers_of(guidance, names)
@@ -123,7 +77,7 @@ class Chain:
         if store is not None:
             store = read_store(store)
             if views is None:
-                raise ConfigError('chain.logit_store: remembers the logits of '
+                raise ConfigError('chain.logit_store: caches the logits of '
                                   'views, but chain.views is None; leave that '
                                   'out')
         return cls(networks, guidance, teachers, cfg.get('metric'), views,
@@ -168,11 +122,14 @@ class Chain:
         return cfg
 
     def needs(self, name: str) -> Tuple[str, ...]:
-        """The networks that must be there before one is trained.
+        """The networks whose files are needed before one is trained.
 
         Args:
-            name (str): The one: its teachers, and that from which it begins;
-                for one without a stage that with which it is trained.
+            name (str): The network.
+
+        Returns:
+            tuple[str]: Its teachers, and the network that it begins from. For
+            a part of another network, that one.
         """
         if self[name].part_of:
             return (self[name].part_of, )
@@ -181,10 +138,10 @@ class Chain:
         return teachers if first in (None, *teachers) else (*teachers, first)
 
     def stage_of(self, name: str) -> str:
-        """The network in whose stage one is trained, mostly it itself.
+        """The network in whose stage one is trained, mostly itself.
 
         Args:
-            name (str): The one.
+            name (str): The network.
         """
         return self[name].part_of or name
 
@@ -193,7 +150,7 @@ class Chain:
 
         Args:
             name (str): The name.
-            key (str): Where the user gave it, for the message.
+            key (str): The config key or flag, for the message.
 
         Raises:
             ConfigError: If there is none.
@@ -206,11 +163,11 @@ class Chain:
 
 def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
                 names: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
-    """Who teachers whom.
+    """Which networks are teachers of which.
 
     Args:
         guidance (str | Mapping): ``'none'`` (plain training), ``'direct'``
-            (KD: the teacher alone), ``'sequential'`` (TAKD: the network
+            (KD: the largest alone), ``'sequential'`` (TAKD: the network
             before), ``'dense'`` (DGKD: all before), or a mapping from names
             to lists of teachers, in which the others train plainly.
         names (Sequence[str]): The networks, the largest first.
@@ -219,8 +176,8 @@ def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
         dict[str, tuple[str]]: For each network its teachers, in chain order.
 
     Raises:
-        ConfigError: For an unknown word or name, or for a teacher that does not
-            come before the network of which it is a teacher.
+        ConfigError: For an unknown word or name, or for a teacher that does
+            not come before its student.
     """
     before = {name: tuple(names[:i]) for i, name in enumerate(names)}
     if isinstance(guidance, str):
@@ -239,23 +196,7 @@ def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
         raise ConfigError(f'chain.guidance: {guidance!r} must be one of '
                           f'{", ".join(GUIDANCES)}, or a mapping')
     for name, teachers in guidance.items():
-        here = f'chain.guidance.{name}'
-        if name not in before:
-            raise ConfigError(f'{here}: is no network of this chain; there '
-                              f'are: {", ".join(names)}')
-        if isinstance(teachers, str) or not isinstance(teachers, Sequence):
-            raise ConfigError(f'{here}: {teachers!r} must be a list of names')
-        for teacher in teachers:
-            if teacher not in before:
-                raise ConfigError(
-                    f'{here}: the teacher "{teacher}" is no network '
-                    f'of this chain; there are: '
-                    f'{", ".join(names)}')
-            if teacher not in before[name]:
-                raise ConfigError(
-                    f'{here}: the teacher "{teacher}" does not come before '
-                    f'"{name}"; possible: '
-                    f'{", ".join(before[name]) or "none, it is the first"}')
+        _check_teachers(name, teachers, before)
     return {
         name:
         tuple(teacher for teacher in before[name]
@@ -264,83 +205,24 @@ def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
     }
 
 
-def _entries(networks: Any) -> List[Tuple[str, Mapping]]:
-    here = 'chain.networks'
-    if networks is None:
-        return []
-    if isinstance(networks, Mapping):
-        pairs = list(networks.items())
-    elif isinstance(networks, (list, tuple)):
-        pairs = []
-        for i, entry in enumerate(networks):
-            if not isinstance(entry, Mapping) or 'name' not in entry:
-                raise ConfigError(f'{here}[{i}]: has no name; it must be '
-                                  'dict(name=..., model=...)')
-            pairs.append((entry['name'], {
-                k: v
-                for k, v in entry.items() if k != 'name'
-            }))
-    else:
-        raise ConfigError(f'{here}: must be a dict or a list of networks, not '
-                          f'{type(networks).__name__}')
-    pairs = [(name, entry) for name, entry in pairs if entry is not None]
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(
-                f'{here}: there are {names.count(name)} networks '
-                f'named "{name}"; each needs a name of its own')
-    return pairs
-
-
-def _read_network(name: Any, entry: Any, before: Mapping[str,
-                                                         Network]) -> Network:
-    here = f'chain.networks.{name}'
-    if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in str(name):
+def _check_teachers(name: str, teachers: Any,
+                    before: Mapping[str, Sequence[str]]) -> None:
+    """Check an entry of ``chain.guidance``, where that is a mapping."""
+    here, names = f'chain.guidance.{name}', ', '.join(before)
+    if name not in before:
         raise ConfigError(
-            f'{here}: a name is made of letters, digits, "_" and "-", without '
-            'the word "loss" (MMEngine adds up all logged values with it)')
-    if not isinstance(entry, Mapping):
-        raise ConfigError(f'{here}: must be dict(model=..., ckpt_path=..., '
-                          f'stage=...), not {type(entry).__name__}')
-    if name == 'config':
-        raise ConfigError(f'{here}: is the name of a file in its own folder, '
-                          'config.py; choose another')
-    if name == 'logits':
-        raise ConfigError(f'{here}: is the name of the folder of the logit '
-                          'store; choose another')
-    for method in METHODS.values():
-        network = method.chain_entry(str(name), entry, before)
-        if network is not None:
-            return network
-    return read_entry(str(name), entry)
-
-
-def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
-    """Read a network that has a stage of its own.
-
-    Args:
-        name (str): Its name.
-        entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``init_from`` and
-            ``stage``.
-
-    Raises:
-        ConfigError: If it is not made of these.
-    """
-    here = f'chain.networks.{name}'
-    refuse_unknown(entry, _NETWORK_KEYS, here)
-    if not isinstance(entry.get('ckpt_path') or '', str):
-        raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
-                          'the name of a file')
-    if not isinstance(entry.get('model'), Mapping):
-        raise ConfigError(f'{here}.model: is missing; it must be the config '
-                          'of an MMPretrain model')
-    stage = entry.get('stage') or {}
-    if not isinstance(stage, Mapping):
-        raise ConfigError(f'{here}.stage: must be a dict of what this stage '
-                          f'has otherwise, not {type(stage).__name__}')
-    return Network(name, entry['model'], entry.get('ckpt_path'), stage,
-                   entry.get('init_from'))
+            f'{here}: is no network of this chain; there are: {names}')
+    if isinstance(teachers, str) or not isinstance(teachers, Sequence):
+        raise ConfigError(f'{here}: {teachers!r} must be a list of names')
+    for teacher in teachers:
+        if teacher not in before:
+            raise ConfigError(f'{here}: the teacher "{teacher}" is no network '
+                              f'of this chain; there are: {names}')
+        if teacher not in before[name]:
+            raise ConfigError(
+                f'{here}: the teacher "{teacher}" does not come before '
+                f'"{name}"; possible: '
+                f'{", ".join(before[name]) or "none, it is the first"}')
 
 
 def _check_guidance_of_part(guidance: Any, network: Network) -> None:

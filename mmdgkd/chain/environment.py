@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""With what a stage was trained, for those who read of it later."""
+"""Versions and device of a training, for the ledger."""
 import contextlib
 import platform
 from typing import Any, Dict
@@ -19,7 +19,7 @@ def environment() -> Dict[str, Any]:
 
     Returns:
         dict[str, Any]: ``versions`` by package, ``device``, its name, and
-        ``processes``; what JSON can hold.
+        ``processes``; values that JSON can hold.
     """
     return dict(
         versions=dict(
@@ -34,7 +34,7 @@ def environment() -> Dict[str, Any]:
 
 
 def device_name() -> str:
-    """The device that MMEngine trains on, for people."""
+    """The name of the device that MMEngine trains on."""
     kind = get_device()
     if kind == 'cuda':
         return torch.cuda.get_device_name()

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Measuring a trained network, in a Runner of its own."""
+"""Testing and validating trained networks, each in a Runner of its own."""
 import os.path as osp
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -9,46 +9,57 @@ from torch import nn
 
 from mmdgkd.engine.hooks.visualizer_backends import without_curves
 from mmdgkd.engine.runner_cleanup import cleaned_up
+from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.distributed import fit_to_device
 from .chain import Chain, Network
 from .stage_config import network_config
+from .work_dir import WorkDir
 
 
-def test_network(cfg: Config, network: Network, path: str, folder: str,
-                 launcher: str) -> Dict[str, float]:
-    """The metrics of a network on the test data.
-
-    Args:
-        cfg (Config): The whole config.
-        network (Network): The network.
-        path (str): The file of its weights.
-        folder (str): Where its logs go.
-        launcher (str): As for a Runner.
-
-    Raises:
-        ConfigError: If the file does not fit.
-    """
-    return _evaluate(
-        network_config(cfg, network), network.name, _loader(path), folder,
-        launcher, 'test')
-
-
-def test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str], folder: str,
-              launcher: str) -> Dict[str, float]:
-    """The metrics of several networks that predict together.
+def test_chain(cfg: Config, chain: Chain, work: WorkDir,
+               network: Optional[str], ckpt_path: Optional[str],
+               mean: bool) -> Dict[str, Dict[str, float]]:
+    """Test the trained networks of a chain, see :meth:`ChainRunner.test`.
 
     Args:
         cfg (Config): The whole config.
         chain (Chain): Its chain.
-        paths (Mapping[str, str]): The file of the weights of each, by name.
-        folder (str): Where its logs go.
-        launcher (str): As for a Runner.
+        work (WorkDir): Its work dir.
+        network (str, optional): The one to test; None: all that are trained.
+        ckpt_path (str, optional): The file of its weights; None: that of the
+            work dir.
+        mean (bool): Whether to test the mean of their predictions, too.
 
     Raises:
-        ConfigError: If a file does not fit.
+        ConfigError: If there is nothing to test, or a file does not fit.
     """
+    names = [network] if network else [
+        name for name in chain.names if work.file_of(name)
+    ]
+    if not names:
+        raise ConfigError(f'work_dir: {work.path!r} holds no trained network '
+                          'yet')
+    results: Dict[str, Dict[str, float]] = {}
+    for name in names:
+        path = ckpt_path or work.file_of(name)
+        if path is None:
+            raise ConfigError(f'work_dir: {work.path!r} has no trained '
+                              f'"{name}" yet; name its file')
+        results[name] = _evaluate(
+            network_config(cfg, chain[name]), name, _loader(path),
+            work.folder(name), cfg, 'test')
+    if mean:
+        paths = {name: work.file_of(name) for name in names}
+        results[f'mean of {len(names)}'] = _test_mean(
+            cfg, chain, paths, osp.join(work.path, 'mean'))
+    return results
+
+
+def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
+               folder: str) -> Dict[str, float]:
+    """The metrics of the mean prediction of several networks."""
     configs = [network_config(cfg, chain[name]) for name in paths]
     alone = configs[0]
     alone.model = dict(
@@ -59,12 +70,12 @@ def test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str], folder: str,
         for network, path in zip(model.networks, paths.values()):
             load_weights(network, path, 'checkpoint')
 
-    return _evaluate(alone, 'mean', load, folder, launcher, 'test')
+    return _evaluate(alone, 'mean', load, folder, cfg, 'test')
 
 
 def validate_network(cfg: Config, network: Network, path: str, folder: str,
-                     launcher: str, stage: Mapping[str,
-                                                   Any]) -> Dict[str, float]:
+                     stage: Mapping[str, Any],
+                     runner_type: type) -> Dict[str, float]:
     """The metrics of a network by the validation of a stage.
 
     Args:
@@ -72,8 +83,8 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
         network (Network): The network.
         path (str): The file of its weights.
         folder (str): Where its logs go.
-        launcher (str): As for a Runner.
         stage (Mapping): The config of the stage.
+        runner_type (type): MMEngine's Runner, or a subclass.
 
     Returns:
         dict[str, float]: Empty if the stage has no validation.
@@ -89,22 +100,27 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
         alone.pop(key, None)
     for key in keys:
         alone[key] = stage[key]
-    return _evaluate(alone, network.name, _loader(path), folder, launcher,
-                     'val')
+    return _evaluate(alone, network.name, _loader(path), folder, cfg, 'val',
+                     runner_type)
 
 
 def _loader(path: str) -> Callable:
     return lambda model: load_weights(model, path, 'checkpoint')
 
 
-def _evaluate(alone: Config, name: str, load: Callable, folder: str,
-              launcher: str, loop: str) -> Dict[str, float]:
+def _evaluate(alone: Config,
+              name: str,
+              load: Callable,
+              folder: str,
+              cfg: Config,
+              loop: str,
+              runner_type: type = Runner) -> Dict[str, float]:
     alone.work_dir = osp.join(folder, loop)
     alone.experiment_name = f'{loop}_{name}'
-    alone.launcher = launcher
+    alone.launcher = cfg.get('launcher', 'none')
     without_curves(alone)
     fit_to_device(alone)
-    runner = Runner.from_cfg(alone)
+    runner = runner_type.from_cfg(alone)
     with cleaned_up(runner):
         load(unwrapped(runner.model))
         return getattr(runner, loop)()

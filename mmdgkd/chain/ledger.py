@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""``chain.json``: what a work dir holds and how it came about."""
+"""``chain.json``: what a work dir holds, and how it was trained."""
 import json
 import os.path as osp
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -16,17 +16,17 @@ VERSION = 1
 class Ledger:
     """The record of a chain in its work dir.
 
-    Per stage it has the ``state`` (pending, running, done; or given for a
-    network with a ``ckpt_path``), the ``teachers``, the ``metric`` (name, best,
-    last and every validation), the ``seconds`` of training, what the logit
-    ``store`` was asked for, the ``params`` and ``macs`` of the network, the
-    ``environment`` (versions and device), the ``width`` of one that is a width
-    of another, the sha256 of its config, and of each file that it ``read`` and
-    ``wrote``. All ranks read it, the first one writes it.
+    Each stage has the ``state`` (pending, running, done; or given, with a
+    ``ckpt_path``), the teachers as ``guides``, the ``metric`` (name, best,
+    last and every validation), the ``seconds`` of training, the lookups of the
+    logit ``store``, the ``params`` and ``macs`` of the network, the
+    ``environment`` (versions and device), the ``width`` of a network that is a
+    width of another, the sha256 of its config, and of each file that it
+    ``read`` and ``wrote``. All ranks read the ledger, the first one writes it.
 
     Args:
         work_dir (str): The work dir of the chain.
-        data (dict): What the file holds.
+        data (dict): The content of the file.
     """
 
     def __init__(self, work_dir: str, data: Dict) -> None:
@@ -35,7 +35,7 @@ class Ledger:
 
     @classmethod
     def open(cls, work_dir: str, chain: Chain) -> 'Ledger':
-        """Read the ledger of a work dir, or begin one in memory.
+        """Read the ledger of a work dir, or make a new one in memory.
 
         Args:
             work_dir (str): The work dir.
@@ -68,7 +68,7 @@ class Ledger:
                 'or choose another --work-dir') from None
         if data.get('version') != VERSION:
             raise ConfigError(f'{path}: is of version {data.get("version")}, '
-                              f'this mmdgkd writes {VERSION}; choose another '
+                              f'should be {VERSION}; choose another '
                               '--work-dir')
         ledger = cls(work_dir, data)
         if held != chain.names:
@@ -76,13 +76,13 @@ class Ledger:
         return ledger
 
     def check_teachers(self, chain: Chain) -> None:
-        """See to it that the networks are guided as the chain says.
+        """Check that the networks have the teachers of the chain.
 
         Args:
             chain (Chain): The chain.
 
         Raises:
-            ConfigError: If they were guided otherwise.
+            ConfigError: If they were trained with others.
         """
         for name in chain.names:
             if self[name]['guides'] != list(chain.teachers[name]):
@@ -103,7 +103,7 @@ class Ledger:
 
     @property
     def path(self) -> str:
-        """Where the ledger is."""
+        """The path of the file."""
         return osp.join(self.work_dir, 'chain.json')
 
     def update(self, name: Optional[str] = None, **entries: Any) -> None:
@@ -111,7 +111,7 @@ class Ledger:
 
         Args:
             name (str, optional): The stage. Defaults to None: the chain.
-            **entries (Any): What JSON can hold.
+            **entries (Any): Values that JSON can hold.
         """
         (self.data if name is None else self[name]).update(entries)
         if is_main_process():
@@ -134,14 +134,14 @@ class Ledger:
         self._set_history(name, metric, history)
 
     def rewind(self, name: str, step: int) -> bool:
-        """Forget the validations after a step, to which a resume goes back.
+        """Remove the validations after a step, from which training resumes.
 
         Args:
             name (str): The stage.
-            step (int): The epoch, or iteration, from which training goes on.
+            step (int): The epoch, or iteration, of the checkpoint.
 
         Returns:
-            bool: Whether the validation of that very step is known.
+            bool: Whether the validation at that step is known.
         """
         metric = self[name].get('metric', {})
         history = [
@@ -165,11 +165,11 @@ class Ledger:
 
 
 def file_entry(path: str, work_dir: str) -> Dict[str, Optional[str]]:
-    """How the ledger names a file: its path and its sha256.
+    """The entry of a file in the ledger: its path and its sha256.
 
     Args:
         path (str): The file, or a URL, which has no sha256.
-        work_dir (str): Inside of it paths are relative to it.
+        work_dir (str): Paths within it are relative to it.
     """
     if '://' in path:
         return dict(file=path, sha256=None)

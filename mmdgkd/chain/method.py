@@ -18,18 +18,18 @@ from mmdgkd.utils.config import algorithm_types
 
 if TYPE_CHECKING:
     from .chain import Chain, Network
-    from .preflight.stage_check import DataFacts
+    from .preflight.data_check import DataFacts
 
 
 @dataclass(frozen=True)
 class CheckedStage:
-    """A stage before its training, as :meth:`Method.check` gets it.
+    """A stage before its training, the argument of :meth:`Method.check`.
 
     Attributes:
         network (Network): The network that it trains.
         config (Config): Its config.
         algorithms (list[nn.Module]): What it trains, on the meta device: one
-            for each of the network's stand-ins.
+            for each stand-in of the network.
         models (dict[str, nn.Module]): The models of the chain as they were
             built, on the meta device.
         data (DataFacts): What is known of its data.
@@ -58,14 +58,14 @@ class CheckedStage:
 
 
 class Method:
-    """What a chain must know of a method. By default all of it does nothing.
+    """All that a chain knows of a method. The defaults do nothing.
 
     Attributes:
         algorithms (tuple[type]): The classes around a network that belong to
             it, those of MMRazor included. The chain accepts them as the
             ``model`` of a network, and trains them by one ``loss`` a step.
-        decides_size (bool): Whether only the training decides how many
-            parameters and operations are left. They are then counted after it.
+        decides_size (bool): Whether parameters and operations are known only
+            after the training. They are then counted again.
     """
 
     algorithms: Tuple[Type[nn.Module], ...] = ()
@@ -85,14 +85,14 @@ class Method:
             ``model``, ``ckpt_path``, ``init_from`` and ``stage``.
 
         Raises:
-            ConfigError: If it is an entry of this method, with a mistake.
+            ConfigError: For a mistake in an entry of this method.
         """
         return None
 
     def prepare_stage(self, stage: Config, chain: 'Chain', name: str) -> None:
         """Add what a stage of this method needs: hooks, loops, optimizers.
 
-        It is called for all stages, since a method may be a loss or a hook.
+        Called for all stages, since a method may be a loss or a hook.
 
         Args:
             stage (Config): The config of the stage, with its ``model``; it is
@@ -101,7 +101,7 @@ class Method:
             name (str): The network that is trained.
 
         Raises:
-            ConfigError: If something in it does not go with this method.
+            ConfigError: If something in it does not work with this method.
         """
 
     def stand_ins(
@@ -110,21 +110,21 @@ class Method:
         model: nn.Module,
         weights: Optional[Dict[str, torch.Tensor]] = None
     ) -> Tuple[nn.Module, ...]:
-        """Plain networks that stand for what a training will leave.
+        """Plain networks in place of those that a training may leave.
 
-        They are built into the stage before any training, to see that it
-        works with each: such as the smallest and the largest subnet. Where
-        several networks are trained in a step, all of them.
+        Before any training the stage is built with each, such as the smallest
+        and the largest subnet. Where several networks are trained in a step,
+        these are all of them.
 
         Args:
             network (Network): The network.
             model (nn.Module): Its model; it may be changed.
-            weights (dict, optional): Of its file, if the network is given.
+            weights (dict, optional): The state dict of its ``ckpt_path``.
                 Defaults to None.
 
         Returns:
-            tuple[nn.Module]: The largest last; with weights the one network
-            that they are of. Empty: the model stands for itself.
+            tuple[nn.Module]: The largest last; with weights only the network
+            that they belong to. Empty: the model itself is used.
 
         Raises:
             ConfigError: If nothing would be left, or the model is of a class
@@ -133,9 +133,9 @@ class Method:
         return ()
 
     def check(self, stage: CheckedStage) -> None:
-        """Refuse what would go wrong without an error, or late.
+        """Refuse mistakes that would cause no error, or a late one.
 
-        It is called for all stages that are trained.
+        Called for all stages that are trained.
 
         Args:
             stage (CheckedStage): The stage.
@@ -150,8 +150,8 @@ class Method:
 
         Args:
             model (nn.Module): The model of the other, trained.
-            network (Network): The network whose :attr:`Network.part` names
-                what it is of the other.
+            network (Network): The network; its :attr:`Network.part` tells
+                which part of the other it is.
 
         Returns:
             dict[str, torch.Tensor]: Its state dict.
@@ -171,8 +171,7 @@ class Method:
             save_as (str): The ending of files of weights, ``chain.save_as``.
 
         Returns:
-            Any: What was written, with a line for people as its ``str``; None
-            if nothing was.
+            Any: What was written; its ``str`` is printed. None if nothing was.
 
         Raises:
             ConfigError: If it would give other logits than the network.
@@ -180,14 +179,14 @@ class Method:
         return None
 
     def objective(self, model: Mapping[str, Any]) -> Optional[Tuple[str, str]]:
-        """What a network is trained by beside labels and teachers.
+        """The objective of a network beside labels and teachers.
 
         Args:
             model (Mapping): Its model config.
 
         Returns:
-            tuple[str, str]: For the report: the method's name, and whose
-            outputs the network learns from; None without such.
+            tuple[str, str]: For the report: the name of the method, and the
+            source of the outputs that the network learns from; None without.
         """
         return None
 
@@ -198,8 +197,8 @@ METHODS: Dict[str, Method] = {}
 def register_method(cls: Type[Method]) -> Type[Method]:
     """Register a method: a decorator of a subclass of :class:`Method`.
 
-    A package outside of this one can use it, too; importing the package is
-    enough then, by ``custom_imports``.
+    Other packages can register methods, too; a config imports such a package
+    by ``custom_imports``.
 
     Args:
         cls (type): Its class. One of the same name is replaced.

@@ -29,9 +29,8 @@ class NetworkFacts:
         samples (int, optional): Length of its training data.
         views (int, optional): How many views there are of a sample in its
             training; None: one an epoch.
-        step_macs (int, optional): Those of all that is trained in a step,
-            where that is more than the network itself: of all widths, or of
-            all that are trained together.
+        step_macs (int, optional): The operations of all networks in a step,
+            where several are trained: all widths, or all peers.
         shape (tuple[int], optional): Shape (C, H, W) of an image.
     """
 
@@ -52,13 +51,13 @@ def build_network(network: Network,
     Args:
         network (Network): The network.
         scope (str): The default scope of the config.
-        device (str): Where. Defaults to ``'meta'``.
+        device (str): The device. Defaults to ``'meta'``.
 
     Raises:
         ConfigError: If its config builds no model.
     """
-    # MMPretrain's backbones compute with real numbers as they are built, so
-    # they cannot be built on the meta device in the first place.
+    # MMPretrain's backbones compute with real numbers while they are built:
+    # they cannot be built on the meta device.
     return build_on_cpu(network, scope).to(device).eval()
 
 
@@ -98,16 +97,16 @@ def network_facts(model: nn.Module, name: str,
 
 
 def count_macs(model: nn.Module, *args: Any, **kwargs: Any) -> Tuple[int, Any]:
-    """Run a model without gradients and count what it computes.
+    """Run a model without gradients and count its operations.
 
     Args:
         model (nn.Module): The model.
-        *args (Any): What it is called with.
-        **kwargs (Any): Likewise.
+        *args (Any): Its arguments.
+        **kwargs (Any): Its keyword arguments.
 
     Returns:
         tuple[int, Any]: The multiply-accumulate operations of convolutions
-        and matrix products, and what the model gives.
+        and matrix products, and the outputs of the model.
     """
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -126,8 +125,8 @@ def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
         scope (str): The default scope of the config.
 
     Returns:
-        NetworkFacts: Of what is left, if the training has decided what that
-        is; else the same.
+        NetworkFacts: Of the network that is left, if its method decides the
+        size in training; else the same.
 
     Raises:
         ConfigError: If the file is unreadable or does not fit.

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Reading and checking what a chain has beside its networks."""
+"""Reading the options of a chain: views, logit store, file format."""
 from importlib.util import find_spec
 from typing import Any, Dict, Mapping, Optional
 

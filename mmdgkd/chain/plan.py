@@ -2,7 +2,7 @@
 """The chain as a table: before, with ``--dry-run``, and after training."""
 import os.path as osp
 import shutil
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Sequence
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -14,6 +14,7 @@ from .chain import Chain
 from .ledger import Ledger
 from .network import NetworkFacts
 from .stage_config import store_dir
+from .work_dir import WorkDir
 
 
 def length_of(stage: Config) -> str:
@@ -32,8 +33,8 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
                name: str) -> float:
     """Operations per image of a stage: forward, twice that backward, teachers.
 
-    With a logit store a teacher is only run in the first stage of which it is a teacher.
-    What is trained with another costs nothing beside that.
+    With a logit store a teacher runs only in its first stage. A network that
+    is trained within another one costs nothing more.
 
     Args:
         chain (Chain): The chain.
@@ -54,6 +55,31 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
                          if teacher not in cached)
 
 
+def later_share(chain: Chain, facts: Mapping[str, NetworkFacts], work: WorkDir,
+                name: str, names: Sequence[str]) -> float:
+    """The operations of all later stages, as a multiple of those of one.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+        work (WorkDir): Its work dir; stages that are done do not count.
+        name (str): The stage.
+        names (Sequence[str]): All that are trained in this run, in order.
+    """
+
+    def cost(stage: str) -> float:
+        train_cfg = work.stage_config(stage).get('train_cfg') or {}
+        steps = train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 1
+        return stage_cost(chain, facts, stage) * steps
+
+    later = [
+        other for other in names[names.index(name) + 1:]
+        if work.ledger[other]['state'] in ('pending', 'running')
+    ]
+    own = cost(name)
+    return sum(map(cost, later)) / own if own else 0.0
+
+
 def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
                 stages: Mapping[str, Config], work_dir: str) -> str:
     """Where the logit store of a chain is and how large it will get.
@@ -65,7 +91,7 @@ def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
         work_dir (str): The work dir.
 
     Returns:
-        str: Empty if there is none, or nobody is guided.
+        str: Empty without a store, or without any teacher.
     """
     sizes: Dict[str, int] = {}
     notes = set()
@@ -94,12 +120,12 @@ def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
     free = _free_bytes(folder)
     if total > free:
         line += (f'; only {_megabytes(free)} are free there, the rest will '
-                 'be computed each time')
+                 'be computed in each stage')
     return line
 
 
 def _free_bytes(folder: str) -> int:
-    """What is free where a folder is, or will be."""
+    """Free bytes on the disk of a folder, which need not exist yet."""
     while not osp.exists(folder):
         folder = osp.dirname(folder)
     return shutil.disk_usage(folder).free
@@ -121,7 +147,7 @@ def _megabytes(size: int) -> str:
 
 def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
                stages: Mapping[str, Config], ledger: Ledger) -> str:
-    """What is to be trained, and what is done already.
+    """The stages to train, and those that are done.
 
     Args:
         chain (Chain): The chain.
@@ -148,7 +174,7 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
 
 def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
                  ledger: Ledger) -> str:
-    """What came out.
+    """The results: metrics, seconds and state by network.
 
     Args:
         chain (Chain): The chain.

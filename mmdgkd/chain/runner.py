@@ -1,8 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
 import itertools
+import logging
 import os.path as osp
-from typing import Dict, List, Optional, Tuple
+from datetime import timedelta
+from logging.handlers import MemoryHandler
+from typing import ContextManager, Dict, List, Optional
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -14,32 +17,24 @@ from mmrazor.registry import RUNNERS
 from mmdgkd.chain.preflight.chain_check import inspect_chain
 from mmdgkd.engine.hooks._stop_signals import StopSignals
 from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
-from mmdgkd.engine.hooks.curves_resume_hook import CurvesResumeHook
-from mmdgkd.engine.hooks.data_only_hook import DataOnlyHook
-from mmdgkd.engine.hooks.stop_hook import StopHook
-from mmdgkd.engine.hooks.visualizer_backends import (live_hook, name_runs,
-                                                     watched)
-from mmdgkd.engine.loops.position import progress_of
-from mmdgkd.engine.runner_cleanup import cleaned_up
+from mmdgkd.engine.hooks.visualizer_backends import live_hook
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
-from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
-from mmdgkd.utils.distributed import fit_to_device, start_processes
+from mmdgkd.utils.distributed import start_processes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
-from .environment import environment
-from .evaluate import test_mean, test_network
-from .extract import extract_network
-from .ledger import Ledger, file_entry
-from .ledger_hook import LedgerHook
-from .network import NetworkFacts, build_network, facts_of_trained
-from .plan import plan_table, result_table, stage_cost, store_lines
-from .stage_config import fingerprint, named_config, network_config
-from .weights_file import export_network
+from .console import QuietRunner, quiet, upstream_logged
+from .evaluate import test_chain
+from .export.extract import extract_network
+from .ledger import Ledger
+from .network import NetworkFacts, facts_of_trained
+from .plan import later_share, plan_table, result_table, store_lines
+from .stage_config import named_config
+from .stage_training import train_stage
 from .work_dir import WorkDir
 
-# Of the chains of this process, for the names of their loggers: an id() may
-# be given again, to a runner that would then write into another one's log.
+# Numbers the chains of this process, for the names of their loggers: an id()
+# may be reused by a later runner, which would write into an old log.
 _CHAIN_NUMBERS = itertools.count()
 
 
@@ -48,25 +43,32 @@ class ChainRunner:
     """Trains the stages of ``cfg.chain`` in order, each with a Runner.
 
     It writes an ordinary config for each stage, runs it, and keeps the ledger
-    ``chain.json`` in the work dir. All that can be wrong is looked for before
-    the first stage begins.
+    ``chain.json`` in the work dir. All mistakes that can be found are found
+    before the first stage begins.
 
     Args:
-        cfg (Config): The config: a ``chain``, the template of the guided
-            stages under ``model``, and what an ordinary Runner takes.
+        cfg (Config): The config: a ``chain``, the template of the stages with
+            teachers under ``model``, and what an ordinary Runner takes.
         only (str, optional): The one stage to train. Defaults to None: all.
+        verbose (bool): Whether to print the logs of the stages. If not, the
+            plan, a line a stage, warnings, errors and the results are printed;
+            the log files are the same. Defaults to True.
 
     Raises:
         ConfigError: For any mistake in the config, in a file that it names, or
             in the work dir.
     """
 
-    def __init__(self, cfg: Config, only: Optional[str] = None) -> None:
+    def __init__(self,
+                 cfg: Config,
+                 only: Optional[str] = None,
+                 verbose: bool = True) -> None:
         self.cfg = named_config(cfg, cfg.filename)
-        self.launcher = self.cfg.get('launcher', 'none')
-        start_processes(self.launcher, self.cfg.get('env_cfg', {}))
+        start_processes(
+            self.cfg.get('launcher', 'none'), self.cfg.get('env_cfg', {}))
         self.chain = Chain.from_cfg(self.cfg.get('chain'))
         self.only = only
+        self.verbose = verbose
         if only is not None:
             network = self.chain.require(only, '--stage')
             if network.ckpt_path:
@@ -77,6 +79,9 @@ class ChainRunner:
         self.work = WorkDir(self.cfg, self.chain)
         self._facts: Dict[str, NetworkFacts] = {}
         self._logger: Optional[MMLogger] = None
+        # What is logged before chain.log may be written.
+        self._early = MemoryHandler(10**6)
+        self._early.setLevel(logging.INFO)
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'ChainRunner':
@@ -89,12 +94,12 @@ class ChainRunner:
 
     @property
     def facts(self) -> Dict[str, NetworkFacts]:
-        """What is known of the networks, after checking all there is."""
+        """What is known of each network. The first access runs all checks."""
         if not self._facts:
             self._facts = inspect_chain(self.cfg, self.chain)
             for name in self.chain.names:
                 if self.work.ledger[name].get('state') == 'done':
-                    self._see_trained(name)
+                    self._count_trained(name)
         return self._facts
 
     def plan(self, resume: bool = True) -> str:
@@ -107,14 +112,8 @@ class ChainRunner:
         Raises:
             ConfigError: As :meth:`train`.
         """
-        self.work.todo(resume, self.only)
-        stages = {
-            name: self.work.stage_config(name)
-            for name in self.chain.names
-        }
-        table = plan_table(self.chain, self.facts, stages, self.work.ledger)
-        store = store_lines(self.chain, self.facts, stages, self.work.path)
-        return f'{table}\n{store}'.rstrip()
+        with self._console():
+            return self._plan(resume)
 
     def train(self) -> Ledger:
         """Train what is not done yet.
@@ -131,33 +130,10 @@ class ChainRunner:
             TrainingStopped: If a signal has stopped it, see
                 :class:`StopSignals`.
         """
-        resume = bool(self.cfg.get('resume'))
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
-            is_there = osp.isdir(self.work.path)
-            if is_there:
-                stack.enter_context(self.work.lock())
-            # This checks all, before anything is written.
-            plan = self.plan(resume)
-            self.work.make()
-            stack.enter_context(disk_full_as_error(self.work.path))
-            if not is_there:
-                stack.enter_context(self.work.lock())
-            # A run that has ended since may have left another ledger.
-            self.work.reload()
-            todo = self.work.todo(resume, self.only)
-            # All ranks have seen the same before the first one writes.
-            barrier()
-            if is_main_process():
-                with atomic_write(osp.join(self.work.path,
-                                           'config.py')) as file:
-                    file.write(self.work.config_as_run().pretty_text)
-            for name, facts in self.facts.items():
-                # A report then needs neither the config nor the data.
-                self.work.ledger[name].update(
-                    params=facts.params, macs=facts.macs)
-            self.work.begin()
-            self.log(f'The chain in {self.work.path}:\n{plan}')
+            stack.enter_context(self._console())
+            todo = self._begin(stack)
             for name in todo:
                 if signals.decide():
                     raise TrainingStopped(
@@ -165,10 +141,17 @@ class ChainRunner:
                         '; add --resume to go on')
                 if self.chain[name].part_of:
                     extract_network(self.cfg, self.chain, self.work, name,
-                                    self.launcher)
+                                    self._runner_type)
                     self.work.reload()
                 else:
-                    self._train_stage(name, signals)
+                    train_stage(self.cfg, self.chain, self.work, name,
+                                self._progress_hooks(name), signals,
+                                self._runner_type)
+                    self._count_trained(name)
+                    facts = self._facts[name]
+                    self.work.ledger.update(
+                        name, params=facts.params, macs=facts.macs)
+                self._log_done(name)
         table = result_table(self.chain, self.facts, self.work.ledger)
         self.log(f'The chain in {self.work.path}:\n{table}')
         return self.work.ledger
@@ -184,7 +167,7 @@ class ChainRunner:
                 that have been trained or given.
             ckpt_path (str, optional): The file of its weights.
                 Defaults to None: that of the work dir.
-            mean (bool): Whether to test what they say together, too.
+            mean (bool): Whether to test the mean of their predictions, too.
                 Defaults to False.
 
         Returns:
@@ -194,29 +177,11 @@ class ChainRunner:
         Raises:
             ConfigError: If there is nothing to test, or a file does not fit.
         """
-        names = [network] if network else [
-            name for name in self.chain.names if self.work.file_of(name)
-        ]
-        if not names:
-            raise ConfigError(f'work_dir: {self.work.path!r} holds no trained '
-                              'network yet')
-        results: Dict[str, Dict[str, float]] = {}
-        for name in names:
-            path = ckpt_path or self.work.file_of(name)
-            if path is None:
-                raise ConfigError(
-                    f'work_dir: {self.work.path!r} has no trained "{name}" '
-                    'yet; name its file')
-            results[name] = test_network(self.cfg, self.chain[name], path,
-                                         self.work.folder(name), self.launcher)
-        if mean:
-            paths = {name: self.work.file_of(name) for name in names}
-            results[f'mean of {len(names)}'] = test_mean(
-                self.cfg, self.chain, paths, osp.join(self.work.path, 'mean'),
-                self.launcher)
+        results = test_chain(self.cfg, self.chain, self.work, network,
+                             ckpt_path, mean)
         rows = []
         for name, metrics in results.items():
-            entry = self.work.ledger[name] if name in names else {}
+            entry = self.work.ledger[name] if name in self.chain.names else {}
             last = entry.get('metric', {}).get('last')
             rows.append((name, *(f'{value:.2f}' for value in metrics.values()),
                          '-' if last is None else f'{last:.2f}'))
@@ -225,10 +190,10 @@ class ChainRunner:
         return results
 
     def log(self, message: str) -> None:
-        """Write to the chain's own log, beside those of the stages.
+        """Print a message and write it to ``chain.log``.
 
         Args:
-            message (str): What to say.
+            message (str): One or more lines.
         """
         if self._logger is None:
             self._logger = MMLogger.get_instance(
@@ -236,86 +201,76 @@ class ChainRunner:
                 logger_name='mmdgkd',
                 log_file=osp.join(self.work.path, 'chain.log'),
                 file_mode='a')
+            for handler in self._logger.handlers:
+                if isinstance(handler, logging.FileHandler):
+                    self._early.setTarget(handler)
+            self._early.flush()
+            if not self.verbose:
+                quiet(self._logger)
         self._logger.info(message)
+        if not self.verbose and is_main_process():
+            # Without the prefix of a logger.
+            print(message, flush=True)
 
-    def _train_stage(self, name: str, signals: StopSignals) -> None:
-        work, ledger = self.work, self.work.ledger
-        stage = work.stage_config(name)
-        checkpoint = latest_checkpoint(work.folder(name))
-        if checkpoint is None:
-            for key in ('metric', 'seconds', 'store', 'wrote', 'wandb_id'):
-                ledger[name].pop(key, None)
-        ledger.update(
-            name,
-            state='running',
-            config_sha256=fingerprint(stage),
-            environment=environment(),
-            read={
-                teacher: file_entry(work.file_of(teacher), work.path)
-                for teacher in self.chain.needs(name)
-            })
+    def _console(self) -> ContextManager:
+        if self.verbose:
+            return contextlib.nullcontext()
+        return upstream_logged(self._early)
 
-        runtime = named_config(stage, stage.filename)
-        runtime.launcher = self.launcher
-        if checkpoint:
-            runtime.resume, runtime.load_from = True, checkpoint
-        fit_to_device(runtime)
-        noted = name_runs(runtime, name, osp.basename(work.path), ledger[name])
-        ledger.update(name, **noted)
-        runner = Runner.from_cfg(runtime)
+    @property
+    def _runner_type(self) -> type:
+        return Runner if self.verbose else QuietRunner
+
+    def _plan(self, resume: bool) -> str:
+        self.work.todo(resume, self.only)
+        stages = {
+            name: self.work.stage_config(name)
+            for name in self.chain.names
+        }
+        table = plan_table(self.chain, self.facts, stages, self.work.ledger)
+        store = store_lines(self.chain, self.facts, stages, self.work.path)
+        return f'{table}\n{store}'.rstrip()
+
+    def _begin(self, stack: contextlib.ExitStack) -> List[str]:
+        """Check all, then make and lock the work dir; the stages to train."""
+        resume = bool(self.cfg.get('resume'))
+        is_there = osp.isdir(self.work.path)
+        if is_there:
+            stack.enter_context(self.work.lock())
+        # This checks all, before anything is written.
+        plan = self._plan(resume)
+        self.work.make()
+        stack.enter_context(disk_full_as_error(self.work.path))
+        if not is_there:
+            stack.enter_context(self.work.lock())
+        # A run that has ended since may have left another ledger.
+        self.work.reload()
+        todo = self.work.todo(resume, self.only)
+        # All ranks have seen the same before the first one writes.
+        barrier()
         if is_main_process():
-            # The Runner has written it with what holds for this run alone.
-            with atomic_write(stage.filename) as file:
-                file.write(stage.pretty_text)
-        record = LedgerHook(ledger, name, self.chain.metric)
-        runner.register_hook(record)
-        for hook in self._progress_hooks(name):
-            runner.register_hook(hook)
-        runner.register_hook(StopHook(signals))
-        runner.register_hook(DataOnlyHook())
-        runner.register_hook(CurvesResumeHook())
-        with cleaned_up(runner), watched(runner):
-            try:
-                runner.train()
-            except TrainingStopped:
-                record.note_time()
-                raise
-            barrier()
-            if is_main_process():
-                self._finish_stage(name, progress_of(runner))
-            barrier()
-            work.reload()
+            with atomic_write(osp.join(self.work.path, 'config.py')) as file:
+                file.write(self.work.config_as_run().pretty_text)
+        for name, facts in self.facts.items():
+            # A report then needs neither the config nor the data.
+            self.work.ledger[name].update(params=facts.params, macs=facts.macs)
+        self.work.begin()
+        self.log(f'The chain in {self.work.path}:\n{plan}')
+        return todo
 
-    def _finish_stage(self, name: str, progress: Tuple) -> None:
-        """Write the trained network, and only then say that it is done."""
-        work = self.work
-        unit, _, total = progress
-        checkpoint = latest_checkpoint(work.folder(name))
-        if checkpoint is None:
-            raise ConfigError(
-                'default_hooks.checkpoint: has left no checkpoint of '
-                f'"{name}"; leave save_last on')
-        network = self.chain[name]
-        metric = work.ledger[name].get('metric', {})
-        scope = self.cfg.get('default_scope', 'mmpretrain')
-        export_network(
-            checkpoint, build_network(network, scope),
-            network_config(self.cfg, network), work.own_file(name),
-            dict(
-                network=name,
-                guides=list(self.chain.teachers[name]),
-                metric=metric.get('name'),
-                last=metric.get('last'),
-                best=metric.get('best')), unit, total)
-        work.ledger.update(
-            name,
-            state='done',
-            wrote=file_entry(work.own_file(name), work.path))
-        self._see_trained(name)
-        facts = self._facts[name]
-        work.ledger.update(name, params=facts.params, macs=facts.macs)
+    def _log_done(self, name: str) -> None:
+        """Such as ``stage 2/3 resnet14: accuracy/top1 95.21, 31.4 s``."""
+        names, entry = self.chain.names, self.work.ledger[name]
+        metric, seconds = entry.get('metric', {}), entry['seconds']
+        value = metric.get('last')
+        score = '' if value is None else f'{metric["name"]} {value:.2f}, '
+        left = seconds * self._later_share(name)
+        eta = f', chain ETA {timedelta(seconds=round(left))}' if left else ''
+        self.log(f'stage {names.index(name) + 1}/{len(names)} {name}: '
+                 f'{score}{seconds:.1f} s{eta}')
 
-    def _see_trained(self, name: str) -> None:
+    def _count_trained(self, name: str) -> None:
+        """Count anew what the training may have made smaller."""
         path = self.work.file_of(name)
         if path is not None:
             scope = self.cfg.get('default_scope', 'mmpretrain')
@@ -323,28 +278,18 @@ class ChainRunner:
                                                  self._facts[name], path,
                                                  scope)
 
+    def _later_share(self, name: str) -> float:
+        return later_share(self.chain, self.facts, self.work, name,
+                           [name] if self.only else self.chain.names)
+
     def _progress_hooks(self, name: str) -> List[Hook]:
         names = self.chain.names
-        later = [] if self.only else [
-            other for other in names[names.index(name) + 1:]
-            if self.work.ledger[other]['state'] in ('pending', 'running')
-        ]
-        costs = {
-            other:
-            stage_cost(self.chain, self.facts, other) * self._steps(other)
-            for other in (name, *later)
-        }
-        share = sum(costs[other] for other in later) / costs[name]
-        index = names.index(name) + 1
-        said = ChainProgressHook(index, len(names), name,
-                                 self.chain.teachers[name], share)
+        index, share = names.index(name) + 1, self._later_share(name)
+        epochs = ChainProgressHook(index, len(names), name,
+                                   self.chain.teachers[name], share)
         live = live_hook(
             self.cfg,
             stage=f'{index}/{len(names)} {name}',
             later_share=share,
             metric=self.chain.metric)
-        return [said, live] if live else [said]
-
-    def _steps(self, name: str) -> int:
-        train_cfg = self.work.stage_config(name).get('train_cfg') or {}
-        return train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 1
+        return [epochs, live] if live else [epochs]

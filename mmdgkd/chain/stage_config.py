@@ -17,7 +17,7 @@ from mmdgkd.utils.config import type_of
 from .chain import Chain, Network
 from .method import METHODS
 
-# What decides about the weights and the metrics of a stage. The rest (logging,
+# What determines the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
 _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
                   'param_scheduler', 'auto_scale_lr', 'val_dataloader',
@@ -45,12 +45,12 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         cfg (Config): The whole config.
         chain (Chain): Its chain.
         name (str): The network to train.
-        files (Mapping[str, str]): The file of each teacher's weights, and of
-            those from which it begins.
+        files (Mapping[str, str]): The files of the weights of its teachers,
+            and of ``init_from``.
         work_dir (str): The work dir of the chain.
 
     Returns:
-        Config: With ``filename`` set to where it belongs.
+        Config: Its ``filename`` is where it will be written.
 
     Raises:
         ConfigError: If the template is missing or does not fit.
@@ -62,38 +62,19 @@ def stage_config(cfg: Config, chain: Chain, name: str,
                                              or chain.guidance == 'none'):
         raise ConfigError(
             f'chain.networks.{name}.stage.model: changes the template of '
-            f'guided stages, but "{name}" has no teachers; change '
+            f'stages with teachers, but "{name}" has no teachers; change '
             f'chain.networks.{name}.model')
     if chain.teachers[name]:
-        if not isinstance(template, Mapping) or 'distiller' not in template:
-            raise ConfigError(
-                'model: guided stages need their template, '
-                "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
-        distiller = edges_for(template['distiller'], chain.teachers[name],
-                              chain.names)
-        model = dict(template, architecture=model, distiller=distiller)
-        model['teachers'] = {
-            teacher:
-            dict(
-                build_cfg=copy.deepcopy(dict(chain[teacher].model)),
-                ckpt_path=files.get(teacher))
-            for teacher in chain.teachers[name]
-        }
+        model = _with_teachers(model, template, chain, name, files)
         if chain.logit_store is not None:
-            stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
-                dict(
-                    type='mmrazor.LogitStoreHook',
-                    **dict(
-                        chain.logit_store,
-                        store_dir=store_dir(chain, work_dir)))
-            ]
-    if chain[name].init_from:
-        stage.custom_hooks = list(stage.get('custom_hooks') or ()) + [
-            dict(
-                type='mmrazor.InitFromHook',
-                source=chain[name].init_from,
-                ckpt_path=files.get(chain[name].init_from))
-        ]
+            _add_hook(
+                stage, 'LogitStoreHook',
+                **dict(
+                    chain.logit_store, store_dir=store_dir(chain, work_dir)))
+    source = chain[name].init_from
+    if source:
+        _add_hook(
+            stage, 'InitFromHook', source=source, ckpt_path=files.get(source))
     stage.model = model
     for method in METHODS.values():
         method.prepare_stage(stage, chain, name)
@@ -106,6 +87,31 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     stage.resume = False
     _import_mmdgkd(stage)
     return named_config(stage, osp.join(work_dir, name, 'config.py'))
+
+
+def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
+                   files: Mapping[str, str]) -> Dict:
+    """The template of the config with a network and its teachers."""
+    if not isinstance(template, Mapping) or 'distiller' not in template:
+        raise ConfigError(
+            'model: stages with teachers need their template, '
+            "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
+    distiller = edges_for(template['distiller'], chain.teachers[name],
+                          chain.names)
+    teachers = {
+        teacher:
+        dict(
+            build_cfg=copy.deepcopy(dict(chain[teacher].model)),
+            ckpt_path=files.get(teacher))
+        for teacher in chain.teachers[name]
+    }
+    return dict(
+        template, architecture=model, distiller=distiller, teachers=teachers)
+
+
+def _add_hook(stage: Config, kind: str, **settings: Any) -> None:
+    hook = dict(type=f'mmrazor.{kind}', **settings)
+    stage.custom_hooks = [*(stage.get('custom_hooks') or ()), hook]
 
 
 def store_dir(chain: Chain, work_dir: str) -> str:
@@ -128,7 +134,7 @@ def named_config(cfg: Config, filename: str) -> Config:
 
     Args:
         cfg (Config): The config.
-        filename (str): Where it belongs; a Runner dumps it under that name.
+        filename (str): The path; a Runner dumps it under its last part.
     """
     # Without a text MMEngine would read it from the file.
     return Config(
@@ -136,7 +142,7 @@ def named_config(cfg: Config, filename: str) -> Config:
 
 
 def network_config(cfg: Config, network: Network) -> Config:
-    """The config of a network alone, to test or to deploy it.
+    """The config of a network alone, to test or deploy it.
 
     With it and the trained network's file ``mmpretrain.get_model`` and
     ``ImageClassificationInferencer`` work.
@@ -157,7 +163,7 @@ def network_config(cfg: Config, network: Network) -> Config:
 
 
 def training_settings(stage: Config) -> Dict[str, Any]:
-    """What decides about the outcome of a stage, flat.
+    """The settings that determine the outcome of a stage, flat.
 
     Args:
         stage (Config): The config of a stage.
@@ -191,7 +197,7 @@ def fingerprint(stage: Config) -> str:
 
 
 def differences(old: Config, new: Config) -> List[str]:
-    """What differs between two configs of a stage, a line each.
+    """The differences between two configs of a stage, a line each.
 
     Args:
         old (Config): The config that was run.
@@ -208,7 +214,7 @@ def differences(old: Config, new: Config) -> List[str]:
 
 
 def _merged(cfg: Config, network: Network) -> Config:
-    """The config with what the stage of a network has otherwise."""
+    """The config with the ``stage`` of a network merged into it."""
     here = f'chain.networks.{network.name}.stage'
     known = {*cfg.keys(), *signature(Runner).parameters, *_OTHER_RUNNER_KEYS}
     for key in network.stage:
@@ -223,13 +229,13 @@ def _merged(cfg: Config, network: Network) -> Config:
     except (TypeError, KeyError) as error:
         raise ConfigError(f'{here}: does not merge into the config '
                           f'({str(error).splitlines()[0]})') from None
-    # ChainRunner adds it, which knows more; a Runner would refuse the None.
+    # ChainRunner adds it, with what it knows; a Runner refuses a None.
     (stage.get('default_hooks') or {}).pop('live_progress', None)
     return stage
 
 
 def _set_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
-    """Make the training data say its views, unless it does already."""
+    """Wrap the training data so that its samples have views."""
     loader = stage.get('train_dataloader') or {}
     dataset = loader.get('dataset')
     if not isinstance(dataset, Mapping):
@@ -249,7 +255,7 @@ def _set_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
 
 
 def _make_resumable(stage: Config) -> None:
-    """Loops and checkpoints from which a stage goes on to the same bits."""
+    """Set loops and checkpoints that resume to the same bits."""
     train_cfg = dict(stage.get('train_cfg') or {})
     kinds = dict(
         EpochBasedTrainLoop='ResumableEpochLoop',
@@ -271,7 +277,7 @@ def _make_resumable(stage: Config) -> None:
 
 
 def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
-    """Inside of the model a data preprocessor needs no explicit type."""
+    """Put the data preprocessor into the model: it needs no type there."""
     model = copy.deepcopy(dict(model))
     preprocessor = stage.pop('data_preprocessor', None)
     if preprocessor is not None:
@@ -280,7 +286,7 @@ def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
 
 
 def _import_mmdgkd(cfg: Config) -> None:
-    """Have a config that is run alone import what it names."""
+    """Have a config that is run alone import this package."""
     imports = dict(cfg.get('custom_imports') or {})
     names = imports.get('imports', [])
     names = [names] if isinstance(names, str) else list(names)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a work dir holds, and whether it still is what the config asks for."""
+"""The work dir of a chain, and whether it still fits the config."""
 import contextlib
 import fcntl
 import os
@@ -59,11 +59,11 @@ class WorkDir:
                               f'({error.strerror})') from None
 
     def reload(self) -> None:
-        """Read the ledger again, which the first rank has written."""
+        """Read the ledger again, after the first rank has written it."""
         self.ledger = Ledger.open(self.path, self.chain)
 
     def begin(self) -> None:
-        """Tidy up, and note in the ledger with what the chain is trained."""
+        """Remove unfinished files, and record the settings in the ledger."""
         if is_main_process():
             for folder in (self.path, *map(self.folder, self.chain.names)):
                 remove_parts(folder)
@@ -86,11 +86,11 @@ class WorkDir:
         return osp.join(self.path, name)
 
     def own_file(self, name: str) -> str:
-        """Where the trained network of a stage belongs."""
+        """The path of the file of a trained network, which may not exist."""
         return osp.join(self.path, name, f'{name}.{self.chain.save_as}')
 
     def file_of(self, name: str) -> Optional[str]:
-        """The file of a network's weights, if there is one by now."""
+        """The file of a network's weights, if it exists."""
         given = self.chain[name].ckpt_path
         if given:
             return given if '://' in given else osp.abspath(given)
@@ -101,7 +101,7 @@ class WorkDir:
     # Configs ---------------------------------------------------------------
 
     def config_as_run(self) -> Config:
-        """The whole config, such that it can be run again."""
+        """The whole config in a form that can be run again."""
         cfg = named_config(self.cfg, self.cfg.filename)
         cfg.chain = self.chain.to_cfg()
         cfg.launcher, cfg.resume = 'none', False
@@ -126,10 +126,10 @@ class WorkDir:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second run out of the folder. A killed one leaves no lock.
+        """Lock the folder against a second run. A killed run leaves no lock.
 
         Raises:
-            ConfigError: If there is one already.
+            ConfigError: If another run holds the lock.
         """
         if not is_main_process():
             yield
@@ -145,10 +145,10 @@ class WorkDir:
             yield
 
     def todo(self, resume: bool, only: Optional[str]) -> List[str]:
-        """The stages to train, after all checks of what is there.
+        """The stages to train, after checking those that are done.
 
         Args:
-            resume (bool): Whether to go on with what is there.
+            resume (bool): Whether to continue what is there.
             only (str, optional): The one stage to train, or None for all.
 
         Raises:
@@ -198,7 +198,7 @@ class WorkDir:
             checkpoints_of(self.folder(name)))
 
     def _check_config(self, name: str) -> None:
-        """Refuse to go on with another config than the stage began with."""
+        """Refuse another config than that with which the stage began."""
         folder, entry = self.folder(name), self.ledger[name]
         if entry['state'] not in ('running', 'done'):
             raise ConfigError(
@@ -218,12 +218,12 @@ class WorkDir:
                 lines = differences(Config.fromfile(old), stage)
             except Exception as error:
                 lines = [
-                    'config.py does not load, so that it cannot be said '
-                    f'what ({type(error).__name__})'
+                    'config.py does not load, so that the difference is not '
+                    f'known ({type(error).__name__})'
                 ]
             lines = lines or ['config.py was edited']
         else:
-            lines = ['config.py is gone, so that it cannot be said what']
+            lines = ['config.py is gone, so that the difference is not known']
         if entry['state'] == 'running':
             # Such as a longer training: the checkpoint does not fix that.
             lines = [line for line in lines if line[:10] != 'train_cfg.']
@@ -235,16 +235,16 @@ class WorkDir:
                 ' or remove this folder to train the stage again')
 
     def _check_teachers(self, name: str, fresh: List[str]) -> None:
-        """Refuse to keep a stage whose teachers are not what they were."""
+        """Refuse to keep a stage whose teachers have changed."""
         rest = (f'choose another --work-dir, or remove {self.folder(name)!r} '
                 'to train that stage again')
         for teacher, read in self.ledger[name].get('read', {}).items():
             if teacher in fresh:
-                did = 'guided' if teacher in self.chain.teachers[
-                    name] else 'been the beginning of'
+                role = 'a teacher of' if teacher in self.chain.teachers[
+                    name] else 'the beginning of'
                 raise ConfigError(
-                    f'{self.folder(teacher)!r}: is gone, but "{teacher}" has '
-                    f'{did} "{name}"; put it back, {rest}')
+                    f'{self.folder(teacher)!r}: is gone, but "{teacher}" was '
+                    f'{role} "{name}"; put it back, {rest}')
             path = self.file_of(teacher)
             if path is None:
                 continue  # it is written again from its checkpoint

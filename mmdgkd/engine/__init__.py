@@ -1,3 +1,3 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What MMEngine itself calls: hooks, loops, optimizer wrappers."""
+"""What MMEngine calls: hooks, loops and optimizer wrappers."""
 from . import hooks, loops, optim  # noqa: F401

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The core: one network, its teachers, and what it is distilled by."""
+"""The core: a network, its teachers, and the losses between them."""
 from .algorithms import DGKD, MeanOfNetworks, mean_prediction
 from .backbones import PlainCNN, ResNet6n2, SmallVGG, WideResNet
 from .connectors import (ResizeConnector, StandardizeConnector,

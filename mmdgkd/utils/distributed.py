@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Several processes, also on machines without an accelerator."""
+"""Several processes, on accelerators or the CPU."""
 from typing import Any, Mapping
 
 import torch
@@ -11,7 +11,7 @@ from mmdgkd.errors import ConfigError
 
 
 def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
-    """Initialize the process group, before anything asks for the rank.
+    """Initialize the process group, before anything reads the rank.
 
     Args:
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -33,10 +33,10 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
 
 
 def end_processes() -> None:
-    """Wait for the other processes and take the group down.
+    """Wait for the other processes and destroy the group.
 
-    One that exits with its group's threads still running may be aborted by
-    the C++ runtime, after all its work is done.
+    The C++ runtime may abort a process that exits while the threads of its
+    group still run.
     """
     if is_distributed():
         barrier()
@@ -44,7 +44,7 @@ def end_processes() -> None:
 
 
 def fit_to_device(cfg: Config) -> None:
-    """Make the settings of a config that depend on the machine.
+    """Adapt a config to the machine.
 
     Args:
         cfg (Config): The config of a stage; it is changed.

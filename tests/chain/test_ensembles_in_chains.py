@@ -80,8 +80,8 @@ def test_resumed_and_remembered_it_comes_to_the_same_bits(
 
 @pytest.mark.parametrize('change, message', [
     (dict(ensembles=dict(pacemaker=['resnet14', 'resnet26'])),
-     "model.distiller.ensembles.pacemaker: 'resnet26' is no teacher; there are "
-     'resnet20, resnet14'),
+     "model.distiller.ensembles.pacemaker: 'resnet26' is no teacher; there "
+     'are resnet20, resnet14'),
     (dict(ensembles=dict(resnet14=['resnet20'])),
      'model.distiller.ensembles.resnet14: is the name of a network'),
     (dict(distill_losses=dict(loss_kd=dict(teacher_weights=dict(resnet14=1)))),

@@ -262,7 +262,7 @@ def test_a_stage_is_not_kept_when_its_guide_is_trained_again(copied):
     shutil.rmtree(osp.join(copied.work_dir, 'resnet20'))
     with pytest.raises(
             ConfigError,
-            match='resnet20\': is gone, but "resnet20" has guided "resnet14"'
+            match='is gone, but "resnet20" was a teacher of "resnet14"'
             '; put it back, .* or remove .*resnet14'):
         ChainRunner(copied).train()
 

@@ -80,7 +80,7 @@ def test_what_does_not_merge_or_is_missing():
         stage(cfg)
     cfg = config()
     cfg.pop('model')
-    with pytest.raises(ConfigError, match='model: guided stages need their'):
+    with pytest.raises(ConfigError, match='model: stages with teachers need'):
         stage(cfg)
     stage(cfg, 't')
 

@@ -8,7 +8,7 @@ import mmengine
 import pytest
 import torch
 
-from mmdgkd.chain.ledger_hook import _added
+from mmdgkd.chain.hooks.ledger_hook import _added
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.logit_store.teacher_timer import TeacherTimer
 

@@ -53,10 +53,10 @@ def test_a_run_of_the_same_second_has_its_own_files(tiny_cfg, monkeypatch,
         cfg.visualizer = dict(
             type='UniversalVisualizer',
             vis_backends=[dict(type='LocalVisBackend')])
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
             ChainRunner(cfg).train()
-        return Path(cfg.work_dir), said.getvalue()
+        return Path(cfg.work_dir), printed.getvalue()
 
     def fail(*args, **kwargs):
         raise error
@@ -66,9 +66,9 @@ def test_a_run_of_the_same_second_has_its_own_files(tiny_cfg, monkeypatch,
             patch.setattr(StopHook, 'after_train_iter', fail)
         with pytest.raises(error) if error else contextlib.nullcontext():
             train('first')
-    work_dir, said = train('second')
+    work_dir, printed = train('second')
     step = 'Epoch(train) [1][2/2]'
-    assert step in said
+    assert step in printed
     log, = work_dir.glob('resnet8/2*/*.log')
     assert step in log.read_text()
     curves, = work_dir.glob('resnet8/2*/vis_data/scalars.json')

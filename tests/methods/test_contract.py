@@ -14,9 +14,9 @@ from trials import TRIALS
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.method import METHODS, methods_of
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.report.records import read_runs
 from mmdgkd.report.settings import add_settings

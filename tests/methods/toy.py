@@ -39,8 +39,12 @@ class ToyScaled(BaseAlgorithm):
         super().__init__(architecture=architecture, **kwargs)
         self.scale = nn.Parameter(torch.tensor(float(start)))
         self.steps = 0
-        self.architecture.head.fc.register_forward_hook(
-            lambda layer, inputs, logits: logits * self.scale)
+        self.architecture.head.fc.register_forward_hook(self._scaled)
+
+    def _scaled(self, layer: nn.Module, inputs: Tuple,
+                logits: torch.Tensor) -> torch.Tensor:
+        # No lambda: a deep copy of the algorithm is to use its own number.
+        return logits * self.scale
 
     def scaled_network(self) -> nn.Module:
         """The network alone, as a copy with the number in its last layer."""

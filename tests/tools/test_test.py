@@ -20,7 +20,7 @@ def test_the_whole_chain(run_here, trained):
     assert all(row[2].strip() == row[3].strip() for row in rows)
 
 
-def test_one_file_says_itself_which_network_it_is(run_here, trained, tmp_path):
+def test_a_file_names_its_network(run_here, trained, tmp_path):
     path = osp.join(trained[0].work_dir, 'resnet14', 'resnet14.pth')
     done = run_here('tools/test.py', CONFIG, path, '--work-dir', tmp_path,
                     *SMALL)
@@ -32,7 +32,7 @@ def test_one_file_says_itself_which_network_it_is(run_here, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_does_not_say_it(run_tool, trained, tmp_path):
+def test_a_file_without_a_name(run_tool, trained, tmp_path):
     path = osp.join(trained[0].work_dir, 'resnet8', 'epoch_2.pth')
     words = ('tools/test.py', CONFIG, path, '--work-dir', tmp_path, *SMALL)
     done = run_tool(*words, check=False)
@@ -74,7 +74,7 @@ def test_a_malicious_checkpoint_is_refused(run_here, tmp_path):
 
 @pytest.mark.slow
 def test_configs_of_a_work_dir_with_either_file(run_tool, trained, tmp_path):
-    """Without a chain; the weights are loaded strictly all the same."""
+    """Without a chain; the weights are loaded strictly."""
     folder = osp.join(trained[0].work_dir, 'resnet8')
     last = trained[1].work.ledger['resnet8']['metric']['last']
     for config in ('config.py', 'resnet8.py'):

@@ -3,6 +3,7 @@
 import json
 import os
 import os.path as osp
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,12 @@ SMALL = [
     '--cfg-options', 'train_cfg.max_epochs=2',
     'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64'
 ]
+
+
+def log_of(work_dir, name):
+    """The text of the logs of a stage."""
+    logs = sorted((work_dir / name).glob('*/*.log'))
+    return '\n'.join(log.read_text() for log in logs)
 
 
 def states(work_dir):
@@ -36,7 +43,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run_here, tmp_path):
     assert not (tmp_path / 'w').exists()
 
 
-def test_dry_run_says_what_is_done(run_here, trained):
+def test_dry_run_prints_what_is_done(run_here, trained):
     as_run = osp.join(trained[0].work_dir, 'config.py')
     done = run_here('tools/train.py', as_run, '--dry-run')
     assert done.stdout.count('done') == 3
@@ -48,6 +55,82 @@ def test_dry_run_says_what_is_done(run_here, trained):
         'train_dataloader.batch_size=8',
         check=False)
     assert 'train_dataloader.batch_size was 32, is 8' in done.stderr
+
+
+TINY = [
+    '--cfg-options', 'train_cfg.max_epochs=1', 'chain.networks.resnet14=None',
+    'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64'
+]
+
+
+def test_a_chain_prints_a_line_a_stage_and_logs_the_rest(run_here, tmp_path):
+    done = run_here('tools/train.py', CONFIG, '--work-dir', tmp_path, *TINY)
+    assert not done.stderr
+    lines = done.stdout.splitlines()
+    stages = [line for line in lines if line.startswith('stage ')]
+    assert len(stages) == 2
+    assert re.fullmatch(
+        r'stage 1/2 resnet20: accuracy/top1 \d+\.\d\d, \d+\.\d s, '
+        r'chain ETA \d:\d\d:\d\d', stages[0])
+    assert re.fullmatch(
+        r'stage 2/2 resnet8: accuracy/top1 \d+\.\d\d, \d+\.\d s', stages[1])
+    # Beside them only the two tables and the line of the logit store.
+    assert all(
+        line.startswith(('The chain in ', '+', '| ', 'logit store: ', 'stage'))
+        for line in lines)
+    chain_log = (tmp_path / 'chain.log').read_text()
+    assert 'DEBUG' not in chain_log
+    assert all(line in chain_log for line in lines)
+    log = log_of(tmp_path, 'resnet8')
+    for what in ('System environment', 'Config:', 'Hooks will be executed',
+                 'Epoch(val) [1]', 'chain ETA', 'resnet20'):
+        assert what in log, what
+
+
+def test_verbose_prints_the_logs_of_the_stages(run_here, tmp_path):
+    done = run_here('tools/train.py', CONFIG, '-v', '--stage', 'resnet20',
+                    '--work-dir', tmp_path, *TINY)
+    for what in ('System environment', 'Config:', 'Epoch(val) [1]',
+                 'stage 1/2 resnet20: accuracy/top1 '):
+        assert what in done.stdout, what
+
+
+def test_warnings_of_others_are_logged_and_those_of_a_user_printed(
+        run_here, recwarn, root, tmp_path):
+    """A user's own code, and PyTorch's, warn as the training begins."""
+    (tmp_path / 'warning_hook.py').write_text(WARNING_HOOK)
+    config = tmp_path / 'chain.py'
+    config.write_text(f'_base_ = {str(root / CONFIG)!r}\n'
+                      "custom_imports = dict(imports=['mmdgkd', "
+                      "'warning_hook'])\n"
+                      "custom_hooks = [dict(type='WarningHook')]\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        done = run_here('tools/train.py', config, '--stage', 'resnet20',
+                        '--work-dir', tmp_path / 'w', *TINY)
+    finally:
+        sys.path.remove(str(tmp_path))
+    printed = [str(warning.message) for warning in recwarn]
+    assert 'of a user' in printed and 'of torch' not in printed
+    assert 'logged warning' in done.stdout
+    log = log_of(tmp_path / 'w', 'resnet20')
+    assert 'of torch' in log and 'logged warning' in log
+
+
+WARNING_HOOK = """
+import warnings
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class WarningHook(Hook):
+
+    def before_train(self, runner):
+        warnings.warn('of a user')
+        warnings.warn_explicit('of torch', UserWarning, torch.__file__, 1)
+        runner.logger.warning('logged warning')
+"""
 
 
 @pytest.mark.parametrize('words, message', [
@@ -178,24 +261,24 @@ def test_a_killed_run_is_resumed_to_the_end(run_tool, tmp_path):
         capture_output=True,
         text=True)
     assert done.returncode == 0, done.stderr
-    assert 'resumed epoch: ' in done.stdout
+    assert 'resumed epoch: ' in log_of(tmp_path, 'resnet14')
     assert set(states(tmp_path).values()) == {'done'}
     assert (tmp_path / 'resnet20' / 'resnet20.pth').stat().st_mtime_ns == first
     with open(tmp_path / 'chain.json') as file:
         stages = json.load(file)['stages']
     for entry in stages.values():
         assert [s for s, _ in entry['metric']['history']] == list(range(1, 7))
-    # Never killed, it comes to the same bits, and so do the stored logits.
-    whole = tmp_path / 'whole'
+    # Never killed, it ends with the same bits, and so do the stored logits.
+    unbroken = tmp_path / 'unbroken'
     subprocess.run(
-        words[:3] + ['--work-dir', whole] + words[5:],
+        words[:3] + ['--work-dir', unbroken] + words[5:],
         stdout=subprocess.DEVNULL,
         check=True)
     for name in stages:
-        assert_equal_weights(tmp_path, whole, name)
+        assert_equal_weights(tmp_path, unbroken, name)
     stores = [
         sorted((path / 'logits').glob('*.logits'))
-        for path in (tmp_path, whole)
+        for path in (tmp_path, unbroken)
     ]
     assert len(stores[0]) == 2
     for mine, theirs in zip(*stores):
@@ -224,7 +307,7 @@ def test_two_processes_with_a_logit_store_and_without(run_tool, run_ranks,
             key: int(value)
             for key, value in small.items()
         }, **{'chain.logit_store': None}))
-    done = run_tool(
+    run_tool(
         'bash',
         'tools/dist_train.sh',
         CONFIG,
@@ -237,8 +320,9 @@ def test_two_processes_with_a_logit_store_and_without(run_tool, run_ranks,
         OMP_NUM_THREADS='1')
     for name in ('resnet20', 'resnet14', 'resnet8'):
         assert_equal_weights(tmp_path / 'live', tmp_path / 'stored', name)
-    assert 'resnet20: 64 lookups, 64 hits (100 %)' in done.stdout
-    assert 'resnet14: 64 lookups, 0 hits (0 %)' in done.stdout
+    log = log_of(tmp_path / 'stored', 'resnet8')
+    assert re.search(r'resnet20.* 64 .*\(100', log)
+    assert re.search(r'resnet14.* 64 .*\(0', log)
     # All rows of both ranks are there: one process finds them.
     show = run_tool(sys.executable, '-m', 'mmdgkd.logit_store',
                     tmp_path / 'stored')
@@ -311,7 +395,7 @@ def test_two_processes_on_the_cpu_end_with_the_same_weights(
     ('dist_test.sh', ['config.py']),
     ('slurm_train.sh', ['partition', 'job', 'config.py']),
 ])
-def test_scripts_say_how_they_are_used(run_tool, tool, words):
+def test_scripts_print_their_usage(run_tool, tool, words):
     done = run_tool('bash', f'tools/{tool}', *words, check=False)
     assert done.returncode == 2 and 'usage: bash' in done.stderr
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""How others teacher a student, to measure against. Not for use."""
+"""How others distill, as baselines for benchmark.py; not for use."""
 from typing import Any, Dict, List
 
 import torch
@@ -12,9 +12,9 @@ from mmdgkd.models.algorithms.dgkd import DGKD
 
 @MODELS.register_module()
 class ReleasedWay(DGKD):
-    """The released DGKD code's: teachers are run in the graph.
+    """The released DGKD code: teachers run in the graph.
 
-    Its teachers run without ``no_grad``, and so the backward pass goes through
+    Its teachers run without ``no_grad``, so that the backward goes through
     each of them; its loss is λ τ² Σ KLDivLoss(), averaged over batch and
     classes, one teacher after the other. In float32, with weights in PyTorch's
     usual memory format.
@@ -43,10 +43,10 @@ class ReleasedWay(DGKD):
 
 @MODELS.register_module()
 class MMRazorWay(DGKD):
-    """MMRazor's: each teacher's whole loss is run, without a graph.
+    """MMRazor: each teacher runs its whole loss, without a graph.
 
-    As ``SingleTeacherDistill`` does with its one, in whatever precision and
-    memory format the student has by default.
+    As ``SingleTeacherDistill`` runs its one teacher, in the precision and the
+    memory format that the student has by default.
     """
 
     def loss(self, inputs: torch.Tensor,

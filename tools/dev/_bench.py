@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Measuring stages of a chain as whole Runners, in turns, in one process."""
+"""Time stages of a chain as whole Runners, in turns, in one process."""
 import contextlib
 import copy
 import ctypes
@@ -22,7 +22,7 @@ WARM_UP = 3  # steps of each run that are not counted
 
 
 class Stopwatch(Hook):
-    """Takes the time of a run, from the end of its first steps."""
+    """Measures the time of a run, from the end of its first steps."""
 
     priority = 'LOWEST'
 
@@ -32,43 +32,43 @@ class Stopwatch(Hook):
         self.steps = 0
 
     def before_train(self, runner: Any) -> None:
-        """Begin here if all steps count."""
+        """Start here if all steps count."""
         if self.warm_up == 0:
             self.start = now()
 
     def after_train_iter(self, runner: Any, batch_idx: int, *_: Any,
                          **__: Any) -> None:
-        """Count a step."""
+        """Count the step."""
         self.steps += 1
         if self.steps == self.warm_up:
             self.start = now()
 
     def after_train(self, runner: Any) -> None:
-        """The last step and all validations are over."""
+        """Stop after the last step and all validations."""
         self.end = now()
 
     @property
     def seconds(self) -> float:
-        """What the counted steps have taken."""
+        """The time of the counted steps."""
         return self.end - self.start
 
 
 def now() -> float:
-    """The time when the device has done all that it was given."""
+    """The time, after a sync with the device."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 class Memory:
-    """The peak of what a case needs beyond what was there before, in MiB."""
+    """The peak memory of a case beyond that of before, in MiB."""
 
     def __init__(self) -> None:
         self.before = 0.0
         self.possible = True
 
     def start(self) -> None:
-        """Give back what is free, and begin."""
+        """Release what is free, and reset the peak."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated() / 2**20
@@ -82,7 +82,7 @@ class Memory:
             self.possible = False
 
     def peak(self) -> Optional[float]:
-        """The peak since :meth:`start`; None where it cannot be known."""
+        """The peak since :meth:`start`; None if it is unknown."""
         if torch.cuda.is_available():
             return torch.cuda.max_memory_allocated() / 2**20 - self.before
         return _status('VmHWM') - self.before if self.possible else None
@@ -97,14 +97,14 @@ def _status(key: str) -> float:
 
 
 class Case:
-    """A stage that is run again and again.
+    """A stage that runs several times.
 
     Args:
         name (str): Its name.
         cfg (Config): Its config.
         loader (DataLoader | tuple): Its training data, which all cases share;
             or that and the data for validation.
-        folder (str): For whatever it writes.
+        folder (str): Where it writes.
         warm_up (int): Steps of each run that are not counted.
             Defaults to 3.
     """
@@ -124,7 +124,7 @@ class Case:
         self.ms: List[float] = []
         self.bare_ms: List[float] = []
         self.peaks: List[float] = []
-        self.answers: Dict[str, int] = {}
+        self.lookups: Dict[str, int] = {}
         self._count = 0
         with quiet(osp.join(folder, 'log.txt')):
             self.model = MODELS.build(copy.deepcopy(cfg.model))
@@ -159,7 +159,7 @@ class Case:
             runner.train()
             for hook in runner.hooks:
                 if hasattr(hook, 'store'):
-                    self.answers = dict(
+                    self.lookups = dict(
                         recalled=0, computed=0) | _sums(hook.store.counts)
             clean_up(runner)
         if counts:
@@ -209,10 +209,10 @@ def _sums(counts: Dict[str, Dict[str, int]]) -> Dict[str, int]:
 
 @contextlib.contextmanager
 def quiet(path: str) -> Iterator[None]:
-    """Send what is printed to a file.
+    """Redirect stdout and stderr to a file.
 
     Args:
-        path (str): The file; it is added to.
+        path (str): The file; it is appended to.
     """
     with open(path, 'a') as file, contextlib.redirect_stdout(
             file), contextlib.redirect_stderr(file):

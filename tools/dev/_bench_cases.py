@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The configs of what is timed."""
+"""The configs of the cases that benchmark.py times."""
 import argparse
 import copy
 import os.path as osp
@@ -16,17 +16,17 @@ CASES = ('released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone')
 
 def stage_of(cfg: Any, args: argparse.Namespace, name: str, guidance: str,
              folder: str) -> Any:
-    """The config of a stage, shortened, with nothing but the ordinary hooks.
+    """Make the config of a short stage with the usual hooks.
 
     Args:
         cfg (Config): The whole config.
         args (Namespace): The command line.
         name (str): The stage.
-        guidance (str): Who teachers whom.
-        folder (str): For whatever it writes.
+        guidance (str): As ``chain.guidance``.
+        folder (str): Its work dir.
 
     Returns:
-        Config: It.
+        Config: The config.
     """
     chain_cfg = copy.deepcopy(dict(cfg.chain), {})
     chain_cfg.update(guidance=guidance, logit_store=None)
@@ -46,7 +46,7 @@ def stage_of(cfg: Any, args: argparse.Namespace, name: str, guidance: str,
 
 
 def case_config(stage: Any, case: str, folder: str) -> Any:
-    """The config of a case.
+    """Make the config of a case.
 
     Args:
         stage (Config): The stage with its teachers.
@@ -54,7 +54,7 @@ def case_config(stage: Any, case: str, folder: str) -> Any:
         folder (str): For the logit store.
 
     Returns:
-        Config: It.
+        Config: The config.
     """
     cfg = Config(copy.deepcopy(stage.to_dict()), cfg_text=' ')
     distiller = cfg.model.distiller
@@ -79,11 +79,11 @@ def case_config(stage: Any, case: str, folder: str) -> Any:
 
 
 def with_drop(distiller: Any, drop: bool) -> None:
-    """Have one teacher silent in each step, or none.
+    """Drop one teacher in each step, or none.
 
     Args:
         distiller (dict): The config; it is changed.
-        drop (bool): Whether one is.
+        drop (bool): Whether one is dropped.
     """
     kind = 'mmrazor.StochasticDropConnector'
     connectors = dict(distiller.get('connectors') or {})

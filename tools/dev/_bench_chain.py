@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Timing a whole chain against its networks alone."""
+"""Time a whole chain against its networks alone."""
 import argparse
 import copy
 import os.path as osp
@@ -26,7 +26,7 @@ def time_chain(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     Args:
         cfg (Config): The whole config.
         args (Namespace): The command line.
-        folder (str): For whatever is written.
+        folder (str): Where it writes.
 
     Returns:
         dict: The figures.
@@ -48,22 +48,15 @@ def time_chain(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
             for way in WAYS if name != names[0] else WAYS[:1]:
                 guidance = 'none' if way == 'alone' else 'dense'
                 stage = stage_of(cfg, args, name, guidance, folder)
-                stage.train_cfg.max_epochs = args.epochs
                 if loaders is None:
                     loaders = _chain_loaders(cfg, stage, args)
-                stage.val_dataloader = {}
-                stage.val_cfg = dict()
-                stage.val_evaluator = cfg.val_evaluator
-                if way == 'stored':
-                    stage = case_config(stage, way, store)
-                elif way == 'live':
-                    with_drop(stage.model.distiller, False)
+                stage = _way_config(cfg, args, stage, way, store)
                 _share_teachers(stage, teachers, folder)
                 cases[way] = Case(
                     f'{name}_{way}', stage, loaders, folder, warm_up=0)
-            if number == 0:  # whoever runs first is slower
+            if number == 0:  # the first run is slower
                 cases['alone'].run()
-            # In turns: also within a run the first may have a harder time.
+            # In turns: within a round, too, the first may be slower.
             order = list(cases) if number % 2 == 0 else list(cases)[::-1]
             for way in order:
                 stages[name][way].append(cases[way].run())
@@ -71,7 +64,30 @@ def time_chain(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     for name in names:
         for way in WAYS[1:]:
             stages[name][way] = stages[name][way] or stages[name]['alone']
-    chains = []
+    return dict(
+        images=args.images,
+        epochs=args.epochs,
+        stages=stages,
+        chains=_chains(stages))
+
+
+def _way_config(cfg: Any, args: argparse.Namespace, stage: Any, way: str,
+                store: str) -> Any:
+    """Make a stage validate, with the teachers of one of the ``WAYS``."""
+    stage.train_cfg.max_epochs = args.epochs
+    stage.val_dataloader = {}
+    stage.val_cfg = dict()
+    stage.val_evaluator = cfg.val_evaluator
+    if way == 'stored':
+        return case_config(stage, way, store)
+    if way == 'live':
+        with_drop(stage.model.distiller, False)
+    return stage
+
+
+def _chains(stages: Dict[str, Dict[str, List[float]]]) -> List[Dict]:
+    """The times of the chains of the first 2, 3, ... stages."""
+    chains, names = [], list(stages)
     for length in range(2, len(names) + 1):
         total = {
             way: sum(median(stages[name][way]) for name in names[:length])
@@ -87,14 +103,12 @@ def time_chain(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
                 live_ratio=total['live'] / total['alone'],
                 stored_guidance_s=total['stored'] - total['alone'],
                 live_guidance_s=total['live'] - total['alone']))
-    return dict(
-        images=args.images, epochs=args.epochs, stages=stages, chains=chains)
+    return chains
 
 
 def _chain_loaders(cfg: Any, stage: Any,
                    args: argparse.Namespace) -> Tuple[Any, Any]:
-    """Some images to train on, and a fifth as many, as in CIFAR, for the rest.
-    """
+    """Build loaders of some images, with a fifth for validation."""
     train, val = stage.train_dataloader, copy.deepcopy(cfg.val_dataloader)
     inner = train.dataset.get('dataset', train.dataset)
     inner.indices = args.images
@@ -105,7 +119,7 @@ def _chain_loaders(cfg: Any, stage: Any,
 
 
 def _share_teachers(stage: Any, files: Dict[str, str], folder: str) -> None:
-    """Give each network the same weights wherever it teaches."""
+    """Give each teacher the same weights in all stages."""
     for name, teacher in (stage.model.get('teachers') or {}).items():
         if name not in files:
             model = MODELS.build(copy.deepcopy(teacher.build_cfg))
@@ -115,7 +129,7 @@ def _share_teachers(stage: Any, files: Dict[str, str], folder: str) -> None:
 
 
 def chain_table(figures: Dict) -> str:
-    """The figures of a chain as a table.
+    """Draw the figures of a chain as a table.
 
     Args:
         figures (dict): See :func:`time_chain`.

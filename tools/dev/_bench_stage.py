@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Timing the ways to teacher one stage."""
+"""Time the ways to distill one stage."""
 import argparse
 from statistics import median
 from typing import Any, Dict
@@ -19,7 +19,7 @@ def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     Args:
         cfg (Config): The whole config.
         args (Namespace): The command line.
-        folder (str): For whatever is written.
+        folder (str): Where it writes.
 
     Returns:
         dict: The figures.
@@ -31,20 +31,8 @@ def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     if name == chain.names[0]:
         raise ConfigError(f'--stage: "{name}" is the first of the chain and '
                           'has no teachers')
-    guided = stage_of(cfg, args, name, 'dense', folder)
-    alone = stage_of(cfg, args, name, 'none', folder)
-    loader_cfg = guided.train_dataloader
-    inner = loader_cfg.dataset.get('dataset', loader_cfg.dataset)
-    inner.indices = (WARM_UP + args.steps) * loader_cfg.batch_size
-    loader = Runner.build_dataloader(loader_cfg, seed=0)
-    cases = {
-        case:
-        Case(
-            case, alone if case == 'student_alone' else case_config(
-                guided, case, folder), loader, folder)
-        for case in CASES if case in args.cases
-    }
-    for case in cases.values():  # the store is filled, all is warm
+    cases = _build_cases(cfg, args, name, folder)
+    for case in cases.values():  # fill the store and warm up
         case.run(counts=False)
     bare = [case for case in ('stored', 'student_alone') if case in cases]
     for number in range(args.rounds):
@@ -53,10 +41,10 @@ def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
         for case in bare:
             cases[case].run_bare()
         print(f'round {number + 1} of {args.rounds}', flush=True)
-    if 'stored' in cases and cases['stored'].answers['computed']:
+    if 'stored' in cases and cases['stored'].lookups['computed']:
         raise RuntimeError('the store was not full: '
-                           f'{cases["stored"].answers}')
-    batch = loader_cfg.batch_size
+                           f'{cases["stored"].lookups}')
+    batch = next(iter(cases.values())).cfg.train_dataloader.batch_size
     figures: Dict[str, Any] = dict(
         stage=name, batch_size=batch, cases={}, bare={}, spread={})
     for key, case in cases.items():
@@ -70,8 +58,25 @@ def time_stage(cfg: Any, args: argparse.Namespace, folder: str) -> Dict:
     return figures
 
 
+def _build_cases(cfg: Any, args: argparse.Namespace, name: str,
+                 folder: str) -> Dict[str, Case]:
+    distilled = stage_of(cfg, args, name, 'dense', folder)
+    alone = stage_of(cfg, args, name, 'none', folder)
+    loader_cfg = distilled.train_dataloader
+    inner = loader_cfg.dataset.get('dataset', loader_cfg.dataset)
+    inner.indices = (WARM_UP + args.steps) * loader_cfg.batch_size
+    loader = Runner.build_dataloader(loader_cfg, seed=0)
+    return {
+        case:
+        Case(
+            case, alone if case == 'student_alone' else case_config(
+                distilled, case, folder), loader, folder)
+        for case in CASES if case in args.cases
+    }
+
+
 def stage_table(figures: Dict) -> str:
-    """The figures of a stage as a table.
+    """Draw the figures of a stage as a table.
 
     Args:
         figures (dict): See :func:`time_stage`.

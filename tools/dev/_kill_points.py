@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Running a chain in a process that is killed at a chosen point."""
+"""Run a chain in processes that are killed at a chosen point."""
 import json
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 # Where a run is killed: around the update of an iteration, in the middle of
 # writing a file and around its renaming, in a row of logits, around the end of
-# a stage, before a validation is noted, or whenever the clock says.
+# a stage, before a validation is recorded, or after some time.
 KINDS = ('iteration', 'checkpoint', 'ledger', 'network', 'logits', 'stage',
          'validation', 'moment')
 
@@ -27,9 +27,9 @@ class KillPoint:
 
     Args:
         kind (str): One of ``KINDS``.
-        number (int): At the how manieth of its kind, from 1; of ``moment``
-            after so many milliseconds.
-        rank (int): Which rank is there. Defaults to 0.
+        number (int): Which one of its kind, from 1; of ``moment`` the
+            milliseconds.
+        rank (int): The rank that counts. Defaults to 0.
     """
 
     kind: str
@@ -55,14 +55,14 @@ class Job:
 
 
 def run(job: Job, kill: Optional[KillPoint] = None) -> bool:
-    """Train what is not trained yet, or until it is killed.
+    """Train a chain to its end, or until it is killed.
 
     Args:
         job (Job): The run.
         kill (KillPoint, optional): Where it is killed. Defaults to None.
 
     Returns:
-        bool: Whether it came to the end.
+        bool: Whether it reached its end.
 
     Raises:
         RuntimeError: If it ended otherwise.
@@ -81,7 +81,7 @@ def run(job: Job, kill: Optional[KillPoint] = None) -> bool:
     while all(process.exitcode is None for process in processes):
         time.sleep(0.01)
     while any(process.exitcode is None for process in processes):
-        # A run is killed as a whole; one that ends does so together.
+        # A run is killed as a whole.
         if any(process.exitcode for process in processes):
             for process in processes:
                 process.kill()
@@ -97,10 +97,10 @@ def run(job: Job, kill: Optional[KillPoint] = None) -> bool:
 
 
 def counts_of(job: Job) -> Dict[str, int]:
-    """How many kill points of each kind a run has passed.
+    """Count the kill points of each kind that a run has passed.
 
     Args:
-        job (Job): The run, which came to its end.
+        job (Job): The run, which has reached its end.
     """
     with open(_log(job) + '.json') as file:
         return json.load(file)
@@ -159,7 +159,7 @@ def _train(job: Job) -> None:
 
 
 class _Points:
-    """Counts what a run passes, and ends it at the chosen point."""
+    """Counts the points that a run passes, and kills it at the chosen one."""
 
     def __init__(self, kill: Optional[KillPoint]) -> None:
         self.kill = kill
@@ -176,14 +176,14 @@ class _Points:
         from torch.optim.optimizer import (register_optimizer_step_post_hook,
                                            register_optimizer_step_pre_hook)
 
-        from mmdgkd.chain.ledger_hook import LedgerHook
-        from mmdgkd.chain.runner import ChainRunner
+        from mmdgkd.chain import stage_training
+        from mmdgkd.chain.hooks.ledger_hook import LedgerHook
         from mmdgkd.fileio import files
         from mmdgkd.logit_store import logit_file
         for register in (register_optimizer_step_pre_hook,
                          register_optimizer_step_post_hook):
             register(lambda *_: self.reach('iteration'))
-        _around(ChainRunner, '_finish_stage', lambda: self.reach('stage'))
+        _around(stage_training, '_write_network', lambda: self.reach('stage'))
         _around(LedgerHook, 'after_val_epoch',
                 lambda: self.reach('validation'))
         files.open = self._open
@@ -228,7 +228,7 @@ class _Points:
 
 
 class _File:
-    """A file whose ``write`` can be exchanged."""
+    """A file whose ``write`` can be replaced."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -251,11 +251,11 @@ def _kind_of(path: str) -> str:
 
 
 def _with(module: types.ModuleType, **changes: Callable) -> Any:
-    """What a module has, with some functions exchanged."""
+    """A module with some functions replaced."""
     return types.SimpleNamespace(**{**vars(module), **changes})
 
 
-def _around(owner: type, name: str, reach: Callable[[], None]) -> None:
+def _around(owner: Any, name: str, reach: Callable[[], None]) -> None:
     inner = getattr(owner, name)
 
     def outer(*args: Any, **kwargs: Any) -> Any:
@@ -268,7 +268,7 @@ def _around(owner: type, name: str, reach: Callable[[], None]) -> None:
 
 
 def outcome(work_dir: str, names: Sequence[str]) -> Dict[str, str]:
-    """All that must be the same after a kill, each part in a few letters.
+    """Collect all that must be the same after a kill, each part as a hash.
 
     Args:
         work_dir (str): A work dir whose chain is trained.
@@ -303,17 +303,15 @@ def outcome(work_dir: str, names: Sequence[str]) -> Dict[str, str]:
 
 
 def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
-    """Names of the parts in which two outcomes differ.
+    """Find the parts in which two outcomes differ.
 
     Args:
         first (dict[str, str]): Of :func:`outcome`.
         second (dict[str, str]): Another one.
     """
     return [
-        key for key in sorted({
-            **first,
-            **second
-        }) if first.get(key) != second.get(key)
+        key for key in sorted(first | second)
+        if first.get(key) != second.get(key)
     ]
 
 

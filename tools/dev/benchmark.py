@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Time the ways to teacher a stage, side by side, and what a chain costs.
+"""Time the ways to distill a stage, or the stages of a whole chain.
 
-All cases take turns in one process, each run is a whole Runner of MMEngine
+All cases take turns in one process. Each run is a whole Runner of MMEngine
 with its hooks and its log on the config's own data. Teachers have random
 weights, which take the same time.
 """
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure what the command line says."""
+    """Run the command line."""
     args = parse_args()
     cfg = load_config(args)  # repairs what the next imports need
     from _bench_cases import CASES

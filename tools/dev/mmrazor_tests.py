@@ -27,8 +27,8 @@ from xml.etree import ElementTree
 
 PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite',
             'mmpretrain', 'mmrazor', 'mmdgkd', 'pytest')
-# MMRazor's tests name mmcls, which is mmpretrain now. What they test is
-# MMRazor, so that they are given the names, with the repairs or without.
+# MMRazor's tests import mmcls, which is mmpretrain now. The plugin provides
+# these names with and without the repairs.
 PLUGIN = '''\
 import importlib.util
 import sys
@@ -67,15 +67,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_report(path: str, file: str) -> Dict[str, Dict]:
-    """The outcomes in pytest's JUnit XML.
+    """Read the outcomes from pytest's JUnit XML.
 
     Args:
         path (str): The XML.
-        file (str): The file of tests, whose names its tests get.
+        file (str): The file of tests, a prefix of their names.
 
     Returns:
         dict[str, dict]: Per test its ``outcome``, ``'passed'``, ``'failed'``,
-        ``'error'`` or ``'skipped'``, and what was said of it.
+        ``'error'`` or ``'skipped'``, and its message as ``said``.
     """
     found = {}
     for case in ElementTree.parse(path).getroot().iter('testcase'):
@@ -85,7 +85,7 @@ def read_report(path: str, file: str) -> Dict[str, Dict]:
             'passed')
         said = '' if outcome == 'passed' else marks[outcome].get('message', '')
         if said == 'collection failure':
-            # The file itself could not be read; the text says why.
+            # The file could not be imported; the text has the reason.
             lines = (marks[outcome].text or '').splitlines()
             said = next(
                 (line[1:] for line in reversed(lines) if line[:2] == 'E '),
@@ -95,7 +95,7 @@ def read_report(path: str, file: str) -> Dict[str, Dict]:
         owner = case.get('classname', '')[len(module) + 1:]
         name = '::'.join(filter(None, (file, owner, case.get('name', ''))))
         if not case.get('classname'):
-            # The file itself could not be read.
+            # The file could not be imported.
             name = file
         found[name] = dict(
             outcome='failed' if outcome == 'failure' else outcome,
@@ -112,13 +112,14 @@ def run_file(root: str, file: str, timeout: int) -> Dict[str, Dict]:
         timeout (int): Seconds that it may take.
 
     Returns:
-        dict[str, dict]: As of :func:`read_report`.
+        dict[str, dict]: As :func:`read_report`.
     """
     report = osp.join(root, file.replace('/', '.') + '.xml')
     try:
         done = subprocess.run([
             sys.executable, '-m', 'pytest', '-q', '-p', 'given_names', '-p',
-            'no:cacheprovider', f'--junitxml={report}', file
+            'no:cacheprovider', f'--rootdir={root}', f'--junitxml={report}',
+            file
         ],
                               cwd=root,
                               env=dict(
@@ -182,11 +183,11 @@ def run_tests(args: argparse.Namespace) -> Dict:
 
 
 def compare(before: Dict, after: Dict) -> List[str]:
-    """What has become of the tests that passed.
+    """Compare the outcomes of the tests that passed before.
 
     Args:
-        before (dict): As of :func:`run_tests`.
-        after (dict): Likewise.
+        before (dict): The result of :func:`run_tests`.
+        after (dict): Another one.
 
     Returns:
         list[str]: Lines to print.
@@ -204,7 +205,7 @@ def compare(before: Dict, after: Dict) -> List[str]:
         f'{len(passed) - len(lost)}'
     ]
     for name in lost:
-        # Where a file could not be read, it stands for its tests.
+        # If a file could not be imported, it stands for its tests.
         test = after['tests'].get(name) or after['tests'].get(
             name.split('::')[0]) or dict(
                 outcome='not run', said='')
@@ -213,7 +214,7 @@ def compare(before: Dict, after: Dict) -> List[str]:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the command line."""
     args = parse_args()
     if args.command == 'run':
         if not osp.isdir(osp.join(args.source, 'tests')):

@@ -2,8 +2,8 @@
 """Kill a chain at random points, resume it, and compare it with one that was
 never killed, byte by byte: weights, optimizer, averages, schedules, metrics.
 
-It trains in a folder of its own. Give a config of seconds, or make it one with
---cfg-options; the default is small and has all that makes it hard.
+It trains in a temporary folder. The config should train in seconds, if need be
+by --cfg-options; the default is small and has all that makes resuming hard.
 """
 import argparse
 import json
@@ -22,7 +22,7 @@ from _kill_points import (KINDS, Job, KillPoint, counts_of, differences,
 
 CONFIG = osp.join(
     osp.dirname(osp.abspath(__file__)), '../../tests/configs/survivor.py')
-# After so many kills a run is let go on to its end.
+# After so many kills a run goes on to its end.
 IN_A_ROW = 5
 
 
@@ -52,17 +52,17 @@ def survive(config: str,
             kinds: Tuple[str, ...] = KINDS,
             options: Optional[Dict[str, Any]] = None,
             folder: Optional[str] = None) -> Dict[str, Any]:
-    """Kill a chain so many times, and compare what comes of it.
+    """Kill a chain a number of times, and compare the outcome.
 
     Args:
         config (str): The config of the chain.
-        kills (int): How often it is killed, in as many runs as that takes.
+        kills (int): Number of kills, in as many runs as needed.
         ranks (int): Number of processes. Defaults to 1.
-        seed (int): Of the choice of kill points. Defaults to 0.
-        kinds (tuple[str]): Where it may be killed. Defaults to anywhere.
+        seed (int): Seed of the choice of kill points. Defaults to 0.
+        kinds (tuple[str]): Kinds of kill points. Defaults to all.
         options (dict, optional): As for ``--cfg-options``. Defaults to None.
-        folder (str, optional): Where to train. Defaults to None: in one that
-            is removed afterwards.
+        folder (str, optional): Where to train. Defaults to None: a temporary
+            folder.
 
     Returns:
         dict: ``runs``, for each the ``kills`` and what ``differs``; the
@@ -78,7 +78,7 @@ def survive(config: str,
         seconds = time.monotonic() - start
         counts = dict(counts_of(job), moment=int(1000 * seconds))
         expected = outcome(job.work_dir, names)
-        # Not all kinds of points are in every chain.
+        # Not every chain has all kinds of points.
         kinds = tuple(kind for kind in kinds if counts.get(kind))
         chooser = random.Random(seed)
         runs: List[Dict] = []
@@ -86,16 +86,8 @@ def survive(config: str,
         while left > 0:
             job = Job(config, osp.join(folder, f'run_{len(runs)}'), options,
                       ranks)
-            done, points = False, []
-            while not done and len(points) < min(IN_A_ROW, left):
-                # What is left of a run has fewer of them.
-                share = 1 if not points else 2
-                point = _choose(chooser, kinds, counts, ranks, share)
-                done = run(job, point)
-                if not done:
-                    points.append(point)
-            if not done:
-                run(job)
+            points = _kill_and_resume(job, chooser, kinds, counts,
+                                      min(IN_A_ROW, left))
             if not points:
                 continue
             found = differences(expected, outcome(job.work_dir, names))
@@ -111,10 +103,10 @@ def survive(config: str,
 
 
 def table_of(result: Dict[str, Any]) -> str:
-    """What was killed, how often, with what outcome.
+    """Draw a table of the kills and their outcome.
 
     Args:
-        result (dict): Of :func:`survive`.
+        result (dict): The result of :func:`survive`.
     """
     killed: Dict[str, int] = Counter()
     spoiled: Dict[str, int] = Counter()
@@ -144,9 +136,24 @@ def _names(config: str, options: Dict[str, Any]) -> List[str]:
     ]
 
 
+def _kill_and_resume(job: Job, chooser: random.Random, kinds: Tuple[str, ...],
+                     counts: Dict[str, int], kills: int) -> List[KillPoint]:
+    """Run a job to its end: the points at which it was killed."""
+    points: List[KillPoint] = []
+    while len(points) < kills:
+        # The rest of a run has fewer of them.
+        share = 2 if points else 1
+        point = _choose(chooser, kinds, counts, job.ranks, share)
+        if run(job, point):
+            return points
+        points.append(point)
+    run(job)
+    return points
+
+
 def _choose(chooser: random.Random, kinds: Tuple[str, ...],
             counts: Dict[str, int], ranks: int, share: int) -> KillPoint:
-    """A point that is likely to be reached by what is left of a run."""
+    """Choose a point that the rest of a run is likely to reach."""
     kind = chooser.choice(kinds)
     number = chooser.randint(1, max(1, counts[kind] // share))
     return KillPoint(
@@ -155,7 +162,7 @@ def _choose(chooser: random.Random, kinds: Tuple[str, ...],
 
 
 def main() -> None:
-    """Kill, resume and compare what the command line says."""
+    """Run the command line."""
     args = parse_args()
     result = survive(args.config, args.kills, args.ranks, args.seed,
                      tuple(args.kinds), args.cfg_options)

@@ -1,2 +1,2 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What is checked of a chain before any training."""
+"""The checks of a chain before any training."""

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Looking at the networks, files and data of a chain before any training."""
+"""Checking the networks, files and data of a chain before any training."""
 import copy
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Tuple
@@ -18,8 +18,9 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, network_of
 from mmdgkd.models.utils.weights import check_weights, network_weights
+from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
-from .stage_check import DataFacts, check_cacheable, check_data, check_stage
+from .stage_check import check_cacheable, check_stage
 from .trial_forward import check_losses
 
 
@@ -40,9 +41,44 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             train nothing, or not all of the network.
     """
     refuse_load_from(cfg, chain)
+    inspection = _Inspection(cfg, chain)
     scope = cfg.get('default_scope', 'mmpretrain')
-    models, plain, trained = {}, {}, {}
     for network in chain.networks:
+        inspection.build(network, scope)
+    inspection.stages = {
+        name: stage_config(cfg, chain, chain.stage_of(name), {}, '')
+        for name in chain.names
+    }
+    _check_same_inputs(chain, inspection.stages)
+    with DefaultScope.overwrite_default_scope(scope):
+        facts = {name: inspection.check(name) for name in chain.names}
+    _check_same_classes(chain, facts)
+    return facts
+
+
+class _Inspection:
+    """What is built and known of a chain while it is checked.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+    """
+
+    def __init__(self, cfg: Config, chain: Chain) -> None:
+        self.cfg, self.chain = cfg, chain
+        self.models: Dict[str, nn.Module] = {}
+        # By network what it may end as: after pruning or a search, a smaller
+        # one. Where the training decides, the largest is the last one.
+        self.plain: Dict[str, List[nn.Module]] = {}
+        # What is trained in its stage: as above, or with its ``trainer``.
+        self.trained: Dict[str, List[nn.Module]] = {}
+        self.stages: Dict[str, Config] = {}
+        # What other stages have built and put out already.
+        self._data: Dict[str, DataFacts] = {}
+        self._outputs: Dict[Tuple[str, str], List] = {}
+
+    def build(self, network: Network, scope: str) -> None:
+        """Build a network, and check its weights and its algorithm."""
         name, weights = network.name, None
         model = build_on_cpu(network, scope)
         if network.ckpt_path:
@@ -53,104 +89,89 @@ def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
             check_weights(model, weights, network.ckpt_path, key)
         else:
             check_init_cfg(network, model)
-        plain[name] = [
-            stand_in.to('meta').eval() for stand_in in (next(
-                filter(None, (method.stand_ins(network, model, weights)
-                              for method in METHODS.values())), (model, )))
-        ]
+        stand_ins = next(
+            filter(None, (method.stand_ins(network, model, weights)
+                          for method in METHODS.values())), (model, ))
+        self.plain[name] = [each.to('meta').eval() for each in stand_ins]
         check_algorithm(name, model)
-        trained[name] = plain[name]
+        self.trained[name] = self.plain[name]
         if network.trainer and not network.ckpt_path:
-            trained[name] = [
-                build_on_cpu(replace(network, model=network.trainer), scope)
-            ]
-            check_algorithm(name, trained[name][0])
-            trained[name][0].to('meta').eval()
-        models[name] = model.to('meta').eval()
-        _check_init_from(network, models)
-    stages = {
-        name: stage_config(cfg, chain, chain.stage_of(name), {}, '')
-        for name in chain.names
-    }
-    _check_same_inputs(chain, stages)
-    data: Dict[str, DataFacts] = {}
-    facts = {}
-    said: Dict[Tuple[str, str], List] = {}
-    # Where one is pruned, what is left of it takes its place; where the
-    # training decides what that is, the largest stands for it.
-    shapes = {name: stand_ins[-1] for name, stand_ins in plain.items()}
-    with DefaultScope.overwrite_default_scope(scope):
-        for name in chain.names:
-            algorithms = []
-            if not (chain[name].ckpt_path or chain[name].part_of):
-                # As its training begins, and as it ends.
-                algorithms = [
-                    check_stage(name, stages[name], chain,
-                                dict(shapes, **{name: network}))
-                    for network in trained[name]
-                ]
-            seen = _data_of(chain, stages, name, data)
-            facts[name] = replace(
-                network_facts(shapes[name], name, seen.shape),
-                samples=seen.samples,
-                views=seen.views,
-                shape=seen.shape)
-            if len(plain[name]) > 1 and hasattr(models[name], 'over_networks'):
-                facts[name] = _with_all(facts[name], name, plain[name])
-            _check_classes(chain[name], facts[name].classes, seen.classes)
-            if algorithms:
-                stage = CheckedStage(chain[name], stages[name], algorithms,
-                                     models, seen)
-                for method in METHODS.values():
-                    method.check(stage)
-            for algorithm in algorithms:
-                if chain.logit_store is not None and chain.teachers[name]:
-                    check_cacheable(stages[name], algorithm, seen.shape)
-                check_losses(name, stages[name], algorithm, seen, said)
-    for name, teachers in chain.teachers.items():
-        for teacher in teachers:
-            if facts[teacher].classes != facts[name].classes:
-                raise ConfigError(
-                    f'chain.networks.{teacher}.model: has '
-                    f'{facts[teacher].classes} classes, "{name}", which it '
-                    f'teaches, has {facts[name].classes}')
-    return facts
+            trainer = build_on_cpu(
+                replace(network, model=network.trainer), scope)
+            check_algorithm(name, trainer)
+            self.trained[name] = [trainer.to('meta').eval()]
+        self.models[name] = model.to('meta').eval()
+        _check_init_from(network, self.models)
 
-
-def _data_of(chain: Chain, stages: Dict[str, Config], name: str,
-             known: Dict[str, DataFacts]) -> DataFacts:
-    """The data of a network; of one that is given not its training data.
-
-    Whoever has only its file may have no such data.
-    """
-    if not chain[name].ckpt_path:
-        return check_data(stages[name], known)
-    given = Config(copy.deepcopy(stages[name].to_dict()))
-    given.train_dataloader = None
-    seen = check_data(given, known)
-    if seen.shape is None:
-        # Nothing is validated: then what the networks see that are trained.
-        for network in chain.networks:
-            if not (network.ckpt_path or network.part_of):
-                return check_data(stages[network.name], known)
-    return seen
-
-
-def _with_all(facts: NetworkFacts, name: str,
-              networks: List[nn.Module]) -> NetworkFacts:
-    if facts.shape is None:
+    def check(self, name: str) -> NetworkFacts:
+        """Check a network and its stage; the facts of the network."""
+        chain, stage = self.chain, self.stages[name]
+        # All are built before the data is read, which may take long.
+        algorithms = self._algorithms(name)
+        data = self._data_of(name)
+        facts = self._facts(name, data)
+        _check_classes(chain[name], facts.classes, data.classes)
+        if algorithms:
+            checked = CheckedStage(chain[name], stage, algorithms, self.models,
+                                   data)
+            for method in METHODS.values():
+                method.check(checked)
+        for algorithm in algorithms:
+            if chain.logit_store is not None and chain.teachers[name]:
+                check_cacheable(stage, algorithm, data.shape)
+            check_losses(name, stage, algorithm, data, self._outputs)
         return facts
-    found = [network_facts(each, name, facts.shape) for each in networks]
-    classes = [each.classes for each in found]
-    if len(set(classes)) > 1:
-        raise ConfigError(f'chain.networks.{name}.model.peers: have '
-                          f'{classes[:-1]} classes, "{name}" has {classes[-1]}'
-                          '; all need the same')
-    return replace(facts, step_macs=sum(each.macs for each in found))
+
+    def _algorithms(self, name: str) -> List[nn.Module]:
+        """A stage's algorithm, as its training begins and as it ends."""
+        if self.chain[name].ckpt_path or self.chain[name].part_of:
+            return []
+        shapes = {other: each[-1] for other, each in self.plain.items()}
+        return [
+            check_stage(name, self.stages[name], self.chain,
+                        dict(shapes, **{name: network}))
+            for network in self.trained[name]
+        ]
+
+    def _data_of(self, name: str) -> DataFacts:
+        """The data of a network. That of a given one is not its training's.
+
+        Who has only its file may not have that data.
+        """
+        stages, chain = self.stages, self.chain
+        if not chain[name].ckpt_path:
+            return check_data(stages[name], self._data)
+        given = Config(copy.deepcopy(stages[name].to_dict()))
+        given.train_dataloader = None
+        data = check_data(given, self._data)
+        if data.shape is None:
+            # Nothing is validated: then the inputs of those that are trained.
+            for network in chain.networks:
+                if not (network.ckpt_path or network.part_of):
+                    return check_data(stages[network.name], self._data)
+        return data
+
+    def _facts(self, name: str, data: DataFacts) -> NetworkFacts:
+        plain = self.plain[name]
+        facts = replace(
+            network_facts(plain[-1], name, data.shape),
+            samples=data.samples,
+            views=data.views,
+            shape=data.shape)
+        several = hasattr(self.models[name], 'over_networks')
+        if len(plain) == 1 or not several or facts.shape is None:
+            return facts
+        found = [network_facts(each, name, facts.shape) for each in plain]
+        classes = [each.classes for each in found]
+        if len(set(classes)) > 1:
+            raise ConfigError(f'chain.networks.{name}.model.peers: have '
+                              f'{classes[:-1]} classes, "{name}" has '
+                              f'{classes[-1]}; all need the same')
+        return replace(facts, step_macs=sum(each.macs for each in found))
 
 
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
-    """It begins with the weights of a network of its own shapes."""
+    """Check that ``init_from`` names a network of the same shapes."""
     source = network.init_from
     if source is None:
         return
@@ -158,10 +179,9 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     if isinstance(models[source], BaseAlgorithm):
         raise ConfigError(
             f'{key}: "{source}" is pruned, searched, quantized, slimmable or '
-            'one of several itself, and '
-            'what that has made of it is no part of its weights; begin from a '
-            'network that is not')
-    # Nobody has trained that one yet, but its shapes are known.
+            'one of several itself, and its weights alone do not tell what is '
+            'left of it; begin from a network that is not')
+    # That one is not trained yet, but its shapes are known.
     check_weights(
         network_of(models[network.name]), models[source].state_dict(), source,
         key)
@@ -169,7 +189,7 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
 
 def _check_classes(network: Network, classes: Optional[int],
                    in_data: Optional[int]) -> None:
-    """A network has as many classes as its data, where both say it."""
+    """Check the classes of a network and its data, where both are known."""
     if not classes or not in_data or classes == in_data:
         return
     key = here = f'chain.networks.{network.name}.model'
@@ -180,12 +200,15 @@ def _check_classes(network: Network, classes: Optional[int],
     if isinstance(head, Mapping) and 'num_classes' in head:
         key += '.head.num_classes'
     raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'
-                      f' set {key} to {in_data}, or say in the '
-                      "dataset's metainfo=dict(classes=[...]) which there are")
+                      f' set {key} to {in_data}, or list the classes in the '
+                      "dataset's metainfo=dict(classes=[...])")
 
 
 def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
-    """A teacher sees what the data preprocessor of its student makes."""
+    """Check that teachers and students normalize images alike.
+
+    A teacher gets its inputs from the data preprocessor of its student.
+    """
 
     def preprocessor(name: str) -> Dict:
         model = network_cfg(stages[name].model)
@@ -198,23 +221,34 @@ def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
             for key in ('mean', 'std', 'to_rgb'):
                 if mine.get(key) != theirs.get(key):
                     raise ConfigError(
-                        f'chain.networks.{teacher}: its data_preprocessor.{key} '
-                        f'is {theirs.get(key)}, but "{name}", whose inputs it '
-                        f'gets as its teacher, has {mine.get(key)}; both must '
-                        'be normalized alike')
+                        f'chain.networks.{teacher}: its data_preprocessor.'
+                        f'{key} is {theirs.get(key)}, but "{name}", whose '
+                        'inputs it gets as its teacher, has '
+                        f'{mine.get(key)}; both must be normalized alike')
+
+
+def _check_same_classes(chain: Chain, facts: Mapping[str,
+                                                     NetworkFacts]) -> None:
+    for name, teachers in chain.teachers.items():
+        for teacher in teachers:
+            if facts[teacher].classes != facts[name].classes:
+                raise ConfigError(
+                    f'chain.networks.{teacher}.model: has '
+                    f'{facts[teacher].classes} classes, "{name}", which it '
+                    f'teaches, has {facts[name].classes}')
 
 
 def check_algorithm(name: str, model: nn.Module) -> None:
-    """See whether a network of a chain is trained by what teachers reach.
+    """Check that teachers can take part in the training of a network.
 
     Args:
         name (str): The network.
         model (nn.Module): Its model.
 
     Raises:
-        ConfigError: If it is another algorithm that takes something away from
-            a network, of which nothing would be chosen, or that has a
-            ``train_step`` of its own, which would not run.
+        ConfigError: If it is an algorithm of no registered method that has a
+            mutator, of which nothing would be chosen, or a ``train_step`` of
+            its own, which would not run.
     """
     known = [kind for method in METHODS.values() for kind in method.algorithms]
     if not isinstance(model, BaseAlgorithm) or isinstance(model, tuple(known)):

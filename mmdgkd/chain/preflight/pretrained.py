@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Weights to begin from: whether they are weights of the model at all.
+"""Checking that weights to begin from are weights of the model.
 
-MMEngine loads what it finds and logs the rest, so that a file whose keys are
-all others leaves a model as it was, without an error.
+MMEngine loads what fits and logs the rest: a file in which nothing fits leaves
+the model as it was, without an error.
 """
 from collections import Counter
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -20,7 +20,7 @@ Shapes = Dict[str, Tuple[int, ...]]
 
 
 def refuse_load_from(cfg: Config, chain: Chain) -> None:
-    """A chain has many networks, so that ``load_from`` names none of them.
+    """Refuse ``load_from``, which names no network of the chain.
 
     Args:
         cfg (Config): The whole config.
@@ -43,13 +43,13 @@ def refuse_load_from(cfg: Config, chain: Chain) -> None:
 
 
 def check_init_cfg(network: Network, model: nn.Module) -> None:
-    """See whether the weights that a network begins from are weights of it.
+    """Check that the weights in ``init_cfg`` are weights of the network.
 
-    Those of a URL are not fetched.
+    URLs are not fetched.
 
     Args:
         network (Network): A network that is to be trained.
-        model (nn.Module): It; it may be on the meta device.
+        model (nn.Module): Its model, perhaps on the meta device.
 
     Raises:
         ConfigError: If a file is missing, is no checkpoint, or has nothing
@@ -72,11 +72,11 @@ def check_init_cfg(network: Network, model: nn.Module) -> None:
 
 
 def check_load_from(model: nn.Module, path: Optional[str]) -> None:
-    """See whether a Runner's ``load_from`` loads anything.
+    """Check that a Runner's ``load_from`` loads anything.
 
     Args:
         model (nn.Module): The Runner's model.
-        path (str, optional): The file. None: there is nothing to see to.
+        path (str, optional): The file. None: nothing is checked.
 
     Raises:
         ConfigError: If the file is missing, is no checkpoint, or if nothing
@@ -111,8 +111,8 @@ def check_load_from(model: nn.Module, path: Optional[str]) -> None:
 
 def _check_file(key: str, path: str, prefix: Optional[str],
                 module: nn.Module) -> None:
-    """The same for ``init_cfg``, which can pick a part of the file."""
-    state = whole = _read(path, key)
+    """Check a file of an ``init_cfg``, which can take a part of it."""
+    state = complete = _read(path, key)
     if prefix is None:
         state = _without_module(state)
     else:
@@ -128,7 +128,7 @@ def _check_file(key: str, path: str, prefix: Optional[str],
         raise ConfigError(f'{key}: the module has no weights to begin from '
                           f'{path!r}')
     _refuse_shapes(key, path, wanted, found, 'module')
-    shapes = {name: tuple(data.shape) for name, data in whole.items()}
+    shapes = {name: tuple(data.shape) for name, data in complete.items()}
     better = _common_prefix(wanted, shapes)
     if prefix is not None and _fits(wanted, shapes):
         advice = '; leave its prefix out'
@@ -180,7 +180,7 @@ def _compare(module: nn.Module, state: Dict) -> Tuple[Shapes, Shapes]:
             try:
                 hook(state, f'{name}.' if name else '', {}, True, [], [], [])
             except Exception:
-                pass  # loading will say so
+                pass  # loading raises it again
     wanted = {
         name: tuple(data.shape)
         for name, data in module.state_dict().items()
@@ -196,7 +196,7 @@ def _fits(wanted: Shapes, found: Shapes) -> bool:
 
 def _refuse_shapes(key: str, path: str, wanted: Shapes, found: Shapes,
                    what: str) -> None:
-    """Say so if there are such names, but none in its shape."""
+    """Refuse a file that has such names, but none in the right shape."""
     for name, shape in wanted.items():
         if name in found:
             raise ConfigError(
@@ -205,8 +205,8 @@ def _refuse_shapes(key: str, path: str, wanted: Shapes, found: Shapes,
 
 
 def _common_prefix(short: Shapes, long: Shapes) -> str:
-    """What is in front of most names that are otherwise the same."""
-    # By the last part: all with all would take seconds for large models.
+    """The prefix of most names that are otherwise the same."""
+    # By the last part: comparing all with all takes seconds in large models.
     by_end: Dict[str, List[str]] = {}
     for name in short:
         by_end.setdefault(name.rsplit('.', 1)[-1], []).append(name)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A forward of a stage before any training, to see what it would train."""
+"""A forward of each stage before any training, to check what it trains."""
 import copy
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
@@ -14,49 +14,39 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.utils.distributed import fit_to_device
 from mmdgkd.utils.random import aside
-from .stage_check import DataFacts
+from .data_check import DataFacts
 
 
 def check_losses(name: str, stage: Config, algorithm: nn.Module,
-                 seen: DataFacts, said: Dict[Tuple[str, str], List]) -> None:
-    """Try a forward of a stage on the meta device, and see what it trains.
+                 data: DataFacts, outputs: Dict[Tuple[str, str],
+                                                List]) -> None:
+    """Try a forward of a stage on the meta device, and check what it trains.
 
-    What does not run there, or trains by a ``train_step`` of its own, is not
-    looked at.
+    A stage that does not run there, or that has a ``train_step`` of its own,
+    is not checked.
 
     Args:
         name (str): The stage.
         stage (Config): Its config.
-        algorithm (nn.Module): It, on the meta device.
-        seen (DataFacts): Its data.
-        said (dict): What the teachers of earlier stages have put out, by teacher
+        algorithm (nn.Module): Its algorithm, on the meta device.
+        data (DataFacts): Its data.
+        outputs (dict): The outputs of teachers in earlier stages, by teacher
             and source; it is added to.
 
     Raises:
-        ConfigError: If what a loss is given does not fit; if the network's own
+        ConfigError: If a loss does not fit its inputs; if the network's own
             loss, or the whole, trains nothing; or if, with several processes,
             DDP would wait for the gradients of parameters that get none.
     """
     steps = getattr(type(algorithm), 'train_step', None)
-    if (steps is not BaseModel.train_step or seen.shape is None
-            or seen.sample is None):
+    if (steps is not BaseModel.train_step or data.shape is None
+            or data.sample is None):
         return
-    tried = _try_losses(algorithm, seen, said)
+    tried = _try_losses(algorithm, data, outputs)
     if tried is None:
         return
     losses, total = tried
-    own, weight = list(losses), 1.0
-    if isinstance(algorithm, DGKD):
-        own = [
-            key[len('student.'):] for key in losses if key[:8] == 'student.'
-        ]
-        weight = (
-            algorithm.task_loss_weight * algorithm.distiller.task_weight())
-    if own and weight and not any('loss' in key for key in own):
-        raise ConfigError(
-            f'chain.networks.{name}.model.head: its losses ({", ".join(own)}) '
-            'have no "loss" in their names, so that MMEngine would log them '
-            f'and train nothing with them; "loss_{own[0]}" would be right')
+    _check_own_loss(name, algorithm, list(losses))
     here = f'for the stage "{name}"'
     if not isinstance(total, torch.Tensor) or not total.requires_grad:
         raise ConfigError(
@@ -78,21 +68,35 @@ def check_losses(name: str, stage: Config, algorithm: nn.Module,
             f'{unused[0]}; set {key}=True')
 
 
+def _check_own_loss(name: str, algorithm: nn.Module, own: List[str]) -> None:
+    """Check that MMEngine would sum up the network's own losses."""
+    weight = 1.0
+    if isinstance(algorithm, DGKD):
+        own = [key[len('student.'):] for key in own if key[:8] == 'student.']
+        weight = (
+            algorithm.task_loss_weight * algorithm.distiller.task_weight())
+    if own and weight and not any('loss' in key for key in own):
+        raise ConfigError(
+            f'chain.networks.{name}.model.head: its losses ({", ".join(own)}) '
+            'have no "loss" in their names, so that MMEngine would log them '
+            f'and train nothing with them; "loss_{own[0]}" would be right')
+
+
 class _TeachersOnMeta:
     """Stands in for ``FrozenTeachers``, whose autocast knows no meta device.
 
     Args:
-        algorithm (DGKD): Whose teachers they are.
-        said (dict): See :func:`check_losses`. On that device a teacher says the
-            same in all stages.
+        algorithm (DGKD): The algorithm of the teachers.
+        outputs (dict): See :func:`check_losses`. On the meta device a teacher
+            has the same outputs in all stages.
     """
 
-    def __init__(self, algorithm: DGKD, said: Dict) -> None:
+    def __init__(self, algorithm: DGKD, outputs: Dict) -> None:
         self.modules = algorithm.teachers
         distiller = algorithm.distiller
         self._recorders = list(distiller.teacher_recorders.recorders.values())
-        self._outputs = said
-        # Of others it is not known what they take down.
+        self._outputs = outputs
+        # What other recorders keep is not known.
         self._can_reuse = not distiller.deliveries.deliveries and all(
             type(recorder) is MultiTeacherOutputsRecorder
             for recorder in self._recorders)
@@ -105,9 +109,9 @@ class _TeachersOnMeta:
             *inputs: Any,
             grad: bool = False,
             **_: Any) -> None:
-        """Forward them, or let the recorders hear what they said before."""
+        """Forward the teachers, or record their earlier outputs again."""
         for name in names if grad else ():
-            # What was said before is in no graph of these inputs.
+            # Earlier outputs are in no graph of these inputs.
             self.modules[name](*inputs, mode='tensor')
         if not grad:
             self._run_or_reuse(names, inputs)
@@ -128,19 +132,19 @@ class _TeachersOnMeta:
                     recorder.record(name, outputs)
 
 
-def _try_losses(algorithm: nn.Module, seen: DataFacts,
-                said: Dict) -> Optional[Tuple[Mapping, Any]]:
+def _try_losses(algorithm: nn.Module, data: DataFacts,
+                outputs: Dict) -> Optional[Tuple[Mapping, Any]]:
     """The losses by name and their total; None if that does not work here."""
     modes = {module: module.training for module in algorithm.modules()}
     teachers = getattr(algorithm, '_teachers', None)
     try:
-        inputs = torch.empty(2, *seen.shape, device='meta')
-        samples = [seen.sample.to('meta')] * 2
+        inputs = torch.empty(2, *data.shape, device='meta')
+        samples = [data.sample.to('meta')] * 2
         if isinstance(algorithm, DGKD):
             # Its connectors, losses and generator, too: a linear layer takes
-            # no input from another device, not even in a trial.
+            # no input from another device.
             algorithm.to('meta')
-            algorithm._teachers = _TeachersOnMeta(algorithm, said)
+            algorithm._teachers = _TeachersOnMeta(algorithm, outputs)
         with aside():
             algorithm.train()
             losses = algorithm(inputs, samples, mode='loss')
@@ -161,7 +165,7 @@ def _try_losses(algorithm: nn.Module, seen: DataFacts,
 
 
 def _leaves(total: torch.Tensor) -> Set[torch.Tensor]:
-    """The parameters that a backward from a tensor comes to, as in DDP."""
+    """The parameters that a backward from a tensor reaches, as in DDP."""
     found, passed, nodes = set(), set(), [total.grad_fn]
     while nodes:
         node = nodes.pop()
@@ -175,7 +179,7 @@ def _leaves(total: torch.Tensor) -> Set[torch.Tensor]:
 
 
 def key_of_unused(stage: Config) -> Optional[str]:
-    """The key that would let DDP go on without some gradients.
+    """The key with which DDP does not wait for missing gradients.
 
     Args:
         stage (Config): The config of a stage.

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Repeat the step whose loss was not finite, from its dump."""
+"""Repeat the step whose loss or gradients were not finite, from its dump."""
 import argparse
 import sys
 
@@ -8,7 +8,7 @@ from .replay import replay
 
 
 def main() -> None:
-    """Read the command line and say what comes of the step."""
+    """Replay a dump and print its losses."""
     parser = argparse.ArgumentParser(
         prog='python -m mmdgkd.engine.finite_step', description=__doc__)
     parser.add_argument(
@@ -26,7 +26,7 @@ def main() -> None:
         print(f'{name}: {value!r} (in the training: {was!r})')
     bad = found['bad_gradients']
     print(f'gradients that are not finite: {len(bad)}'
-          f'{", the first of " + bad[0] if bad else ""}')
+          f'{f", the first of {bad[0]}" if bad else ""}')
 
 
 if __name__ == '__main__':

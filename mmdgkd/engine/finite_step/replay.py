@@ -1,5 +1,4 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Repeating a step from its dump."""
 import os.path as osp
 import tempfile
 from typing import Any, Dict, List, Optional
@@ -18,22 +17,24 @@ from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.models.utils.networks import hold_structure, network_of
 from mmdgkd.structures.views import BatchViews, SampleList, ViewSource
+from mmdgkd.utils.config import type_of
 from mmdgkd.utils.distributed import fit_to_device
 from mmdgkd.utils.random import seed_all, step_seed
+from .bad_step import terms_of
+from .step_guard import StepGuard
 
 
 def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
-    """Repeat a step: the forward with its losses, and the backward.
+    """Repeat a step from its dump: the forward with its losses, the backward.
 
     Args:
-        dump (str): What was dumped.
+        dump (str): The dump.
         config (str, optional): The config of the stage. Defaults to None:
             ``config.py`` in the folder of the stage.
 
     Returns:
-        dict: ``terms``, the losses by name; ``dumped``, what they were; and
-        ``bad_gradients``, the names of parameters whose gradient is not
-        finite.
+        dict: ``terms``, the losses by name; ``dumped``, those of the training;
+        ``bad_gradients``, the parameters whose gradient is not finite.
 
     Raises:
         ConfigError: If one of the files is missing or does not fit.
@@ -49,6 +50,7 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
                           'config of the stage')
     cfg = Config.fromfile(config)
     fit_to_device(cfg)
+    device = get_device()
     with DefaultScope.overwrite_default_scope(
             cfg.get('default_scope', 'mmpretrain')), \
             tempfile.TemporaryDirectory() as folder:
@@ -57,33 +59,20 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         _prepare(model, cfg, folder)
         model.load_state_dict(facts['state_dict'])
         hold_structure(model)
-        device = get_device()
         model.to(device).train()
-        hub = MessageHub.get_instance(f'replay {osp.abspath(dump)}')
-        for key, value in dict(
-                loop_stage='train',
-                iter=facts['iter'],
-                rank=facts['rank'],
-                seed=facts['seed']).items():
-            hub.update_info(key, value)
-        seed = step_seed(facts['seed'], facts['iter'], facts['rank'])
-        seed_all(seed, device=True)
-        torch.set_rng_state(facts['rng_state'])
-        if facts.get('device_rng_state') is not None and device != 'cpu':
-            torch.cuda.set_rng_state(facts['device_rng_state'])
-        samples = _samples(facts, device)
+        _set_clock(facts, f'replay {osp.abspath(dump)}')
+        guard = StepGuard(model, [], 0)
+        guard.begin(facts['iter'], facts['epoch'])
         with wrapper.optim_context(model):
-            losses = model(facts['inputs'].to(device), samples, mode='loss')
+            losses = model(
+                inputs=facts['inputs'].to(device),
+                data_samples=_samples(facts, device),
+                mode='loss')
             total, _ = model.parse_losses(losses)
         if total.requires_grad:
             total.backward()
     return dict(
-        terms={
-            name:
-            sum(float(item.sum()) for item in value) if isinstance(
-                value, (list, tuple)) else float(value.float().sum())
-            for name, value in losses.items()
-        },
+        terms=terms_of(guard.end(True).forwards[-1]),
         dumped=facts['terms'],
         bad_gradients=[
             name for name, parameter in model.named_parameters()
@@ -92,17 +81,30 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         ])
 
 
+def _set_clock(facts: Dict, name: str) -> None:
+    """Set the step for the model, and all generators."""
+    hub = MessageHub.get_instance(name)
+    hub.update_info('loop_stage', 'train')
+    for key in ('iter', 'rank', 'seed'):
+        hub.update_info(key, facts[key])
+    seed_all(
+        step_seed(facts['seed'], facts['iter'], facts['rank']), device=True)
+    torch.set_rng_state(facts['rng_state'])
+    if facts.get('device_rng_state') is not None and get_device() != 'cpu':
+        torch.cuda.set_rng_state(facts['device_rng_state'])
+
+
 def _prepare(model: Any, cfg: Config, folder: str) -> None:
     """Run the network and its teachers as in the training."""
     for hook in cfg.get('custom_hooks') or ():
-        kind = str(hook.get('type')).split('.')[-1]
-        if kind == 'FastNetworkHook' and hook.get('channels_last', True):
+        if type_of(hook) == 'FastNetworkHook' and hook.get(
+                'channels_last', True):
             network_of(model).to(memory_format=torch.channels_last)
-        if kind == 'LogitStoreHook':
-            # What is remembered is rounded; in another store alike.
+        if type_of(hook) == 'LogitStoreHook':
+            # Cached logits are rounded; a new store rounds them alike.
             options = {
-                key: value
-                for key, value in hook.items() if key in ('dtype', 'top_k')
+                key: hook[key]
+                for key in ('dtype', 'top_k') if key in hook
             }
             model.use_store(LogitStore(folder, **options))
 
@@ -111,10 +113,8 @@ def _samples(facts: Dict, device: str) -> List[DataSample]:
     samples = []
     for label in facts['labels']:
         sample = DataSample()
-        if 'gt_label' in label:
-            sample.set_gt_label(label['gt_label'])
-        if 'gt_score' in label:
-            sample.set_gt_score(label['gt_score'])
+        for key, value in label.items():
+            getattr(sample, f'set_{key}')(value)
         samples.append(sample.to(device))
     if facts['views'] is None:
         return samples

@@ -1,13 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .chain_progress_hook import ChainProgressHook
-from .curves_resume_hook import CurvesResumeHook
-from .data_only_hook import DataOnlyHook
 from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .live_progress_hook import LiveProgressHook
-from .step_seed_hook import StepSeedHook
+from .resume_hooks import CurvesResumeHook, DataOnlyHook, StepSeedHook
 from .stop_hook import StopHook
 
 __all__ = [

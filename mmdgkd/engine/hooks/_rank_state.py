@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a checkpoint of the first rank does not say of a training.
+"""The state of a training that differs between ranks.
 
-In the middle of an epoch each rank has its own BN statistics, and where
-gradients are accumulated each has its own share of them.
+In the middle of an epoch each rank has its own BN statistics, and its own
+gradients if they are accumulated.
 """
 from typing import Any, Dict, List
 
@@ -17,13 +17,13 @@ from mmdgkd.models.utils.networks import unwrapped
 
 
 def collect_rank_states(runner: Any) -> List[Dict]:
-    """What each rank has of its own; to be called on all ranks.
+    """Collect the state of each rank; to be called on all ranks.
 
     Args:
         runner (Runner): The runner of the training process.
 
     Returns:
-        list[dict]: By rank; empty if the checkpoint says all there is.
+        list[dict]: By rank; empty if no rank differs from the first.
     """
     mine: Dict[str, Any] = dict(grads=_waiting_gradients(runner))
     if get_world_size() > 1:
@@ -40,15 +40,14 @@ def collect_rank_states(runner: Any) -> List[Dict]:
 
 
 def restore_rank_state(runner: Any, states: List[Dict]) -> None:
-    """Give this rank what it had of its own.
+    """Restore the state of this rank.
 
-    In a run with another number of ranks, those of the checkpoint do not
-    exist any more: it goes on with the first one's buffers, and gradients
-    that wait are lost, as in MMEngine.
+    A run with another number of ranks goes on with the buffers of the first
+    one; accumulated gradients are lost, as in MMEngine.
 
     Args:
         runner (Runner): The runner of the training process.
-        states (list[dict]): As :func:`collect_rank_states` has given them.
+        states (list[dict]): The result of :func:`collect_rank_states`.
     """
     if len(states) != get_world_size():
         return
@@ -65,7 +64,7 @@ def restore_rank_state(runner: Any, states: List[Dict]) -> None:
 
 
 def _modules(runner: Any) -> List[nn.Module]:
-    """The model, and the averages that are kept of it."""
+    """The model, and its moving averages."""
     model = runner.model
     averages = [
         hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)
@@ -74,9 +73,9 @@ def _modules(runner: Any) -> List[nn.Module]:
 
 
 def _waiting_gradients(runner: Any) -> Dict[str, torch.Tensor]:
-    """The gradients that are still to be applied, by name."""
+    """The gradients that are accumulated but not applied, by name."""
     wrapper = runner.optim_wrapper
-    # MMEngine's dict of wrappers leaves it to the algorithm when each steps.
+    # With MMEngine's own dict the algorithm decides when each one steps.
     by_itself = (
         isinstance(wrapper, OptimWrapperDict)
         and not isinstance(wrapper, JointOptimWrapperDict))

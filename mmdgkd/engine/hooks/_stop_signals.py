@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Being asked to stop, and agreeing on it with the other ranks."""
+"""Signals that stop a run, and the common decision of all ranks."""
 import atexit
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 import torch
 from mmengine.dist import get_rank, get_world_size
 
-# What Slurm sends before it preempts, what schedulers and people send.
+# Slurm sends SIGUSR1 before it preempts; schedulers and users the others.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 _active = 0
@@ -19,12 +19,12 @@ _mask: Any = None
 
 
 class StopSignals:
-    """While it is entered, signals ask the run to stop instead of ending it.
+    """A context in which signals request a stop instead of ending the run.
 
-    A second Ctrl-C ends it at once. Processes that are forked meanwhile, such
-    as the workers of data loaders, do not get these signals: Slurm and
-    terminals send them to all processes, and an iteration cannot be finished
-    without its data.
+    A second Ctrl-C ends it at once. Processes that are forked in it, such as
+    the workers of data loaders, do not get these signals: Slurm and terminals
+    send them to all processes, and an iteration cannot be finished without its
+    data.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,10 @@ class StopSignals:
     def __enter__(self) -> 'StopSignals':
         global _active
         _active += 1
-        # The last one that is registered runs first: before Python's own.
+        # The last registered runs first: before that of multiprocessing.
         atexit.unregister(_end_workers)
         atexit.register(_end_workers)
-        # Python lets only the main thread have handlers.
+        # Python allows handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._receive)
@@ -56,7 +56,7 @@ class StopSignals:
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt
         if self.received is None and get_rank() == 0:
-            # Not by print or a logger, which may be what it interrupts.
+            # Not by print or a logger: the signal may interrupt them.
             os.write(
                 sys.__stderr__.fileno() if sys.__stderr__ else 2,
                 f'\n{signal.Signals(number).name}: the iteration is finished '
@@ -66,8 +66,8 @@ class StopSignals:
     def vote(self) -> bool:
         """Whether all ranks stop now; to be called on all of them.
 
-        It waits for none: what counts is what the ranks had received when
-        this was called the last time.
+        It waits for none: the signals that the ranks had received at the last
+        call count.
         """
         if get_world_size() == 1:
             return self.received is not None
@@ -76,7 +76,7 @@ class StopSignals:
         return stop
 
     def decide(self) -> bool:
-        """Whether all ranks stop now, waiting for the answers of all."""
+        """Whether all ranks stop now; waits for all ranks."""
         if get_world_size() == 1:
             return self.received is not None
         before = self._result()
@@ -84,7 +84,7 @@ class StopSignals:
         return self._result() or before
 
     def _request(self) -> None:
-        # On the CPU beside whatever the ranks train with: no device waits.
+        # On the CPU, whatever the ranks train on: no device waits.
         if self._group is None:
             self._group = torch.distributed.new_group(backend='gloo')
         self._votes = torch.tensor([float(self.received is not None)])
@@ -100,14 +100,14 @@ class StopSignals:
 
     @property
     def name(self) -> str:
-        """Name of the signal, also where another rank has received it."""
+        """Name of the signal; 'a signal' if another rank has received it."""
         return self.received.name if self.received else 'a signal'
 
 
 def _end_workers() -> None:
-    """End what is left of the workers when this process ends.
+    """Kill the workers that are left when this process ends.
 
-    Python would ask them by a SIGTERM, which they do not get, and wait.
+    Python would send them a SIGTERM, which they do not get, and wait.
     """
     # PyTorch raises an error wherever a worker dies.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

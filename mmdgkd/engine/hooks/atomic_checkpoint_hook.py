@@ -16,28 +16,28 @@ from .finite_loss_hook import FiniteLossHook
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``, from whose files a run resumes exactly.
+    """MMEngine's ``CheckpointHook`` with files that resume exactly.
 
-    - A checkpoint appears under its name only when it is whole and on the
-      disk, with a checksum inside.
-    - An old one goes only after that.
-    - It also has what MMEngine's leaves out: where in the epoch it is, the
-      buffers of the other ranks, and gradients that wait to be applied.
+    - Writes are atomic: a checkpoint appears under its name when it is
+      complete and on the disk, with a checksum inside.
+    - An old checkpoint is removed only after that.
+    - A checkpoint also has the position in the epoch, the buffers of the other
+      ranks, and accumulated gradients.
     - With ``by_epoch=False`` it can be in the middle of an epoch; the last
       one is written after the hooks of the last epoch have run.
 
     Put it into ``default_hooks`` under ``checkpoint``.
 
     Args:
-        max_keep_ckpts (int): So many are kept; -1: all. With one kept there
-            is none to fall back to if the disk spoils it. Defaults to 2.
+        max_keep_ckpts (int): Number of checkpoints to keep; -1: all. With 1
+            there is none to fall back to if it is damaged. Defaults to 2.
         **kwargs: As for MMEngine's ``CheckpointHook``.
     """
 
     def __init__(self, max_keep_ckpts: int = 2, **kwargs: Any) -> None:
         if kwargs.get('backend_args') is None:
             kwargs['backend_args'] = dict(backend='atomic')
-        # What is old is removed here, not by MMEngine before it writes.
+        # Old ones are removed here, not by MMEngine before it writes.
         super().__init__(max_keep_ckpts=-1, **kwargs)
         self.num_kept = max_keep_ckpts
         self.saved_at: Optional[Tuple[int, int]] = None
@@ -52,8 +52,8 @@ class AtomicCheckpointHook(CheckpointHook):
         if (not self.by_epoch and self.save_last
                 and isinstance(runner.train_loop, EpochBasedTrainLoop)
                 and self.is_last_train_epoch(runner)):
-            # What was saved after the last iteration knows nothing of what
-            # hooks do after an epoch, such as averaging buffers.
+            # The one after the last iteration lacks what hooks do after an
+            # epoch, such as averaging buffers.
             self._save_checkpoint_with_step(
                 runner, runner.iter,
                 dict(epoch=runner.epoch + 1, iter=runner.iter))
@@ -93,7 +93,7 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_old_checkpoints(str(self.last_ckpt), self.num_kept)
 
     def _save_best_checkpoint(self, runner: Any, metrics: Dict) -> None:
-        """Let the old best one go only when the new one is whole."""
+        """Remove the old best one only when the new one is complete."""
         if not self.save_best:
             return
         _settle(runner)
@@ -130,13 +130,13 @@ class AtomicCheckpointHook(CheckpointHook):
     # Resuming --------------------------------------------------------------
 
     def after_load_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Keep what MMEngine does not know of."""
+        """Keep what MMEngine does not restore."""
         meta = checkpoint.get('meta')
         if runner._resume and isinstance(meta, dict):
             self._resumed = dict(meta=meta, ranks=checkpoint.get('ranks'))
 
     def before_train(self, runner: Any) -> None:
-        """Go on with what was saved for this rank."""
+        """Restore the position and the state of this rank."""
         super().before_train(runner)
         resumed, self._resumed = self._resumed, {}
         if not resumed:
@@ -146,7 +146,7 @@ class AtomicCheckpointHook(CheckpointHook):
         loop = runner.train_loop
         if hasattr(loop, 'start_at'):
             length = len(loop.dataloader)
-            # MMEngine's own checkpoints do not say it.
+            # MMEngine's own checkpoints do not have it.
             batches = meta['iter'] - meta['epoch'] * length
             loop.start_at(
                 meta.get('batches', batches if 0 < batches <= length else 0),
@@ -155,7 +155,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 def _settle(runner: Any) -> None:
-    """Judge all steps up to now, on all ranks, before anything is saved."""
+    """Check all steps up to now, on all ranks, before anything is saved."""
     for hook in runner.hooks:
         if isinstance(hook, FiniteLossHook):
             hook.settle(runner)
@@ -165,7 +165,7 @@ def loop_start(loop: EpochBasedTrainLoop, length: int) -> int:
     """The iteration with which the epoch of a loop has begun.
 
     Args:
-        loop (EpochBasedTrainLoop): It.
+        loop (EpochBasedTrainLoop): The loop.
         length (int): Number of batches in an epoch.
     """
     return getattr(loop, 'epoch_start', loop.epoch * length)

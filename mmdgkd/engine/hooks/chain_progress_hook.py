@@ -13,11 +13,11 @@ def seconds_left(elapsed: float,
                  step: int,
                  total: int,
                  later_share: float = 0.0) -> Tuple[float, float]:
-    """What a training will take from now on: (the stage, the chain).
+    """Estimate the time that is left: (of the stage, of the chain).
 
     Args:
-        elapsed (float): Seconds that it has taken by now.
-        first (int): The step, epoch or iteration, from which it went on.
+        elapsed (float): Seconds since the training began or went on.
+        first (int): The step, epoch or iteration, where it began.
         step (int): Steps done.
         total (int): Steps in all.
         later_share (float): The operations of all later stages, as a multiple
@@ -29,17 +29,17 @@ def seconds_left(elapsed: float,
 
 
 class ChainProgressHook(Hook):
-    """Says where the chain stands, after each epoch and each validation.
+    """Logs the progress of the chain after each epoch or validation.
 
     Such as ``stage 3/6 resnet32 <- resnet110, resnet56 | epoch 12/160 | chain
-    ETA 1:12:04``. What the later stages will take is estimated from the time
-    of this one and their share of operations.
+    ETA 1:12:04``. The time of the later stages is estimated from that of this
+    one and their share of operations.
 
     Args:
         index (int): Number of the stage, from 1.
         total (int): How many stages there are.
-        name (str): The stage.
-        teachers (Sequence[str]): Its teachers.
+        name (str): Name of the stage.
+        teachers (Sequence[str]): Names of its teachers.
         later_share (float): The operations of all later stages, as a multiple
             of those of this one. Defaults to 0.
     """
@@ -60,12 +60,12 @@ class ChainProgressHook(Hook):
         self._first = 0
 
     def before_train(self, runner: Any) -> None:
-        """Begin to measure."""
+        """Start the clock."""
         _, self._first, _ = progress_of(runner)
         self._start = time.monotonic()
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Say it. In this hook MMEngine has not counted the epoch yet."""
+        """Log it; MMEngine has not counted the epoch yet."""
         unit, step, total = progress_of(runner)
         if unit == 'epoch':
             self._log(runner, unit, step + 1, total)
@@ -73,7 +73,7 @@ class ChainProgressHook(Hook):
     def after_val_epoch(self,
                         runner: Any,
                         metrics: Optional[Dict[str, float]] = None) -> None:
-        """Say it in trainings that are counted by iterations."""
+        """Log it in trainings that are counted by iterations."""
         unit, step, total = progress_of(runner)
         if unit == 'iter':
             self._log(runner, unit, step, total)

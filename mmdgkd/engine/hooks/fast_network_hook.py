@@ -7,24 +7,23 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils.fast_network import compile_network
-from mmdgkd.models.utils.networks import network_of, peers_of
+from mmdgkd.models.utils.networks import compile_network, network_of, peers_of
 
 
 @HOOKS.register_module()
 class FastNetworkHook(Hook):
-    """Makes the network in training fast; what it computes stays.
+    """Makes the network in training faster, with the same results.
 
     Args:
         channels_last (bool): Keep its weights in PyTorch's channels_last
-            format: the same numbers, summed in another order. Off for the
-            few backbones that ``view`` a feature map, such as VGG with its
+            format: the same numbers, summed in another order. Turn it off for
+            the few backbones that ``view`` a feature map, such as VGG with its
             classifier. Defaults to True.
         compile (bool): Run its backbone and neck through ``torch.compile``.
             Defaults to False.
     """
 
-    # Before whatever looks at the weights.
+    # Before whatever reads the weights.
     priority = 'VERY_HIGH'
 
     def __init__(self,
@@ -36,8 +35,8 @@ class FastNetworkHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Change the network in place; parameters stay the same objects.
 
-        Only now: PyTorch fills tensors of another format in another order, so
-        that the same seed would give other initial weights.
+        Not earlier: PyTorch initializes tensors of another format in another
+        order, so that the same seed would give other weights.
         """
         wrapped = is_model_wrapper(runner.model)
         model = runner.model.module if wrapped else runner.model
@@ -46,8 +45,8 @@ class FastNetworkHook(Hook):
             for network in networks:
                 network.to(memory_format=torch.channels_last)
             if wrapped:
-                # DDP has laid out its buckets by the format of before, and
-                # would scatter the first gradients all over the weights.
+                # DDP has laid out its buckets in the old format and would
+                # write the first gradients to the wrong weights.
                 runner.model = None
                 gc.collect()
                 runner.model = runner.wrap_model(

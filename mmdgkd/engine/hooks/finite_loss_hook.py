@@ -1,41 +1,46 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import io
 import logging
 import os.path as osp
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Deque, Dict, Optional
 
-from mmengine.dist import all_gather_object, barrier, get_rank, get_world_size
+import torch
+from mmengine.dist import all_gather_object, barrier
+from mmengine.fileio import put
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
-from mmdgkd.engine.finite_step.bad_step import (BadStep, bad_ranks, describe,
-                                                dump_step)
-from mmdgkd.engine.finite_step.step_guard import StepGuard
+from mmdgkd.engine.finite_step.bad_step import describe, facts_of
+from mmdgkd.engine.finite_step.step_guard import Step, StepGuard
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
 from mmdgkd.errors import TrainingError
 from mmdgkd.models.utils.networks import unwrapped
 
-# So many iterations later an accelerator has long computed the answer.
+# After so many iterations an accelerator has computed the flag.
 _LAG = 2
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Keeps a loss or gradient that is not finite out of the weights.
+    """Keeps losses and gradients that are not finite out of the weights.
 
-    If a term of the loss or a gradient of any rank is NaN or infinite, no rank
-    updates: weights, optimizer and BN statistics stay what they were. The step
-    is skipped, or the training stops and says in which iteration, for which
-    samples and which terms; a dump reproduces the step
-    (``python -m mmdgkd.engine.finite_step``).
+    If a term of the loss or a gradient is NaN or infinite on any rank, no rank
+    updates: weights, optimizer and BN statistics stay as they were. The step
+    is skipped with a warning, or the training ends with an error that names
+    the iteration, the samples and the terms; a dump reproduces the step
+    (``python -m mmdgkd.engine.finite_step DUMP``).
 
-    No step waits for the device: whether an update counts is decided there,
-    and the host reads it two iterations later. On the CPU it knows at once.
+    No step waits for an accelerator, which decides by itself whether an update
+    counts; the host reads that two iterations later, on the CPU at once.
 
     Args:
-        max_skips (int): So many bad steps in a row are skipped, with a
-            warning; one more stops the training. Defaults to 0.
+        max_skips (int): So many bad steps in a row are skipped; one more ends
+            the training. Defaults to 0.
+
+    Raises:
+        ValueError: If ``max_skips`` is no integer or negative.
     """
 
     # Before whatever looks at the weights or saves them.
@@ -47,24 +52,20 @@ class FiniteLossHook(Hook):
                              'be an integer, 0 or more')
         self.max_skips = max_skips
         self._guard: Optional[StepGuard] = None
-        self._steps: Deque[BadStep] = deque()
+        self._steps: Deque[Step] = deque()
         self._row = 0
 
     def before_train(self, runner: Any) -> None:
-        """Watch the model's losses and the optimizer's steps."""
-        model = runner.model
-        model = unwrapped(model)
+        """Register the hooks on the model and its optimizers."""
         wrapper = runner.optim_wrapper
-        wrappers = wrapper.optim_wrappers.values() if isinstance(
+        wrappers = list(wrapper.values()) if isinstance(
             wrapper, OptimWrapperDict) else [wrapper]
-        optimizers = [part.optimizer for part in wrappers]
+        # A scaler skips the steps of each optimizer by itself.
+        joint = isinstance(wrapper,
+                           JointOptimWrapperDict) and not wrapper.scales
         self._guard = StepGuard(
-            model,
-            optimizers,
-            self.max_skips,
-            # A scaler skips the steps of each optimizer by itself.
-            joint=isinstance(wrapper, JointOptimWrapperDict)
-            and not wrapper.scales)
+            unwrapped(runner.model), [part.optimizer for part in wrappers],
+            self.max_skips, joint)
         self._steps.clear()
         self._row = 0
 
@@ -72,7 +73,7 @@ class FiniteLossHook(Hook):
                           runner: Any,
                           batch_idx: int,
                           data_batch: Any = None) -> None:
-        """Remember what a forward changes beside the weights."""
+        """Keep what a forward changes beside the weights."""
         self._guard.begin(runner.iter, runner.epoch)
 
     def after_train_iter(self,
@@ -80,53 +81,55 @@ class FiniteLossHook(Hook):
                          batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[Dict] = None) -> None:
-        """Judge the step, or one that was long ago."""
+        """Check the step, or on an accelerator one of before."""
         wrapper = runner.optim_wrapper
         steps_at_once = (not isinstance(wrapper, OptimWrapperDict)
                          or isinstance(wrapper, JointOptimWrapperDict))
-        ended = steps_at_once and wrapper.should_update()
-        step = self._guard.end(ended)
-        if step is None:
-            return
-        self._steps.append(step)
-        lag = 0 if step.is_known else _LAG
-        while len(self._steps) > lag:
-            self._judge(runner, self._steps.popleft())
+        step = self._guard.end(steps_at_once and wrapper.should_update())
+        if step is not None:
+            self._steps.append(step)
+            self.settle(runner, 0 if step.is_known else _LAG)
 
-    def settle(self, runner: Any) -> None:
-        """Judge what is not judged yet; to be called on all ranks.
+    def settle(self, runner: Any, lag: int = 0) -> None:
+        """Check the steps that are not checked yet; call it on all ranks.
 
         Args:
             runner (Runner): The runner of the training process.
+            lag (int): So many may be left. Defaults to 0.
         """
-        while self._steps:
-            self._judge(runner, self._steps.popleft())
+        while len(self._steps) > lag:
+            step = self._steps.popleft()
+            self._row = self._row + 1 if step.is_bad() else 0
+            if self._row:
+                self._skip_or_stop(runner, step)
 
     def after_train(self, runner: Any) -> None:
-        """Judge the last steps."""
+        """Check the last steps."""
         self.settle(runner)
         self._guard.clean_up()
 
-    def _judge(self, runner: Any, step: BadStep) -> None:
-        if not step.is_bad():
-            self._row = 0
-            return
-        self._row += 1
-        reports: List[Dict] = [step.report()]
-        if get_world_size() > 1:
-            reports = all_gather_object(reports[0])
-        what = describe(osp.basename(runner.work_dir), step, reports)
+    def _skip_or_stop(self, runner: Any, step: Step) -> None:
+        facts = facts_of(runner, step.forwards)
+        short = {
+            key: facts[key]
+            for key in ('network', 'iter', 'epoch', 'rank', 'terms', 'indices')
+        }
+        text, rank = describe(all_gather_object(short))
         if self._row <= self.max_skips:
             runner.logger.log(
                 logging.WARNING,
-                f'{what}; the step is skipped ({self._row} in a row, at most '
+                f'{text}; the step is skipped ({self._row} in a row, at most '
                 f'{self.max_skips})')
             return
-        folder = osp.join(runner.work_dir, f'bad_step_{step.iteration + 1}')
-        dump_step(osp.join(folder, f'rank_{get_rank()}.pth'), runner, step)
+        folder = osp.join(runner.work_dir, f'bad_step_{facts["iter"] + 1}')
+        file = io.BytesIO()
+        torch.save(facts, file)
+        put(file.getvalue(),
+            osp.join(folder, f'rank_{facts["rank"]}.pth'),
+            backend_args=dict(backend='atomic'))
         # The first rank that ends takes the others with it.
         barrier()
-        path = osp.join(folder, f'rank_{bad_ranks(reports)[0]}.pth')
+        path = osp.join(folder, f'rank_{rank}.pth')
         raise TrainingError(
-            f'{what}; the weights are as before it; '
+            f'{text}; the weights are as before it; '
             f'python -m mmdgkd.engine.finite_step {path} repeats the step')

@@ -10,10 +10,10 @@ from mmrazor.registry import HOOKS
 class LazyRuntimeInfoHook(RuntimeInfoHook):
     """MMEngine's ``RuntimeInfoHook`` without a device sync in each step.
 
-    MMEngine reads every logged value off the device in every iteration; with
-    one term per teacher that is many. This one keeps them there and reads them
-    all at once when they are about to be logged or saved. The message hub then
-    holds the same values in the same order.
+    MMEngine reads every logged value off the device in every iteration. This
+    hook keeps them there and reads them all at once when they are about to be
+    logged or saved. The message hub then holds the same values in the same
+    order.
 
     Put it into ``default_hooks`` under ``runtime_info``.
     """
@@ -27,7 +27,7 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
                          batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[Dict] = None) -> None:
-        """Keep the values, or hand them on if this iteration is logged."""
+        """Keep the values; read them if this iteration is logged."""
         if outputs:
             # Detached, or the graphs of all these steps would stay.
             self._pending.append({
@@ -45,12 +45,12 @@ class LazyRuntimeInfoHook(RuntimeInfoHook):
             self.flush(runner)
 
     def before_val(self, runner: Any) -> None:
-        """Hand the values on before another loop begins."""
+        """Read the values before another loop begins."""
         self.flush(runner)
         super().before_val(runner)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Hand the values on: the checkpoint contains the message hub."""
+        """Read the values: the checkpoint contains the message hub."""
         if self._pending:
             self.flush(runner)
             checkpoint['message_hub'] = runner.message_hub.state_dict()

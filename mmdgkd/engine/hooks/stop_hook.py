@@ -11,13 +11,13 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 
 
 class StopHook(Hook):
-    """Stops a training that was asked to, with a checkpoint, on all ranks.
+    """Stops a training after a signal, with a checkpoint, on all ranks.
 
-    The iteration is finished first. A validation is not: it is made up for
-    when the training goes on.
+    The iteration is finished first. A validation is not: it is run when the
+    training goes on.
 
     Args:
-        signals (StopSignals): What is asked.
+        signals (StopSignals): The signals.
     """
 
     # After all that belongs to the iteration.
@@ -31,13 +31,13 @@ class StopHook(Hook):
                          batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[Dict] = None) -> None:
-        """Stop here if all agree."""
+        """Stop if any rank has received a signal."""
         if self.signals.vote():
             # MMEngine has not counted the iteration yet.
             self._stop(runner, runner.epoch, runner.iter + 1)
 
     def before_val(self, runner: Any) -> None:
-        """Stop here if all agree."""
+        """Stop if any rank has received a signal."""
         if self.signals.decide():
             self._stop(runner, runner.epoch, runner.iter)
 
@@ -46,7 +46,7 @@ class StopHook(Hook):
                        batch_idx: int,
                        data_batch: Any = None,
                        outputs: Optional[Sequence] = None) -> None:
-        """Stop here if nothing is lost; several ranks wait for the end."""
+        """Stop if nothing is lost; several ranks finish the validation."""
         if get_world_size() == 1 and self.signals.received is not None:
             hook = self._checkpoints(runner)
             if hook and hook.saved_at == (runner.epoch, runner.iter):
@@ -55,8 +55,7 @@ class StopHook(Hook):
     def _stop(self, runner: Any, epoch: int, iteration: int) -> None:
         hook = self._checkpoints(runner)
         where = f'checkpoints of before, if any, are in {runner.work_dir}'
-        # Other loops begin an epoch anew, so that nothing but its beginning
-        # is worth a checkpoint.
+        # Other loops begin an epoch anew and cannot use a checkpoint in it.
         if hook is not None and (hasattr(runner.train_loop, 'start_at')
                                  or not hook.by_epoch):
             hook.save_now(runner, epoch, iteration)

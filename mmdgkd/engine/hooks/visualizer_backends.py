@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Watching a training: the line in the terminal, TensorBoard and WandB."""
+"""Live progress, TensorBoard and WandB for the stages of a chain."""
 import contextlib
 import os
 import uuid
@@ -16,16 +16,16 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import type_of
 from .live_progress_hook import LiveProgressHook
 
-# What a backend of MMEngine imports only when it is used.
+# Packages that a backend of MMEngine imports only when it is used.
 _PACKAGES = dict(TensorboardVisBackend='tensorboard', WandbVisBackend='wandb')
 
 
 def live_hook(cfg: Config, **known: Any) -> Optional[Hook]:
-    """The hook of the live line, unless the config wants none.
+    """Build the hook of the live progress, unless the config has None.
 
     Args:
         cfg (Config): The whole config.
-        **known (Any): What the chain knows, as for :class:`LiveProgressHook`.
+        **known (Any): Arguments of :class:`LiveProgressHook` from the chain.
 
     Raises:
         ConfigError: If ``default_hooks.live_progress`` does not fit.
@@ -53,11 +53,11 @@ def backends_of(cfg: Config) -> List[Dict]:
 
 
 def check_visualizer(cfg: Config, here: str) -> None:
-    """See whether the visualizer and its backends can be built.
+    """Check that the visualizer and its backends can be built.
 
     Args:
         cfg (Config): The config of a stage.
-        here (str): Where that is, in words.
+        here (str): The stage, for the message.
 
     Raises:
         ConfigError: If one is unknown, or its package is not installed.
@@ -90,20 +90,20 @@ def name_runs(cfg: Config, name: str, group: str, entry: Dict) -> Dict:
     In TensorBoard it has the name of its folder, and a resumed one goes on in
     it; ``tensorboard --logdir WORK_DIR`` then has a curve per stage. In WandB
     it has the name of the stage, in a group, over the iterations; what the
-    config has under ``init_kwargs`` and ``define_metric_cfg`` goes first, and
-    so does the environment's ``WANDB_RUN_GROUP``.
+    config has under ``init_kwargs`` and ``define_metric_cfg`` has precedence,
+    and so does the environment variable ``WANDB_RUN_GROUP``.
 
     Args:
         cfg (Config): The config with which the stage is run; it is changed.
         name (str): The stage.
         group (str): The chain.
-        entry (dict): What the ledger has of the stage.
+        entry (dict): The entry of the stage in the ledger.
 
     Returns:
-        dict: What the ledger shall have, too.
+        dict: What to add to the entry in the ledger.
     """
     if cfg.get('visualizer'):
-        # MMEngine gives out one visualizer per name, also to the next stage.
+        # MMEngine keeps one visualizer per name, also for the next stage.
         cfg.visualizer.pop('name', None)
     noted = {}
     for backend in backends_of(cfg):
@@ -118,7 +118,7 @@ def name_runs(cfg: Config, name: str, group: str, entry: Dict) -> Dict:
                     group=os.environ.get('WANDB_RUN_GROUP', group),
                     id=noted['wandb_id'],
                     resume='allow',
-                    # Such as that it is resumed.
+                    # Such as "resume".
                     allow_val_change=True),
                 **(backend.get('init_kwargs') or {}))
             backend.setdefault(
@@ -129,7 +129,7 @@ def name_runs(cfg: Config, name: str, group: str, entry: Dict) -> Dict:
 
 
 def without_curves(cfg: Config) -> None:
-    """Leave out the backends for curves, of which a test has none.
+    """Remove the backends for curves: a test has no curves.
 
     Args:
         cfg (Config): The config with which a network is tested; it is changed.
@@ -144,9 +144,9 @@ def without_curves(cfg: Config) -> None:
 
 @contextlib.contextmanager
 def watched(runner: Runner) -> Iterator[None]:
-    """Take the live line away and close the visualizer, in any case.
+    """Stop the live progress and close the visualizer, in any case.
 
-    MMEngine closes it only where a training comes to its end.
+    MMEngine closes it only if a training reaches its end.
 
     Args:
         runner (Runner): It must not be used any more after that.
@@ -157,7 +157,7 @@ def watched(runner: Runner) -> Iterator[None]:
         _stop_lines(runner)
         for backend in runner.visualizer._vis_backends.values():
             if hasattr(backend, '_wandb'):
-                # Otherwise it would say that the run has come to its end.
+                # Otherwise WandB would mark the run as finished.
                 backend.experiment.finish(getattr(error, 'exit_code', 1))
         raise
     finally:
@@ -168,4 +168,4 @@ def watched(runner: Runner) -> Iterator[None]:
 def _stop_lines(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, LiveProgressHook):
-            hook.stop()
+            hook.after_train(runner)

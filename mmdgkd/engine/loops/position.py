@@ -8,12 +8,12 @@ from torch.utils.data import DataLoader
 
 
 def begin_at(dataloader: DataLoader, batches: int) -> bool:
-    """Have the next iterator of a data loader begin after so many batches.
+    """Begin the next iterator of a data loader after a number of batches.
 
-    Nothing of what comes before is read.
+    The batches before are not read.
 
     Args:
-        dataloader (DataLoader): It.
+        dataloader (DataLoader): The data loader.
         batches (int): Number of batches to leave out.
 
     Returns:
@@ -37,16 +37,16 @@ def begin_at(dataloader: DataLoader, batches: int) -> bool:
 
 
 def sampler_of(dataloader: DataLoader) -> Any:
-    """The sampler of a data loader, also if a batch sampler has it.
+    """The sampler of a data loader, or that of its batch sampler.
 
     Args:
-        dataloader (DataLoader): It.
+        dataloader (DataLoader): The data loader.
     """
     return getattr(dataloader.batch_sampler, 'sampler', dataloader.sampler)
 
 
 def progress_of(runner: Any) -> tuple:
-    """How far a training is: (unit, steps done, steps in all).
+    """The progress of a training: (unit, steps done, steps in all).
 
     Args:
         runner (Runner): The runner of the training process.

@@ -12,10 +12,10 @@ from .position import begin_at
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """MMEngine's loop over epochs, which can begin in the middle of one.
+    """MMEngine's loop over epochs that can begin in the middle of one.
 
-    With a :class:`ViewSampler` nothing is read that was read before; with
-    another sampler the batches are read and left out.
+    With a :class:`ViewSampler` no batch is read again; with another sampler
+    the batches of before are read and left out.
 
     Args:
         **kwargs: As for MMEngine's ``EpochBasedTrainLoop``.
@@ -26,13 +26,13 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     _first = 0
 
     def start_at(self, batches: int, epoch_length: Optional[int]) -> None:
-        """Say how much of its first epoch is done.
+        """Set how much of the first epoch is done.
 
         Args:
-            batches (int): So many batches.
-            epoch_length (int, optional): Of so many in all. In a run with
-                another number of ranks an epoch has another length; it goes
-                on after the same share of the images.
+            batches (int): Number of batches that are done.
+            epoch_length (int, optional): Number of batches in the epoch. With
+                another number of ranks an epoch has another length; the run
+                goes on after the same share of the images.
         """
         length = len(self.dataloader)
         if epoch_length and epoch_length != length:
@@ -41,7 +41,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
     @property
     def begins_inside(self) -> bool:
-        """Whether it is about to go on in the middle of an epoch."""
+        """Whether the next epoch begins in its middle."""
         return self._first > 0
 
     def run_epoch(self) -> None:

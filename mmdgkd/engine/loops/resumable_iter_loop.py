@@ -11,11 +11,11 @@ from .position import begin_at, sampler_of
 
 @LOOPS.register_module()
 class ResumableIterLoop(IterBasedTrainLoop):
-    """MMEngine's loop over iterations, which reads nothing again.
+    """MMEngine's loop over iterations, without reading batches again.
 
-    MMEngine's own reads all batches up to the one with which it goes on. Here
-    a :class:`ViewSampler`, or an ``InfiniteSampler``, begins there; with
-    others it reads the batches of one epoch at most.
+    A resumed loop of MMEngine reads all batches of before. Here a
+    :class:`ViewSampler` or an ``InfiniteSampler`` begins where the run
+    stopped; with other samplers the batches of one epoch at most are read.
 
     Args:
         **kwargs: As for MMEngine's ``IterBasedTrainLoop``.
@@ -29,11 +29,11 @@ class ResumableIterLoop(IterBasedTrainLoop):
 
 
 class _Later:
-    """The batches from some iteration on.
+    """The batches from an iteration on.
 
-    MMEngine's loop first takes what was trained with before, and throws it
-    away: it gets nothing, at no cost. Only then is the data loader placed,
-    after all hooks have told its sampler the epoch with which a run begins.
+    MMEngine's loop first takes the batches of before and discards them: here
+    it takes None that often. Only then does the data loader begin, after all
+    hooks have set the epoch of its sampler.
 
     Args:
         loop (ResumableIterLoop): The loop.

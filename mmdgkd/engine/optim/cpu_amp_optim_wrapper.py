@@ -16,8 +16,8 @@ class CPUAmpOptimWrapper(OptimWrapper):
     """Mixed precision on the CPU, where ``AmpOptimWrapper`` refuses to run.
 
     Forwards run under bfloat16 autocast; its range is that of float32, so
-    there is no loss scaling. On a processor that does not compute in bfloat16
-    it is many times slower than float32, which is told.
+    there is no loss scaling. On a processor without bfloat16 it is many times
+    slower than float32; a warning says so.
 
     Args:
         **kwargs: As for MMEngine's ``OptimWrapper``.
@@ -41,13 +41,13 @@ def computes_in_bfloat16() -> bool:
     try:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     except (AttributeError, RuntimeError):
-        # A PyTorch without oneDNN does not say.
+        # A PyTorch without oneDNN cannot tell.
         return True
 
 
 @lru_cache(maxsize=None)
 def _warn() -> None:
-    """Once, not for every stage."""
+    """Warn once, not for every stage."""
     print_log(
         '--amp: this processor has no bfloat16, which makes a step many times '
         'slower than in float32; better without it',

@@ -10,15 +10,15 @@ from torch import nn
 
 @OPTIM_WRAPPERS.register_module()
 class JointOptimWrapperDict(OptimWrapperDict):
-    """Several optimizers, all of them stepped after one backward.
+    """Several optimizers that step together after one backward.
 
-    MMEngine's own leaves the backward to an algorithm with a ``train_step``
-    of its own, which its DDP does not call. Where one sum of losses is for all
-    parameters, each of which belongs to one optimizer, there is nothing to
-    decide, and the ``train_step`` of any model will do, with DDP, gradient
-    accumulation and mixed precision.
+    MMEngine's own leaves the backward to the ``train_step`` of an algorithm,
+    which its DDP does not call. Where one sum of losses is for all parameters
+    and each parameter belongs to one optimizer, the ``train_step`` of any
+    model does, with DDP, gradient accumulation and mixed precision.
 
-    When to step, and how the loss is scaled, is for the first of them to say.
+    The first optimizer wrapper decides when to step and how the loss is
+    scaled.
 
     Args:
         **parts (OptimWrapper): By name, of one type.
@@ -41,7 +41,7 @@ class JointOptimWrapperDict(OptimWrapperDict):
                       loss: torch.Tensor,
                       step_kwargs: Optional[Dict] = None,
                       zero_kwargs: Optional[Dict] = None) -> None:
-        """Backward, and a step of each if it is time.
+        """Run the backward, and step each if the gradients are complete.
 
         Args:
             loss (torch.Tensor): The sum of all losses, a scalar.
@@ -55,7 +55,7 @@ class JointOptimWrapperDict(OptimWrapperDict):
             self.zero_grad(**(zero_kwargs or {}))
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
-        """The gradients of all parameters."""
+        """Compute the gradients of all parameters."""
         self._first.backward(loss, **kwargs)
 
     def should_update(self) -> bool:
@@ -63,7 +63,7 @@ class JointOptimWrapperDict(OptimWrapperDict):
         return self._first.should_update()
 
     def step(self, **kwargs: Any) -> None:
-        """Step each; the first one last, which then sets a new scale."""
+        """Step each; the first one last, since it then updates the scale."""
         for part in (*self._others, self._first):
             part.step(**kwargs)
 
@@ -86,10 +86,10 @@ class JointOptimWrapperDict(OptimWrapperDict):
 
 
 class _SharedScaler:
-    """A scaler of gradients that another optimizer's step updates.
+    """A gradient scaler that only another optimizer's step updates.
 
     Args:
-        scaler (GradScaler): That of the other.
+        scaler (GradScaler): The scaler of the other optimizer.
     """
 
     def __init__(self, scaler: Any) -> None:
@@ -99,4 +99,4 @@ class _SharedScaler:
         return getattr(self._scaler, name)
 
     def update(self, *_: Any) -> None:
-        """Not yet: its other optimizers step with the same scale."""
+        """Do nothing: all optimizers step with the same scale."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Mapping, Optional, Tuple
 
-from mmdgkd.chain.chain import Network, read_entry
+from mmdgkd.chain.entries import Network, read_entry
 from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import type_of

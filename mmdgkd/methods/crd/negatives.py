@@ -4,43 +4,11 @@ from typing import NamedTuple
 
 import torch
 
-# Other draws from the same seed and step use another one.
+from mmdgkd.utils.random import random_words, shifted, signed
+
+# Other draws that are made of the same seed and step begin with another one.
 _STREAM = 0x636F6E7472617374
-_WORD = (1 << 64) - 1
-
-
-def _signed(word: int) -> int:
-    """64 bits as a signed integer, as in PyTorch's int64."""
-    word &= _WORD
-    return word - (1 << 64) if word >> 63 else word
-
-
-_GAMMA = _signed(0x9E3779B97F4A7C15)
-_FIRST = _signed(0xBF58476D1CE4E5B9)
-_SECOND = _signed(0x94D049BB133111EB)
-
-
-def _shifted(words: torch.Tensor, bits: int) -> torch.Tensor:
-    """Shift right without the sign, which int64 would copy."""
-    return (words >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def mixed(words: torch.Tensor) -> torch.Tensor:
-    """The output function of SplitMix64.
-
-    Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA
-    2014. Output j of a generator of seed s is ``mixed(s + j * gamma)``, so
-    that all are computed at once, on any device with the same bits.
-
-    Args:
-        words (torch.Tensor): int64 of any shape.
-
-    Returns:
-        torch.Tensor: 64 random bits each, of the same shape and type.
-    """
-    words = (words ^ _shifted(words, 30)) * _FIRST
-    words = (words ^ _shifted(words, 27)) * _SECOND
-    return words ^ _shifted(words, 31)
+_GAMMA = signed(0x9E3779B97F4A7C15)
 
 
 class SamplesByClass(NamedTuple):
@@ -93,11 +61,12 @@ def draw_negatives(seed: int, step: int, indices: torch.Tensor,
     Returns:
         torch.Tensor: Indices, int64 of shape (N, K).
     """
-    # On the CPU, which waits for no other device.
-    base = mixed(torch.tensor(_signed(seed ^ _STREAM)))
-    base = int(mixed(base + step))
+    # On the CPU, so that nothing waits for another device.
+    base = random_words(torch.tensor(signed(seed ^ _STREAM)))
+    base = int(random_words(base + step))
     counter = torch.arange(1, num + 1, device=indices.device) * _GAMMA
-    bits = _shifted(mixed(mixed(indices + base)[:, None] + counter), 32)
+    words = random_words(indices + base)[:, None] + counter
+    bits = shifted(random_words(words), 32)
     labels = samples.labels[indices]
     own, start = samples.counts[labels][:, None], samples.starts[labels]
     # 32 bits times the number of others fit into 64.

@@ -11,7 +11,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.step_clock import StepClock
-from mmdgkd.utils.philox import uniforms
+from mmdgkd.utils.random import uniforms
 
 # Second half of the Philox key, see keep_mask.
 _STREAM = 0x70617373

@@ -13,6 +13,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.multi_teacher_distiller import (
     MultiTeacherDistiller, build_distiller)
+from mmdgkd.models.distillers.records import detached
 from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
                                                     teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
@@ -27,25 +28,24 @@ from mmdgkd.models.utils.weights import load_weights
 class DGKD(BaseAlgorithm):
     """Densely Guided Knowledge Distillation: one stage of a chain.
 
-    Trains one network under the guidance of any number of larger, already
-    trained ones. With all the larger networks as teachers it is DGKD
-    (ICCV 2021, arXiv 2009.08825), with the one before TAKD
-    (arXiv 1902.03393), with the largest plain KD.
+    Distills one network from any number of larger, trained ones. With all
+    larger networks as teachers it is DGKD (ICCV 2021, arXiv 2009.08825), with
+    the one before TAKD (arXiv 1902.03393), with the largest plain KD.
 
     The teachers are frozen functions: in eval mode as a whole, without
     gradients, run in ``tensor`` mode and not through their losses, and no part
-    of the model's state. In each step the distiller is asked first which of
-    them speak; the others do no work.
+    of the model's state. Each step begins with the keep mask of the distiller;
+    teachers that it drops do not run.
 
     Args:
         architecture (dict | BaseModel): The network in training, or another
             algorithm of MMRazor that trains one, such as
-            ``ItePruneAlgorithm``, or several. Whoever trains several has a
+            ``ItePruneAlgorithm``, or several. One that trains several has a
             method ``over_networks(losses_of)``, which collects the losses of
             each.
         teachers (dict[str, dict]): For each teacher, by name, its model config
             ``build_cfg`` (or the built network, with its weights) and the file
-            of its weights, ``ckpt_path``. Their order makes no difference.
+            of its weights, ``ckpt_path``. The order does not matter.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
@@ -55,15 +55,15 @@ class DGKD(BaseAlgorithm):
             :class:`TeacherOptions`: ``channels_last``, ``precision``,
             ``fold_bn``, ``compile``. Defaults to None: as by default.
         teacher_module_inplace (bool): Whether in-place modules of the teachers
-            stay in place. A recorder right before one would then see what it
-            leaves behind. Defaults to False.
+            stay in place. A recorder right before one would then record its
+            output. Defaults to False.
         **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
             of MMRazor's ``BaseAlgorithm``.
 
     Attributes:
-        soft_share (float): What is left of the distiller's losses; the weight
-            w of the network's own loss is then share * w + (1 - share). 1,
-            unless a :class:`GSLRHook` sets it for each iteration.
+        soft_share (float): A factor of the distiller's losses; the weight w of
+            the network's own loss is then share * w + (1 - share). A hook may
+            set it in each iteration. Defaults to 1.
 
     Raises:
         ConfigError: If a teacher has no config, or its file is missing, of
@@ -87,12 +87,12 @@ class DGKD(BaseAlgorithm):
                               'ckpt_path=...)')
         self.task_loss_weight = task_loss_weight
         # By name: MMEngine sorts the keys of a config that it writes, and a
-        # stage that is run from there must come to the same bits.
+        # stage that is run from there must give the same bits.
         networks = {
             name: _build_teacher(name, cfg)
             for name, cfg in sorted(teachers.items())
         }
-        self._memory: Optional[CachedTeachers] = None
+        self._cache: Optional[CachedTeachers] = None
         self._teacher_facts = {
             name: teacher_facts(network, **teachers[name])
             for name, network in networks.items()
@@ -108,7 +108,7 @@ class DGKD(BaseAlgorithm):
                 # MMRazor's own evaluates the second argument.
                 self.set_module_inplace_false(teacher,
                                               f'self.teachers["{name}"]')
-        # What they record is named as in the networks, whatever trains those.
+        # Sources of recorders are module names within the networks.
         self.distiller = build_distiller(
             distiller, running_network(self.student, 'loss'), {
                 name: running_network(teacher, 'tensor')
@@ -126,7 +126,7 @@ class DGKD(BaseAlgorithm):
 
     @property
     def teachers(self) -> Dict[str, nn.Module]:
-        """The teachers by name. They are not submodules of this one."""
+        """The teachers by name. They are no submodules."""
         return self._teachers.modules
 
     def loss(
@@ -134,7 +134,7 @@ class DGKD(BaseAlgorithm):
         inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None
     ) -> Dict[str, torch.Tensor]:
-        """One training forward: the active teachers, then the student.
+        """Run the active teachers, then the student; compute all losses.
 
         Args:
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
@@ -155,21 +155,22 @@ class DGKD(BaseAlgorithm):
         active = distiller.begin_step(step)
         if self.soft_share == 0 and not any(
                 param.requires_grad for param in distiller.parameters()):
-            # Nobody is heard any more, and DDP waits for no connector.
-            return self._unguided(inputs, data_samples)
+            # DDP waits for the gradients of no connector.
+            return self._over_networks(lambda network: add_prefix(
+                network(inputs, data_samples, mode='loss'), 'student'))
 
         missing, timing = active, None
-        if self._memory is not None:
-            missing = self._memory.lookup(active, inputs, data_samples)
-            timing = self._memory.timing
+        if self._cache is not None:
+            missing = self._cache.lookup(active, inputs, data_samples)
+            timing = self._cache.timing
         self._teachers.check(missing, inputs)
 
-        # A delivery hands the student what it kept of the teachers' forward.
+        # A delivery keeps records of the teachers' forward for the student.
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
             self._run_teachers(missing, inputs, data_samples, timing)
-            if self._memory is not None:
-                self._memory.complete()
+            if self._cache is not None:
+                self._cache.complete()
 
         distiller.set_deliveries_override(True)
 
@@ -187,26 +188,26 @@ class DGKD(BaseAlgorithm):
 
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:
-        """All whose recorders listen in a step."""
+        """The distillers whose recorders are in use in a step."""
         return [self.distiller]
 
     def use_store(self, store: Any) -> None:
-        """Take what teachers have said before from a store, and keep the rest.
+        """Look logits of teachers up in a store, and add new ones to it.
 
         Args:
-            store (LogitStore): It.
+            store (LogitStore): The store.
 
         Raises:
             ConfigError: If the losses need more of the teachers than their
                 logits.
         """
-        self._memory = CachedTeachers(store, self._teachers, self.distiller,
-                                      self._teacher_facts,
-                                      self.data_preprocessor)
+        self._cache = CachedTeachers(store, self._teachers, self.distiller,
+                                     self._teacher_facts,
+                                     self.data_preprocessor)
 
     def _run_teachers(self, names: List[str], inputs: torch.Tensor,
                       data_samples: Any, timing: Optional[Callable]) -> None:
-        """Forward those that are active; the recorders listen."""
+        """Forward teachers, with the recorders on."""
         self._teachers.run(names, inputs, data_samples, timing=timing)
 
     def _weigh(self, task_losses: Dict[str, Any]) -> Dict[str, Any]:
@@ -214,29 +215,16 @@ class DGKD(BaseAlgorithm):
         weight = self.soft_share * weight + (1 - self.soft_share)
         if weight == 1:
             return task_losses
-        weighted = {}
-        for key, value in task_losses.items():
-            if 'loss' not in key:
-                weighted[key] = value
-            elif weight == 0:
-                # Out of the graph: 0 * inf would be NaN.
-                weighted[key.replace('loss', 'task')] = _detach(value)
-            else:
-                weighted.update(_scaled({key: value}, weight))
-        return weighted
-
-    def _unguided(self, inputs: torch.Tensor,
-                  data_samples: Any) -> Dict[str, torch.Tensor]:
-        """A step in which the network's own loss is all there is."""
-
-        def losses_of(network: nn.Module) -> Dict[str, torch.Tensor]:
-            return add_prefix(
-                network(inputs, data_samples, mode='loss'), 'student')
-
-        return self._over_networks(losses_of)
+        if weight:
+            return _scaled(task_losses, weight)
+        # Out of the graph: 0 * inf would be NaN.
+        return {
+            key.replace('loss', 'task'): detached(value)
+            for key, value in task_losses.items()
+        }
 
     def _over_networks(self, losses_of: Callable) -> Dict[str, torch.Tensor]:
-        """The losses of all that are trained in a step."""
+        """The losses of all networks that are trained in a step."""
         # Each of several is distilled from the same outputs of the teachers.
         over_networks = getattr(self.student, 'over_networks', None)
         if over_networks is not None:
@@ -244,13 +232,13 @@ class DGKD(BaseAlgorithm):
         return losses_of(self.student)
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
-        """Take the teachers along to another device or dtype."""
+        """Move the teachers to another device or dtype, too."""
         self._teachers.apply_to_tensors(fn)
         return super()._apply(fn, *args, **kwargs)
 
 
 def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
-    """Losses times a weight; what is only logged stays."""
+    """Losses times a weight; values that are only logged stay."""
     scaled = {}
     for key, value in losses.items():
         if 'loss' not in key:
@@ -260,12 +248,6 @@ def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
         else:
             scaled[key] = weight * value
     return scaled
-
-
-def _detach(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [item.detach() for item in value]
-    return value.detach()
 
 
 def _build_teacher(name: str, cfg: Dict) -> nn.Module:
@@ -283,7 +265,7 @@ def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     else:
         teacher.init_weights()
         print_log(
-            f'{here} has no ckpt_path: it teaches with random weights',
+            f'{here} has no ckpt_path: its weights are random',
             logger='current',
             level=logging.WARNING)
     return teacher

@@ -11,26 +11,24 @@ from mmdgkd.models.utils.networks import network_of
 
 
 def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
-    """What several networks say on average.
+    """The mean prediction of several networks.
 
     The ensemble of the generations of Born Again Neural Networks (Furlanello
     et al., ICML 2018, arXiv 1805.04770): the mean of their probabilities.
 
     Args:
-        logits (Sequence[torch.Tensor]): Of each network, shape (N, C).
+        logits (Sequence[torch.Tensor]): The logits of each, shape (N, C).
 
     Returns:
         torch.Tensor: The logarithm of the mean, shape (N, C): logits again.
     """
-    said = torch.stack([one.float() for one in logits]).log_softmax(2)
-    return said.logsumexp(0) - math.log(len(said))
+    log_probs = torch.stack([one.float() for one in logits]).log_softmax(2)
+    return log_probs.logsumexp(0) - math.log(len(log_probs))
 
 
 @MODELS.register_module()
 class MeanOfNetworks(BaseModel):
-    """Several trained networks that predict together.
-
-    It is tested, not trained.
+    """The mean prediction of several trained networks, for tests alone.
 
     Args:
         networks (Sequence[dict]): Their model configs.
@@ -49,7 +47,7 @@ class MeanOfNetworks(BaseModel):
                 inputs: torch.Tensor,
                 data_samples: Optional[List[BaseDataElement]] = None,
                 mode: str = 'tensor') -> Any:
-        """What they say, as logits or written into the samples.
+        """The mean prediction, as logits or written into the samples.
 
         Args:
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).

@@ -17,13 +17,13 @@ class SmallVGG(VGG):
     are the usual pair.
 
     Args:
-        depth (int): 8, 11, 13, 16 or 19, the two hidden layers counted that
-            are not there.
-        input_size (int): Height and width of the images, 32 or 64, for which
+        depth (int): 8, 11, 13, 16 or 19, counted with the two hidden layers
+            that are left out.
+        input_size (int): Height and width of the images, 32 or 64; with 64
             there is a pooling after the fourth stage, too. Defaults to 32.
         pool_size (int | tuple[int, int]): Window and stride of the poolings;
-            (1, 2) pools along the rows only and keeps all of them, as
-            :func:`row_conv` does. Defaults to 2.
+            (1, 2) pools along the rows only and keeps all of them.
+            Defaults to 2.
         **kwargs (Any): As for MMPretrain's ``VGG``.
 
     Attributes:
@@ -51,7 +51,7 @@ class SmallVGG(VGG):
         window = (pool_size, ) * 2 if type(pool_size) is int else pool_size
         if (not isinstance(window, (list, tuple)) or len(window) != 2
                 or any(type(n) is not int or n < 1 for n in window)):
-            raise ValueError(f'SmallVGG.pool_size: {pool_size!r} should be a '
+            raise ValueError(f'SmallVGG.pool_size: {pool_size!r} should be an '
                              'integer, or two, such as (1, 2)')
         super().__init__(
             depth, **{

@@ -60,7 +60,7 @@ class WideBlock(BaseModule):
         Returns:
             torch.Tensor: Shape (N, out_channels, H / stride, W / stride).
         """
-        # The shortcut sees what is normalized where it is a convolution.
+        # A convolution as the shortcut takes the normalized map.
         out = self.act1(self.norm1(x))
         if self.shortcut is not None:
             x = self.shortcut(out)
@@ -89,7 +89,7 @@ class WideResNet(BaseBackbone):
         conv_cfg (dict, optional): Defaults to None: Conv2d.
         norm_cfg (dict): Defaults to ``dict(type='BN')``.
         act_cfg (dict): Defaults to ``dict(type='ReLU')``, not in place, so
-            that what is recorded before it stays.
+            that recorders before it work.
         init_cfg (dict, optional): Defaults to None: He's initialization (fan
             out) of the convolutions.
 
@@ -119,8 +119,8 @@ class WideResNet(BaseBackbone):
             dict(type='Kaiming', layer='Conv2d', mode='fan_out'),
             dict(type='Constant', layer='_BatchNorm', val=1)
         ])
-        # In a module of its own: whoever folds normalization into the
-        # convolution before it is not to take the last one for the stem's.
+        # In a module of its own: folding normalization into the convolution
+        # before it must not take the last one for that of the stem.
         self.stem = Sequential(
             build_conv_layer(
                 conv_cfg, in_channels, 16, 3, padding=1, bias=False))

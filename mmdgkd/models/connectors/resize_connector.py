@@ -30,8 +30,8 @@ class ResizeConnector(BaseConnector):
         init_cfg (dict, optional): As in every MMEngine module.
 
     Raises:
-        ConfigError: If the size is none; or, when it is used, if what comes in
-            is no feature map.
+        ConfigError: For a wrong size; or, in use, if the input is no feature
+            map.
     """
 
     def __init__(self,

@@ -11,8 +11,8 @@ def standardize(logits: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
     """Logits with mean 0 and standard deviation 1 over the classes.
 
     Logit Standardization in Knowledge Distillation (CVPR 2024,
-    arXiv 2403.01427), equation 11, without its temperature, which is the
-    loss's: the student need not match how large its teacher's logits are.
+    arXiv 2403.01427), equation 11, without its temperature, which the loss
+    has: the student need not match the scale of its teacher's logits.
 
     Args:
         logits (torch.Tensor): Shape (N, C).

@@ -15,22 +15,22 @@ MODES = ('count', 'bernoulli')
 
 @MODELS.register_module()
 class StochasticDropConnector(BaseConnector):
-    """Silences some teachers in each step (stochastic teaching).
+    """Drops some teachers in each step (stochastic teaching).
 
-    :class:`DGKD` asks for the active teachers before it runs any teacher,
-    by :meth:`begin_step`, so that a silent one costs nothing. In another
-    algorithm the connector works alone: it takes the silent ones out of the
-    recorded mapping, with the same loss. The arguments are those of
-    :func:`keep_mask`. The remaining terms are not rescaled.
+    :class:`DGKD` calls :meth:`begin_step` before it runs any teacher, so that
+    a dropped one costs nothing. In another algorithm the connector removes the
+    dropped ones from the recorded mapping; the loss is the same. The arguments
+    are those of :func:`keep_mask`. The remaining terms are not rescaled.
 
     Args:
         mode (str): ``'count'`` or ``'bernoulli'``. Defaults to ``'count'``.
-        num_drop (int): How many are silent with ``mode='count'``.
+        num_drop (int): How many are dropped with ``mode='count'``.
             Defaults to 1.
-        keep_prob (float): How likely each one speaks with
+        keep_prob (float): The probability that one is active with
             ``mode='bernoulli'``. Defaults to 0.75.
-        min_keep (int): At least so many speak. Defaults to 1.
-        protect (Sequence[str]): Teachers that are always active. Defaults to ().
+        min_keep (int): The least number of active teachers. Defaults to 1.
+        protect (Sequence[str]): Teachers that are never dropped.
+            Defaults to ().
         seed (int, optional): Seed of the draws. Defaults to None: the seed of
             the Runner.
         init_cfg (dict, optional): As in every MMEngine module.
@@ -70,14 +70,14 @@ class StochasticDropConnector(BaseConnector):
         self._mask: Optional[Dict[str, bool]] = None
 
     def check_teachers(self, names: Sequence[str]) -> None:
-        """Refuse a policy that these teachers cannot meet.
+        """Refuse settings that do not fit the teachers.
 
         Args:
             names (Sequence[str]): The teachers of the stage.
 
         Raises:
             ConfigError: If ``protect`` names another one, or if ``num_drop``
-                or ``min_keep`` asks for more teachers than there are.
+                or ``min_keep`` is too large.
         """
         here = 'StochasticDropConnector'
         for name in self.policy['protect']:
@@ -93,9 +93,9 @@ class StochasticDropConnector(BaseConnector):
             most = len(names) - least
             if self.policy['num_drop'] > most:
                 raise ConfigError(
-                    f'{here}.num_drop: {self.policy["num_drop"]} cannot be '
-                    f'silent of {len(names)} teachers ({", ".join(names)}) of '
-                    f'which {least} must speak; at most {most} can')
+                    f'{here}.num_drop: {self.policy["num_drop"]} must be at '
+                    f'most {most}: the stage has {len(names)} teachers '
+                    f'({", ".join(names)}) and keeps at least {least}')
 
     def begin_step(self, names: Sequence[str], step: int) -> Dict[str, bool]:
         """Draw the keep mask of a step, before any forward.
@@ -105,7 +105,7 @@ class StochasticDropConnector(BaseConnector):
             step (int): The iteration, counted from 0.
 
         Returns:
-            dict[str, bool]: For each teacher whether it speaks.
+            dict[str, bool]: For each teacher, whether it is active.
         """
         self._mask = keep_mask(self._clock.seed, step, names, **self.policy)
         return self._mask
@@ -113,14 +113,14 @@ class StochasticDropConnector(BaseConnector):
     def forward_train(
             self, feature: Mapping[str,
                                    torch.Tensor]) -> Dict[str, torch.Tensor]:
-        """Take the silent teachers out of the recorded mapping.
+        """Remove the dropped teachers from the recorded mapping.
 
         Args:
-            feature (Mapping[str, torch.Tensor]): What a
-                :class:`MultiTeacherOutputsRecorder` recorded, by teacher.
+            feature (Mapping[str, torch.Tensor]): The record of a
+                :class:`MultiTeacherOutputsRecorder`, by teacher.
 
         Returns:
-            dict[str, torch.Tensor]: The entries of those that are active.
+            dict[str, torch.Tensor]: The entries of the active teachers.
         """
         mask = self._mask
         if mask is None:

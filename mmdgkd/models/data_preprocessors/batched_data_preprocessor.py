@@ -11,10 +11,10 @@ from mmdgkd.structures.views import SampleList
 
 @MODELS.register_module()
 class BatchedDataPreprocessor(ClsDataPreprocessor):
-    """MMPretrain's, which also takes whole batches of a batched data set.
+    """MMPretrain's data preprocessor, also for batched data sets.
 
     It crops and mirrors the images of an :class:`ImageBatch` on the device of
-    the training; the rest, and all other data, is its base class's.
+    the training; the base class does the rest, and all for other data.
 
     Args:
         **kwargs: As for ``ClsDataPreprocessor``.

@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What passes from each teacher to the student, said once for all teachers."""
+"""Edges: the recorders and losses between a teacher and the student."""
 import copy
 from difflib import get_close_matches
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -10,7 +10,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import type_of
 from .ensembles import Ensembles
 
-# The edge of all teachers without one of their own, and what these build on.
+# The edge of all teachers without one of their own, and the base of these.
 DEFAULT = 'default'
 _PARTS = ('student_recorders', 'teacher_recorders', 'connectors',
           'distill_losses')
@@ -21,72 +21,71 @@ _HERE = 'model.distiller.edges'
 
 def expand_edges(distiller: Mapping[str, Any],
                  names: Sequence[str]) -> Dict[str, Any]:
-    """Write the edges of a distiller out, as MMRazor's form has them.
+    """Expand the edges of a distiller into MMRazor's form.
 
     An edge has the keys of a ``ConfigurableDistiller``: recorders, connectors,
-    losses and their mappings. Each teacher gets all of it anew, under its own
-    name: of ``loss_feat`` becomes ``loss_feat_resnet56``, and a recorder of
-    the teachers looks into ``resnet56``. A recorder of type
-    ``'MultiTeacherOutputs'`` is one for all teachers, so that a logit store can
-    take its place. What an edge refers to and does not have is the
-    distiller's, common to all teachers.
+    losses and their mappings. Each teacher gets a copy of it under its own
+    name: ``loss_feat`` becomes ``loss_feat_resnet56``, and the source of a
+    teacher recorder is a module of ``resnet56``. All teachers share a recorder
+    of type ``'MultiTeacherOutputs'``, which a logit store can replace. Names
+    that an edge does not define are those of the distiller.
 
     Args:
         distiller (Mapping): The config of a distiller, perhaps with ``edges``:
-            by teacher what its edge has otherwise than ``edges.default``, or
-            None for a teacher without an edge. With ``edge_reduction='mean'``
-            the losses of the edges are divided by the number of teachers that
-            have one and speak, so that many weigh no more than one; by
-            default, ``'sum'``, they are not.
+            by teacher how its edge differs from ``edges.default``, or None for
+            a teacher without an edge. With ``edge_reduction='mean'`` the
+            losses of the edges are divided by the number of active teachers
+            with an edge; by default, ``'sum'``, they are not.
         names (Sequence[str]): The teachers.
 
     Returns:
         dict: The config without ``edges``.
 
     Raises:
-        ConfigError: If an edge is of no teacher, has an unknown key or something
-            that is no config, or refers to what is neither in it nor in the
-            distiller; or for another ``edge_reduction``.
+        ConfigError: If an edge is of no teacher, has an unknown key or a wrong
+            value, or refers to a name that neither it nor the distiller has;
+            or for another ``edge_reduction``.
     """
-    whole = copy.deepcopy(dict(distiller))
-    edges, reduction = whole.pop('edges', None), whole.pop(_REDUCTION, 'sum')
+    expanded = copy.deepcopy(dict(distiller))
+    edges, reduction = expanded.pop('edges',
+                                    None), expanded.pop(_REDUCTION, 'sum')
     if reduction not in ('sum', 'mean'):
         raise ConfigError(f'model.distiller.{_REDUCTION}: is {reduction!r}, '
                           "should be 'sum' or 'mean'")
     if edges is None:
-        return whole
+        return expanded
     _check_names(edges, [DEFAULT, *names])
     for part in (*_PARTS, _MAPPINGS):
-        whole[part] = dict(whole.get(part) or {})
-    common = {part: dict(whole[part]) for part in (*_PARTS, _MAPPINGS)}
+        expanded[part] = dict(expanded.get(part) or {})
+    common = {part: dict(expanded[part]) for part in (*_PARTS, _MAPPINGS)}
     teacher_of_edge: Dict[str, str] = {}
     for name in names:
         edge = _edge_of(edges, name)
         if edge is not None:
             _check_parts(name, edge)
-            _add_edge(whole, common, name, edge)
-        for loss in whole[_MAPPINGS]:
+            _add_edge(expanded, common, name, edge)
+        for loss in expanded[_MAPPINGS]:
             if loss not in common[_MAPPINGS]:
                 teacher_of_edge.setdefault(loss, name)
     if reduction == 'mean':
-        whole['averaged_losses'] = teacher_of_edge
-    return whole
+        expanded['averaged_losses'] = teacher_of_edge
+    return expanded
 
 
 def edges_for(distiller: Mapping[str, Any], teachers: Sequence[str],
               networks: Sequence[str]) -> Dict[str, Any]:
-    """A distiller's config without those who do not teacher here.
+    """The distiller's config of a stage.
 
-    Its edges and its ensembles are of others, too.
+    Edges and ensembles of other teachers are left out.
 
     Args:
         distiller (Mapping): The template of a chain.
-        teachers (Sequence[str]): Who teachers the stage.
+        teachers (Sequence[str]): The teachers of the stage.
         networks (Sequence[str]): All networks of the chain.
 
     Raises:
-        ConfigError: If an edge is of none of them and of no ensemble, or for
-            a wrong ensemble.
+        ConfigError: If an edge is of no network and no ensemble, or for a
+            wrong ensemble.
     """
     if not isinstance(distiller, Mapping):
         return distiller
@@ -99,12 +98,12 @@ def edges_for(distiller: Mapping[str, Any], teachers: Sequence[str],
     for name in distiller['edges']:
         if together.of(name):
             raise ConfigError(
-                f'{_HERE}.{name}: speaks in the ensemble "{together.of(name)}"'
-                ' alone; give that an edge')
+                f'{_HERE}.{name}: is in the ensemble "{together.of(name)}"; '
+                'give that an edge')
     edges = {
         name: edge
         for name, edge in distiller['edges'].items()
-        if name in (DEFAULT, *together.voices(teachers))
+        if name in (DEFAULT, *together.merge_names(teachers))
     }
     return dict(distiller, edges=edges)
 
@@ -131,7 +130,7 @@ def _check_names(edges: Any, names: Sequence[str]) -> None:
 
 
 def _edge_of(edges: Mapping[str, Any], name: str) -> Optional[Dict[str, Any]]:
-    """A teacher's edge, built on the default one."""
+    """A teacher's edge, merged into the default one."""
     default = copy.deepcopy(dict(edges.get(DEFAULT) or {}))
     if name not in edges:
         return default or None
@@ -149,7 +148,7 @@ def _edge_of(edges: Mapping[str, Any], name: str) -> Optional[Dict[str, Any]]:
 
 
 def _check_parts(name: str, edge: Mapping[str, Any]) -> None:
-    """See to it that all in an edge is a config."""
+    """Check that all parts of an edge are configs."""
 
     def check(value: Any, key: str, several: bool = False) -> None:
         if isinstance(value, Mapping) or (
@@ -162,35 +161,34 @@ def _check_parts(name: str, edge: Mapping[str, Any]) -> None:
     for part in (*_PARTS, _MAPPINGS):
         check(edge.get(part) or {}, part)
         for key, cfg in (edge.get(part) or {}).items():
-            # Connectors may follow each other.
+            # A connector may be a sequence.
             check(cfg, f'{part}.{key}', several=part == 'connectors')
             for argument, record in (cfg.items() if part == _MAPPINGS else ()):
                 check(record, f'{part}.{key}.{argument}')
 
 
-def _add_edge(whole: Dict[str, Any], common: Mapping[str, Mapping], name: str,
-              edge: Mapping[str, Any]) -> None:
-    """Add to the distiller what an edge has, under the name of its teacher."""
-    shared: List[str] = []
+def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
+              name: str, edge: Mapping[str, Any]) -> None:
+    """Add an edge to the distiller, under the name of its teacher."""
+    # The new name of each part of the edge.
+    own: Dict[str, Dict[str, str]] = {part: {} for part in _PARTS}
     for part in _PARTS:
         for key, cfg in (edge.get(part) or {}).items():
-            if part == 'teacher_recorders':
-                if _is_of_all(cfg):
-                    shared.append(key)
-                    _share(whole[part], key, cfg, name)
-                    continue
-                if 'source' in cfg:
-                    cfg = dict(cfg, source=f'{name}.{cfg["source"]}')
-            whole[part][f'{key}_{name}'] = cfg
+            if part == 'teacher_recorders' and _is_of_all(cfg):
+                own[part][key] = key
+                _share(expanded[part], key, cfg, name)
+                continue
+            if part == 'teacher_recorders' and 'source' in cfg:
+                cfg = dict(cfg, source=f'{name}.{cfg["source"]}')
+            own[part][key] = f'{key}_{name}'
+            expanded[part][own[part][key]] = cfg
 
     def find(part: str, key: str, here: str) -> str:
-        if key in shared and part == 'teacher_recorders':
-            return key
-        if key in (edge.get(part) or {}):
-            return f'{key}_{name}'
+        if key in own[part]:
+            return own[part][key]
         if key in common[part]:
             return key
-        known = [*(edge.get(part) or {}), *common[part]]
+        known = [*own[part], *common[part]]
         raise ConfigError(f'{here}: "{key}" is none of the {part} of the edge '
                           'or the distiller, which are '
                           f'{", ".join(known) or "none"}')
@@ -203,33 +201,32 @@ def _add_edge(whole: Dict[str, Any], common: Mapping[str, Mapping], name: str,
             if 'recorder' not in record or 'from_student' not in record:
                 raise ConfigError(f'{here}.{argument}: needs a recorder, and '
                                   'from_student=True or False')
-            part = ('student'
-                    if record['from_student'] else 'teacher') + '_recorders'
-            key = record['recorder']
+            side = 'student' if record['from_student'] else 'teacher'
+            key, part = record['recorder'], f'{side}_recorders'
             record['recorder'] = find(part, key, f'{here}.{argument}.recorder')
-            if not record['from_student'] and record['recorder'] == key and (
-                    _is_of_all(whole[part][key])):
+            if side == 'teacher' and record['recorder'] == key and _is_of_all(
+                    expanded[part][key]):
                 record['teacher'] = name
             if record.get('connector') is not None:
                 record['connector'] = find('connectors', record['connector'],
                                            f'{here}.{argument}.connector')
             records[argument] = record
-        own = find('distill_losses', loss, here)
-        if own == loss:
+        key = find('distill_losses', loss, here)
+        if key == loss:
             raise ConfigError(f'{here}: each edge has its losses to itself; '
                               f'put "{loss}" into distill_losses of the edge')
-        whole[_MAPPINGS][own] = records
+        expanded[_MAPPINGS][key] = records
 
 
 def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],
            name: str) -> None:
-    """One recorder for all teachers, which must agree about it."""
+    """Add a recorder for all teachers; it must be the same in all edges."""
     if recorders.setdefault(key, cfg) != cfg:
         raise ConfigError(
             f'{_HERE}.{name}.teacher_recorders.{key}: is {cfg}, elsewhere '
             f'{recorders[key]}; a recorder of type MultiTeacherOutputs is one '
-            "for all teachers: use another name, or type='mmrazor.ModuleOutputs'"
-        )
+            'for all teachers: use another name, or '
+            "type='mmrazor.ModuleOutputs'")
 
 
 def _is_of_all(recorder: Mapping[str, Any]) -> bool:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Teachers that teach together, with one voice."""
+"""Ensembles of teachers, each of which counts as one teacher."""
 import math
 import re
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import refuse_unknown
 
 MEANS = ('logits', 'probs')
 _HERE = 'model.distiller.ensembles'
@@ -19,16 +20,16 @@ def ensemble_logits(logits: Sequence[torch.Tensor],
     """The logits of an ensemble.
 
     Args:
-        logits (Sequence[torch.Tensor]): Those of its members, each of shape
-            (N, C).
+        logits (Sequence[torch.Tensor]): The logits of its members, each of
+            shape (N, C).
         mean (str): ``'logits'``: their mean, whose softmax is, at any
             temperature, the geometric mean of the members' distributions;
             ``'probs'``: the arithmetic mean of these, ``tau log(mean of
             softmax(logits / tau))``. Section 2 of "Distilling the Knowledge in
             a Neural Network" (arXiv 1503.02531) names both.
             Defaults to ``'logits'``.
-        tau (float): The temperature of ``'probs'``: a loss of this temperature
-            sees that mean. Defaults to 1.0.
+        tau (float): The temperature of ``'probs'``, that of the loss.
+            Defaults to 1.0.
 
     Returns:
         torch.Tensor: Shape (N, C).
@@ -42,12 +43,12 @@ def ensemble_logits(logits: Sequence[torch.Tensor],
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One of them.
+    """One ensemble.
 
     Args:
-        members (tuple[str]): The teachers in it.
+        members (tuple[str]): Its teachers.
         mean (str): See :func:`ensemble_logits`.
-        tau (float): Likewise.
+        tau (float): See :func:`ensemble_logits`.
     """
 
     members: Tuple[str, ...]
@@ -56,16 +57,16 @@ class Ensemble:
 
 
 class Ensembles:
-    """Which teachers teach together, and as what.
+    """The ensembles of a stage or a chain, and the teachers in them.
 
     Args:
-        cfg (Mapping, optional): By ensemble its members, a list of teachers, or
-            a dict with ``members``, ``mean`` and ``tau``.
-        names (Sequence[str]): All teachers that there are.
+        cfg (Mapping, optional): By ensemble its members, a list of teachers,
+            or a dict with ``members``, ``mean`` and ``tau``.
+        names (Sequence[str]): All teachers.
 
     Raises:
-        ConfigError: If a member is none of these or in two ensembles; or for
-            another name, mean or temperature.
+        ConfigError: If a member is no teacher, or in two ensembles; or for a
+            wrong name, mean or temperature.
     """
 
     def __init__(self, cfg: Any, names: Sequence[str]) -> None:
@@ -83,36 +84,36 @@ class Ensembles:
                 if member in self._of:
                     raise ConfigError(f'{_HERE}.{name}: "{member}" is in '
                                       f'{self._of[member]}, too; a teacher '
-                                      'speaks once')
+                                      'can be in one ensemble')
                 self._of[member] = name
 
     def of(self, name: str) -> Optional[str]:
-        """The ensemble in which a teacher speaks, if it is in one.
+        """The ensemble of a teacher, if it is in one.
 
         Args:
             name (str): The teacher.
         """
         return self._of.get(name)
 
-    def voices(self, names: Sequence[str]) -> List[str]:
-        """Who is heard if some teachers speak.
+    def merge_names(self, names: Sequence[str]) -> List[str]:
+        """The names of outputs after :meth:`merge`.
 
         Args:
-            names (Sequence[str]): These.
+            names (Sequence[str]): The active teachers.
 
         Returns:
-            list[str]: Teachers that are in no ensemble, and ensembles of which
-            one or more members speak.
+            list[str]: Teachers that are in no ensemble, and ensembles with an
+            active member.
         """
         return list(dict.fromkeys(self._of.get(name, name) for name in names))
 
     def in_stage(self, distiller: Mapping[str, Any],
                  teachers: Sequence[str]) -> Dict[str, Any]:
-        """A distiller's config with these, as far as they teacher a stage.
+        """A distiller's config with those ensembles that a stage has.
 
         Args:
             distiller (Mapping): The template of a chain.
-            teachers (Sequence[str]): Who teachers the stage.
+            teachers (Sequence[str]): The teachers of the stage.
         """
         left = {}
         for name, ensemble in self.all.items():
@@ -127,10 +128,10 @@ class Ensembles:
         """Refuse to record a module of an ensemble.
 
         Args:
-            recorders (Mapping[str, BaseRecorder]): Those of the teachers.
+            recorders (Mapping[str, BaseRecorder]): The teacher recorders.
 
         Raises:
-            ConfigError: If one is to.
+            ConfigError: If one has such a source.
         """
         for key, recorder in recorders.items():
             name = str(getattr(recorder, 'source', '')).split('.')[0]
@@ -140,39 +141,37 @@ class Ensembles:
                     f'as {key} wants them; the recorder of its edge must have '
                     "type='mmrazor.MultiTeacherOutputs'")
 
-    def pick(self, said: Mapping[str, Any], name: str) -> Any:
-        """What one teacher, or one ensemble, says.
+    def pick(self, outputs: Mapping[str, Any], name: str) -> Any:
+        """The output of one teacher, or one ensemble.
 
         Args:
-            said (Mapping[str, Any]): What was recorded of each teacher.
-            name (str): Which one.
+            outputs (Mapping[str, Any]): The record of each active teacher.
+            name (str): The teacher or the ensemble.
         """
         if name not in self.all:
-            return said[name]
+            return outputs[name]
         members = self.all[name].members
-        return self.merge({
-            k: v
-            for k, v in said.items() if k in members
-        })[name]
+        return self.merge({k: outputs[k]
+                           for k in outputs if k in members})[name]
 
-    def merge(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put in the place of members what their ensemble says.
+    def merge(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Replace the outputs of members by the logits of their ensemble.
 
         Args:
-            said (Mapping[str, torch.Tensor]): The logits of each teacher that
-                speaks, shape (N, C).
+            outputs (Mapping[str, torch.Tensor]): The logits of each active
+                teacher, shape (N, C).
 
         Returns:
-            dict[str, torch.Tensor]: By voice. An ensemble is the mean of those
-            of its members that are active.
+            dict[str, torch.Tensor]: By teacher or ensemble. An ensemble is the
+            mean of its active members.
 
         Raises:
-            ConfigError: If what is recorded of members is no logits.
+            ConfigError: If the records of members are no logits.
         """
         if not self.all:
-            return said
+            return outputs
         parts: Dict[str, List] = {}
-        for name, data in said.items():
+        for name, data in outputs.items():
             parts.setdefault(self._of.get(name, name), []).append(data)
         merged = {}
         for name, data in parts.items():
@@ -189,20 +188,30 @@ class Ensembles:
         return merged
 
 
-def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
-    here = f'{_HERE}.{name}'
-    if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in name:
+def check_name(name: Any, here: str) -> None:
+    """Refuse names that cannot name a folder, a module or a logged value.
+
+    Args:
+        name (Any): The name of a network or an ensemble.
+        here (str): Its config key, for the message.
+
+    Raises:
+        ConfigError: If it is no such name.
+    """
+    if not re.fullmatch(r'[A-Za-z0-9_-]+', str(name)) or 'loss' in str(name):
         raise ConfigError(
             f'{here}: a name is made of letters, digits, "_" and "-", without '
             'the word "loss" (MMEngine adds up all logged values with it)')
+
+
+def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
+    here = f'{_HERE}.{name}'
+    check_name(name, here)
     if name in names:
         raise ConfigError(f'{here}: is the name of a network, too; choose '
                           'another')
     cfg = dict(cfg) if isinstance(cfg, Mapping) else dict(members=cfg)
-    for key in cfg:
-        if key not in ('members', 'mean', 'tau'):
-            raise ConfigError(f'{here}.{key}: is unknown; an ensemble has '
-                              'members, mean and tau')
+    refuse_unknown(cfg, ('members', 'mean', 'tau'), here)
     members = cfg.get('members')
     if not isinstance(members, (list, tuple)) or not members:
         raise ConfigError(f'{here}: {members!r} should be a list of teachers')

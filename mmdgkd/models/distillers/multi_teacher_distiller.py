@@ -26,32 +26,31 @@ class MultiTeacherDistiller(OFDDistiller):
     a mapping over the teachers, of which ``teacher='resnet56'`` in a loss
     mapping takes one (a stock recorder names its teacher in the source, such
     as ``'resnet56.head.fc'``); a :class:`StochasticDropConnector` among its
-    connectors may silence teachers for a step; and a loss that has ``terms``,
-    such as :class:`DenseKDLoss`, has them logged by teacher. Within
-    :class:`DGKD` its config may have ``edges``, what passes from each teacher to
-    the student, see :func:`expand_edges`.
+    connectors may drop teachers for a step; and the ``terms`` of a loss, such
+    as those of :class:`DenseKDLoss`, are logged by teacher. Within
+    :class:`DGKD` its config may have ``edges``, see :func:`expand_edges`.
 
-    Teachers of one ensemble are one teacher: what a recorder of type
-    ``'MultiTeacherOutputs'`` has of them comes to the losses as one entry, the
-    mean of those of them that are active.
+    An ensemble counts as one teacher: the records of its active members in a
+    recorder of type ``'MultiTeacherOutputs'`` reach the losses as one entry,
+    their mean.
 
-    What is recorded in half precision goes into connectors and losses in
-    float32; autocast, where it is on, does with it what it does.
+    Records in half precision are converted to float32 for connectors and
+    losses.
 
     Args:
-        averaged_losses (Mapping[str, str], optional): By loss the teacher
-            whose it is, for losses that are divided by the number of such
-            active teachers. Defaults to None: there are none.
-        ensembles (Mapping, optional): By name the teachers that teach together,
+        averaged_losses (Mapping[str, str], optional): By loss its teacher, for
+            losses that are divided by the number of these teachers that are
+            active. Defaults to None: there are none.
+        ensembles (Mapping, optional): By name the members of each,
             ``pacemaker=['resnet14', 'row14']`` or
             ``pacemaker=dict(members=[...], mean='probs', tau=4.)``, see
-            :func:`ensemble_logits`. Defaults to None: each by itself.
+            :func:`ensemble_logits`. Defaults to None: there are none.
         **kwargs: As for ``ConfigurableDistiller``.
 
     Attributes:
-        detach_teachers (bool): Whether what the teachers have put out is
-            taken out of a graph, in which it is where a generator learns from
-            the same forward. False.
+        detach_teachers (bool): Whether to detach the outputs of the teachers,
+            which are in a graph where a generator learns from the same
+            forward. Defaults to False.
 
     Raises:
         ConfigError: If there are two drop policies, or if a loss would not
@@ -67,7 +66,7 @@ class MultiTeacherDistiller(OFDDistiller):
         if 'edges' in kwargs:
             raise ConfigError(
                 'model.distiller.edges: only mmrazor.DGKD, which '
-                'knows its teachers by name, can write them out')
+                'knows its teachers by name, can expand them')
         for name in kwargs.get('distill_losses') or ():
             # MMRazor only warns.
             if 'loss' not in name:
@@ -80,8 +79,8 @@ class MultiTeacherDistiller(OFDDistiller):
         self._averaged = dict(averaged_losses or {})
         for module in self.connectors.modules():
             if isinstance(module, Paraphraser) and module.phase == 'train':
-                # It was trained before and is run without a graph: DDP would
-                # wait for its gradients, and weight decay spoil it.
+                # It is trained already and runs without a graph: DDP would
+                # wait for its gradients, and weight decay change it.
                 module.requires_grad_(False)
         drops = [
             module for module in self.connectors.modules()
@@ -90,8 +89,8 @@ class MultiTeacherDistiller(OFDDistiller):
         if len(drops) > 1:
             raise ConfigError(
                 'model.distiller.connectors: there are '
-                f'{len(drops)} StochasticDropConnectors; a teacher speaks or '
-                'is silent as a whole, so one can decide')
+                f'{len(drops)} StochasticDropConnectors; leave one, which '
+                'drops teachers for all losses')
         # Not as an attribute of its own: it would be registered twice.
         self._drops: Tuple[StochasticDropConnector, ...] = tuple(drops)
         self._names: List[str] = []
@@ -106,7 +105,7 @@ class MultiTeacherDistiller(OFDDistiller):
             model (nn.Module): The network in training.
 
         Raises:
-            ConfigError: If a recorder names what is not in it.
+            ConfigError: If the source of a recorder is not in it.
         """
         self._initialize('student_recorders', model, 'the student')
 
@@ -131,16 +130,16 @@ class MultiTeacherDistiller(OFDDistiller):
             drop.check_teachers(self._names)
         for loss in self.distill_losses.values():
             if hasattr(loss, 'check_teachers'):
-                loss.check_teachers(self._ensembles.voices(self._names))
+                loss.check_teachers(self._ensembles.merge_names(self._names))
         self._ensembles.check_recorders(self.teacher_recorders.recorders)
-        # A view of them for the recorders to look through; nobody keeps it.
+        # Only for the recorders to find modules by name.
         teachers = nn.ModuleDict(model)
         self._initialize('teacher_recorders', teachers, 'the teachers')
         # Of MMRazor's OFDLoss, if there is one: from the weights of BN.
         self.init_ofd_connectors(teachers)
 
     def _initialize(self, key: str, model: nn.Module, owner: str) -> None:
-        """Initialize recorders; what is wrong with one is told by its key."""
+        """Initialize recorders; name the key of one that fails."""
         for name, recorder in getattr(self, key).recorders.items():
             try:
                 if not isinstance(recorder, MultiTeacherOutputsRecorder):
@@ -151,13 +150,13 @@ class MultiTeacherDistiller(OFDDistiller):
                     f'model.distiller.{key}.{name}.{error}') from None
 
     def begin_step(self, step: int) -> List[str]:
-        """Decide which teachers run in this step, before any of them does.
+        """Draw which teachers are active in a step, before any of them runs.
 
         Args:
             step (int): The iteration, counted from 0.
 
         Returns:
-            list[str]: Names of those that are active, in order.
+            list[str]: Names of the active teachers, in order.
         """
         self._active = self._names
         for drop in self._drops:
@@ -171,54 +170,20 @@ class MultiTeacherDistiller(OFDDistiller):
         return bool(self._drops)
 
     def follow(self, active: List[str]) -> None:
-        """Begin a step in which another distiller has decided who speaks.
+        """Begin a step with the active teachers of another distiller.
 
         Args:
-            speaking (list[str]): Names of those that do, in order.
+            active (list[str]): Their names, in order.
         """
         self._active = active
 
-    def logits_source(self) -> str:
-        """The one module of each teacher whose output the losses need.
-
-        Returns:
-            str: Such as ``'head.fc'``.
-
-        Raises:
-            ConfigError: If they need more of the teachers than that, so that
-                remembered logits would not do.
-        """
-        recorders = self.teacher_recorders.recorders
-        for name, recorder in recorders.items():
-            # Nor a kind of it, which says another thing in each step.
-            if type(recorder) is not MultiTeacherOutputsRecorder:
-                raise ConfigError(
-                    'model.distiller.teacher_recorders.'
-                    f'{name}: a logit store can '
-                    "take the place of type='mmrazor.MultiTeacherOutputs' "
-                    'alone; use that, or set chain.logit_store=None')
-        sources = sorted({recorder.source for recorder in recorders.values()})
-        if len(sources) != 1:
-            raise ConfigError('model.distiller.teacher_recorders: '
-                              'a logit store keeps one output '
-                              f'of each teacher, not {len(sources)} '
-                              f'({", ".join(sources) or "none"}); set '
-                              'chain.logit_store=None')
-        if self.deliveries.deliveries:
-            raise ConfigError(
-                'model.distiller.distill_deliveries: '
-                'a teacher whose logits are '
-                'remembered does not run and delivers nothing; set '
-                'chain.logit_store=None')
-        return sources[0]
-
     def recorded_logits(self) -> Dict[str, torch.Tensor]:
-        """What the teachers that ran have put out, by name."""
+        """The recorded outputs of the teachers that ran, by name."""
         recorder = next(iter(self.teacher_recorders.recorders.values()))
         return recorder.get_record_data()
 
     def supply(self, logits: Dict[str, torch.Tensor]) -> None:
-        """Have recorders hold these outputs of the teachers.
+        """Replace the records by these outputs of the teachers.
 
         Args:
             logits (dict[str, torch.Tensor]): By teacher.
@@ -227,14 +192,15 @@ class MultiTeacherDistiller(OFDDistiller):
             recorder.supply(logits)
 
     def task_weight(self) -> int:
-        """How often the losses count the student's own loss."""
-        return max((loss.task_weight(len(self._ensembles.voices(self._names)))
-                    for loss in self.distill_losses.values()
-                    if hasattr(loss, 'task_weight')),
-                   default=1)
+        """The factor of the student's own loss that the losses demand."""
+        return max(
+            (loss.task_weight(len(self._ensembles.merge_names(self._names)))
+             for loss in self.distill_losses.values()
+             if hasattr(loss, 'task_weight')),
+            default=1)
 
     def compute_distill_losses(self) -> Dict[str, torch.Tensor]:
-        """Compute the losses of the teachers that spoke.
+        """Compute the losses of the active teachers.
 
         Returns:
             dict[str, torch.Tensor]: Each loss by its name and, for a loss with
@@ -242,9 +208,8 @@ class MultiTeacherDistiller(OFDDistiller):
             logged and not summed again.
 
         Raises:
-            ConfigError: If a mapping or a connector does not fit what was
-                recorded, or a loss refuses it or fails over maps of different
-                shapes.
+            ConfigError: If a mapping, a connector or a loss does not fit the
+                records, such as maps of different shapes.
         """
         losses: Dict[str, torch.Tensor] = {}
         for loss_name, mappings in self.loss_forward_mappings.items():
@@ -267,9 +232,9 @@ class MultiTeacherDistiller(OFDDistiller):
                 check_shapes(loss_name, records)
                 raise
             if loss_name in self._averaged:
-                heard = {*self._averaged.values()
-                         } & {*self._ensembles.voices(self._active)}
-                loss = loss / len(heard)
+                active = {*self._averaged.values()
+                          } & {*self._ensembles.merge_names(self._active)}
+                loss = loss / len(active)
             losses[loss_name] = loss
             for name, term in getattr(loss_module, 'terms', {}).items():
                 losses[_term_name(loss_name, name)] = term
@@ -283,7 +248,7 @@ class MultiTeacherDistiller(OFDDistiller):
                    connector: Optional[str] = None,
                    connector_idx: Optional[int] = None,
                    teacher: Optional[str] = None) -> Any:
-        """What a recorder has taken down, through its connector.
+        """The data of a recorder, through its connector.
 
         Args:
             recorder (str): Its name.
@@ -291,10 +256,10 @@ class MultiTeacherDistiller(OFDDistiller):
             record_idx (int): Which call of the source. Defaults to 0.
             data_idx (int, optional): Which item of a tuple. Defaults to None.
             connector (str, optional): The connector. Defaults to None.
-            connector_idx (int, optional): Which item of what the connector
-                gives back. Defaults to None.
-            teacher (str, optional): Whose, of a recorder of several: a teacher
-                or an ensemble. Defaults to None.
+            connector_idx (int, optional): Which item of the connector's
+                output. Defaults to None.
+            teacher (str, optional): The teacher or the ensemble, for a
+                recorder of several. Defaults to None.
         """
         record = super().get_record(recorder, from_student, record_idx,
                                     data_idx)
@@ -313,9 +278,9 @@ class MultiTeacherDistiller(OFDDistiller):
         return record if connector_idx is None else record[connector_idx]
 
     def forget(self) -> None:
-        """Let go of what the last step has recorded, which is in a graph.
+        """Clear all records of the last step.
 
-        Modules with a recorder can then be copied.
+        They are in a graph; modules with a recorder can then be copied.
         """
         for recorders in (self.student_recorders, self.teacher_recorders):
             for recorder in recorders.recorders.values():
@@ -331,14 +296,14 @@ class MultiTeacherDistiller(OFDDistiller):
             return False
         if teacher is not None:
             return teacher not in (*self._active,
-                                   *self._ensembles.voices(self._active))
+                                   *self._ensembles.merge_names(self._active))
         source = self.teacher_recorders.get_recorder(recorder)
         return (not isinstance(source, MultiTeacherOutputsRecorder)
                 and not source.data_buffer)
 
     def _tie(self, loss_name: str,
              mappings: Mapping[str, Dict]) -> Optional[torch.Tensor]:
-        """A zero that depends on all of a loss that was left out.
+        """A zero that depends on all parameters of a loss that is left out.
 
         DDP waits for a gradient of every parameter in every step.
         """
@@ -362,12 +327,12 @@ def build_distiller(
         teachers (Mapping[str, nn.Module]): The teachers by name.
 
     Raises:
-        ConfigError: If it is none for several teachers, names what is not
-            there, or has edges that do not fit.
+        ConfigError: If it is no :class:`MultiTeacherDistiller`, names modules
+            or teachers that do not exist, or has wrong edges.
     """
     names = list(teachers)
-    voices = Ensembles(cfg.get('ensembles'), names).voices(names)
-    distiller = MODELS.build(expand_edges(cfg, voices))
+    merged = Ensembles(cfg.get('ensembles'), names).merge_names(names)
+    distiller = MODELS.build(expand_edges(cfg, merged))
     if not isinstance(distiller, MultiTeacherDistiller):
         raise ConfigError(
             "model.distiller: type must be 'mmrazor.MultiTeacherDistiller', "

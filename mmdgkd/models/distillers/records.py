@@ -1,29 +1,30 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What recorders have taken down, on its way to connectors and losses."""
+"""Records on their way to connectors and losses: checks, conversions."""
 import contextlib
 from typing import Any, Iterator, Mapping
 
 import torch
+from mmengine.utils import apply_to
 
 from mmdgkd.errors import ConfigError
 
 
 @contextlib.contextmanager
 def refused_records(place: str) -> Iterator[None]:
-    """Say which mapping does not fit what was recorded.
+    """Name the mapping that does not fit the records.
 
     Args:
         place (str): The loss and its argument.
 
     Raises:
-        ConfigError: In place of what MMRazor and PyTorch say.
+        ConfigError: In place of the errors of MMRazor and PyTorch.
     """
     try:
         yield
     except (AssertionError, IndexError, KeyError, RuntimeError,
             TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        # Not what a device or a kernel has to say.
+        # Not errors of devices and kernels.
         if isinstance(error, RuntimeError) and not any(
                 word in reason
                 for word in ('channel', 'reduction dim', 'shape', 'size')):
@@ -33,11 +34,11 @@ def refused_records(place: str) -> Iterator[None]:
 
 
 def check_shapes(loss_name: str, records: Mapping[str, Any]) -> None:
-    """Say which inputs of a loss have not the same shape, if some have not.
+    """Name the inputs of a failed loss whose shapes differ.
 
     Args:
-        loss_name (str): The loss, which has failed.
-        records (Mapping[str, Any]): What it was given, by argument.
+        loss_name (str): The loss.
+        records (Mapping[str, Any]): Its arguments, by name.
 
     Raises:
         ConfigError: If two maps or matrices differ in shape.
@@ -48,43 +49,35 @@ def check_shapes(loss_name: str, records: Mapping[str, Any]) -> None:
         if isinstance(item, torch.Tensor) and item.ndim > 1
     }
     if len(set(shapes.values())) > 1:
-        said = ' and '.join(f'{key} {shape}' for key, shape in shapes.items())
+        pairs = ' and '.join(f'{key} {shape}' for key, shape in shapes.items())
         raise ConfigError(
-            f'model.distiller.loss_forward_mappings.{loss_name}: {said} do '
+            f'model.distiller.loss_forward_mappings.{loss_name}: {pairs} do '
             'not fit; align them by connectors, such as '
             'mmrazor.ConvModuleConnector for the channels and '
             'mmrazor.ResizeConnector for height and width') from None
 
 
 def detached(record: Any) -> Any:
-    """Take what was recorded out of its graph.
+    """Detach a record from its graph.
 
     Args:
         record (Any): A tensor, or tensors in tuples, lists and dicts.
     """
-    if isinstance(record, torch.Tensor):
-        return record.detach()
-    if isinstance(record, dict):
-        return {key: detached(item) for key, item in record.items()}
-    if type(record) in (tuple, list):
-        return type(record)(map(detached, record))
-    return record
+    return apply_to(record, torch.is_tensor, torch.Tensor.detach)
 
 
 def in_float32(record: Any) -> Any:
-    """Take what was recorded out of half precision.
+    """Convert half-precision tensors of a record to float32.
 
-    That is enough for a network, not for a sum over its maps; and connectors
-    have weights in float32 (MMRazor's issue 190).
+    Sums over feature maps need more than half precision, and connectors have
+    weights in float32 (MMRazor's issue 190).
 
     Args:
         record (Any): A tensor, or tensors in tuples, lists and dicts.
     """
-    if isinstance(record, torch.Tensor):
-        is_half = record.dtype in (torch.float16, torch.bfloat16)
-        return record.float() if is_half else record
-    if isinstance(record, dict):
-        return {key: in_float32(item) for key, item in record.items()}
-    if type(record) in (tuple, list):
-        return type(record)(map(in_float32, record))
-    return record
+
+    def is_half(item: Any) -> bool:
+        return torch.is_tensor(item) and item.dtype in (torch.float16,
+                                                        torch.bfloat16)
+
+    return apply_to(record, is_half, torch.Tensor.float)

@@ -32,16 +32,15 @@ def dense_kd_loss(
     Args:
         preds_S (torch.Tensor): Logits of the student, shape (N, C) or
             (N, C, H, W), with gradients.
-        preds_T (Mapping[str, torch.Tensor]): Logits of each teacher that
-            speaks, by name, of the student's shape. They are detached.
+        preds_T (Mapping[str, torch.Tensor]): Logits of each active teacher,
+            by name, of the student's shape. They are detached.
         tau (float): Temperature. Defaults to 1.0.
         reduction (str): ``'batchmean'`` divides each term by N, as the
             definition has it; ``'mean'`` by the number of elements, N * C, as
             the released code does. Defaults to ``'batchmean'``.
         loss_weight (float): Weight of all terms. Defaults to 1.0.
         teacher_weights (Mapping[str, float], optional): Weight of single
-            terms; a teacher that is not named has weight 1.
-            Defaults to None.
+            terms; the others have weight 1. Defaults to None.
 
     Returns:
         tuple[torch.Tensor, dict[str, torch.Tensor]]: The loss, a scalar, and
@@ -77,7 +76,7 @@ def dense_kd_loss(
     weights = [(teacher_weights or {}).get(name, 1.0) for name in preds_T]
     terms = loss_weight * divergence
     if any(weight != 1 for weight in weights):
-        # Numbers, not a tensor: that would have to be sent to the device.
+        # Numbers, not a tensor, which would have to be copied to the device.
         terms = torch.stack(
             [weight * term for weight, term in zip(weights, terms)])
     return terms.sum(), dict(zip(preds_T, terms.detach()))
@@ -98,18 +97,17 @@ class DenseKDLoss(nn.Module):
 
     - ``form='released'``: (1-λ) CE + λ Σ KD, the authors' released code;
     - ``form='paper'``: n (1-λ) CE + λ Σ KD, the loss of the paper, which
-      counts the cross-entropy once per teacher (its n TAs and one teacher, n + 1
-      in its formula, are n teachers here);
-    - ``form='averaged'``: (1-λ) CE + λ/m Σ KD over the m teachers that are active in
-      the step, a form of this project: KD, TAKD and DGKD then have the same
-      total weight, and what differs between them is density, not the size of
-      the steps.
+      counts the cross-entropy once per teacher (its n TAs and one teacher,
+      n + 1 in its formula, are n teachers here);
+    - ``form='averaged'``: (1-λ) CE + λ/m Σ KD over the m teachers that are
+      active in the step, a form of this project: KD, TAKD and DGKD then have
+      the same total weight, and differ in density, not in the size of the
+      steps.
 
-    λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; the
-    count n comes from :meth:`task_weight`, which :class:`DGKD` asks for. All
-    teachers of the stage count, those that a stochastic step silences included:
-    the paper does not say, and so the weight of the labels stays the same from
-    step to step.
+    λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; n comes
+    from :meth:`task_weight`. It counts all teachers of the stage, dropped ones
+    included, so that the weight of the labels is the same in all steps. The
+    paper does not specify this.
 
     Args:
         tau (float): Temperature. Defaults to 1.0.
@@ -153,7 +151,7 @@ class DenseKDLoss(nn.Module):
         self.terms: Dict[str, torch.Tensor] = {}
 
     def check_teachers(self, names: Sequence[str]) -> None:
-        """Refuse a weight for a teacher that is not there.
+        """Refuse a weight for a teacher that the stage does not have.
 
         Args:
             names (Sequence[str]): The teachers of the stage.
@@ -168,7 +166,7 @@ class DenseKDLoss(nn.Module):
                     f'here; there are: {", ".join(names)}')
 
     def task_weight(self, num_teachers: int) -> int:
-        """How often the chosen form counts the student's own loss.
+        """The factor of the student's own loss in this form.
 
         Args:
             num_teachers (int): Number of teachers of the stage.
@@ -181,8 +179,8 @@ class DenseKDLoss(nn.Module):
 
         Args:
             preds_S (torch.Tensor): Logits of the student, shape (N, C).
-            preds_T (Mapping[str, torch.Tensor]): Logits of the teachers that
-                speak, by name, each of shape (N, C).
+            preds_T (Mapping[str, torch.Tensor]): Logits of the active
+                teachers, by name, each of shape (N, C).
 
         Returns:
             torch.Tensor: The loss, a scalar.
@@ -192,7 +190,7 @@ class DenseKDLoss(nn.Module):
         """
         loss_weight = self.loss_weight
         if self.form == 'averaged' and preds_T:
-            # If all that are active have weight 0 there is nothing to share.
+            # If all active teachers have weight 0 the loss is 0.
             loss_weight /= sum(
                 self.teacher_weights.get(name, 1.0) for name in preds_T) or 1
         loss, self.terms = dense_kd_loss(preds_S, preds_T, self.tau,

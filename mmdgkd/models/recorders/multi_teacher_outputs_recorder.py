@@ -14,9 +14,8 @@ from .sources import refuse_source
 class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
     """Records the outputs of one module of every teacher that ran.
 
-    In a config its type is ``'MultiTeacherOutputs'``. The recorded data is a
-    mapping ``{teacher name: output}``; a teacher that did not run in this step
-    is not in it.
+    In a config its type is ``'MultiTeacherOutputs'``. The record is a mapping
+    ``{teacher name: output}`` of the teachers that ran in this step.
 
     Args:
         source (str): The module to record, such as ``'head.fc'``, in each
@@ -46,11 +45,11 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
             self.record(name, outputs)
 
     def record(self, name: str, outputs: Any) -> None:
-        """Take down one call of the source.
+        """Record the outputs of one call of the source.
 
         Args:
             name (str): The teacher.
-            outputs (Any): What it has put out.
+            outputs (Any): The outputs.
         """
         # Call number k of each teacher goes into record number k.
         for record in self.data_buffer:
@@ -60,7 +59,7 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
         self.data_buffer.append({name: outputs})
 
     def records_of(self, name: str) -> List[Any]:
-        """What has been taken down of one teacher, call by call.
+        """The records of one teacher, call by call.
 
         Args:
             name (str): The teacher.
@@ -68,7 +67,7 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
         return [record[name] for record in self.data_buffer if name in record]
 
     def supply(self, outputs: Dict[str, torch.Tensor]) -> None:
-        """Put this in place of what has been recorded.
+        """Replace all records.
 
         Args:
             outputs (dict[str, torch.Tensor]): Outputs of the source's only

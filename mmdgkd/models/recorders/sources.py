@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a recorder may record."""
+"""Checks of the sources of recorders."""
 from difflib import get_close_matches
 from typing import Iterable, List
 
@@ -16,16 +16,15 @@ def refuse_source(source: str,
                   owner: str,
                   front: str = '',
                   what: str = 'module') -> ConfigError:
-    """The refusal of a source that is not in a network.
+    """The error for a source that is not in a network.
 
     Args:
         source (str): As in the config.
         model (nn.Module): The network.
-        names (Iterable[str]): What there is in it.
-        owner (str): What it is called, such as ``'teacher "resnet20"'``.
-        front (str): What such a source has in front of the name of a module.
-            Defaults to ''.
-        what (str): What it should be. Defaults to ``'module'``.
+        names (Iterable[str]): The possible sources.
+        owner (str): The network in messages, such as ``'teacher "resnet20"'``.
+        front (str): The prefix of the names in a source. Defaults to ''.
+        what (str): The kind of source. Defaults to ``'module'``.
 
     Returns:
         ConfigError: Its message begins with ``source``, the last part of the
@@ -41,16 +40,17 @@ def refuse_source(source: str,
 
 
 def check_stock_source(recorder: object, model: nn.Module, owner: str) -> None:
-    """See whether what one of MMRazor's recorders records is there.
+    """Check that the source of one of MMRazor's recorders exists.
 
     Args:
-        recorder (BaseRecorder): Of functions and methods nothing is known.
-        model (nn.Module): What it looks at; as a ``ModuleDict`` the teachers
-            by name.
-        owner (str): What that is called.
+        recorder (BaseRecorder): Those of functions and methods are not
+            checked.
+        model (nn.Module): The student, or a ``ModuleDict`` of the teachers by
+            name.
+        owner (str): Its name in messages.
 
     Raises:
-        ConfigError: If it is not there. Its message begins with ``source``.
+        ConfigError: If it does not exist. The message begins with ``source``.
     """
     if isinstance(recorder, ModuleOutputsRecorder):
         what = 'module'

@@ -10,20 +10,22 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.data_preprocessors.batched_data_preprocessor import \
     BatchedDataPreprocessor
+from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
+    MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.structures.views import BatchViews, views_of
 from .frozen_teachers import FrozenTeachers
 
 
 class CachedTeachers:
-    """Runs teachers only on what they have not been asked before.
+    """Runs teachers only on views whose logits are not cached.
 
     Args:
-        store (LogitStore): Where the logits are kept.
+        store (LogitStore): The cache.
         teachers (FrozenTeachers): The teachers.
-        distiller (MultiTeacherDistiller): Whose recorders hold their outputs.
+        distiller (MultiTeacherDistiller): Its recorders hold their outputs.
         facts (Mapping[str, dict]): See :func:`teacher_facts`, by teacher.
-        data_preprocessor (nn.Module): What makes the teachers' inputs.
+        data_preprocessor (nn.Module): It makes the inputs of the teachers.
 
     Raises:
         ConfigError: If the losses need more of the teachers than logits.
@@ -37,41 +39,41 @@ class CachedTeachers:
         self._distiller = distiller
         self._data_preprocessor = data_preprocessor
         common = dict(
-            source=distiller.logits_source(),
+            source=logits_source(distiller),
             options=teachers.options.facts(),
             inputs=_inputs_facts(data_preprocessor))
         self._facts = {
             name: dict(common, name=name, **facts[name])
             for name in teachers.modules
         }
-        # Of the step.
+        # State of one step.
         self._views: Optional[BatchViews] = None
         self._wanted: Dict[str, Dict] = {}
         self._logits: Dict[str, Optional[torch.Tensor]] = {}
 
     def lookup(self, names: List[str], inputs: torch.Tensor,
                data_samples: Any) -> List[str]:
-        """Look up what teachers have said to a batch.
+        """Look up the logits of a batch.
 
         Args:
-            names (list[str]): Those that are active in this step.
+            names (list[str]): The active teachers.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
-            data_samples (list[DataSample]): Which say what views they are.
+            data_samples (list[DataSample]): They have the views of the batch.
 
         Returns:
-            list[str]: Those that have to be run.
+            list[str]: The teachers that have to run.
 
         Raises:
-            ConfigError: If the samples do not say it, or if the batch is mixed
-                of several images.
+            ConfigError: If the samples have no views, or if images of the
+                batch are mixed.
         """
         if getattr(self._data_preprocessor, 'batch_augments', None):
             raise mixed_batches()
         views = views_of(data_samples)
         if views is None:
             raise ConfigError(
-                'train_dataloader.dataset: its samples do not say which views '
-                'they are; with a logit store it must be dict(type='
+                'train_dataloader.dataset: its samples have no views; with a '
+                'logit store it must be dict(type='
                 "'mmpretrain.ViewDataset', dataset=...)")
         self._views = views
         device = inputs.device
@@ -87,19 +89,19 @@ class CachedTeachers:
         return [name for name in names if self._logits[name] is None]
 
     def timing(self, name: str, device: torch.device) -> ContextManager:
-        """Take the time of a teacher that has to be run.
+        """Measure the time of a teacher that has to run.
 
         Args:
             name (str): The teacher.
-            device (torch.device): Where it runs.
+            device (torch.device): Its device.
         """
         return self._store.timing(name, device)
 
     def complete(self) -> None:
-        """Have the recorders hold the logits of all, and keep the new ones.
+        """Give the recorders the logits of all teachers; cache the new ones.
 
         Raises:
-            ConfigError: If what is recorded is no vector per image.
+            ConfigError: If a record is no vector per image.
         """
         computed = self._distiller.recorded_logits()
         for name, facts in self._wanted.items():
@@ -107,57 +109,93 @@ class CachedTeachers:
                 check_logits(name, computed[name])
                 self._logits[name] = self._store.keep(facts, self._views,
                                                       computed[name])
-        # In one order, whichever of them had to be run.
+        # The order does not depend on which of them ran.
         self._distiller.supply(self._logits)
         self._logits = {}
 
 
+def logits_source(distiller: Any) -> str:
+    """The module of each teacher whose output the losses need.
+
+    Args:
+        distiller (MultiTeacherDistiller): The distiller of the losses.
+
+    Returns:
+        str: Such as ``'head.fc'``.
+
+    Raises:
+        ConfigError: If they need more than one output of a teacher, so
+            that cached logits do not suffice.
+    """
+    recorders = distiller.teacher_recorders.recorders
+    for name, recorder in recorders.items():
+        # No subclass: its outputs may change from step to step.
+        if type(recorder) is not MultiTeacherOutputsRecorder:
+            raise ConfigError(
+                'model.distiller.teacher_recorders.'
+                f'{name}: a logit store can '
+                "take the place of type='mmrazor.MultiTeacherOutputs' "
+                'alone; use that, or set chain.logit_store=None')
+    sources = sorted({recorder.source for recorder in recorders.values()})
+    if len(sources) != 1:
+        raise ConfigError('model.distiller.teacher_recorders: '
+                          'a logit store keeps one output '
+                          f'of each teacher, not {len(sources)} '
+                          f'({", ".join(sources) or "none"}); set '
+                          'chain.logit_store=None')
+    if distiller.deliveries.deliveries:
+        raise ConfigError('model.distiller.distill_deliveries: '
+                          'a teacher whose logits are '
+                          'cached does not run and delivers nothing; set '
+                          'chain.logit_store=None')
+    return sources[0]
+
+
 def check_logits(name: str, output: Any) -> None:
-    """Refuse to remember anything but a vector per image.
+    """Refuse to cache anything but a vector per image.
 
     Args:
         name (str): The teacher.
-        output (Any): What was recorded of it.
+        output (Any): Its record.
 
     Raises:
-        ConfigError: If it is something else.
+        ConfigError: If it is anything else.
     """
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         what = (f'a tensor of shape {tuple(output.shape)}' if isinstance(
             output, torch.Tensor) else type(output).__name__)
         raise ConfigError(
-            'model.distiller.teacher_recorders: '
-            'a logit store keeps logits of shape '
-            f'(N, C), but what is recorded of "{name}" is {what}; set '
+            'model.distiller.teacher_recorders: a logit store keeps logits of '
+            f'shape (N, C), but what is recorded of "{name}" is {what}; set '
             'chain.logit_store=None')
 
 
 def mixed_batches() -> ConfigError:
-    """The refusal of MixUp, CutMix and the like."""
+    """The error for MixUp, CutMix and the like."""
     return ConfigError(
         'data_preprocessor.batch_augments: mixes the images of a batch anew '
-        'in each step, so that no logits can be remembered; leave it out, or '
+        'in each step, so that no logits can be cached; leave it out, or '
         'set chain.logit_store=None')
 
 
 def teacher_facts(teacher: nn.Module,
                   build_cfg: Any,
                   ckpt_path: Optional[str] = None) -> Dict[str, Any]:
-    """What a teacher's logits depend on in the teacher itself.
+    """The properties of a teacher that its logits depend on.
 
     Args:
-        teacher (nn.Module): With its weights.
-        build_cfg (dict | nn.Module): What it was built from.
+        teacher (nn.Module): The teacher, with its weights.
+        build_cfg (dict | nn.Module): Its config, or itself.
         ckpt_path (str, optional): The file of its weights. Defaults to None.
 
     Returns:
         dict[str, Any]: ``weights``, the sha256 of the weights, ``model``, that
-        of the config, and ``path``, which nothing depends on.
+        of the config, and ``path``, for messages alone.
     """
     weights = weights_sha256(teacher.state_dict())
     if isinstance(build_cfg, nn.Module):
-        # On the meta device, where nothing is stored, a pruned one cannot
-        # say what is left of it.
+        # On the meta device, where nothing is cached, a pruned network has no
+        # text: its masks have no values.
         text = str(build_cfg) if weights else ''
     else:
         text = json.dumps(build_cfg, sort_keys=True, default=str)
@@ -168,7 +206,7 @@ def teacher_facts(teacher: nn.Module,
 
 
 def _inputs_facts(data_preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
-    """How images become inputs."""
+    """The properties of the data preprocessor that inputs depend on."""
     kind = type(data_preprocessor)
     # Its batched form makes the same inputs.
     kind = ClsDataPreprocessor if kind is BatchedDataPreprocessor else kind

@@ -9,17 +9,17 @@ from torch import nn
 from torch.ao.quantization import FakeQuantizeBase
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils.fast_network import compile_network
+from mmdgkd.models.utils.networks import compile_network
 from mmdgkd.utils.same_logits import has_levels
 from .teacher_options import TeacherOptions
 
 
 class FrozenTeachers:
-    """Holds teachers where the training does not see them.
+    """Holds teachers outside of the model that is trained.
 
-    It is no ``nn.Module``, so that the teachers are neither in
-    ``state_dict`` nor in ``parameters``, and that no ``train()``, no weight
-    initialization, no optimizer and no DDP reaches them.
+    It is no ``nn.Module``: the teachers are neither in ``state_dict`` nor in
+    ``parameters``, and ``train()``, weight initialization, optimizers and DDP
+    do not reach them.
 
     Args:
         teachers (dict[str, nn.Module]): The trained networks by name.
@@ -36,7 +36,7 @@ class FrozenTeachers:
                  options: Optional[TeacherOptions] = None) -> None:
         self.options = options or TeacherOptions()
         self.modules: Dict[str, nn.Module] = {}
-        # Until the first batch has shown that the folded one is the same.
+        # Until the first batch, on which folded and unfolded are compared.
         self._unfolded: Dict[str, nn.Module] = {}
         for name, teacher in teachers.items():
             teacher.requires_grad_(False).eval()
@@ -52,8 +52,8 @@ class FrozenTeachers:
             self.modules[name] = teacher
 
     def __deepcopy__(self, memo: Dict) -> 'FrozenTeachers':
-        # A copy of the algorithm, such as EMAHook makes, shares them: nothing
-        # ever changes in them.
+        # Copies of the algorithm, such as EMAHook's, share them: they do not
+        # change.
         return self
 
     def apply_to_tensors(self, fn: Callable, *args: Any) -> None:
@@ -67,39 +67,40 @@ class FrozenTeachers:
             *others: Any,
             timing: Optional[Callable[..., ContextManager]] = None,
             grad: bool = False) -> None:
-        """Forward some of them; what is needed of it is in the recorders.
+        """Forward some teachers. Recorders keep their outputs.
 
         Args:
-            names (Iterable[str]): Those that are active in this step.
+            names (Iterable[str]): The teachers to run.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
             *others (Any): Further arguments of their forwards.
-            timing (Callable, optional): Makes the context in which each runs,
-                of its name and the device. Defaults to None.
-            grad (bool): Whether gradients pass through them, to a generator
-                of the inputs. Defaults to False.
+            timing (Callable, optional): Called with a name and the device; it
+                returns the context in which that teacher runs.
+                Defaults to None.
+            grad (bool): Whether gradients pass through them to the inputs.
+                Defaults to False.
         """
         with torch.set_grad_enabled(grad), self.options.autocast(
                 inputs.device.type):
             for name in names:
                 teacher = self.modules[name]
-                if teacher.training:  # somebody got hold of it
+                if teacher.training:  # set by other code
                     teacher.eval()
                 with timing(name, inputs.device) if timing else nullcontext():
                     teacher(inputs, *others, mode='tensor')
 
     @torch.no_grad()
     def check(self, names: Iterable[str], inputs: torch.Tensor) -> None:
-        """See, before their first run, whether folding was right for them.
+        """Check, before their first run, that folding keeps their outputs.
 
-        Folding goes by the order of the modules, not by that of the calls.
-        While this runs no recorder must listen.
+        Folding follows the order of the modules, not that of the calls. To be
+        called with recorders off.
 
         Args:
-            names (Iterable[str]): Those that are about to run.
+            names (Iterable[str]): The teachers that are about to run.
             inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
 
         Raises:
-            ConfigError: If a teacher is another function with its batch
+            ConfigError: If a teacher has other outputs with its batch
                 normalization folded.
         """
         for name in names if self._unfolded else ():
@@ -128,8 +129,8 @@ class FrozenTeachers:
         off, allowed = (found - wanted).abs(), bound
         error = off.max()
         if has_levels(unfolded):
-            # The last bit of a sum may decide between two levels, and a few
-            # logits are off by more; another order moves all of them.
+            # The last bit of a sum may change a level, and a few logits by
+            # more; a wrong order changes all of them.
             off, allowed = off.median(), 5e-2
         if off.max() > allowed * wanted.abs().max() + 1e-9:
             raise ConfigError(

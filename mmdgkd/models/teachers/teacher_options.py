@@ -6,6 +6,7 @@ from typing import Any, ContextManager, Dict, Mapping, Optional
 import torch
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import refuse_unknown
 
 PRECISIONS = {
     'float32': None,
@@ -16,14 +17,14 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class TeacherOptions:
-    """How frozen teachers are run.
+    """How frozen teachers run.
 
     Args:
         channels_last (bool): Keep their weights in PyTorch's channels_last
-            format: the same numbers, summed in another order; the shipped
-            configs do. Defaults to False.
+            format: the same numbers, summed in another order. The shipped
+            configs set it. Defaults to False.
         precision (str, optional): ``'float32'``, or ``'bfloat16'`` or
-            ``'float16'`` for autocast, whatever the student's is.
+            ``'float16'`` for autocast, independent of the student's.
             Defaults to None: that of the student.
         fold_bn (bool): Fold batch normalization into the convolution before
             it, in a copy that is never saved. Defaults to False.
@@ -50,23 +51,21 @@ class TeacherOptions:
         """Read and check a config.
 
         Args:
-            cfg (Mapping, optional): The options that are not as by default.
+            cfg (Mapping, optional): The options that differ from the defaults.
 
         Raises:
             ConfigError: For an unknown option or a wrong value.
         """
-        known = {field.name: field.default for field in fields(cls)}
-        for key, value in (cfg or {}).items():
-            here = f'model.teacher_options.{key}'
-            if key not in known:
-                raise ConfigError(f'{here}: is unknown; there are: '
-                                  f'{", ".join(known)}')
+        cfg, here = cfg or {}, 'model.teacher_options'
+        refuse_unknown(cfg, [field.name for field in fields(cls)], here)
+        for key, value in cfg.items():
             if key != 'precision' and not isinstance(value, bool):
-                raise ConfigError(f'{here}: {value!r} must be True or False')
-        return cls(**(cfg or {}))
+                raise ConfigError(
+                    f'{here}.{key}: {value!r} must be True or False')
+        return cls(**cfg)
 
     def running_precision(self, device: str) -> str:
-        """The precision in force, now that the student's is known.
+        """The precision in use, within the autocast of the student.
 
         Args:
             device (str): Type of the device, such as ``'cuda'``.
@@ -89,7 +88,7 @@ class TeacherOptions:
         return torch.autocast(device, dtype=dtype, enabled=dtype is not None)
 
     def facts(self) -> Dict[str, Any]:
-        """What the logits depend on, as plain data."""
+        """The options that the logits depend on, as plain data."""
         return {
             key: value
             for key, value in asdict(self).items() if key != 'precision'

@@ -1,8 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from .fast_network import compile_network
-from .networks import (hold_structure, network_cfg, network_of, peers_of,
-                       running_network, static_network, teaching_network,
-                       unwrapped)
+from .networks import (compile_network, hold_structure, network_cfg,
+                       network_of, peers_of, running_network, static_network,
+                       teaching_network, unwrapped)
 from .step_clock import StepClock
 from .weights import (check_weights, load_weights, network_weights,
                       weights_sha256)

@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The network inside of an algorithm: a student may be pruned or quantized.
+"""The network within an algorithm: a student may be pruned or quantized.
 
-What differs from algorithm to algorithm are four functions, each dispatched
-on the class of the algorithm; a method registers its own in its folder.
+Four functions depend on the class of the algorithm, on which they dispatch; a
+method registers its own in its folder.
 """
 import copy
 from functools import singledispatch
@@ -14,13 +14,15 @@ from mmrazor.models.mutators import ChannelMutator
 from mmrazor.structures import export_fix_subnet
 from torch import nn
 
+from mmdgkd.errors import ConfigError
+
 
 @singledispatch
 def running_form(algorithm: nn.Module, mode: str) -> nn.Module:
     """The part of an algorithm that runs in a mode, by default its network.
 
     Args:
-        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+        algorithm (nn.Module): The algorithm, dispatched on its class.
         mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
     """
     return algorithm.architecture
@@ -28,13 +30,13 @@ def running_form(algorithm: nn.Module, mode: str) -> nn.Module:
 
 @singledispatch
 def static_form(algorithm: nn.Module) -> nn.Module:
-    """The network of an algorithm without what can be chosen or masked.
+    """The network of an algorithm without choices and masks.
 
-    By default the network as it is, or where MMRazor's mutator takes channels
-    away, a copy with those that are left.
+    By default the network itself or, where MMRazor's mutator prunes channels,
+    a copy with those that are left.
 
     Args:
-        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+        algorithm (nn.Module): The algorithm, dispatched on its class.
     """
     if isinstance(getattr(algorithm, 'mutator', None), ChannelMutator):
         algorithm = export_fix_subnet(
@@ -44,25 +46,25 @@ def static_form(algorithm: nn.Module) -> nn.Module:
 
 @singledispatch
 def teaches_as_is(algorithm: nn.Module) -> bool:
-    """Whether an algorithm teaches as it is, and not as its static network.
+    """Whether the algorithm itself is the teacher, not its static network.
 
     Args:
-        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+        algorithm (nn.Module): The algorithm, dispatched on its class.
     """
     return False
 
 
 @singledispatch
 def hold(algorithm: nn.Module) -> None:
-    """Have an algorithm take nothing more away from its network.
+    """Stop an algorithm from pruning its network further.
 
     Args:
-        algorithm (nn.Module): The algorithm, by whose class it is dispatched.
+        algorithm (nn.Module): The algorithm, dispatched on its class.
     """
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """A model without what wraps it for several processes.
+    """A model without its wrapper for several processes.
 
     Args:
         model (nn.Module): Such as ``runner.model``.
@@ -95,7 +97,7 @@ def peers_of(model: nn.Module) -> Tuple[nn.Module, ...]:
 
 
 def running_network(model: nn.Module, mode: str) -> nn.Module:
-    """The modules that run in a mode, so that they can be recorded.
+    """The modules that run in a mode, for recorders.
 
     Args:
         model (nn.Module): A network, or an algorithm around it.
@@ -107,7 +109,7 @@ def running_network(model: nn.Module, mode: str) -> nn.Module:
 
 
 def network_cfg(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same for the configs of these.
+    """:func:`network_of` for configs.
 
     Args:
         model (Mapping): The config of a network or of an algorithm.
@@ -118,7 +120,7 @@ def network_cfg(model: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def hold_structure(model: nn.Module) -> None:
-    """Have a network lose nothing more: its masks stay as they are.
+    """Stop all pruning of a network: its masks stay as they are.
 
     Args:
         model (nn.Module): A network, or an algorithm around it.
@@ -128,14 +130,14 @@ def hold_structure(model: nn.Module) -> None:
 
 
 def teaching_network(model: nn.Module) -> nn.Module:
-    """The form of a network in which it teaches: nothing masked or chosen.
+    """The form of a network as a teacher: without choices and masks.
 
     Args:
         model (nn.Module): A trained network, or an algorithm around it.
 
     Returns:
-        nn.Module: What is left of it; itself, if nothing was taken from it or
-        if it teaches as it is.
+        nn.Module: Its static network, or the model itself, if that is a plain
+        network or :func:`teaches_as_is`.
     """
     inner = model
     while isinstance(inner, BaseAlgorithm):
@@ -146,7 +148,7 @@ def teaching_network(model: nn.Module) -> nn.Module:
 
 
 def static_network(model: nn.Module) -> nn.Module:
-    """The network alone, with the channels and blocks that are left of it.
+    """The network alone, with the channels and blocks that are left.
 
     Args:
         model (nn.Module): A network, or an algorithm of MMRazor around it.
@@ -157,3 +159,25 @@ def static_network(model: nn.Module) -> nn.Module:
     while isinstance(model, BaseAlgorithm):
         model = static_form(model)
     return copy.deepcopy(model).eval()
+
+
+def compile_network(network: nn.Module, key: str) -> None:
+    """Run the backbone and the neck of a classifier by ``torch.compile``.
+
+    In place, so that the names of the weights stay. The head is left as it is:
+    it is small, and recorders look into it.
+
+    Args:
+        network (nn.Module): An MMPretrain classifier.
+        key (str): Its config key, for the message.
+
+    Raises:
+        ConfigError: If it has no backbone.
+    """
+    backbone = getattr(network, 'backbone', None)
+    if not isinstance(backbone, nn.Module):
+        raise ConfigError(f'{key}: {type(network).__name__} has no backbone '
+                          'that could be compiled; set compile=False')
+    backbone.compile()
+    if isinstance(getattr(network, 'neck', None), nn.Module):
+        network.neck.compile()

@@ -7,11 +7,11 @@ from mmengine.logging import MessageHub
 
 
 class StepClock:
-    """Knows the current training iteration and the seed of the run.
+    """Gives the current training iteration and the seed of the run.
 
     In a Runner both are MMEngine's, so that a resumed run goes on where it
-    stopped. In a bare training loop the clock counts its own ticks from 0, and
-    the seed is 0 unless it is given.
+    stopped. In a bare training loop the clock counts its ticks from 0, and the
+    seed is 0 unless it is given.
 
     Args:
         seed (int, optional): The seed to use instead of the Runner's.
@@ -25,8 +25,8 @@ class StepClock:
     def tick(self) -> int:
         """The iteration that begins now, counted from 0."""
         hub = MessageHub.get_current_instance()
-        # It may be of a Runner that has done its work; it is in this stage
-        # only while a training loop runs.
+        # The hub may be that of a finished Runner; its stage is "train" only
+        # while a training loop runs.
         if hub.get_info('loop_stage') == 'train':
             return hub.get_info('iter')
         self._ticks += 1
@@ -34,7 +34,7 @@ class StepClock:
 
     @property
     def rank(self) -> int:
-        """Of this process; where a step is repeated, that of the run."""
+        """The rank of this process, or in a replay that of the run."""
         hub = MessageHub.get_current_instance()
         return hub.get_info('rank', dist.get_rank())
 
@@ -43,7 +43,7 @@ class StepClock:
         """The seed, the same on all ranks."""
         if self._seed is None:
             seed = MessageHub.get_current_instance().get_info('seed') or 0
-            # With diff_rank_seed each rank has its own: take the first one's.
+            # With diff_rank_seed each rank has its own: take the first one.
             common = torch.tensor(seed)
             dist.broadcast(common)
             self._seed = int(common)

@@ -23,17 +23,17 @@ def network_weights(
         checkpoint (dict): What a checkpoint file holds: a bare state dict, a
             checkpoint of MMPretrain or MMEngine, or the checkpoint of an
             MMRazor algorithm, whose network is its ``architecture``.
-        path (str): Where it comes from, for messages.
+        path (str): Its file, for messages.
         key (str): The config key that names it, for messages.
-        model (nn.Module, optional): For whom. Defaults to None: a network
-            that is no algorithm itself, such as one that was pruned.
+        model (nn.Module, optional): The model to load them into.
+            Defaults to None: a plain network.
 
     Returns:
         dict[str, torch.Tensor]: The state dict of the network.
 
     Raises:
-        ConfigError: If it is none of these, or of a pruned network, which
-            its weights without their masks are not.
+        ConfigError: If it is none of these, or of a pruned network: its
+            weights without the masks are another network.
     """
     state = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state, dict) or not state or not all(
@@ -51,8 +51,8 @@ def network_weights(
         if not name.startswith(prefix) and name.endswith(
                 '.mask') and not data.all():
             raise ConfigError(
-                f'{key}: {path!r} is of a network that was pruned; the one '
-                'that is to have its weights is not')
+                f'{key}: {path!r} is of a network that was pruned; the '
+                'network that begins from it is not')
     return {
         key.removeprefix(prefix): data
         for key, data in state.items() if key.startswith(prefix)
@@ -60,7 +60,7 @@ def network_weights(
 
 
 def _depth(state: Iterable[str]) -> int:
-    """How deep the innermost network is in algorithms."""
+    """The number of algorithms around the innermost network."""
     depth = 0
     while any(key.startswith(_PREFIX * (depth + 1)) for key in state):
         depth += 1
@@ -69,12 +69,12 @@ def _depth(state: Iterable[str]) -> int:
 
 def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
                   path: str, key: str) -> None:
-    """See to it that weights fit a network, name by name and shape by shape.
+    """Check that weights fit a network, name by name and shape by shape.
 
     Args:
         model (nn.Module): The network; it may be on the meta device.
-        weights (dict[str, torch.Tensor]): What is to be loaded into it.
-        path (str): Where the weights come from, for messages.
+        weights (dict[str, torch.Tensor]): The state dict to load into it.
+        path (str): Its file, for messages.
         key (str): The config key that names it, for messages.
 
     Raises:
@@ -86,7 +86,7 @@ def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
     missing = [name for name in wanted if name not in found]
     surplus = [name for name in found if name not in wanted]
     differ = [
-        # A range of a quantizer that has not seen anything takes any size.
+        # The range of a quantizer without data takes any size.
         name for name in wanted
         if name in found and found[name] != wanted[name] and wanted[name] != (
             0, )
@@ -134,7 +134,7 @@ def load_weights(model: nn.Module, path: str, key: str) -> Dict:
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
     """The sha256 of weights by name, shape, type and value.
 
-    Unlike that of their file it says nothing of what else is in there.
+    Unlike that of their file it does not depend on metadata.
 
     Args:
         weights (Mapping[str, torch.Tensor]): A state dict.
@@ -147,7 +147,7 @@ def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
         if data.is_meta:
             return ''
         digest.update(f'{name} {data.dtype} {tuple(data.shape)}'.encode())
-        # NumPy knows no bfloat16, but its bytes.
+        # As bytes: NumPy has no bfloat16.
         data = data.detach().cpu().contiguous().reshape(-1)
         digest.update(data.view(torch.uint8).numpy())
     return digest.hexdigest()

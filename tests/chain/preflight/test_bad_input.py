@@ -104,8 +104,8 @@ def stochastic(tiny_cfg, **policy):
 def test_as_many_dropped_as_there_are_guides(tiny_cfg):
     assert_refused(
         stochastic(tiny_cfg, num_drop=2),
-        'for the stage "resnet8": StochasticDropConnector.num_drop: 2 cannot '
-        'be silent of 2 teachers')
+        'for the stage "resnet8": StochasticDropConnector.num_drop: 2 must '
+        'be at most 1: the stage has 2 teachers')
 
 
 def test_an_unknown_protected_teacher(tiny_cfg):

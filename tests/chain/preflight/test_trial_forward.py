@@ -16,7 +16,8 @@ from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.network import build_network
 from mmdgkd.chain.preflight import trial_forward as stage_trial
 from mmdgkd.chain.preflight.chain_check import inspect_chain
-from mmdgkd.chain.preflight.stage_check import check_data, check_stage
+from mmdgkd.chain.preflight.data_check import check_data
+from mmdgkd.chain.preflight.stage_check import check_stage
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.backbones.resnet_6n2 import ResNet6n2

@@ -13,11 +13,11 @@ class Runner:
     def __init__(self, epoch, max_epochs):
         self.epoch, self.max_epochs = epoch, max_epochs
         self.train_loop = object.__new__(EpochBasedTrainLoop)
-        self.said = []
-        self.logger = SimpleNamespace(info=self.said.append)
+        self.logged = []
+        self.logger = SimpleNamespace(info=self.logged.append)
 
 
-def test_it_says_where_the_chain_stands(monkeypatch):
+def test_it_logs_the_progress_of_the_chain(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, 'monotonic', lambda: now[0])
     hook = ChainProgressHook(3, 6, 'resnet32', ['resnet110', 'resnet56'], 2.0)
@@ -28,17 +28,17 @@ def test_it_says_where_the_chain_stands(monkeypatch):
     runner.epoch = 11
     hook.after_train_epoch(runner)
     # 148 epochs left here, and twice 160 to come.
-    assert runner.said == [
+    assert runner.logged == [
         'stage 3/6 resnet32 <- resnet110, resnet56 | epoch 12/160 | '
         'chain ETA 7:48:00'
     ]
 
 
-def test_without_guides():
+def test_without_teachers():
     hook = ChainProgressHook(1, 1, 'resnet110', [])
     runner = Runner(0, 2)
     hook.before_train(runner)
     hook.after_train_epoch(runner)
     assert re.fullmatch(
         r'stage 1/1 resnet110 \| epoch 1/2 \| chain ETA 0:00:0\d',
-        runner.said[0])
+        runner.logged[0])

@@ -46,14 +46,14 @@ class EndOfIter(Hook):
 
 @pytest.fixture
 def stage(trained, tmp_path):
-    """The guided stage of a trained chain: 6 iterations, logged each third."""
+    """The last stage of a trained chain: 6 iterations, logged each third."""
     cfg = Config.fromfile(
         osp.join(trained[0].work_dir, 'resnet8', 'config.py'))
     cfg.work_dir = str(tmp_path)
     cfg.train_dataloader.batch_size = 10
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.logger.interval = 3
-    # On the CPU, where that is no waiting, it reads its verdict in each step.
+    # On the CPU, where that is no waiting, it reads its flag in each step.
     cfg.custom_hooks = [
         hook for hook in cfg.custom_hooks
         if hook.type != 'mmrazor.FiniteLossHook'

@@ -1,24 +1,56 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Real trainings in a pseudo terminal."""
-import glob
-import os
+"""Real trainings with a console of rich as their terminal."""
+import io
+import logging
 import os.path as osp
 import re
-import signal
 import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from rich.console import Console
 
-from mmdgkd import ConfigError, TrainingStopped
+from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.engine.hooks import live_progress_hook
 from mmdgkd.engine.hooks.live_progress_hook import LiveProgressHook
 from mmdgkd.engine.hooks.stop_hook import StopHook
 
-FULL = (r'{} \| epoch 2/2 ━+[╸╺]?━* \d/8 \| [\d.]+ (it/s|s/it) \| '
-        r'loss \d+\.\d{{4}} \| top1 \d+\.\d\d \| ETA 0:00:\d\d')
+ERASE = '\r\x1b[2K'
+
+
+class Screen:
+    """What has been written to a console."""
+
+    def __init__(self, file):
+        self.text = re.sub(r'\x1b\[(\?25[hl]|[\d;]*m)', '', file.getvalue())
+        # At the end rich begins a row below the line, and goes back.
+        self.text = self.text.replace('\n\r\x1b[1A\x1b[2K', ERASE)
+        # A form of the line stays until it is erased: it ends no row.
+        self.drawn = [
+            part for part in re.findall(r'[^\r\n]+(?=\n?\r|$)',
+                                        self.text.replace('\x1b[2K', ''))
+            if ' | ' in part
+        ]
+        self.rows = [row.rpartition(ERASE)[2] for row in self.text.split('\n')]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A function that makes a console the terminal: its file."""
+    for name in ('NO_COLOR', 'FORCE_COLOR', 'TTY_COMPATIBLE', 'COLUMNS'):
+        monkeypatch.delenv(name, raising=False)
+
+    def make(width=120):
+        file = io.StringIO()
+        monkeypatch.setattr(
+            live_progress_hook, '_terminal', lambda: Console(
+                file=file, force_terminal=True, width=width, soft_wrap=True))
+        return file
+
+    return make
 
 
 @pytest.fixture
@@ -35,23 +67,8 @@ def chain_cfg(tiny_cfg):
     return make
 
 
-def logged(cfg, name):
-    path, = glob.glob(osp.join(cfg.work_dir, name, '2*', '*.log'))
-    with open(path) as file:
-        text = file.read()
-    # Before this MMEngine writes to the file alone.
-    lines = text[text.index('Checkpoints will be saved to '):].splitlines()[1:]
-    # In the terminal without the year.
-    return [re.sub(r'^\d{4}/', '', line) for line in lines]
-
-
-def is_live(row):
-    return re.match(r'\d/\d resnet', row)
-
-
 def test_a_chain_in_a_terminal(terminal, chain_cfg, monkeypatch):
-    here = terminal(columns=2000)
-    cfg = chain_cfg('resnet14', 'resnet8')
+    file = terminal(width=200)
     hook = LiveProgressHook.after_train_iter
 
     def reads_nothing(*args, **kwargs):
@@ -61,113 +78,108 @@ def test_a_chain_in_a_terminal(terminal, chain_cfg, monkeypatch):
             return hook(*args, **kwargs)
 
     monkeypatch.setattr(LiveProgressHook, 'after_train_iter', reads_nothing)
-    ChainRunner(cfg).train()
-    for name in ('resnet14', 'resnet8'):
-        # The log as if there were nothing else.
-        lines = logged(cfg, name)
-        assert len([line for line in lines if 'Epoch(' in line]) == 6
-        assert not set(lines) - set(here.screen)
-    assert not any(is_live(row) for row in here.screen)
-    drawn = here.drawn
-    assert any(
-        re.fullmatch(
-            FULL.format('1/2 resnet14') + r' \| chain 0:00:\d\d', row)
-        for row in drawn)
-    assert any(re.fullmatch(FULL.format('2/2 resnet8'), row) for row in drawn)
-    assert any(
-        re.match(r'2/2 resnet8 \| validation ━+ 1/1', row) for row in drawn)
+    before = sys.stdout
+    ChainRunner(chain_cfg('resnet14', 'resnet8')).train()
+    assert sys.stdout is before
+    screen = Screen(file)
+    # Whole lines of the log stand above it.
+    logged = [row for row in screen.rows if ' - INFO - Epoch(' in row]
+    assert len(logged) == 12, screen.rows
+    assert all(re.match(r'\d\d/\d\d ', row) for row in logged)
+    assert not any('━' in row for row in screen.rows)
+    full = (r'{} \| epoch 2/2 ━+ [1-8]/8 \| [\d.]+ (it/s|s/it) \| loss '
+            r'\d\.\d{{4}} \| top1 \d+\.\d\d \| ETA 0:00:\d\d{} *')
+    drawn = '\n'.join(
+        line.replace('╸', '━').replace('╺', '━') for line in screen.drawn)
+    assert re.search(
+        full.format('1/2 resnet14', r' \| chain 0:00:\d\d'), drawn), drawn
+    assert re.search(full.format('2/2 resnet8', '') + '$', drawn, re.M)
+    assert re.search(r'2/2 resnet8 \| validation ━+ 1/1', drawn)
     # Before the logger has read a loss there is none.
-    first = next(row for row in drawn if '| epoch 1/2' in row)
+    first = next(row for row in screen.drawn if '| epoch 1/2' in row)
     assert 'loss' not in first and ' 1/8' in first
-    assert '\x1b[?' not in here.text
 
 
-def test_a_narrow_terminal(terminal, chain_cfg):
-    here = terminal(columns=60)
-    cfg = chain_cfg('resnet8')
-    ChainRunner(cfg).train()
-    shown = ''.join(here.screen)
-    assert all(line in shown for line in logged(cfg, 'resnet8'))
-    live = [row for row in here.drawn if is_live(row)]
-    assert max(map(len, live)) < 60
-    assert not any(is_live(row) for row in here.screen)
+def test_a_narrow_terminal_shows_less(terminal, chain_cfg):
+    file = terminal(width=64)
+    ChainRunner(chain_cfg('resnet8')).train()
+    drawn = Screen(file).drawn
+    assert max(map(len, drawn)) <= 64
     assert any(
         re.fullmatch(
-            r'1/1 resnet8 \| epoch 2/2 \S*[78]/8 \| loss [\d.]+ \| '
-            r'ETA 0:00:\d\d',
-            row.replace('━', '').replace('  ', ' ')) for row in live)
+            r'1/1 resnet8 \| epoch 2/2 \S+ [78]/8 \| loss [\d.]+ \| '
+            r'ETA 0:00:\d\d *', row) for row in drawn), drawn
 
 
-@pytest.mark.parametrize('error', [signal.SIGTERM, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
 def test_however_a_training_ends(terminal, chain_cfg, monkeypatch, error):
-    here = terminal()
-    before = sys.stdout.write
+    file, before = terminal(), sys.stdout
     stop = StopHook.after_train_iter
 
     def at_last(self, runner, *args, **kwargs):
         if runner.iter == 2:
-            if not isinstance(error, signal.Signals):
-                raise error
-            os.kill(os.getpid(), error)
+            raise error
         stop(self, runner, *args, **kwargs)
 
     monkeypatch.setattr(StopHook, 'after_train_iter', at_last)
-    cfg = chain_cfg('resnet8')
-    with pytest.raises(
-            TrainingStopped if isinstance(error, signal.Signals) else error):
-        ChainRunner(cfg).train()
-    assert sys.stdout.write == before
-    print('$ ', end='')
-    assert here.screen[-1] == '$ '
-    assert not any(is_live(row) for row in here.screen)
-    assert any(' 3/8 ' in row for row in here.drawn)
+    with pytest.raises(error):
+        ChainRunner(chain_cfg('resnet8')).train()
+    assert sys.stdout is before
+    screen = Screen(file)
+    assert any(' 3/8 ' in row for row in screen.drawn)
+    assert screen.rows[-1] == ''
+
+
+def test_a_terminal_that_is_gone_ends_nothing(terminal, chain_cfg,
+                                              monkeypatch):
+    file = terminal()
+
+    def gone(text):
+        raise OSError
+
+    monkeypatch.setattr(logging, 'raiseExceptions', False)
+    file.write = gone
+    ledger = ChainRunner(chain_cfg('resnet8', epochs=1)).train()
+    assert ledger['resnet8']['state'] == 'done'
+
+
+@pytest.mark.parametrize('is_tty, term, shown', [(False, 'xterm', False),
+                                                 (True, 'dumb', False),
+                                                 (True, 'xterm', True)])
+def test_only_in_a_terminal(monkeypatch, is_tty, term, shown):
+    # rich alone would take a pipe for a terminal.
+    monkeypatch.setenv('FORCE_COLOR', '1')
+    monkeypatch.setenv('TERM', term)
+    stream = io.StringIO()
+    stream.isatty = lambda: is_tty
+    monkeypatch.setattr(sys, 'stdout', stream)
+    assert (live_progress_hook._terminal() is not None) == shown
 
 
 def test_there_is_none_in_a_pipe(chain_cfg, capsys):
-    ChainRunner(chain_cfg('resnet8', epochs=1)).train()
+    cfg = chain_cfg('resnet8', epochs=1)
+    ChainRunner(cfg).train()
     written = capsys.readouterr()
     assert 'Epoch(train) [1][8/8]' in written.out
     assert '\x1b' not in written.out and '\r' not in written.out
-    assert written.err == ''
+    # It does not keep a work dir from resuming.
+    cfg.resume = True
+    cfg.default_hooks.live_progress = None
+    assert ChainRunner(cfg).work.todo(True, None) == []
 
 
-def test_it_can_be_turned_off(terminal, chain_cfg, tmp_path):
-    here = terminal()
-    cfg = chain_cfg('resnet8', epochs=1)
+def test_it_can_be_turned_off_and_on_in_any_config(terminal, chain_cfg,
+                                                   tmp_path):
+    cfg, file = chain_cfg('resnet8', epochs=1), terminal()
     cfg.default_hooks.live_progress = None
     ChainRunner(cfg).train()
+    assert not file.getvalue()
     # The stage's own config is one for any Runner, and the whole one is such
     # that it can be run again.
     stage = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'config.py'))
     assert 'live_progress' not in stage.default_hooks
     again = Config.fromfile(osp.join(cfg.work_dir, 'config.py'))
     assert again.default_hooks.live_progress is None
-    again.resume = True
-    ChainRunner(again).test()
-    assert not here.drawn
-
-
-def test_it_does_not_keep_a_work_dir_from_resuming(chain_cfg):
-    cfg = chain_cfg('resnet8', epochs=1)
-    ChainRunner(cfg).train()
-    cfg.resume = True
-    cfg.default_hooks.live_progress = None
-    assert ChainRunner(cfg).work.todo(True, None) == []
-
-
-def test_a_mistake(chain_cfg):
-    cfg = chain_cfg('resnet8')
-    cfg.default_hooks.live_progress = dict(speed=3)
-    with pytest.raises(
-            ConfigError, match=r"default_hooks\.live_progress: .*'speed'"):
-        ChainRunner(cfg)
-
-
-def test_in_any_config(terminal, chain_cfg, tmp_path):
-    cfg = chain_cfg('resnet8', epochs=1)
-    ChainRunner(cfg).train()
-    here = terminal()
-    stage = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'config.py'))
     stage.work_dir = str(tmp_path / 'alone')
     stage.train_cfg = dict(
         type='IterBasedTrainLoop', max_iters=6, val_interval=3)
@@ -176,5 +188,12 @@ def test_in_any_config(terminal, chain_cfg, tmp_path):
     Runner.from_cfg(stage).train()
     assert any(
         re.match(r'alone \| iter ━+ 6/6 \|.* loss .* top1 ', row)
-        for row in here.drawn)
-    assert 'write' not in vars(here.stream)
+        for row in Screen(file).drawn)
+
+
+def test_a_mistake(chain_cfg):
+    cfg = chain_cfg('resnet8')
+    cfg.default_hooks.live_progress = dict(speed=3)
+    with pytest.raises(
+            ConfigError, match=r"default_hooks\.live_progress: .*'speed'"):
+        ChainRunner(cfg)

@@ -10,7 +10,7 @@ from mmdgkd.engine.hooks._stop_signals import StopSignals
 
 
 @pytest.mark.parametrize('number', ['SIGTERM', 'SIGUSR1', 'SIGINT'])
-def test_a_signal_only_asks(number, capfd):
+def test_a_signal_requests_a_stop(number, capfd):
     with StopSignals() as signals:
         assert not signals.vote() and not signals.decide()
         os.kill(os.getpid(), getattr(signal, number))

@@ -1,21 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""TensorBoard and WandB: what they really hold of real chains."""
+"""TensorBoard's files of real chains, and the settings of WandB."""
+import contextlib
 import glob
 import importlib.util
-import json
-import os
 import os.path as osp
-import struct
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 from mmengine.visualization import TensorboardVisBackend
 
-from mmdgkd import ConfigError
+from mmdgkd import ConfigError, TrainingStopped
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.stage_config import fingerprint
 from mmdgkd.engine.hooks.stop_hook import StopHook
-from mmdgkd.engine.hooks.visualizer_backends import name_runs
+from mmdgkd.engine.hooks.visualizer_backends import name_runs, watched
 
 NAMES = ('resnet20', 'resnet14', 'resnet8')
 # As the config's line.
@@ -29,9 +28,6 @@ TENSORBOARD = dict(
 needs_tensorboard = pytest.mark.skipif(
     importlib.util.find_spec('tensorboard') is None,
     reason='needs tensorboard: pip install -e ".[tensorboard]"')
-needs_wandb = pytest.mark.skipif(
-    importlib.util.find_spec('wandb') is None,
-    reason='needs wandb: pip install -e ".[wandb]"')
 
 
 def watched_cfg(make, visualizer, epochs=2):
@@ -201,88 +197,20 @@ def test_the_config_and_the_environment_win(monkeypatch):
     assert backend.define_metric_cfg == dict(loss='min')
 
 
-def leveldb_records(path):
-    """The records of a log of LevelDB behind WandB's header of 7 bytes."""
-    with open(path, 'rb') as file:
-        data = file.read()
-    at, record = 7, b''
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768  # too small for a header
-        length, kind = struct.unpack('<HB', data[at + 4:at + 7])
-        record += data[at + 7:at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield record
-            record = b''
-
-
-def wandb_runs(work_dir):
-    """What WandB has written in offline mode: by run its records."""
-    from wandb.proto.wandb_internal_pb2 import Record
-    runs = []
-    for path in sorted(
-            glob.glob(
-                osp.join(work_dir, '*', '2*', 'vis_data', 'wandb', 'offline-*',
-                         '*.wandb')),
-            key=os.path.getmtime):
-        run = dict(scalars=[], metrics=[])
-        for data in leveldb_records(path):
-            record = Record()
-            record.ParseFromString(data)
-            kind = record.WhichOneof('record_type')
-            if kind == 'run':
-                run['run'] = record.run
-            elif kind == 'exit':
-                run['exit'] = record.exit.exit_code
-            elif kind == 'metric':
-                run['metrics'].append(record.metric)
-            elif kind == 'history':
-                run['scalars'].append({
-                    item.key or '/'.join(item.nested_key):
-                    json.loads(item.value_json)
-                    for item in record.history.item
-                })
-        runs.append(run)
-    return runs
-
-
-@needs_wandb
-def test_wandb_has_a_run_per_stage(tiny_cfg, monkeypatch):
-    monkeypatch.setenv('WANDB_MODE', 'offline')
-    monkeypatch.setenv('WANDB_SILENT', 'true')
-    monkeypatch.delenv('WANDB_RUN_GROUP', raising=False)
-    cfg = watched_cfg(
-        tiny_cfg,
-        dict(TENSORBOARD, vis_backends=[dict(type='WandbVisBackend')]))
-    cfg.chain.networks.resnet14 = None
-    stop = StopHook.after_train_iter
-
-    def at_last(self, runner, *args, **kwargs):
-        if runner.iter == 6 and runner.cfg.experiment_name == 'resnet8':
-            raise KeyboardInterrupt
-        stop(self, runner, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StopHook, 'after_train_iter', at_last)
-        with pytest.raises(KeyboardInterrupt):
-            ChainRunner(cfg).train()
-    cfg.resume = True
-    ledger = ChainRunner(cfg).train()
-    runs = wandb_runs(cfg.work_dir)
-    assert [run['run'].display_name
-            for run in runs] == ['resnet20', 'resnet8', 'resnet8']
-    assert {run['run'].run_group for run in runs} == {'work'}
-    assert [run['run'].run_id for run in runs] == [
-        ledger['resnet20']['wandb_id'], ledger['resnet8']['wandb_id'],
-        ledger['resnet8']['wandb_id']
-    ]
-    assert ledger['resnet20']['wandb_id'] != ledger['resnet8']['wandb_id']
-    assert [run['exit'] for run in runs] == [0, 1, 0]
-    steps = [[row['iter'] for row in run['scalars'] if 'loss' in row]
-             for run in runs]
-    assert steps == [[2, 4, 6, 8], [2, 4, 6], [6, 8]]
-    assert all('distill.kd.resnet20' in row for row in runs[2]['scalars']
-               if 'loss' in row)
-    assert any('accuracy/top1' in row for row in runs[2]['scalars'])
-    assert any(metric.step_metric == 'iter' for metric in runs[0]['metrics'])
+@pytest.mark.parametrize('error, code', [(None, None), (OSError(), 1),
+                                         (TrainingStopped(), 75)])
+def test_wandb_gets_the_exit_code(error, code):
+    closed, codes = [], []
+    wandb = SimpleNamespace(
+        _wandb=None, experiment=SimpleNamespace(finish=codes.append))
+    runner = SimpleNamespace(
+        hooks=[],
+        visualizer=SimpleNamespace(
+            _vis_backends=dict(wandb=wandb, local=SimpleNamespace()),
+            close=lambda: closed.append(True)))
+    with contextlib.nullcontext() if error is None else pytest.raises(
+            type(error)):
+        with watched(runner):
+            if error:
+                raise error
+    assert codes == [code] * (error is not None) and closed == [True]

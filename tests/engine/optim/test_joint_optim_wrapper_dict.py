@@ -103,7 +103,7 @@ def test_a_scale_stays_until_all_have_stepped():
     assert scaler.get_scale() == shared.get_scale() == 8.
 
 
-def test_what_is_missing_is_told():
+def test_what_is_missing_is_an_error():
     with pytest.raises(
             ConfigError, match='^optim_wrapper.generator: must be a dict'):
         build(make_model(), generator=None)

@@ -1,7 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import torch
 
-from mmdgkd.methods.crd.negatives import SamplesByClass, draw_negatives, mixed
+from mmdgkd.methods.crd.negatives import SamplesByClass, draw_negatives
+from mmdgkd.utils.random import random_words
 
 LABELS = torch.tensor([2, 0, 1, 0, 2, 2, 0, 1, 2, 2])
 SAMPLES = SamplesByClass.of(LABELS)
@@ -14,7 +15,7 @@ def draw(seed=0, step=0, indices=(0, 1, 2), num=50):
 def test_the_bits_are_those_of_splitmix64():
     """As in its reference code, for the seed 1234567."""
     gamma = 0x9E3779B97F4A7C15 - 2**64
-    words = mixed(1234567 + torch.arange(1, 6) * gamma)
+    words = random_words(1234567 + torch.arange(1, 6) * gamma)
     assert [word % 2**64 for word in words.tolist()] == [
         6457827717110365317, 3203168211198807973, 9817491932198370423,
         4593380528125082431, 16408922859458223821

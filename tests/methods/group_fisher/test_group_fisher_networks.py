@@ -8,9 +8,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmrazor.registry import TASK_UTILS
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.stage_config import stage_config
-from mmdgkd.chain.torch_export import export_chain
 from mmdgkd.utils.config import type_of
 
 NAME = 'resnet8_pruned'
@@ -101,8 +101,8 @@ def test_the_least_important_channel_goes_first(fisher_cfg):
 
 @pytest.mark.parametrize('key, value, message', [
     ('type', 'mmrazor.GroupFisherAlgorithm',
-     'type: GroupFisherAlgorithm cannot have teachers, and prunes without end; '
-     'use TargetGroupFisher'),
+     'type: GroupFisherAlgorithm cannot have teachers, and prunes without end'
+     '; use TargetGroupFisher'),
     ('mutator.channel_unit_cfg.type', 'GroupFisherChannelUnit',
      'mutator.channel_unit_cfg.type: GroupFisherChannelUnit cannot be resumed'
      ),

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 
 TOGETHER = ('resnet14', 'resnet8')
 pytestmark = pytest.mark.xdist_group('contract_mutual')

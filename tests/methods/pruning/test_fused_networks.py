@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 
 NAME = 'resnet8_pruned'
 

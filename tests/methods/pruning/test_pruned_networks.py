@@ -10,8 +10,8 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 
 UNIT = 'backbone.layer1.0.conv1_(0, 16)_16'
 

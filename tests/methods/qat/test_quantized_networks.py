@@ -8,8 +8,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch.ao.nn.intrinsic.qat import ConvBn2d
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 from mmdgkd.methods.qat.fixed_graph import FixedFakeQuantize
 from mmdgkd.methods.qat.qat_hook import QATHook
 

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.torch_export import export_chain
 
 WIDTHS = {'resnet14': '1', 'resnet14_w75': '0.75'}
 pytestmark = pytest.mark.xdist_group('contract_slimmable')

@@ -51,9 +51,10 @@ def test_it_changes_no_data():
 
 
 @pytest.mark.parametrize('settings, message', [
-    (dict(num_drop=3), 'num_drop: 3 cannot be silent of 3 teachers'),
-    (dict(num_drop=2, min_keep=2), 'num_drop: 2 .* at most 1 can'),
-    (dict(num_drop=2, protect=('a', 'b')), 'of which 2 must speak'),
+    (dict(num_drop=3), 'num_drop: 3 must be at most 2: the stage has 3'),
+    (dict(num_drop=2,
+          min_keep=2), 'num_drop: 2 must be at most 1: .* at least 2'),
+    (dict(num_drop=2, protect=('a', 'b')), 'num_drop: 2 must be at most 1'),
     (dict(protect='z'), 'protect: "z" is no teacher here; there are: a, b, c'),
     (dict(mode='bernoulli', min_keep=4), 'min_keep: 4 is more than the 3'),
 ])

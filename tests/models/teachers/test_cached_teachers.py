@@ -139,7 +139,7 @@ def test_samples_must_say_their_views(store):
     model = make()
     model.use_store(store)
     inputs, samples = batch()
-    with pytest.raises(ConfigError, match='samples do not say which views'):
+    with pytest.raises(ConfigError, match='its samples have no views'):
         model(inputs, [DataSample().set_gt_label(0)] * 4, mode='loss')
 
 

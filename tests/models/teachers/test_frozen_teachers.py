@@ -181,7 +181,7 @@ def test_folding_is_checked_on_devices_with_few_bits():
 
 @pytest.mark.parametrize('options, message', [
     (dict(channel_last=True), 'teacher_options.channel_last: is unknown; '
-     'there are: channels_last, precision, fold_bn, compile'),
+     '.* takes channels_last, precision, fold_bn, compile'),
     (dict(precision='bf16'), "teacher_options.precision: 'bf16' is none of"),
     (dict(fold_bn='yes'), "teacher_options.fold_bn: 'yes' must be True or"),
 ])

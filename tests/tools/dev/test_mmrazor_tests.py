@@ -30,7 +30,7 @@ def test_repairs():
 
 
 @pytest.mark.slow
-def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
+def test_outcomes_are_counted_and_compared(run_here, tmp_path):
     folder = tmp_path / 'source/tests/some'
     folder.mkdir(parents=True)
     (folder / 'test_a.py').write_text(OUTCOMES)
@@ -40,7 +40,7 @@ def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
     found = {}
     for name, words in (('bare', ['--bare']), ('repaired', [])):
         out = tmp_path / f'{name}.json'
-        said = run_tool(tool, 'run', tmp_path / 'source', out, '--jobs', '2',
+        said = run_here(tool, 'run', tmp_path / 'source', out, '--jobs', '2',
                         *words).stdout
         assert "tests/some/test_b.py {'error': 1}" in said
         found[name] = json.loads(out.read_text())
@@ -58,14 +58,14 @@ def test_outcomes_are_counted_and_compared(run_tool, tmp_path):
     assert 'mmdgkd' in found['repaired']['versions']
     assert 'mmdgkd' not in found['bare']['versions']
 
-    said = run_tool(tool, 'compare', tmp_path / 'repaired.json',
+    said = run_here(tool, 'compare', tmp_path / 'repaired.json',
                     tmp_path / 'bare.json').stdout.splitlines()
     assert said[0] == 'passed before: 2, of these after: 1'
     assert said[1].startswith('tests/some/test_a.py::test_repairs: failed: ')
     assert len(said) == 2
 
 
-def test_a_folder_without_tests_is_told(run_here, tmp_path):
+def test_a_folder_without_tests_is_an_error(run_here, tmp_path):
     done = run_here(
         'tools/dev/mmrazor_tests.py', 'run', tmp_path, 'out.json', check=False)
     assert done.returncode == 1

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from typing import Dict, Sequence
 
-from mmdgkd.utils.philox import uniforms
+from mmdgkd.utils.random import uniforms
 
 # Second half of the Philox key, another one than that of the keep mask.
 _STREAM = 0x73706571

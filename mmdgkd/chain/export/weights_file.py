@@ -20,12 +20,12 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
 
     Args:
         checkpoint_file (str): The last checkpoint of the stage.
-        model (nn.Module): The network, on whatever device, to check against.
+        model (nn.Module): The network, on any device, to check against.
         alone (Config): The config of the network alone, written beside.
         path (str): The file to write, ``<network>.pth`` or
             ``<network>.safetensors``.
-        meta (dict): Facts for its ``meta``, of plain types.
-        unit (str): What the training is counted by, ``'epoch'`` or ``'iter'``.
+        meta (dict): Entries of its ``meta``, of plain types.
+        unit (str): The unit of the training, ``'epoch'`` or ``'iter'``.
         step (int): The last one of the training.
 
     Raises:
@@ -53,7 +53,7 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
         seed=saved.get('seed'),
         mmdgkd_version=__version__,
         dataset_meta=dataset_meta)
-    # The memory format of the training is nobody else's business.
+    # Not in the memory format of the training.
     weights = {key: data.contiguous() for key, data in weights.items()}
     write_weights(path, weights, facts)
     with atomic_write(osp.splitext(path)[0] + '.py') as file:

@@ -12,16 +12,15 @@ from mmdgkd.models.utils.weights import load_weights
 class InitFromHook(Hook):
     """Begins a training with the weights of another network of the chain.
 
-    A chain adds it for ``init_from``. Unlike an ``init_cfg`` it finds the
-    network inside of a pruning or quantizing algorithm, and wants all of the
-    weights to fit.
+    A chain adds it for ``init_from``. Unlike an ``init_cfg`` it loads into the
+    network within a pruning or quantizing algorithm, and loads strictly.
 
     Args:
-        source (str): The name of that network.
+        source (str): The name of the other network.
         ckpt_path (str): The file of its weights.
     """
 
-    # Before whatever looks at the weights.
+    # Before all hooks that read the weights.
     priority = 'VERY_HIGH'
 
     def __init__(self, source: str, ckpt_path: str) -> None:
@@ -29,7 +28,7 @@ class InitFromHook(Hook):
         self.ckpt_path = ckpt_path
 
     def before_train(self, runner: Any) -> None:
-        """Load them, unless the training was resumed.
+        """Load the weights, unless the training was resumed.
 
         Raises:
             ConfigError: If the file is missing, unreadable or does not fit.

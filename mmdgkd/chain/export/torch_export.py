@@ -12,25 +12,25 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.method import METHODS
+from mmdgkd.chain.network import count_macs
+from mmdgkd.chain.stage_config import network_config
+from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import MISTAKES, reason_of
 from mmdgkd.utils.same_logits import logits_match
-from .chain import Chain
-from .method import METHODS
-from .network import count_macs
-from .stage_config import network_config
-from .work_dir import WorkDir
 
-# So many are compared.
+# Number of images on which program and network are compared.
 _IMAGES = 16
 
 
 @dataclass(frozen=True)
 class ProgramFacts:
-    """What a program is.
+    """Size and error of a program.
 
     Attributes:
         params (int): Number of parameters.
@@ -39,8 +39,8 @@ class ProgramFacts:
         size (int): Bytes of the file.
         error (float): The largest difference of a logit from the network's,
             on the images that it was made with.
-        extras (tuple): What its method has written beside, each with a line
-            for people as its ``str``. Empty.
+        extras (tuple): What methods have written beside it, see
+            :meth:`Method.export_extra`. Defaults to ().
     """
 
     params: int
@@ -54,10 +54,10 @@ class Program(nn.Module):
     """From the pixels of the data to logits.
 
     Args:
-        network (nn.Module): A classifier of MMPretrain, without anything that
-            is searched, pruned or in training.
-        preprocessor (BaseDataPreprocessor): Whose mean and standard deviation
-            are taken over.
+        network (nn.Module): A classifier of MMPretrain, see
+            :func:`static_network`.
+        preprocessor (BaseDataPreprocessor): Its mean and standard deviation
+            become a part of the program.
     """
 
     def __init__(self, network: nn.Module,
@@ -82,7 +82,7 @@ class Program(nn.Module):
         images = images.float()
         if self.flip and images.shape[1] == 3:
             images = images.flip(1)
-        # By place: a traced graph may have other names for them.
+        # By position: the arguments of a traced graph may have other names.
         return self.network((images - self.mean) / self.std, None, 'tensor')
 
 
@@ -99,14 +99,14 @@ def write_program(model: nn.Module, images: torch.Tensor,
         path (str): The file to write, ``*.pt2``.
 
     Raises:
-        ConfigError: If PyTorch cannot export the network, or if what it
-            exports does not give the network's logits.
+        ConfigError: If PyTorch cannot export the network, or if the program
+            has other logits than the network.
     """
     model = copy.deepcopy(model).cpu().float().eval()
     preprocessor = model.data_preprocessor
     program = Program(static_network(model), preprocessor)
     program.eval().requires_grad_(False)
-    # As it is tested.
+    # As in a test.
     inputs = preprocessor(dict(inputs=list(images)))['inputs']
     with torch.no_grad():
         wanted = model(inputs, mode='tensor')
@@ -115,7 +115,7 @@ def write_program(model: nn.Module, images: torch.Tensor,
             program, (images, ),
             dynamic_shapes=dict(images={0: torch.export.Dim('batch', min=1)}))
     except Exception as error:
-        # PyTorch raises what it likes, from many places.
+        # PyTorch raises many kinds of errors.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f'{path}: PyTorch cannot export the network: '
                           f'{reason[0]}') from error
@@ -142,7 +142,7 @@ def export_chain(cfg: Config,
                  path: Optional[str] = None) -> Dict[str, ProgramFacts]:
     """Write the trained networks of a work dir as programs.
 
-    A method may write more beside, such as ``<network>_int``, integers.
+    A method may write another file beside it, such as ``<network>_int.pth``.
 
     Args:
         cfg (Config): The whole config, with ``work_dir``.
@@ -194,7 +194,7 @@ def _images_of(alone: Config) -> torch.Tensor:
     loader = alone.get('test_dataloader')
     if loader is None:
         raise ConfigError('test_dataloader: is missing; some of its images '
-                          'are needed to see what is exported')
+                          'are needed to check the program')
     try:
         dataset = DATASETS.build(loader.dataset)
         count = min(_IMAGES, len(dataset))

@@ -5,21 +5,20 @@ from typing import Any, Dict, Mapping, Optional
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmdgkd.chain.ledger import Ledger
 from mmdgkd.engine.loops.position import progress_of
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.logit_store.logit_store_hook import LogitStoreHook
-from .ledger import Ledger
 
 
 class LedgerHook(Hook):
-    """Keeps the ledger's metric and seconds of a stage up to date.
+    """Keeps the metric and the seconds of a stage in the ledger up to date.
 
-    The metric that counts is the last validation's, which is that of the
-    weights that the stage leaves behind, beside the best one. Under ``store``
-    is what the logit store was asked for, by teacher, see
-    :meth:`LogitStore.summary`; of the first process. As the seconds, it is of
-    all the runs that a stage has taken, what they repeated included.
+    Both the last metric, that of the trained network, and the best one are
+    recorded. ``store`` has the lookups in the logit store by teacher, see
+    :meth:`LogitStore.summary`, of the first process. Lookups and seconds are
+    sums over all runs of a stage, repeated steps included.
 
     Args:
         ledger (Ledger): The ledger of the chain.
@@ -43,10 +42,10 @@ class LedgerHook(Hook):
         self._start = time.monotonic()
 
     def before_train(self, runner: Any) -> None:
-        """Go back to where training resumes.
+        """Remove validations after the checkpoint; repeat a missing one.
 
-        MMEngine validates after it has saved. Where a run was killed in
-        between, the checkpoint's validation is made up for here.
+        MMEngine validates after it has saved. If a run was killed in between,
+        the validation of the checkpoint is missing.
         """
         self._start = time.monotonic()
         self._store = next(
@@ -80,15 +79,15 @@ class LedgerHook(Hook):
         self.note_time()
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Count the seconds."""
+        """Record the seconds."""
         self.note_time()
 
     def after_train(self, runner: Any) -> None:
-        """Count the seconds."""
+        """Record the seconds."""
         self.note_time()
 
     def note_time(self) -> None:
-        """Count the seconds, and what the store was asked for, up to now."""
+        """Record the seconds, and the lookups in the logit store, so far."""
         seconds = self._seconds + time.monotonic() - self._start
         entries: Dict[str, Any] = dict(seconds=round(seconds, 1))
         if self._store is not None:
@@ -97,7 +96,7 @@ class LedgerHook(Hook):
 
 
 def _added(before: Mapping[str, Dict], now: Mapping[str, Dict]) -> Dict:
-    """The sums by teacher; what is not known in one is not known in all."""
+    """The sums by teacher; None where a part is not known."""
     sums: Dict[str, Dict] = {}
     for teacher in {**before, **now}:
         sums[teacher] = {}

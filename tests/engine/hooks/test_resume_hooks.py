@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from mmdgkd.engine.hooks.step_seed_hook import StepSeedHook
-from mmdgkd.utils.random import step_seed, view_seed
+from mmdgkd.engine.hooks.resume_hooks import DataOnlyHook, StepSeedHook
 
 
 def draws(seed=0, step=0, rank=0):
@@ -25,6 +24,7 @@ def test_draws_depend_on_seed_step_and_rank_alone():
         assert len(set(column)) == len(others)
 
 
-def test_it_is_another_stream_than_that_of_the_views():
-    assert step_seed(3, 4, 5) != view_seed(3, 4, 5)
-    assert 0 <= step_seed(2**64 - 1, 10**9, 7) < 2**32
+def test_the_config_in_a_checkpoint_is_not_executed():
+    for checkpoint in (dict(meta=dict(config='x', iter=3)), dict(meta=None)):
+        DataOnlyHook().after_load_checkpoint(None, checkpoint)
+        assert checkpoint['meta'] in (dict(iter=3), None)

@@ -1,0 +1,146 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Reading the networks of a chain: pure data, nothing is built here."""
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.distillers.ensembles import check_name
+from mmdgkd.utils.config import refuse_unknown
+from .method import METHODS
+
+_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
+
+
+@dataclass(frozen=True)
+class Network:
+    """One classifier of the chain.
+
+    Args:
+        name (str): Its name, and the name of its folder.
+        model (dict): Its MMPretrain model config, or that of an algorithm of
+            MMRazor around one, such as ``ItePruneAlgorithm``.
+        ckpt_path (str, optional): The file of its weights. Given one, it is
+            not trained. Defaults to None.
+        stage (dict): What differs in its stage from the rest of the config,
+            merged into it by MMEngine's rules. Defaults to an empty dict.
+        init_from (str, optional): A network before it, with weights of the
+            same names and shapes, from which its training begins. So a
+            network of this chain is pruned or quantized. Defaults to None.
+        part_of (str, optional): The network before it within which it is
+            trained, such as the one of which it is a width. Defaults to None.
+        part (dict): The keys of its entry that refer to that network, such as
+            ``width_of`` and ``width``. Defaults to an empty dict.
+        trainer (dict, optional): The config of an algorithm around it that has
+            parts for the training alone, such as auxiliary heads. They are in
+            its checkpoints, not in its file. Defaults to None.
+    """
+
+    name: str
+    model: Dict
+    ckpt_path: Optional[str] = None
+    stage: Dict = field(default_factory=dict)
+    init_from: Optional[str] = None
+    part_of: Optional[str] = None
+    part: Dict = field(default_factory=dict)
+    trainer: Optional[Dict] = None
+
+    @property
+    def part_facts(self) -> Dict[str, Any]:
+        """:attr:`part` without the name of the parent, such as ``width``."""
+        return {k: v for k, v in self.part.items() if v != self.part_of}
+
+
+def read_networks(networks: Any) -> Tuple[Network, ...]:
+    """Read ``chain.networks``.
+
+    Args:
+        networks (Any): As in the config: a dict from names to networks, or a
+            list of networks with names. An entry of None is left out.
+
+    Raises:
+        ConfigError: If it is none of these, empty, or if an entry is wrong.
+    """
+    read: Dict[str, Network] = {}
+    for name, entry in _entries(networks):
+        read[name] = _read_network(name, entry, read)
+    if not read:
+        raise ConfigError('chain.networks: is empty; name at least one '
+                          'network, the teacher first')
+    return tuple(read.values())
+
+
+def _entries(networks: Any) -> List[Tuple[str, Any]]:
+    """The names and the configs of the networks, in order."""
+    here = 'chain.networks'
+    if networks is None:
+        return []
+    if isinstance(networks, Mapping):
+        pairs = list(networks.items())
+    elif isinstance(networks, (list, tuple)):
+        pairs = []
+        for i, entry in enumerate(networks):
+            if not isinstance(entry, Mapping) or 'name' not in entry:
+                raise ConfigError(f'{here}[{i}]: has no name; it must be '
+                                  'dict(name=..., model=...)')
+            pairs.append((entry['name'], {
+                k: v
+                for k, v in entry.items() if k != 'name'
+            }))
+    else:
+        raise ConfigError(f'{here}: must be a dict or a list of networks, not '
+                          f'{type(networks).__name__}')
+    pairs = [(name, entry) for name, entry in pairs if entry is not None]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f'{here}: there are {names.count(name)} networks '
+                f'named "{name}"; each needs a name of its own')
+    return pairs
+
+
+def _read_network(name: Any, entry: Any, before: Mapping[str,
+                                                         Network]) -> Network:
+    here = f'chain.networks.{name}'
+    check_name(name, here)
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f'{here}: must be dict(model=..., ckpt_path=..., '
+                          f'stage=...), not {type(entry).__name__}')
+    if name == 'config':
+        raise ConfigError(f'{here}: is the name of a file in its own folder, '
+                          'config.py; choose another')
+    if name == 'logits':
+        raise ConfigError(f'{here}: is the name of the folder of the logit '
+                          'store; choose another')
+    for method in METHODS.values():
+        network = method.chain_entry(str(name), entry, before)
+        if network is not None:
+            return network
+    return read_entry(str(name), entry)
+
+
+def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
+    """Read the entry of a network that has a stage of its own.
+
+    Args:
+        name (str): Its name.
+        entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``init_from`` and
+            ``stage``.
+
+    Raises:
+        ConfigError: For another key, or a wrong value.
+    """
+    here = f'chain.networks.{name}'
+    refuse_unknown(entry, _NETWORK_KEYS, here)
+    if not isinstance(entry.get('ckpt_path') or '', str):
+        raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
+                          'the name of a file')
+    if not isinstance(entry.get('model'), Mapping):
+        raise ConfigError(f'{here}.model: is missing; it must be the config '
+                          'of an MMPretrain model')
+    stage = entry.get('stage') or {}
+    if not isinstance(stage, Mapping):
+        raise ConfigError(f'{here}.stage: must be a dict of what differs in '
+                          f'this stage, not {type(stage).__name__}')
+    return Network(name, entry['model'], entry.get('ckpt_path'), stage,
+                   entry.get('init_from'))

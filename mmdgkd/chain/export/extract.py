@@ -1,0 +1,97 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""One of several networks of a stage, as a file of its own."""
+import os.path as osp
+import time
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+
+from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.environment import environment
+from mmdgkd.chain.evaluate import validate_network
+from mmdgkd.chain.ledger import file_entry
+from mmdgkd.chain.method import methods_of
+from mmdgkd.chain.network import build_network
+from mmdgkd.chain.stage_config import fingerprint, network_config
+from mmdgkd.chain.work_dir import WorkDir
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import write_weights
+from mmdgkd.fileio.files import atomic_write
+from mmdgkd.models.utils.weights import check_weights, load_weights
+
+
+def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
+                    runner_type: type) -> None:
+    """Extract a network from the one it was trained in, and validate it.
+
+    It then has what any trained network has: weights and config in a folder
+    of its own, and an entry in the ledger. To be called on all ranks.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        work (WorkDir): The work dir.
+        name (str): The network that has no stage of its own.
+        runner_type (type): Validates it: MMEngine's Runner, or a subclass.
+
+    Raises:
+        ConfigError: If the weights of the parent cannot be read, or the
+            validation does not give ``chain.metric``.
+    """
+    start = time.monotonic()
+    network, ledger, path = chain[name], work.ledger, work.own_file(name)
+    parent = network.part_of
+    source, stage = work.file_of(parent), work.stage_config(name)
+    for key in ('metric', 'seconds', 'wrote'):
+        ledger[name].pop(key, None)
+    ledger.update(
+        name,
+        state='running',
+        config_sha256=fingerprint(stage),
+        environment=environment(),
+        read={parent: file_entry(source, work.path)},
+        **network.part_facts)
+    if is_main_process():
+        _write_part(cfg, chain, network, source, path)
+    barrier()
+    metrics = validate_network(cfg, network, path, work.folder(name), stage,
+                               runner_type)
+    if metrics:
+        metric = chain.metric or next(iter(metrics))
+        if metric not in metrics:
+            raise ConfigError(f'chain.metric: "{metric}" is not measured; '
+                              f'there are: {", ".join(metrics)}')
+        # At the last step of its parent.
+        history = ledger[parent].get('metric', {}).get('history')
+        ledger.record(name, metric, history[-1][0] if history else 0,
+                      float(metrics[metric]))
+    ledger.update(
+        name,
+        state='done',
+        seconds=round(time.monotonic() - start, 1),
+        wrote=file_entry(path, work.path))
+    barrier()
+
+
+def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
+                path: str) -> None:
+    """Write weights and config of a network, out of its parent's file."""
+    scope = cfg.get('default_scope', 'mmpretrain')
+    parent = build_network(chain[network.part_of], scope, 'cpu')
+    meta = load_weights(parent, source, 'work_dir').get('meta') or {}
+    weights = methods_of(parent)[0].extract(parent, network)
+    check_weights(build_network(network, scope), weights, source, network.name)
+    facts = {
+        key: meta[key]
+        for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')
+        if key in meta
+    }
+    write_weights(
+        path, weights,
+        dict(
+            facts,
+            network=network.name,
+            guides=list(chain.teachers[network.name]),
+            **network.part))
+    with atomic_write(osp.splitext(path)[0] + '.py') as file:
+        file.write(network_config(cfg, network).pretty_text)

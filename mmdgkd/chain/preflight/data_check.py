@@ -1,0 +1,148 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Reading a sample of the data of each stage before any training."""
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Optional, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+
+from mmdgkd.datasets.labels import sample_class
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.networks import network_cfg
+from mmdgkd.utils.config import MISTAKES, find_type, reason_of
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data of a stage.
+
+    Attributes:
+        shape (tuple[int], optional): Shape (C, H, W) of an image.
+        classes (int, optional): Number of classes; 0 if its metainfo has none.
+        samples (int, optional): Length of the training data.
+        views (int, optional): How many views there are of a sample in
+            training; None: one an epoch.
+        batched (bool): Whether the data set returns whole batches.
+        sample (DataSample, optional): Of an image of the training data.
+        why_no_class (str, optional): Why the class of that image is not known;
+            None if it is.
+    """
+
+    shape: Optional[Tuple[int, ...]] = None
+    classes: Optional[int] = None
+    samples: Optional[int] = None
+    views: Optional[int] = None
+    batched: bool = False
+    sample: Any = None
+    why_no_class: Optional[str] = None
+
+
+def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
+    """Build the data sets of a stage and take a sample of each.
+
+    Args:
+        stage (Config): The config of the stage.
+        known (dict): What has been built already; it is added to.
+
+    Returns:
+        DataFacts: Shape and classes are of the data for validation if there
+        is any; without data all is None.
+
+    Raises:
+        ConfigError: If the data is not there or cannot be read, or its
+            sampler cannot be built, or if its parts have other classes.
+    """
+    found = {}
+    for key in ('train_dataloader', 'val_dataloader'):
+        if stage.get(key) is None:
+            continue
+        loader = stage[key]
+        text = json.dumps([loader.get('dataset'), loader.sampler],
+                          default=str,
+                          sort_keys=True)
+        if text not in known:
+            known[text] = _read_data(loader, key)
+        found[key] = known[text]
+        if found[key].batched:
+            _check_batched(stage, key)
+    train = found.get('train_dataloader', DataFacts())
+    other = found.get('val_dataloader', train)
+    if train.classes and other.classes and train.classes != other.classes:
+        raise ConfigError(
+            f'val_dataloader.dataset: has {other.classes} classes, '
+            f'train_dataloader.dataset has {train.classes}; both must have the'
+            ' same')
+    return replace(
+        other,
+        classes=other.classes or train.classes,
+        samples=train.samples,
+        views=train.views,
+        sample=train.sample,
+        why_no_class=train.why_no_class)
+
+
+def _read_data(loader: Config, key: str) -> DataFacts:
+    """Build a data set and its sampler, and take a sample."""
+    cfg, part = loader.get('dataset'), f'{key}.dataset'
+    try:
+        dataset = DATASETS.build(cfg)
+        first = dataset[0]
+        facts = DataFacts(
+            tuple(first['inputs'].shape),
+            len(dataset.metainfo.get('classes') or ()), len(dataset),
+            getattr(dataset, 'num_views', None),
+            hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
+            first.get('data_samples'), _why_no_class(dataset))
+        part = f'{key}.sampler'
+        DATA_SAMPLERS.build(
+            loader.sampler, default_args=dict(dataset=dataset, seed=0))
+    except ConfigError:
+        raise
+    except MISTAKES as error:
+        raise ConfigError(
+            f'{part}: {reason_of(error)}{_where_to_put(cfg)}') from None
+    return facts
+
+
+def _why_no_class(dataset: Any) -> Optional[str]:
+    # Most losses do not need it: without it the stage may still train.
+    try:
+        sample_class(dataset, 0)
+    except ConfigError as error:
+        return str(error)
+    except MISTAKES as error:
+        return f'train_dataloader.dataset: {reason_of(error)}'
+    return None
+
+
+def _check_batched(stage: Config, key: str) -> None:
+    """Check that collate and preprocessor take a batched data set."""
+    collate = (stage[key].get('collate_fn') or {}).get('type')
+    if str(collate).split('.')[-1] not in ('pseudo_collate', 'None'):
+        raise ConfigError(
+            f'{key}.collate_fn: {collate!r} cannot take the whole batches of '
+            "a batched data set; use dict(type='pseudo_collate')")
+    model = network_cfg(stage.model)
+    kind = (model.get('data_preprocessor') or {}).get('type')
+    if str(kind).split('.')[-1] != 'BatchedDataPreprocessor':
+        raise ConfigError(
+            f'data_preprocessor.type: {kind!r} cannot take the whole batches '
+            f"of {key}'s batched data set; use type='BatchedDataPreprocessor'")
+
+
+def _where_to_put(dataset_cfg: Any) -> str:
+    """For a data set of the CIFAR family the files that it looks for."""
+    cfg = dataset_cfg if isinstance(dataset_cfg, dict) else {}
+    cfg = cfg.get('dataset') or cfg
+    if not cfg.get('data_root'):
+        return ''
+    dataset = find_type(DATASETS, cfg.get('type'))
+    folder = getattr(dataset, 'base_folder', None)
+    if folder is None:
+        return ''
+    files = [name for name, _ in dataset.train_list + dataset.test_list]
+    return (f'; put the official files ({", ".join(files)}, '
+            f'{dataset.meta["filename"]}) into '
+            f"'{cfg['data_root'].rstrip('/')}/{folder}/', or set data_root to "
+            'where they are')
