@@ -33,48 +33,56 @@ def _add(name: str, file: str, old: str, new: str, *tests: str) -> None:
 
 _FROZEN = 'mmdgkd/models/teachers/frozen_teachers.py'
 _DGKD = 'mmdgkd/models/algorithms/dgkd.py'
-_add('teachers_in_train_mode', _FROZEN,
-     'if teacher.training:  # set by other code\n'
-     '                    teacher.eval()', 'teacher.train()',
-     'models/algorithms/test_dgkd.py::'
-     'test_teachers_stay_in_eval_mode_as_a_whole')
-_add('teachers_with_gradients', _FROZEN,
-     'in teachers.items():\n            teacher.requires_grad_(False).eval()',
-     'in teachers.items():\n            teacher.eval()',
-     'models/algorithms/test_dgkd.py::'
-     'test_teachers_have_no_gradient_no_graph_and_never_change')
-_add('teachers_in_state_dict', _DGKD,
-     '        self._clock = StepClock()\n',
-     '        self._clock = StepClock()\n'
-     '        self.held = nn.ModuleDict(networks)\n',
-     'models/algorithms/test_dgkd.py::test_teachers_are_no_part_of_the_model')
-_add('teachers_run_for_their_losses', _FROZEN,
-     "teacher(inputs, *others, mode='tensor')",
-     "teacher(inputs, *others, mode='loss')", 'models/algorithms/test_dgkd.py'
-     '::test_teachers_run_in_tensor_mode_and_not_through_their_losses')
+_add(
+    'teachers_in_train_mode', _FROZEN,
+    'if teacher.training:  # set by other code\n'
+    '                    teacher.eval()', 'teacher.train()',
+    'models/algorithms/test_dgkd.py::'
+    'test_teachers_stay_in_eval_mode_as_a_whole')
+_add(
+    'teachers_with_gradients', _FROZEN,
+    'in teachers.items():\n            teacher.requires_grad_(False).eval()',
+    'in teachers.items():\n            teacher.eval()',
+    'models/algorithms/test_dgkd.py::'
+    'test_teachers_have_no_gradient_no_graph_and_never_change')
+_add(
+    'teachers_in_state_dict', _DGKD, '        self._clock = StepClock()\n',
+    '        self._clock = StepClock()\n'
+    '        self.held = nn.ModuleDict(networks)\n',
+    'models/algorithms/test_dgkd.py::test_teachers_are_no_part_of_the_model')
+_add(
+    'teachers_run_for_their_losses', _FROZEN,
+    "teacher(inputs, *others, mode='tensor')",
+    "teacher(inputs, *others, mode='loss')", 'models/algorithms/test_dgkd.py'
+    '::test_teachers_run_in_tensor_mode_and_not_through_their_losses')
 _add('dropped_teachers_run', _DGKD, 'missing, timing = active, None',
      'missing, timing = list(self.teachers), None',
      'models/algorithms/test_dgkd.py::test_a_dropped_teacher_does_not_run')
-_add('teachers_in_order_of_config', _DGKD,
-     'for name, cfg in sorted(teachers.items())',
-     'for name, cfg in teachers.items()', 'models/algorithms/test_dgkd.py::'
-     'test_the_order_of_the_teachers_makes_no_difference')
-_add('fold_bn_not_checked', _FROZEN, 'self._check_folded(name, inputs)\n',
-     'pass\n', 'models/teachers/test_frozen_teachers.py::'
-     'test_a_teacher_that_cannot_be_folded_is_noticed')
-_add('fold_bn_checked_in_float32', _FROZEN,
-     'dtype, bound = torch.float64, 1e-6', 'dtype, bound = torch.float32, 1e-3',
-     'models/teachers/test_frozen_teachers.py::'
-     'test_folding_is_checked_on_devices_with_few_bits')
-_add('fold_bn_checked_loosely', _FROZEN, 'dtype, bound = torch.float64, 1e-6',
-     'dtype, bound = torch.float64, 10.',
-     'models/teachers/test_frozen_teachers.py::'
-     'test_a_teacher_that_cannot_be_folded_is_noticed')
-_add('precision_of_the_student', 'mmdgkd/models/teachers/teacher_options.py',
-     'if self.precision is None:\n            return contextlib',
-     'if True:\n            return contextlib',
-     'models/teachers/test_frozen_teachers.py::'
-     'test_the_precision_is_their_own')
+_add(
+    'teachers_in_order_of_config', _DGKD,
+    'for name, cfg in sorted(teachers.items())',
+    'for name, cfg in teachers.items()', 'models/algorithms/test_dgkd.py::'
+    'test_the_order_of_the_teachers_makes_no_difference')
+_add(
+    'fold_bn_not_checked', _FROZEN, 'self._check_folded(name, inputs)\n',
+    'pass\n', 'models/teachers/test_frozen_teachers.py::'
+    'test_a_teacher_that_cannot_be_folded_is_noticed')
+_add(
+    'fold_bn_checked_in_float32', _FROZEN,
+    'dtype, bound = torch.float64, 1e-6', 'dtype, bound = torch.float32, 1e-3',
+    'models/teachers/test_frozen_teachers.py::'
+    'test_folding_is_checked_on_devices_with_few_bits')
+_add(
+    'fold_bn_checked_loosely', _FROZEN, 'dtype, bound = torch.float64, 1e-6',
+    'dtype, bound = torch.float64, 10.',
+    'models/teachers/test_frozen_teachers.py::'
+    'test_a_teacher_that_cannot_be_folded_is_noticed')
+_add(
+    'precision_of_the_student', 'mmdgkd/models/teachers/teacher_options.py',
+    'if self.precision is None:\n            return contextlib',
+    'if True:\n            return contextlib',
+    'models/teachers/test_frozen_teachers.py::'
+    'test_the_precision_is_their_own')
 
 # Counter-based randomness -------------------------------------------------
 
@@ -87,41 +95,48 @@ _add('mask_without_step', _MASK, _DRAW,
 _add('mask_without_seed', _MASK, _DRAW,
      'uniforms(0, _STREAM, step, len(teachers))',
      'models/connectors/test_keep_mask.py::test_a_function_of_seed_and_step')
-_add('mask_per_rank', 'mmdgkd/models/connectors/stochastic_drop_connector.py',
-     'keep_mask(self._clock.seed, step, names',
-     'keep_mask(self._clock.seed + self._clock.rank, step, names',
-     'models/connectors/test_stochastic_drop_connector.py::'
-     'test_every_rank_drops_the_same')
-_add('mask_by_calls_not_iterations', 'mmdgkd/models/utils/step_clock.py',
-     "if hub.get_info('loop_stage') == 'train':", 'if False:',
-     'chain/test_runner.py::test_the_mask_follows_the_iterations_of_the_runner'
-     )
-_add('min_keep_ignored', _MASK,
-     'num_keep = max(num_keep, min(min_keep - fixed, len(order)))', 'pass',
-     'models/connectors/test_keep_mask.py::'
-     'test_bernoulli_fills_up_to_min_keep')
+_add(
+    'mask_per_rank', 'mmdgkd/models/connectors/stochastic_drop_connector.py',
+    'keep_mask(self._clock.seed, step, names',
+    'keep_mask(self._clock.seed + self._clock.rank, step, names',
+    'models/connectors/test_stochastic_drop_connector.py::'
+    'test_every_rank_drops_the_same')
+_add(
+    'mask_by_calls_not_iterations', 'mmdgkd/models/utils/step_clock.py',
+    "if hub.get_info('loop_stage') == 'train':", 'if False:',
+    'chain/test_runner.py::test_the_mask_follows_the_iterations_of_the_runner')
+_add(
+    'min_keep_ignored', _MASK,
+    'num_keep = max(num_keep, min(min_keep - fixed, len(order)))', 'pass',
+    'models/connectors/test_keep_mask.py::'
+    'test_bernoulli_fills_up_to_min_keep')
 _add('protect_ignored', _MASK, 'name in active or name in protect',
      'name in active', 'models/connectors/test_keep_mask.py::'
      'test_the_protected_always_speak')
-_add('views_without_epoch', _RANDOM, "_hashed(b'view', seed, view, index)",
-     "_hashed(b'view', seed, 0, index)", 'datasets/test_view_dataset.py::'
-     'test_different_across_epochs_samples_and_seeds')
-_add('views_without_index', _RANDOM, "_hashed(b'view', seed, view, index)",
-     "_hashed(b'view', seed, view, 0)", 'datasets/test_view_dataset.py::'
-     'test_different_across_epochs_samples_and_seeds')
-_add('epoch_lost_in_sampler', 'mmdgkd/datasets/view_sampler.py',
-     'yield self.epoch, index', 'yield 0, index',
-     'datasets/test_view_sampler.py::'
-     'test_indices_are_those_of_the_inner_sampler')
-_add('dropout_not_seeded', 'mmdgkd/engine/hooks/resume_hooks.py',
-     'seed_all(step_seed(runner.seed, runner.iter, runner.rank), device=True)',
-     'pass', 'engine/hooks/test_resume_hooks.py::'
-     'test_draws_depend_on_seed_step_and_rank_alone')
-_add('generators_not_restored', 'mmdgkd/datasets/view_dataset.py',
-     '        with aside():\n            return self._view(self.view_of(epoch)',
-     '        if True:\n            return self._view(self.view_of(epoch)',
-     'datasets/test_view_dataset.py::'
-     'test_the_generators_of_the_process_are_left_alone')
+_add(
+    'views_without_epoch', _RANDOM, "_hashed(b'view', seed, view, index)",
+    "_hashed(b'view', seed, 0, index)", 'datasets/test_view_dataset.py::'
+    'test_different_across_epochs_samples_and_seeds')
+_add(
+    'views_without_index', _RANDOM, "_hashed(b'view', seed, view, index)",
+    "_hashed(b'view', seed, view, 0)", 'datasets/test_view_dataset.py::'
+    'test_different_across_epochs_samples_and_seeds')
+_add(
+    'epoch_lost_in_sampler', 'mmdgkd/datasets/view_sampler.py',
+    'yield self.epoch, index', 'yield 0, index',
+    'datasets/test_view_sampler.py::'
+    'test_indices_are_those_of_the_inner_sampler')
+_add(
+    'dropout_not_seeded', 'mmdgkd/engine/hooks/resume_hooks.py',
+    'seed_all(step_seed(runner.seed, runner.iter, runner.rank), device=True)',
+    'pass', 'engine/hooks/test_resume_hooks.py::'
+    'test_draws_depend_on_seed_step_and_rank_alone')
+_add(
+    'generators_not_restored', 'mmdgkd/datasets/view_dataset.py',
+    '        with aside():\n            return self._view(self.view_of(epoch)',
+    '        if True:\n            return self._view(self.view_of(epoch)',
+    'datasets/test_view_dataset.py::'
+    'test_the_generators_of_the_process_are_left_alone')
 
 # Files ---------------------------------------------------------------------
 
@@ -138,27 +153,29 @@ _add('checksum_not_compared', _CHECKPOINT,
      'fileio/test_checkpoint.py::test_a_damaged_file')
 _add('any_checksum_accepted', 'mmdgkd/fileio/checksum.py',
      'return digest.hexdigest().encode() == comment[len(_MARK):]',
-     'return True', 'fileio/test_checksum.py::test_every_flipped_bit_is_noticed'
-     )
+     'return True',
+     'fileio/test_checksum.py::test_every_flipped_bit_is_noticed')
 _add('not_weights_only', _CHECKPOINT, 'weights_only=True, **kwargs)',
      'weights_only=False, **kwargs)',
      'fileio/test_checkpoint.py::test_nothing_in_a_checkpoint_is_executed')
-_add('downloads_not_weights_only', _CHECKPOINT,
-     'if get_local_rank() == 0:\n'
-     '        checkpoint = load_state_dict_from_url(\n'
-     '            filename, map_location=map_location, weights_only=True)',
-     'if get_local_rank() == 0:\n'
-     '        checkpoint = load_state_dict_from_url(\n'
-     '            filename, map_location=map_location, weights_only=False)',
-     'fileio/test_checkpoint.py::test_a_downloaded_checkpoint_is_data_too')
-_add('config_of_checkpoint_executed', 'mmdgkd/engine/hooks/resume_hooks.py',
-     "checkpoint['meta'].pop('config', None)", 'pass',
-     'engine/hooks/test_resume_hooks.py::'
-     'test_the_config_in_a_checkpoint_is_not_executed')
-_add('damaged_checkpoint_resumed', 'mmdgkd/fileio/stage_checkpoints.py',
-     'return intact is False or (intact is None and not zipfile.is_zipfile('
-     'path))', 'return False', 'fileio/test_stage_checkpoints.py::'
-     'test_what_a_power_failure_leaves_is_skipped')
+_add(
+    'downloads_not_weights_only', _CHECKPOINT, 'if get_local_rank() == 0:\n'
+    '        checkpoint = load_state_dict_from_url(\n'
+    '            filename, map_location=map_location, weights_only=True)',
+    'if get_local_rank() == 0:\n'
+    '        checkpoint = load_state_dict_from_url(\n'
+    '            filename, map_location=map_location, weights_only=False)',
+    'fileio/test_checkpoint.py::test_a_downloaded_checkpoint_is_data_too')
+_add(
+    'config_of_checkpoint_executed', 'mmdgkd/engine/hooks/resume_hooks.py',
+    "checkpoint['meta'].pop('config', None)", 'pass',
+    'engine/hooks/test_resume_hooks.py::'
+    'test_the_config_in_a_checkpoint_is_not_executed')
+_add(
+    'damaged_checkpoint_resumed', 'mmdgkd/fileio/stage_checkpoints.py',
+    'return intact is False or (intact is None and not zipfile.is_zipfile('
+    'path))', 'return False', 'fileio/test_stage_checkpoints.py::'
+    'test_what_a_power_failure_leaves_is_skipped')
 _add('full_disk_is_a_traceback', _FILES, 'if error.errno not in _NO_ROOM:',
      'if True:', 'fileio/test_files.py::test_no_room_is_one_line')
 
@@ -180,17 +197,19 @@ _add('other_normalization_of_teacher', _CHAIN_CHECK,
 _add('shapes_of_ckpt_not_checked', 'mmdgkd/models/utils/weights.py',
      'if not (missing or surplus or differ):', 'if True:',
      'models/utils/test_weights.py::test_what_does_not_fit_is_named')
-_add('load_from_not_refused', _CHAIN_CHECK,
-     '    refuse_load_from(cfg, chain)\n', '',
-     'chain/preflight/test_pretrained.py::'
-     'test_a_chain_loads_nothing_by_load_from')
+_add(
+    'load_from_not_refused', _CHAIN_CHECK,
+    '    refuse_load_from(cfg, chain)\n', '',
+    'chain/preflight/test_pretrained.py::'
+    'test_a_chain_loads_nothing_by_load_from')
 _add('unknown_key_not_refused', 'mmdgkd/utils/config.py',
      '        if key not in known:\n', '        if False:\n',
      'chain/test_chain.py::test_what_makes_no_chain')
-_add('mixed_images_cached', 'mmdgkd/models/teachers/cached_teachers.py',
-     "if getattr(self._data_preprocessor, 'batch_augments', None):",
-     'if False:', 'models/teachers/test_cached_teachers.py::'
-     'test_mixed_batches_are_refused_also_in_the_middle_of_a_training')
+_add(
+    'mixed_images_cached', 'mmdgkd/models/teachers/cached_teachers.py',
+    "if getattr(self._data_preprocessor, 'batch_augments', None):",
+    'if False:', 'models/teachers/test_cached_teachers.py::'
+    'test_mixed_batches_are_refused_also_in_the_middle_of_a_training')
 _add('work_dir_in_use', _WORK_DIR, 'if in_use and not resume and (',
      'if False and (', f'{_RUNNER}test_without_resume_nothing_is_trained_over')
 _add('changed_stage_kept', _WORK_DIR,
@@ -202,9 +221,8 @@ _add('changed_teacher_kept', _WORK_DIR,
 _add('changed_file_kept', _WORK_DIR,
      "if sha256_of(path) != entry['wrote']['sha256']:", 'if False:',
      f'{_RUNNER}test_a_changed_file_is_refused')
-_add('no_lock', _WORK_DIR,
-     'fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)', 'pass',
-     f'{_RUNNER}test_a_second_run_is_kept_out')
+_add('no_lock', _WORK_DIR, 'fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)',
+     'pass', f'{_RUNNER}test_a_second_run_is_kept_out')
 _add('other_chain_kept', 'mmdgkd/chain/ledger.py', 'if held != chain.names:',
      'if False:', 'chain/test_ledger.py::test_other_networks_are_refused')
 
@@ -214,9 +232,10 @@ _HOOK = 'mmdgkd/engine/hooks/atomic_checkpoint_hook.py'
 _LOOPS = 'engine/loops/test_resumable_loops.py::'
 _CONTRACT = 'methods/test_contract.py::'
 _SAME_BITS = f'{_CONTRACT}test_killed_and_resumed_it_ends_with_the_same_bits'
-_add('resume_without_optimizer', _HOOK, "meta = checkpoint.get('meta')\n",
-     "meta = checkpoint.get('meta')\n"
-     "        checkpoint.pop('optimizer', None)\n", f'{_SAME_BITS}[dgkd]')
+_add(
+    'resume_without_optimizer', _HOOK, "meta = checkpoint.get('meta')\n",
+    "meta = checkpoint.get('meta')\n"
+    "        checkpoint.pop('optimizer', None)\n", f'{_SAME_BITS}[dgkd]')
 _add('resume_without_rank_state', _HOOK,
      "        restore_rank_state(runner, resumed['ranks'] or [])\n", '',
      'engine/hooks/test_stop_hook.py::test_gradients_that_wait_are_saved')
@@ -226,28 +245,31 @@ _add('resume_repeats_an_iteration',
      'self._first = max(min(batches, length) - 1, 0)',
      f'{_LOOPS}test_it_goes_on_where_it_stopped')
 _add('resume_skips_a_batch', 'mmdgkd/engine/loops/position.py',
-     'sampler.start_at(batches * size)', 'sampler.start_at(batches * size + size)',
+     'sampler.start_at(batches * size)',
+     'sampler.start_at(batches * size + size)',
      f'{_LOOPS}test_it_goes_on_where_it_stopped')
 _add('resumed_iterations_skip_a_batch',
      'mmdgkd/engine/loops/resumable_iter_loop.py',
-     'epoch, batches = 0, self._done\n', 'epoch, batches = 0, self._done + 1\n',
+     'epoch, batches = 0, self._done\n',
+     'epoch, batches = 0, self._done + 1\n',
      f'{_LOOPS}test_it_goes_on_where_it_stopped')
 _add('ledger_not_rewound', 'mmdgkd/chain/ledger.py',
      "metric.get('history', []) if point[0] <= step",
      "metric.get('history', [])",
      'chain/test_ledger.py::test_best_last_and_going_back')
-_add('missing_validation_not_repeated', 'mmdgkd/chain/ledger_hook.py',
+_add('missing_validation_not_repeated', 'mmdgkd/chain/hooks/ledger_hook.py',
      'if step and not known and', 'if False and',
      f'{_RUNNER}test_a_resumed_stage_makes_up_for_the_validation')
 _add('signal_ignored', 'mmdgkd/engine/hooks/stop_hook.py',
      'if self.signals.vote():', 'if False:',
      'engine/hooks/test_stop_hook.py::test_it_goes_on_to_the_same_bits')
-_add('old_checkpoint_removed_first', _HOOK,
-     '        _settle(runner)\n        self._states = collect',
-     '        self.last_ckpt and os.remove(self.last_ckpt)\n'
-     '        self._states = collect',
-     'engine/hooks/test_atomic_checkpoint_hook.py::'
-     'test_a_failed_write_leaves_the_old_one')
+_add(
+    'old_checkpoint_removed_first', _HOOK,
+    '        _settle(runner)\n        self._states = collect',
+    '        self.last_ckpt and os.remove(self.last_ckpt)\n'
+    '        self._states = collect',
+    'engine/hooks/test_atomic_checkpoint_hook.py::'
+    'test_a_failed_write_leaves_the_old_one')
 
 # The logit store -----------------------------------------------------------
 
@@ -261,19 +283,22 @@ _add('rows_of_another_precision', _STORE, _LEFT_OUT,
      "if key not in ('name', 'path', 'precision')\n", _MISS)
 _add('rows_of_other_views', _STORE, 'views=views.source.key', 'views=None',
      'logit_store/test_logit_store.py::test_other_views_and_forms_are_misses')
-_add('weights_left_out_of_facts', 'mmdgkd/models/utils/weights.py',
-     '        digest.update(data.view(torch.uint8).numpy())\n', '',
-     'models/teachers/test_cached_teachers.py::'
-     'test_facts_change_with_the_weights_and_the_config')
+_add(
+    'weights_left_out_of_facts', 'mmdgkd/models/utils/weights.py',
+    '        digest.update(data.view(torch.uint8).numpy())\n', '',
+    'models/teachers/test_cached_teachers.py::'
+    'test_facts_change_with_the_weights_and_the_config')
 _add('damaged_row_accepted', _LOGIT_FILE,
      'words[:, 0] == self._tags(words[:, 1:], places)', 'words[:, 0] != 0',
      'logit_store/test_logit_file.py::test_a_flipped_bit_is_noticed')
-_add('row_of_another_place_accepted', _LOGIT_FILE,
-     '        sums += (places.astype(np.uint64) + np.uint64(1)) * '
-     'self._factors[0]\n', '', 'logit_store/test_logit_file.py::'
-     'test_a_row_in_anothers_place_does_not_count')
-_add('lock_of_the_work_dir', _LOGIT_FILE, "'.logits.lock'", "'.lock'",
-     'logit_store/test_logit_file.py::test_its_lock_is_not_that_of_a_work_dir')
+_add(
+    'row_of_another_place_accepted', _LOGIT_FILE,
+    '        sums += (places.astype(np.uint64) + np.uint64(1)) * '
+    'self._factors[0]\n', '', 'logit_store/test_logit_file.py::'
+    'test_a_row_in_anothers_place_does_not_count')
+_add(
+    'lock_of_the_work_dir', _LOGIT_FILE, "'.logits.lock'", "'.lock'",
+    'logit_store/test_logit_file.py::test_its_lock_is_not_that_of_a_work_dir')
 _add('trained_with_unrounded', _STORE, 'kept = form.rounded(logits)',
      'kept = logits.float()',
      'logit_store/test_logit_store.py::test_what_is_kept_is_found')
@@ -286,9 +311,8 @@ _add('infinite_rows_cached', _STORE,
 _MMENGINE = 'mmdgkd/compat/mmengine_repairs.py'
 _MMRAZOR = 'mmdgkd/compat/mmrazor_repairs.py'
 _REPAIRS = 'compat/test_repairs.py::'
-_add('no_package_lookup', _MMENGINE,
-     'setattr(module, mine.__name__, mine)', 'pass',
-     f'{_REPAIRS}test_configs_and_checkpoints_before_and_after')
+_add('no_package_lookup', _MMENGINE, 'setattr(module, mine.__name__, mine)',
+     'pass', f'{_REPAIRS}test_configs_and_checkpoints_before_and_after')
 _add('no_allow_list_of_checkpoints', _MMENGINE,
      '        add_safe_globals(safe)\n', '',
      f'{_REPAIRS}test_mmengines_checkpoints_load_with_weights_only')
@@ -303,9 +327,10 @@ _add('no_repair_of_inplace', _MMRAZOR,
 _add('no_repair_of_demo_inputs', _MMRAZOR,
      'DefaultMMClsDemoInput._get_mm_data = _get_mm_data', 'pass',
      f'{_REPAIRS}test_a_classifier_of_mmpretrain_is_traced_for_pruning')
-_add('no_repair_of_resumed_pruning', _MMRAZOR,
-     'ItePruneAlgorithm._init_prune_config_manager = \\\n'
-     '            _init_prune_config_manager', 'pass', f'{_SAME_BITS}[l1]')
+_add(
+    'no_repair_of_resumed_pruning', _MMRAZOR,
+    'ItePruneAlgorithm._init_prune_config_manager = \\\n'
+    '            _init_prune_config_manager', 'pass', f'{_SAME_BITS}[l1]')
 _add('no_repair_of_quantizers', _MMRAZOR,
      'academic_quantizer._fuse_fx = native_quantizer._fuse_fx = _fuse_fx',
      'pass',
@@ -338,21 +363,24 @@ _add('kd_form_paper_without_n', _LOSS,
 _add('kd_form_averaged_is_summed', _LOSS,
      "if self.form == 'averaged' and preds_T:", 'if False:',
      f'{_KD}test_the_averaged_form_has_one_weight_however_many_speak')
-_add('gslr_share_fixed', 'mmdgkd/methods/gslr/gslr_hook.py',
-     'return 1 - (1 - to) * min(1., max(0., gone))', 'return 1.',
-     'methods/gslr/test_gslr_hook.py::'
-     'test_it_shrinks_linearly_from_begin_to_end')
-_add('soft_share_ignored', _DGKD,
-     'weight = self.soft_share * weight + (1 - self.soft_share)', 'pass',
-     'models/algorithms/test_dgkd.py::'
-     'test_a_share_of_the_soft_loss_leaves_the_rest_to_the_labels')
+_add(
+    'gslr_share_fixed', 'mmdgkd/methods/gslr/gslr_hook.py',
+    'return 1 - (1 - to) * min(1., max(0., gone))', 'return 1.',
+    'methods/gslr/test_gslr_hook.py::'
+    'test_it_shrinks_linearly_from_begin_to_end')
+_add(
+    'soft_share_ignored', _DGKD,
+    'weight = self.soft_share * weight + (1 - self.soft_share)', 'pass',
+    'models/algorithms/test_dgkd.py::'
+    'test_a_share_of_the_soft_loss_leaves_the_rest_to_the_labels')
 _add('finite_loss_guard_off', 'mmdgkd/engine/finite_step/step_guard.py',
      'bad = (~torch.isfinite(torch.stack(parts))).any().float()', 'pass',
      'engine/finite_step/test_step_guard.py::test_bad_steps_leave_no_trace')
-_add('bad_gradients_ignored', 'mmdgkd/engine/finite_step/step_guard.py',
-     'self._check([] if scaled else grads)', 'self._check([])',
-     'engine/finite_step/test_step_guard.py::'
-     'test_gradients_are_looked_at_by_themselves')
+_add(
+    'bad_gradients_ignored', 'mmdgkd/engine/finite_step/step_guard.py',
+    'self._check([] if scaled else grads)', 'self._check([])',
+    'engine/finite_step/test_step_guard.py::'
+    'test_gradients_are_looked_at_by_themselves')
 
 # Chains --------------------------------------------------------------------
 
@@ -362,10 +390,11 @@ _add('dense_is_sequential', _CHAIN, "'dense': slice(None)",
      "'dense': slice(-1, None)", _GUIDANCE)
 _add('sequential_is_direct', _CHAIN, "'sequential': slice(-1, None)",
      "'sequential': slice(0, 1)", _GUIDANCE)
-_add('init_from_ignored', 'mmdgkd/chain/init_from_hook.py',
-     '        if runner.iter:\n', '        if True:\n',
-     'methods/pruning/test_pruned_networks.py::'
-     'test_it_begins_from_another_and_the_l1_norm_chooses')
+_add(
+    'init_from_ignored', 'mmdgkd/chain/hooks/init_from_hook.py',
+    '        if runner.iter:\n', '        if True:\n',
+    'methods/pruning/test_pruned_networks.py::'
+    'test_it_begins_from_another_and_the_l1_norm_chooses')
 _add('last_is_best', 'mmdgkd/chain/ledger.py',
      'last=history[-1][1] if history else None', 'last=best[1]',
      'chain/test_ledger.py::test_best_last_and_going_back')
@@ -392,34 +421,37 @@ _add('pruned_exported_whole', 'mmdgkd/models/utils/networks.py',
 _add('quantized_exported_in_float', 'mmdgkd/methods/qat/method.py',
      'return fixed_graph(algorithm)', 'return algorithm.architecture',
      f'{_EXPORTED}[qat]')
-_add('wrong_integers_accepted', 'mmdgkd/methods/low_bit/method.py',
-     'if not logits_match(found, wanted, rebuilt):', 'if False:',
-     'methods/low_bit/test_few_bit_networks.py::'
-     'test_it_is_exported_as_integers_and_a_teacher')
-_add('integers_off_by_one',
-     'mmdgkd/methods/low_bit/quantizers/integers.py',
+_add(
+    'wrong_integers_accepted', 'mmdgkd/methods/low_bit/method.py',
+    'if not logits_match(found, wanted, rebuilt):', 'if False:',
+    'methods/low_bit/test_few_bit_networks.py::'
+    'test_it_is_exported_as_integers_and_a_teacher')
+_add('integers_off_by_one', 'mmdgkd/methods/low_bit/quantizers/integers.py',
      'weight).cpu().contiguous()\n', 'weight).cpu().contiguous() + 1\n',
      f'{_EXPORTED}[low_bit]')
 _add('fewer_levels', 'mmdgkd/methods/low_bit/quantizers/functions.py',
      'return 0, 2**bits - 1', 'return 0, 2**bits - 2',
      'methods/low_bit/quantizers/test_functions.py::test_levels_of_bits')
-_add('another_width_extracted', 'mmdgkd/methods/slimmable/method.py',
-     "model.set_width(name_of_width(network.part['width']))",
-     'model.set_width(model.width_names[0])',
-     'methods/slimmable/test_slimmable_networks.py::'
-     'test_each_width_is_a_network_of_its_own')
-_add('mutual_peers_not_detached', 'mmdgkd/methods/mutual/mutual_networks.py',
-     'detached = {name: one.detach() for', 'detached = {name: one for',
-     'methods/mutual/test_mutual_algorithm.py::'
-     'test_what_the_others_say_gets_no_gradient')
+_add(
+    'another_width_extracted', 'mmdgkd/methods/slimmable/method.py',
+    "model.set_width(name_of_width(network.part['width']))",
+    'model.set_width(model.width_names[0])',
+    'methods/slimmable/test_slimmable_networks.py::'
+    'test_each_width_is_a_network_of_its_own')
+_add(
+    'mutual_peers_not_detached', 'mmdgkd/methods/mutual/mutual_networks.py',
+    'detached = {name: one.detach() for', 'detached = {name: one for',
+    'methods/mutual/test_mutual_algorithm.py::'
+    'test_what_the_others_say_gets_no_gradient')
 _add('crd_banks_not_in_state', 'mmdgkd/methods/crd/bank_crd_loss.py',
      'uniform_(-bound, bound))', 'uniform_(-bound, bound), persistent=False)',
      'methods/crd/test_bank_crd_loss.py::test_it_goes_on_from_its_state')
-_add('student_reaches_the_generator',
-     'mmdgkd/models/distillers/multi_teacher_distiller.py',
-     'if self.detach_teachers and not from_student:', 'if False:',
-     'methods/dafl/test_dense_dafl.py::'
-     'test_what_the_student_hears_does_not_reach_the_generator')
+_add(
+    'student_reaches_the_generator',
+    'mmdgkd/models/distillers/multi_teacher_distiller.py',
+    'if self.detach_teachers and not from_student:', 'if False:',
+    'methods/dafl/test_dense_dafl.py::'
+    'test_what_the_student_hears_does_not_reach_the_generator')
 _add('subnet_not_in_state', 'mmdgkd/methods/spos/subnet_spos.py',
      '        if not self.subnet.is_meta:\n', '        if False:\n',
      'methods/spos/test_subnet_spos.py::test_the_subnet_is_part_of_the_state')

@@ -77,14 +77,15 @@ def copy_checkout(folder: str) -> None:
             shutil.copy2(source, copy)
 
 
-def run_tests(folder: str, tests: Sequence[str],
-              *flags: str) -> Tuple[int, List[str], str]:
+def run_tests(folder: str,
+              tests: Sequence[str],
+              flag: str = '-q') -> Tuple[int, List[str], str]:
     """Run tests of a copy.
 
     Args:
         folder (str): The copy.
         tests (Sequence[str]): Their node ids.
-        *flags (str): Of pytest.
+        flag (str): One more of pytest. Defaults to ``'-q'``.
 
     Returns:
         tuple[int, list[str], str]: The exit code of pytest, the node ids of
@@ -94,8 +95,8 @@ def run_tests(folder: str, tests: Sequence[str],
     # A mutation within a second may leave the size of a file as it was.
     env.update(PYTHONDONTWRITEBYTECODE='1', OMP_NUM_THREADS='1')
     done = subprocess.run([
-        sys.executable, '-m', 'pytest', '-q', '-m', '', '--tb=line', '-rfE',
-        '-p', 'no:cacheprovider', f'--timeout={TIMEOUT}', *flags, *tests
+        sys.executable, '-m', 'pytest', '-m', '', '--tb=line', '-rfE', '-p',
+        'no:cacheprovider', f'--timeout={TIMEOUT}', flag, *tests
     ],
                           cwd=folder,
                           env=env,
@@ -143,7 +144,7 @@ def try_mutation(mutation: Mutation, folder: str) -> Dict:
         with open(path, 'w') as file:
             file.write(text.replace(mutation.old, mutation.new))
         try:
-            code, failed, _ = run_tests(folder, mutation.tests, '-x')
+            code, failed, _ = run_tests(folder, mutation.tests, '-qx')
         finally:
             with open(path, 'w') as file:
                 file.write(text)
@@ -151,8 +152,7 @@ def try_mutation(mutation: Mutation, folder: str) -> Dict:
         result = {0: 'SURVIVED', 1: 'caught'}.get(code, 'broken')
         test = failed[0] if failed else ''
     seconds = round(time.monotonic() - start, 1)
-    return dict(
-        name=mutation.name, result=result, seconds=seconds, test=test)
+    return dict(name=mutation.name, result=result, seconds=seconds, test=test)
 
 
 def run_all(mutations: Sequence[Mutation], jobs: int) -> List[Dict]:
@@ -170,8 +170,10 @@ def run_all(mutations: Sequence[Mutation], jobs: int) -> List[Dict]:
             copy_checkout(folder)
             free.put(folder)
         tests = sorted({test for each in mutations for test in each.tests})
-        parts = [tests[i * len(tests) // jobs:(i + 1) * len(tests) // jobs]
-                 for i in range(jobs)]
+        parts = [
+            tests[i * len(tests) // jobs:(i + 1) * len(tests) // jobs]
+            for i in range(jobs)
+        ]
         bad = sum(pool.map(failing_unchanged, folders, parts), [])
 
         def attempt(mutation: Mutation) -> Dict:
