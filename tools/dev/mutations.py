@@ -16,19 +16,23 @@ all its tests pass, "stale" if the text does not occur exactly once, or
 if all are caught, else 1.
 """
 import argparse
+import importlib
 import json
+import multiprocessing
 import os
 import os.path as osp
-import queue
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, List, Sequence, Tuple
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import pytest
 from _mutation_table import MUTATIONS, Mutation
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
@@ -77,120 +81,143 @@ def copy_checkout(folder: str) -> None:
             shutil.copy2(source, copy)
 
 
-def run_tests(folder: str,
-              tests: Sequence[str],
-              flag: str = '-q') -> Tuple[int, List[str], str]:
-    """Run tests of a copy.
+def import_packages() -> None:
+    """Import what takes seconds, but neither mmdgkd nor MMRazor.
+
+    Processes that are forked have it at once.
+    """
+    # No files of bytecode: a change within a second may not be noticed.
+    sys.dont_write_bytecode = True
+    os.environ.update(PYTHONDONTWRITEBYTECODE='1', OMP_NUM_THREADS='1')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        for name in ('mmengine.runner', 'mmpretrain.apis', 'mmpretrain.models',
+                     'matplotlib.pyplot', 'sklearn.datasets', 'rich.progress'):
+            importlib.import_module(name)
+
+
+class _Failures:
+    """A plugin of pytest: the node ids of what has failed."""
+
+    def __init__(self) -> None:
+        self.found: List[str] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.found.append(report.nodeid)
+
+
+def run_tests(folder: str, tests: Sequence[str], flag: str,
+              answer: Connection) -> None:
+    """Run tests in a copy of the checkout, in a process of their own.
 
     Args:
         folder (str): The copy.
         tests (Sequence[str]): Their node ids.
-        flag (str): One more of pytest. Defaults to ``'-q'``.
-
-    Returns:
-        tuple[int, list[str], str]: The exit code of pytest, the node ids of
-        failed tests, and its output.
+        flag (str): One more flag of pytest.
+        answer (Connection): Gets the exit code of pytest, the node ids of
+            failed tests, and the output.
     """
-    env = dict(os.environ, PYTHONPATH=folder)
-    # A mutation within a second may leave the size of a file as it was.
-    env.update(PYTHONDONTWRITEBYTECODE='1', OMP_NUM_THREADS='1')
-    done = subprocess.run([
-        sys.executable, '-m', 'pytest', '-m', '', '--tb=line', '-rfE', '-p',
-        'no:cacheprovider', f'--timeout={TIMEOUT}', flag, *tests
-    ],
-                          cwd=folder,
-                          env=env,
-                          capture_output=True,
-                          text=True)
-    failed = re.findall(r'^(?:FAILED|ERROR) (\S+::\S+)', done.stdout, re.M)
-    return done.returncode, failed, done.stdout + done.stderr
+    os.chdir(folder)
+    sys.path[0] = os.environ['PYTHONPATH'] = folder
+    with open('output.log', 'w+') as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+        failures = _Failures()
+        code = pytest.main([
+            '-m', '', '--tb=short', '-p', 'no:cacheprovider',
+            f'--timeout={TIMEOUT}', flag, *tests
+        ], [failures])
+        sys.stdout.flush()
+        file.seek(0)
+        answer.send((int(code), failures.found, file.read()))
 
 
-def failing_unchanged(folder: str, tests: Sequence[str]) -> List[str]:
-    """Run tests before any mutation.
+def run_in_copy(tests: Sequence[str],
+                flag: str = '-q',
+                mutation: Optional[Mutation] = None) -> Tuple:
+    """Copy the checkout, apply a mutation to the copy, and run tests there.
+
+    The process is forked from this one, which has imported the packages below.
 
     Args:
-        folder (str): The copy.
         tests (Sequence[str]): Their node ids.
+        flag (str): One more flag of pytest. Defaults to ``'-q'``.
+        mutation (Mutation, optional): Defaults to None: none.
 
     Returns:
-        list[str]: Those that fail.
-
-    Raises:
-        SystemExit: If they cannot be collected.
+        tuple[int, list[str], str]: See :func:`run_tests`.
     """
-    code, failed, output = run_tests(folder, tests) if tests else (0, [], '')
-    if code not in (0, 1):
-        sys.exit(f'{output}\nthe tests of the table do not run')
-    return failed
+    with tempfile.TemporaryDirectory() as folder:
+        copy_checkout(folder)
+        if mutation is not None:
+            path = Path(folder, mutation.file)
+            text = path.read_text().replace(mutation.old, mutation.new)
+            path.write_text(text)
+        context = multiprocessing.get_context('fork')
+        result, answer = context.Pipe(duplex=False)
+        process = context.Process(
+            target=run_tests, args=(folder, tests, flag, answer))
+        process.start()
+        answer.close()
+        try:
+            return result.recv()
+        except EOFError:
+            return 1, ['the process has died'], ''
+        finally:
+            process.join()
 
 
-def try_mutation(mutation: Mutation, folder: str) -> Dict:
-    """Apply a mutation to a copy, run its tests, and take it back.
+def try_mutation(mutation: Mutation, failing: Sequence[str]) -> Dict[str, Any]:
+    """Apply a mutation, run its tests and print a line.
 
     Args:
         mutation (Mutation): The mutation.
-        folder (str): The copy.
+        failing (Sequence[str]): The tests that fail unchanged.
 
     Returns:
         dict: ``name``, ``result``, ``seconds`` and ``test``, the first test
         that failed.
     """
-    start, path = time.monotonic(), osp.join(folder, mutation.file)
-    with open(path) as file:
-        text = file.read()
-    result, test = 'stale', ''
-    if text.count(mutation.old) == 1:
-        with open(path, 'w') as file:
-            file.write(text.replace(mutation.old, mutation.new))
-        try:
-            code, failed, _ = run_tests(folder, mutation.tests, '-qx')
-        finally:
-            with open(path, 'w') as file:
-                file.write(text)
-        # A mutation with which a file of tests cannot be imported is no good.
+    start, result, failed = time.monotonic(), 'broken', []
+    if Path(ROOT, mutation.file).read_text().count(mutation.old) != 1:
+        result = 'stale'
+    elif not any(test.startswith(mutation.tests) for test in failing):
+        code, failed, _ = run_in_copy(mutation.tests, '-qx', mutation)
+        # What cannot be imported any more proves nothing.
         result = {0: 'SURVIVED', 1: 'caught'}.get(code, 'broken')
-        test = failed[0] if failed else ''
-    seconds = round(time.monotonic() - start, 1)
-    return dict(name=mutation.name, result=result, seconds=seconds, test=test)
+    found = dict(
+        name=mutation.name,
+        result=result,
+        seconds=round(time.monotonic() - start, 1),
+        test=failed[0] if failed else '')
+    print(
+        '{result:8} {seconds:5.1f} s  {name:32} {test}'.format(**found),
+        flush=True)
+    return found
 
 
 def run_all(mutations: Sequence[Mutation], jobs: int) -> List[Dict]:
-    """Try mutations in copies of the checkout, and print a line for each.
+    """Run all tests unchanged, then try each mutation.
 
     Args:
         mutations (Sequence[Mutation]): The mutations.
-        jobs (int): How many copies, each with a process of its own.
+        jobs (int): How many at once.
+
+    Raises:
+        SystemExit: If the tests cannot be collected.
     """
-    with tempfile.TemporaryDirectory() as parent, ThreadPoolExecutor(
-            jobs) as pool:
-        folders = [osp.join(parent, str(i)) for i in range(jobs)]
-        free: queue.Queue = queue.Queue()
-        for folder in folders:
-            copy_checkout(folder)
-            free.put(folder)
-        tests = sorted({test for each in mutations for test in each.tests})
-        parts = [
-            tests[i * len(tests) // jobs:(i + 1) * len(tests) // jobs]
-            for i in range(jobs)
-        ]
-        bad = sum(pool.map(failing_unchanged, folders, parts), [])
-
-        def attempt(mutation: Mutation) -> Dict:
-            if any(failed.startswith(mutation.tests) for failed in bad):
-                found = dict(
-                    name=mutation.name, result='broken', seconds=0, test='')
-            else:
-                folder = free.get()
-                found = try_mutation(mutation, folder)
-                free.put(folder)
-            print(
-                '{result:8} {seconds:5.1f} s  {name:32} {test}'.format(
-                    **found),
-                flush=True)
-            return found
-
-        return list(pool.map(attempt, mutations))
+    tests = sorted({test for each in mutations for test in each.tests})
+    with ThreadPoolExecutor(jobs) as pool:
+        failing: List[str] = []
+        for code, failed, output in pool.map(
+                run_in_copy, filter(None,
+                                    (tests[i::jobs] for i in range(jobs)))):
+            if code not in (0, 1):
+                sys.exit(f'{output}\nthe tests of the table do not run')
+            failing += failed
+        return list(
+            pool.map(lambda each: try_mutation(each, failing), mutations))
 
 
 def main() -> None:
@@ -203,6 +230,7 @@ def main() -> None:
         for each in chosen:
             print(f'{each.name}: {each.file}: {" ".join(each.tests)}')
         return
+    import_packages()
     found = run_all(chosen, args.jobs)
     os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
     with open(args.out, 'w') as file:
