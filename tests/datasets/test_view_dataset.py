@@ -61,6 +61,15 @@ class PythonShift:
 
 
 @TRANSFORMS.register_module(force=True)
+class OnlyDraws:
+    """Makes an image of nothing but a random number."""
+
+    def __call__(self, results):
+        results['img'] = np.full((2, 2, 3), random.random())
+        return results
+
+
+@TRANSFORMS.register_module(force=True)
 class OwnGenerator:
     """Draws from a generator that cannot be seeded."""
 
@@ -167,6 +176,13 @@ def test_different_across_epochs_samples_and_seeds(expected):
     for index in range(24):
         assert not torch.equal(expected[0, index], expected[1, index])
         assert not torch.equal(expected[0, index], other[0, index])
+    draws = build([dict(type='OnlyDraws'), dict(type='PackInputs')])
+    numbers = {
+        float(draws[epoch, index]['inputs'].mean())
+        for epoch in range(2)
+        for index in range(24)
+    }
+    assert len(numbers) == 48
 
 
 def test_the_generators_of_the_process_are_left_alone():

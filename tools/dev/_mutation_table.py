@@ -104,7 +104,8 @@ _add(
 _add(
     'mask_by_calls_not_iterations', 'mmdgkd/models/utils/step_clock.py',
     "if hub.get_info('loop_stage') == 'train':", 'if False:',
-    'chain/test_runner.py::test_the_mask_follows_the_iterations_of_the_runner')
+    'methods/test_contract.py::'
+    'test_killed_and_resumed_it_ends_with_the_same_bits[dgkd]')
 _add(
     'min_keep_ignored', _MASK,
     'num_keep = max(num_keep, min(min_keep - fixed, len(order)))', 'pass',
