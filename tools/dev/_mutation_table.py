@@ -104,8 +104,8 @@ _add(
 _add(
     'mask_by_calls_not_iterations', 'mmdgkd/models/utils/step_clock.py',
     "if hub.get_info('loop_stage') == 'train':", 'if False:',
-    'methods/test_contract.py::'
-    'test_killed_and_resumed_it_ends_with_the_same_bits[dgkd]')
+    'models/utils/test_step_clock.py::'
+    'test_in_a_training_it_is_that_of_the_runner')
 _add(
     'min_keep_ignored', _MASK,
     'num_keep = max(num_keep, min(min_keep - fixed, len(order)))', 'pass',
