@@ -270,7 +270,7 @@ _add(
     '        self.last_ckpt and os.remove(self.last_ckpt)\n'
     '        self._states = collect',
     'engine/hooks/test_atomic_checkpoint_hook.py::'
-    'test_a_failed_write_leaves_the_old_one')
+    'test_the_old_one_goes_when_the_new_one_is_whole')
 
 # The logit store -----------------------------------------------------------
 
