@@ -173,8 +173,13 @@ TRIALS: Dict[str, Trial] = {
         'LowBit', ('resnet8', ),
         logits_off=.05),
     'l1':
-    Trial(f'pruning/l1_{_CHAIN}', 'resnet8_pruned', 'Pruning', ('resnet8', ),
-          _model(prune_times=2)),
+    Trial(
+        f'pruning/l1_{_CHAIN}',
+        'resnet8_pruned',
+        'Pruning', ('resnet8', ),
+        _model(prune_times=2),
+        # Between the two prunings.
+        kills=(1, )),
     'l1_feed':
     Trial(f'mixed/l1_feed_{_CHAIN}', 'resnet8_pruned', 'Pruning',
           ('resnet8', ), _model(prune_times=2)),
