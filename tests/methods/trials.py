@@ -176,9 +176,12 @@ TRIALS: Dict[str, Trial] = {
     Trial(
         f'pruning/l1_{_CHAIN}',
         'resnet8_pruned',
-        'Pruning', ('resnet8', ),
-        _model(prune_times=2),
-        # Between the two prunings.
+        'Pruning',
+        ('resnet8', ),
+        _model(prune_times=3),
+        epochs=3,
+        # Before the second of three prunings, of which the last one is always
+        # to the target.
         kills=(1, )),
     'l1_feed':
     Trial(f'mixed/l1_feed_{_CHAIN}', 'resnet8_pruned', 'Pruning',
