@@ -133,6 +133,7 @@ def test_a_width_that_is_missing_is_taken_again(trained_cfg, tmp_path):
     cfg = Config(trained_cfg.to_dict())
     shutil.copytree(cfg.work_dir, tmp_path / 'copy')
     cfg.work_dir = str(tmp_path / 'copy')
+    shutil.rmtree(f'{cfg.work_dir}/last')
     path = f'{cfg.work_dir}/resnet14_w75/resnet14_w75.pth'
     before = weights(cfg, 'resnet14_w75')
     os.remove(path)
