@@ -15,7 +15,6 @@ NAMES = sorted(
 
 
 def test_the_metafiles_name_configs_that_are_there():
-    assert len(NAMES) == 132
     listed = [
         f'configs/{name}' for path in CONFIGS.glob('*/metafile.yml')
         for name in re.findall(r'Config: configs/(.*)', path.read_text())

@@ -16,6 +16,7 @@ from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.version import __version__
 from . import formatting, plots, summary
 from .groups import Group, Levels, Savings, Variant, group_runs, group_stages
+from .methods import METHOD_STYLES
 from .records import Run, Stage, read_runs
 from .settings import add_settings
 
@@ -102,6 +103,7 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         levels=levels,
         metric=metric,
         notes=notes,
+        styles=METHOD_STYLES,
         methods={one.method
                  for run in runs
                  for one in run.stages.values()},

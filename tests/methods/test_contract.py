@@ -6,6 +6,7 @@ to the same bits, tested, a teacher itself, exported, in the report, and
 trained by two processes with AMP. A new method is a new row in ``trials.py``.
 """
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from trials import TRIALS
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.export.torch_export import export_chain
-from mmdgkd.chain.method import METHODS, methods_of
+from mmdgkd.chain.method import METHODS, Method, methods_of, register_method
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.report.records import read_runs
@@ -211,6 +212,11 @@ def test_with_amp_by_two_processes_if_it_may(key, trial_cfg, states_of_ranks,
             assert torch.equal(data, one[prefix + name]), name
 
 
+def test_a_name_is_of_one_method():
+    with pytest.raises(KeyError, match='Toy is the name of a method of toy'):
+        register_method(type('Toy', (Method, ), {}))
+
+
 def test_a_mistake_of_the_toy_is_one_line(trial_cfg):
     cfg = trial_cfg('toy')
     cfg.chain.networks.resnet8.model.start = -1
@@ -221,6 +227,19 @@ def test_a_mistake_of_the_toy_is_one_line(trial_cfg):
     assert not os.path.exists(cfg.work_dir)
 
 
-def test_core_and_chain_do_not_know_the_toy(root):
-    for path in (root / 'mmdgkd').rglob('*.py'):
-        assert 'toy' not in path.read_text().lower()
+def test_core_and_chain_name_no_method(root):
+    """No class of a method's folder, and none that it brings to a chain."""
+    names = {
+        kind.__name__
+        for method in METHODS.values()
+        for kind in method.algorithms
+    }
+    for path in (root / 'mmdgkd/methods').glob('*/*.py'):
+        names.update(re.findall(r'^class ([A-Z]\w+)', path.read_text(), re.M))
+    # As an example of what a network's model may be.
+    names -= {'ItePruneAlgorithm'}
+    known = re.compile(rf'\b({"|".join(sorted(names))})\b')
+    for folder in ('chain', 'models', 'engine', 'logit_store', 'datasets',
+                   'report', 'utils', 'fileio'):
+        for path in (root / 'mmdgkd' / folder).rglob('*.py'):
+            assert not known.findall(path.read_text()), path

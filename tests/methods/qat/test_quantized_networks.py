@@ -103,8 +103,8 @@ def test_mistakes(quantized_cfg):
         init_from=NAME, model=cfg.chain.networks.resnet8.model)
     with pytest.raises(
             ConfigError,
-            match='again.init_from: "resnet8_int8" is '
-            'pruned, searched, quantized, slimmable or one of'):
+            match='again.init_from: "resnet8_int8" is trained by '
+            'MMArchitectureQuant, and its weights alone'):
         ChainRunner(cfg).train()
 
     cfg = quantized_cfg()

@@ -238,5 +238,5 @@ def test_no_network_begins_from_one_of_several_widths(slim_cfg):
     cfg = slim_cfg()
     cfg.chain.networks.last.init_from = 'resnet14_w75'
     with pytest.raises(
-            ConfigError, match='last.init_from: "resnet14_w75" is pruned,'):
+            ConfigError, match='last.init_from: "resnet14_w75" is trained by'):
         ChainRunner(cfg).train()
