@@ -103,7 +103,6 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         levels=levels,
         metric=metric,
         notes=notes,
-        styles=METHOD_STYLES,
         methods={one.method
                  for run in runs
                  for one in run.stages.values()},
@@ -149,7 +148,8 @@ def _render(kind: str, content: dict[str, Any]) -> str:
         short=formatting.format_short,
         stages=summary.states_of,
         state=summary.state_of)
-    env.globals.update(color=_color, DASH=formatting.DASH)
+    env.globals.update(
+        color=_color, DASH=formatting.DASH, styles=METHOD_STYLES)
     text = env.get_template('report.j2').render(kind=kind, **content)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
