@@ -25,11 +25,17 @@ from mmdgkd.report.settings import add_settings
 # Those in which most differs from an ordinary network; the others are slow
 # tests, which CI runs too.
 FAST = ('dgkd', 'l1', 'low_bit', 'mutual', 'slimmable', 'toy')
+
+
+def in_group(key, *others, marks=()):
+    """The parameters of a test that runs where the trial is trained."""
+    group = pytest.mark.xdist_group(f'contract_{key}')
+    return pytest.param(key, *others, marks=[group, *marks])
+
+
 KEYS = [
-    pytest.param(
-        key,
-        marks=[pytest.mark.xdist_group(f'contract_{key}')] +
-        [pytest.mark.slow] * (key not in FAST)) for key in TRIALS
+    in_group(key, marks=[pytest.mark.slow] * (key not in FAST))
+    for key in TRIALS
 ]
 each_method = pytest.mark.parametrize('key', KEYS)
 
@@ -185,31 +191,52 @@ def test_its_chain_is_read_as_it_was_written(key, trial_cfg):
     assert Chain.from_cfg(chain.to_cfg()) == chain
 
 
-@pytest.mark.slow
-@each_method
-def test_with_amp_by_two_processes_if_it_may(key, trial_cfg, states_of_ranks,
-                                             tmp_path):
-    """All of the state is the same on both: masks, ranges, connectors."""
-    trial = TRIALS[key]
-    cfg = trial_cfg(key)
-    cfg.work_dir = str(tmp_path / 'work')
+def alone(cfg):
+    """Leave out the network after the one that is tried."""
     cfg.chain.networks.last = None
     if isinstance(cfg.chain.guidance, dict):
         cfg.chain.guidance.pop('last')
-    if trial.ranks == 1:
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
-        ledger = ChainRunner(cfg).train()
-        assert ledger[trial.name]['state'] == 'done'
-        return
-    one, other = states_of_ranks(cfg, trial.name)
-    for name, data in one.items():
+    return cfg
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'key, amp',
+    [in_group(key, True) for key in TRIALS if TRIALS[key].ranks == 2] +
+    # Without AMP only those in which most differs.
+    [in_group(key, False) for key in FAST])
+def test_two_processes_end_with_the_same_state(key, amp, trial_cfg,
+                                               states_of_ranks, tmp_path):
+    """All of it is the same on both: masks, ranges, connectors."""
+    cfg = alone(trial_cfg(key))
+    cfg.work_dir = str(tmp_path / 'work')
+    name = TRIALS[key].name
+    one, other = states_of_ranks(cfg, name, amp)
+    for path, data in one.items():
         if torch.is_tensor(data):
-            assert torch.equal(data, other[name]), name
+            assert torch.equal(data, other[path]), path
     prefix = 'architecture.' * (1 + (key == 'byot'))
-    for name, data in weights(cfg, trial.name).items():
+    for path, data in weights(cfg, name).items():
         # Observers are off in the file, and on again in the next epoch.
-        if not name.endswith('observer_enabled'):
-            assert torch.equal(data, one[prefix + name]), name
+        if not path.endswith('observer_enabled'):
+            assert torch.equal(data, one[prefix + path]), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('key',
+                         [key for key in TRIALS if TRIALS[key].ranks == 1])
+def test_those_of_one_process_train_with_amp(key, tried, trial_cfg):
+    cfg = alone(trial_cfg(key))
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    ChainRunner(cfg).train()
+    mixed, exact = (
+        weights(each, TRIALS[key].name) for each in (cfg, tried(key).cfg))
+    for path, data in mixed.items():
+        assert data.isfinite().all(), path
+    # It was bfloat16, and not far off.
+    path = 'architecture.backbone.conv1.weight'
+    assert not torch.equal(mixed[path], exact[path])
+    torch.testing.assert_close(mixed[path], exact[path], rtol=0, atol=.1)
 
 
 def test_a_name_is_of_one_method():
