@@ -352,13 +352,13 @@ def killed_and_whole(weights_of):
 
 @pytest.fixture
 def states_of_ranks(run_ranks, tmp_path):
-    """A function that trains a config by two processes with AMP.
+    """A function that trains a config by two processes, by default with AMP.
 
     It gives what each of them has of a network in the end: all of the state,
     that of an algorithm around it and of the training included.
     """
 
-    def run(cfg, name):
+    def run(cfg, name, amp=True):
         (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
         cfg.custom_imports.imports.append('save_ranks')
         hook = dict(type='SaveRanks')
@@ -366,7 +366,9 @@ def states_of_ranks(run_ranks, tmp_path):
         # A list of the stage's own takes the place of the chain's.
         stage = cfg.chain.networks[name].get('stage', {})
         stage.get('custom_hooks', []).append(hook)
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+        if amp:
+            cfg.optim_wrapper.update(
+                type='AmpOptimWrapper', loss_scale='dynamic')
         # A list of networks: MMEngine sorts the keys of a dict that it writes.
         cfg.chain = Chain.from_cfg(cfg.chain).to_cfg()
         cfg.dump(tmp_path / 'chain.py')

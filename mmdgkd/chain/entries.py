@@ -28,8 +28,9 @@ class Network:
             network of this chain is pruned or quantized. Defaults to None.
         part_of (str, optional): The network before it within which it is
             trained, such as the one of which it is a width. Defaults to None.
-        part (dict): The keys of its entry that refer to that network, such as
-            ``width_of`` and ``width``. Defaults to an empty dict.
+        part (dict): What its entry says of that network: first the key that
+            names it, such as ``width_of``, then others, such as ``width``.
+            Defaults to an empty dict.
         trainer (dict, optional): The config of an algorithm around it that has
             parts for the training alone, such as auxiliary heads. They are in
             its checkpoints, not in its file. Defaults to None.
@@ -46,8 +47,8 @@ class Network:
 
     @property
     def part_facts(self) -> Dict[str, Any]:
-        """:attr:`part` without the name of the parent, such as ``width``."""
-        return {k: v for k, v in self.part.items() if v != self.part_of}
+        """:attr:`part` without its first key, the parent: ``width``."""
+        return dict(list(self.part.items())[1:])
 
 
 def read_networks(networks: Any) -> Tuple[Network, ...]:

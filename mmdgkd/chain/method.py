@@ -14,8 +14,6 @@ from mmengine.config import Config
 from mmrazor.registry import MODELS
 from torch import nn
 
-from mmdgkd.utils.config import algorithm_types
-
 if TYPE_CHECKING:
     from .chain import Chain, Network
     from .preflight.data_check import DataFacts
@@ -197,12 +195,19 @@ METHODS: Dict[str, Method] = {}
 def register_method(cls: Type[Method]) -> Type[Method]:
     """Register a method: a decorator of a subclass of :class:`Method`.
 
-    Other packages can register methods, too; a config imports such a package
-    by ``custom_imports``.
+    A package outside of this one can use it, too; importing the package is
+    enough then, by ``custom_imports``.
 
     Args:
-        cls (type): Its class. One of the same name is replaced.
+        cls (type): Its class.
+
+    Raises:
+        KeyError: If there is another method of that name.
     """
+    known = type(METHODS.get(cls.__name__, cls)).__module__
+    if cls.__name__ in METHODS and known != cls.__module__:
+        raise KeyError(f'{cls.__name__} is the name of a method of {known}; '
+                       'choose another')
     METHODS[cls.__name__] = cls()
     return cls
 
@@ -212,16 +217,21 @@ def methods_of(model: Union[nn.Module, Mapping[str, Any]]) -> List[Method]:
 
     Args:
         model (nn.Module | Mapping): A model, or the config of one.
+
+    Returns:
+        list[Method]: That of the outermost algorithm first.
     """
-    if isinstance(model, Mapping):
-        # By their classes: one may be derived from a method's.
-        kinds = [MODELS.get(kind) for kind in algorithm_types(model)]
-        return [
-            method for method in METHODS.values() if any(
-                kind is not None and issubclass(kind, method.algorithms)
-                for kind in kinds)
-        ]
-    return [
-        method for method in METHODS.values()
-        if method.algorithms and isinstance(model, method.algorithms)
-    ]
+    kinds = []
+    while model is not None:
+        if isinstance(model, Mapping):
+            kind = model.get('type')
+            kinds.append(MODELS.get(kind) if isinstance(kind, str) else kind)
+            model = model.get('architecture')
+        else:
+            kinds.append(type(model))
+            model = getattr(model, 'architecture', None)
+    # By class: one may be derived from a method's.
+    return list(
+        dict.fromkeys(method for kind in kinds if kind is not None
+                      for method in METHODS.values()
+                      if issubclass(kind, method.algorithms)))

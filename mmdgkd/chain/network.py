@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmdgkd.chain.chain import Network
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils.networks import static_network
-from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.models.utils.weights import check_weights, network_weights
 from mmdgkd.utils.config import MISTAKES, reason_of
 from .method import methods_of
 
@@ -131,13 +131,16 @@ def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
     Raises:
         ConfigError: If the file is unreadable or does not fit.
     """
-    if not any(method.decides_size for method in methods_of(network.model)):
+    deciding = [
+        method for method in methods_of(network.model) if method.decides_size
+    ]
+    if not deciding:
         return facts
+    key = f'chain.networks.{network.name}'
     model = build_on_cpu(network, scope)
-    load_weights(model, path, f'chain.networks.{network.name}')
-    if not getattr(model, 'chosen', True):
-        raise ConfigError(f'chain.networks.{network.name}: {path!r} is of a '
-                          'supernet in which no subnet was chosen')
-    subnet = static_network(model).to('meta')
-    found = network_facts(subnet, network.name, facts.shape)
+    weights = network_weights(read_checkpoint(path, key), path, key, model)
+    check_weights(model, weights, path, key)
+    plain = deciding[0].stand_ins(
+        replace(network, ckpt_path=path), model, weights)[-1]
+    found = network_facts(plain.to('meta').eval(), network.name, facts.shape)
     return replace(facts, params=found.params, macs=found.macs)

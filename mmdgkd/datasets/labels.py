@@ -19,8 +19,7 @@ def sample_class(dataset: Any, index: int) -> int:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ConfigError(
             f'train_dataloader.dataset: sample {index} does not have exactly '
-            'one class; BankCRDLoss contrasts samples of different classes'
-        ) from None
+            'one class; a loss needs the class of each sample') from None
     return int(label)
 
 

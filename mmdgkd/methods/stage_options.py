@@ -16,16 +16,24 @@ from mmdgkd.utils.config import refuse_unknown, type_of
 Weights = Optional[Dict[str, torch.Tensor]]
 
 
-def ensure_hook(stage: Config, kind: str) -> None:
+def ensure_hook(stage: Config, kind: str, before: str = '') -> None:
     """Add a hook of this project to a stage, unless it is there already.
+
+    The order of the hooks is part of what a stage is resumed by, so that it
+    must not hang on the order in which methods are registered.
 
     Args:
         stage (Config): The config of the stage; it is changed.
         kind (str): The type of the hook.
+        before (str): The type of a hook that comes after it, if it is there.
+            Defaults to ``''``: it comes last.
     """
     hooks = list(stage.get('custom_hooks') or ())
-    if not any(type_of(hook) == kind for hook in hooks):
-        stage.custom_hooks = hooks + [dict(type=f'mmrazor.{kind}')]
+    kinds = [type_of(hook) for hook in hooks]
+    if kind not in kinds:
+        place = kinds.index(before) if before in kinds else len(hooks)
+        hooks.insert(place, dict(type=f'mmrazor.{kind}'))
+        stage.custom_hooks = hooks
 
 
 def refuse_fixed_graphs(stage: Config, why: str) -> None:

@@ -10,6 +10,7 @@ class MethodStyle:
 
     Attributes:
         label (str): Its name for people.
+        meaning (str): What it is, for the glossary.
         guidance (str): The ``chain.guidance`` that makes it.
         color (str): Okabe and Ito's colours, which colour-blind people tell
             apart, darkened for a white page.
@@ -17,17 +18,32 @@ class MethodStyle:
     """
 
     label: str
+    meaning: str
     guidance: str
     color: str
     marker: str
 
 
 METHOD_STYLES: dict[str, MethodStyle] = {
-    'alone': MethodStyle('alone', 'none', '#52606d', 'o'),
-    'kd': MethodStyle('KD', 'direct', '#b35900', 's'),
-    'takd': MethodStyle('TAKD', 'sequential', '#00795a', '^'),
-    'dgkd': MethodStyle('DGKD', 'dense', '#0065a8', 'D'),
-    'dgkd_stochastic': MethodStyle('stochastic DGKD', 'dense', '#a63d84', 'v'),
+    'alone':
+    MethodStyle('alone', 'trained on the labels, without a teacher', 'none',
+                '#52606d', 'o'),
+    'kd':
+    MethodStyle(
+        'KD', 'knowledge distillation: each network is distilled from the '
+        'teacher alone', 'direct', '#b35900', 's'),
+    'takd':
+    MethodStyle(
+        'TAKD', 'each network is distilled from the one before it (teacher '
+        'assistants)', 'sequential', '#00795a', '^'),
+    'dgkd':
+    MethodStyle(
+        'DGKD', 'each network is distilled from all larger ones (dense '
+        'guidance)', 'dense', '#0065a8', 'D'),
+    'dgkd_stochastic':
+    MethodStyle(
+        'stochastic DGKD', 'DGKD with some teachers, drawn at random, dropped '
+        'in each step', 'dense', '#a63d84', 'v'),
 }
 
 # For methods that are not among these, from Tol's colours.

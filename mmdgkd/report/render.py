@@ -16,6 +16,7 @@ from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.version import __version__
 from . import formatting, plots, summary
 from .groups import Group, Levels, Savings, Variant, group_runs, group_stages
+from .methods import METHOD_STYLES
 from .records import Run, Stage, read_runs
 from .settings import add_settings
 
@@ -147,7 +148,8 @@ def _render(kind: str, content: dict[str, Any]) -> str:
         short=formatting.format_short,
         stages=summary.states_of,
         state=summary.state_of)
-    env.globals.update(color=_color, DASH=formatting.DASH)
+    env.globals.update(
+        color=_color, DASH=formatting.DASH, styles=METHOD_STYLES)
     text = env.get_template('report.j2').render(kind=kind, **content)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 

@@ -25,6 +25,7 @@ def logged(cfg, name):
     return Path(path).read_text()
 
 
+@pytest.mark.slow
 def test_a_pacemaker_then_the_teacher_and_rows_that_arrive(
         tiny_cfg, built_from_file):
     cfg = tiny_cfg(config=ON_THE_FLY)

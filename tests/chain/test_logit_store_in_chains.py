@@ -332,7 +332,7 @@ def test_top_k(after, forwards):
     }, r'what is recorded of "resnet20" is a tensor of shape \(1, 32, '),
     ({
         'model.teacher_options': dict(fold=True)
-    }, 'model: .*model.teacher_options.fold: is unknown'),
+    }, 'model.teacher_options.fold: for the stage .*: is unknown'),
     ({
         'train_dataloader.dataset.type': 'BatchedDigits'
     }, "train_dataloader.collate_fn: 'default_collate' cannot take"),

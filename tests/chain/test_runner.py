@@ -467,6 +467,7 @@ def test_a_run_without_a_seed_can_be_resumed(tiny_cfg):
     assert ChainRunner(cfg).work.todo(True, None) == []
 
 
+@pytest.mark.slow
 def test_a_stage_counted_by_iterations(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20 = None

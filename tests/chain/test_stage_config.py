@@ -137,3 +137,22 @@ def test_stages_are_resumable_however_they_are_spelled(checkpoint, train_cfg):
         type='mmrazor.ResumableEpochLoop', max_epochs=3)
     assert found.default_hooks.checkpoint == dict(
         type='mmrazor.AtomicCheckpointHook', interval=1)
+
+
+def test_added_hooks_have_an_order_of_their_own(digits_cfg):
+    """What a stage is resumed by hangs on no order of registration."""
+    cfg = digits_cfg('crd/resnet20_to_resnet8_digits.py')
+    cfg.chain.networks.resnet8.init_from = 'resnet14'
+    cfg.chain.networks.resnet14.model.backbone.depth = 8
+    before = len(cfg.custom_hooks)
+    stage = stage_config(cfg, Chain.from_cfg(cfg.chain), 'resnet8', {}, '')
+    kinds = [hook.type for hook in stage.custom_hooks[before:]]
+    assert kinds == ['mmrazor.SampleClassesHook', 'mmrazor.InitFromHook']
+    cfg = digits_cfg('pruning/fisher_resnet20_to_resnet8_digits.py')
+    stage = stage_config(cfg, Chain.from_cfg(cfg.chain), 'resnet8_pruned', {},
+                         '')
+    kinds = [hook.type for hook in stage.custom_hooks[before:]]
+    assert kinds == [
+        'mmrazor.LogitStoreHook', 'mmrazor.InitFromHook',
+        'mmrazor.GroupFisherHook'
+    ]

@@ -97,6 +97,7 @@ def test_what_is_wrong_is_named(tiny_root):
         TinyImageNet(str(tiny_root))
 
 
+@pytest.mark.slow
 def test_a_chain_trains_on_it(tiny_root, root, tmp_path):
     cfg = Config.fromfile(
         str(root / 'configs/kd/wrn40_2_to_wrn16_2_tiny_imagenet.py'))

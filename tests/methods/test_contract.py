@@ -6,6 +6,7 @@ to the same bits, tested, a teacher itself, exported, in the report, and
 trained by two processes with AMP. A new method is a new row in ``trials.py``.
 """
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from trials import TRIALS
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.export.torch_export import export_chain
-from mmdgkd.chain.method import METHODS, methods_of
+from mmdgkd.chain.method import METHODS, Method, methods_of, register_method
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.report.records import read_runs
@@ -24,11 +25,17 @@ from mmdgkd.report.settings import add_settings
 # Those in which most differs from an ordinary network; the others are slow
 # tests, which CI runs too.
 FAST = ('dgkd', 'l1', 'low_bit', 'mutual', 'slimmable', 'toy')
+
+
+def in_group(key, *others, marks=()):
+    """The parameters of a test that runs where the trial is trained."""
+    group = pytest.mark.xdist_group(f'contract_{key}')
+    return pytest.param(key, *others, marks=[group, *marks])
+
+
 KEYS = [
-    pytest.param(
-        key,
-        marks=[pytest.mark.xdist_group(f'contract_{key}')] +
-        [pytest.mark.slow] * (key not in FAST)) for key in TRIALS
+    in_group(key, marks=[pytest.mark.slow] * (key not in FAST))
+    for key in TRIALS
 ]
 each_method = pytest.mark.parametrize('key', KEYS)
 
@@ -66,8 +73,8 @@ def test_every_method_has_a_trial():
     configs = Path(__file__).parents[2] / 'configs'
     tried = {trial.config.split('/')[0] for trial in TRIALS.values()}
     cards = {path.parent.name for path in configs.glob('*/metafile.yml')}
-    # Losses on the outputs of ordinary networks, and mixtures of the others.
-    assert cards - tried == {'dist', 'dkd', 'kd', 'mixed', 'takd'}
+    # Guidance and losses on the logits of ordinary networks alone.
+    assert cards - tried == {'dist', 'dkd', 'kd', 'takd'}
 
 
 @each_method
@@ -184,31 +191,57 @@ def test_its_chain_is_read_as_it_was_written(key, trial_cfg):
     assert Chain.from_cfg(chain.to_cfg()) == chain
 
 
-@pytest.mark.slow
-@each_method
-def test_with_amp_by_two_processes_if_it_may(key, trial_cfg, states_of_ranks,
-                                             tmp_path):
-    """All of the state is the same on both: masks, ranges, connectors."""
-    trial = TRIALS[key]
-    cfg = trial_cfg(key)
-    cfg.work_dir = str(tmp_path / 'work')
+def alone(cfg):
+    """Leave out the network after the one that is tried."""
     cfg.chain.networks.last = None
     if isinstance(cfg.chain.guidance, dict):
         cfg.chain.guidance.pop('last')
-    if trial.ranks == 1:
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
-        ledger = ChainRunner(cfg).train()
-        assert ledger[trial.name]['state'] == 'done'
-        return
-    one, other = states_of_ranks(cfg, trial.name)
-    for name, data in one.items():
+    return cfg
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'key, amp',
+    [in_group(key, True) for key in TRIALS if TRIALS[key].ranks == 2] +
+    # Without AMP only those in which most differs.
+    [in_group(key, False) for key in FAST])
+def test_two_processes_end_with_the_same_state(key, amp, trial_cfg,
+                                               states_of_ranks, tmp_path):
+    """All of it is the same on both: masks, ranges, connectors."""
+    cfg = alone(trial_cfg(key))
+    cfg.work_dir = str(tmp_path / 'work')
+    name = TRIALS[key].name
+    one, other = states_of_ranks(cfg, name, amp)
+    for path, data in one.items():
         if torch.is_tensor(data):
-            assert torch.equal(data, other[name]), name
+            assert torch.equal(data, other[path]), path
     prefix = 'architecture.' * (1 + (key == 'byot'))
-    for name, data in weights(cfg, trial.name).items():
+    for path, data in weights(cfg, name).items():
         # Observers are off in the file, and on again in the next epoch.
-        if not name.endswith('observer_enabled'):
-            assert torch.equal(data, one[prefix + name]), name
+        if not path.endswith('observer_enabled'):
+            assert torch.equal(data, one[prefix + path]), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('key',
+                         [key for key in TRIALS if TRIALS[key].ranks == 1])
+def test_those_of_one_process_train_with_amp(key, tried, trial_cfg):
+    cfg = alone(trial_cfg(key))
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    ChainRunner(cfg).train()
+    mixed, exact = (
+        weights(each, TRIALS[key].name) for each in (cfg, tried(key).cfg))
+    for path, data in mixed.items():
+        assert data.isfinite().all(), path
+    # It was bfloat16, and not far off.
+    path = 'architecture.backbone.conv1.weight'
+    assert not torch.equal(mixed[path], exact[path])
+    torch.testing.assert_close(mixed[path], exact[path], rtol=0, atol=.1)
+
+
+def test_a_name_is_of_one_method():
+    with pytest.raises(KeyError, match='Toy is the name of a method of toy'):
+        register_method(type('Toy', (Method, ), {}))
 
 
 def test_a_mistake_of_the_toy_is_one_line(trial_cfg):
@@ -221,6 +254,19 @@ def test_a_mistake_of_the_toy_is_one_line(trial_cfg):
     assert not os.path.exists(cfg.work_dir)
 
 
-def test_core_and_chain_do_not_know_the_toy(root):
-    for path in (root / 'mmdgkd').rglob('*.py'):
-        assert 'toy' not in path.read_text().lower()
+def test_core_and_chain_name_no_method(root):
+    """No class of a method's folder, and none that it brings to a chain."""
+    names = {
+        kind.__name__
+        for method in METHODS.values()
+        for kind in method.algorithms
+    }
+    for path in (root / 'mmdgkd/methods').glob('*/*.py'):
+        names.update(re.findall(r'^class ([A-Z]\w+)', path.read_text(), re.M))
+    # As an example of what a network's model may be.
+    names -= {'ItePruneAlgorithm'}
+    known = re.compile(rf'\b({"|".join(sorted(names))})\b')
+    for folder in ('chain', 'models', 'engine', 'logit_store', 'datasets',
+                   'report', 'utils', 'fileio'):
+        for path in (root / 'mmdgkd' / folder).rglob('*.py'):
+            assert not known.findall(path.read_text()), path

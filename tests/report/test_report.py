@@ -139,7 +139,7 @@ def test_markdown_has_its_pictures_beside_it(page):
 def test_a_method_of_another_package(trained, tmp_path):
 
     @register_method
-    class Toy(Method):
+    class Boxed(Method):
 
         def objective(self, model):
             return 'toy <1>', 'its toys'
@@ -147,7 +147,7 @@ def test_a_method_of_another_package(trained, tmp_path):
     try:
         write_report([trained[0].work_dir], str(tmp_path))
     finally:
-        del METHODS['Toy']
+        del METHODS['Boxed']
     text = (tmp_path / 'report.html').read_text()
     assert '<td class="short">toy &lt;1&gt;</td>' in text  # without a teacher
     assert '<td class="short">DGKD, toy &lt;1&gt;</td>' in text

@@ -128,6 +128,7 @@ def wait_for_workers(process):
 # Launchers run side by side: each starts for seconds.
 
 
+@pytest.mark.slow
 def test_exit_codes(launch):
     """Documented ones come through; torchrun reports a crash."""
     documented = {
@@ -146,6 +147,7 @@ def test_exit_codes(launch):
         assert 'ChildFailedError' in output and 'worker.py FAILED' in output
 
 
+@pytest.mark.slow
 def test_signals(launch):
     """A signal reaches every worker once, and all are waited for."""
     names = ['SIGTERM', 'SIGUSR1', 'SIGINT']
@@ -189,6 +191,7 @@ def listens(port):
         return client.connect_ex(('127.0.0.1', port)) == 0
 
 
+@pytest.mark.slow
 def test_a_signal_before_there_are_workers(launch):
     """While it waits for another machine."""
     processes = {name: launch('0', nodes=2) for name in ('SIGTERM', 'SIGINT')}
@@ -218,6 +221,7 @@ def test_a_signal_while_workers_start(root, monkeypatch):
     assert sent == [signal.SIGTERM] * 2
 
 
+@pytest.mark.slow
 def test_two_machines(root, tmp_path):
     """By the script, with its variables for several machines."""
     for name in ('_torchrun.sh', '_launch.py'):

@@ -53,6 +53,7 @@ def states(work_dir):
     return {name: entry['state'] for name, entry in stages.items()}
 
 
+@pytest.mark.slow
 def test_a_signal_to_all_processes(tmp_path):
     """As Slurm and a terminal send it: to the workers of the data, too."""
     work = tmp_path / 'work'
@@ -103,6 +104,7 @@ def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
         assert torch.equal(value, files[1][key]), key
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_is_lost(run_here, tmp_path):
     """A limit on the size of files stands for the disk."""
     options = [

@@ -11,7 +11,7 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
-from mmdgkd.chain.method import METHODS, CheckedStage
+from mmdgkd.chain.method import METHODS, CheckedStage, methods_of
 from mmdgkd.chain.network import NetworkFacts, build_on_cpu, network_facts
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
@@ -89,9 +89,12 @@ class _Inspection:
             check_weights(model, weights, network.ckpt_path, key)
         else:
             check_init_cfg(network, model)
-        stand_ins = next(
-            filter(None, (method.stand_ins(network, model, weights)
-                          for method in METHODS.values())), (model, ))
+        # Of all methods, since each refuses what it replaces.
+        found = [
+            method.stand_ins(network, model, weights) for method in
+            dict.fromkeys([*methods_of(model), *METHODS.values()])
+        ]
+        stand_ins = next(filter(None, found), (model, ))
         self.plain[name] = [each.to('meta').eval() for each in stand_ins]
         check_algorithm(name, model)
         self.trained[name] = self.plain[name]
@@ -164,9 +167,10 @@ class _Inspection:
         found = [network_facts(each, name, facts.shape) for each in plain]
         classes = [each.classes for each in found]
         if len(set(classes)) > 1:
-            raise ConfigError(f'chain.networks.{name}.model.peers: have '
-                              f'{classes[:-1]} classes, "{name}" has '
-                              f'{classes[-1]}; all need the same')
+            raise ConfigError(
+                f'chain.networks.{name}.model: trains networks of '
+                f'{classes[:-1]} classes beside "{name}" of {classes[-1]}; '
+                'all need the same')
         return replace(facts, step_macs=sum(each.macs for each in found))
 
 
@@ -178,9 +182,9 @@ def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     key = f'chain.networks.{network.name}.init_from'
     if isinstance(models[source], BaseAlgorithm):
         raise ConfigError(
-            f'{key}: "{source}" is pruned, searched, quantized, slimmable or '
-            'one of several itself, and its weights alone do not tell what is '
-            'left of it; begin from a network that is not')
+            f'{key}: "{source}" is trained by '
+            f'{type(models[source]).__name__}, and its weights alone do not '
+            'tell what is left of it; begin from a plain network')
     # That one is not trained yet, but its shapes are known.
     check_weights(
         network_of(models[network.name]), models[source].state_dict(), source,

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Building the parts of a stage before any training."""
 import copy
+import re
 from inspect import Parameter, signature
 from typing import Any, Dict, Optional, Tuple
 
@@ -71,7 +72,7 @@ def _build_algorithm(stage: Config, network: nn.Module,
         return MODELS.build(template)
     except MISTAKES as error:
         key, reason = 'model', reason_of(error)
-        if reason.startswith(('model.distiller.', 'model.generator')):
+        if re.match(r'model(\.\w+)+: ', reason):
             key, _, reason = reason.partition(': ')
         raise ConfigError(f'{key}: {here}: {reason}') from None
 

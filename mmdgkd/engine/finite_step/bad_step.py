@@ -14,35 +14,47 @@ _SHOWN = 8
 
 
 def facts_of(runner: Any, forwards: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """Collect all that it takes to repeat a step, as plain data.
+    """Collect what tells people which step it is, as plain data.
 
     Args:
-        runner (Runner): The runner; its model is as before the step.
-        forwards (list[dict]): The forwards of a :class:`Step`. The first one
-            whose loss is not finite counts, or else the last.
+        runner (Runner): The runner of the training process.
+        forwards (list[dict]): The forwards of a :class:`Step`.
     """
-    bad = [each for each in forwards if not _is_finite(terms_of(each))]
-    forward = (bad or forwards[-1:])[0]
-    samples, inputs = forward.get('data_samples'), forward.get('inputs')
-    views = views_of(samples)
-    indices = None
+    forward = _first_bad(forwards)
+    samples = forward.get('data_samples')
+    views, indices = views_of(samples), None
     if views is not None:
         indices = [int(index) for index in views.indices]
     elif all(hasattr(sample, 'sample_idx') for sample in samples or [None]):
         indices = [int(sample.sample_idx) for sample in samples]
+    return dict(
+        network=osp.basename(runner.work_dir),
+        iter=forward['iter'],
+        epoch=forward['epoch'],
+        rank=get_rank(),
+        terms=terms_of(forward),
+        indices=indices)
+
+
+def dump_of(runner: Any, forwards: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Collect all that it takes to repeat a step, as plain data.
+
+    Args:
+        runner (Runner): The runner; its model is as before the step.
+        forwards (list[dict]): The forwards of a :class:`Step`.
+    """
+    forward = _first_bad(forwards)
+    samples, inputs = forward.get('data_samples'), forward.get('inputs')
+    views = views_of(samples)
     labels = [{
         key: sample.get(key).cpu()
         for key in ('gt_label', 'gt_score') if sample.get(key) is not None
     } for sample in samples or ()]
     state = unwrapped(runner.model).state_dict()
     return dict(
-        network=osp.basename(runner.work_dir),
-        iter=forward['iter'],
-        epoch=forward['epoch'],
+        facts_of(runner, forwards),
         seed=runner.seed,
-        rank=get_rank(),
         world_size=get_world_size(),
-        terms=terms_of(forward),
         state_dict={
             name: value.cpu()
             for name, value in state.items()
@@ -51,9 +63,14 @@ def facts_of(runner: Any, forwards: List[Dict[str, Any]]) -> Dict[str, Any]:
         labels=labels,
         rng_state=forward.get('rng_state'),
         device_rng_state=forward.get('device_rng_state'),
-        indices=indices,
         views=None if views is None else [int(view) for view in views.views],
         view_source=None if views is None else vars(views.source))
+
+
+def _first_bad(forwards: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """The first forward whose loss is not finite, or else the last."""
+    bad = [each for each in forwards if not _is_finite(terms_of(each))]
+    return (bad or forwards[-1:])[0]
 
 
 def describe(facts: List[Dict[str, Any]]) -> Tuple[str, int]:

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
-from mmdgkd.engine.finite_step.bad_step import describe, facts_of
+from mmdgkd.engine.finite_step.bad_step import describe, dump_of, facts_of
 from mmdgkd.engine.finite_step.step_guard import Step, StepGuard
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
 from mmdgkd.errors import TrainingError
@@ -110,11 +110,7 @@ class FiniteLossHook(Hook):
 
     def _skip_or_stop(self, runner: Any, step: Step) -> None:
         facts = facts_of(runner, step.forwards)
-        short = {
-            key: facts[key]
-            for key in ('network', 'iter', 'epoch', 'rank', 'terms', 'indices')
-        }
-        text, rank = describe(all_gather_object(short))
+        text, rank = describe(all_gather_object(facts))
         if self._row <= self.max_skips:
             runner.logger.log(
                 logging.WARNING,
@@ -123,7 +119,7 @@ class FiniteLossHook(Hook):
             return
         folder = osp.join(runner.work_dir, f'bad_step_{facts["iter"] + 1}')
         file = io.BytesIO()
-        torch.save(facts, file)
+        torch.save(dump_of(runner, step.forwards), file)
         put(file.getvalue(),
             osp.join(folder, f'rank_{facts["rank"]}.pth'),
             backend_args=dict(backend='atomic'))

@@ -53,7 +53,7 @@ def add_sample_classes(stage: Config) -> None:
             'train_dataloader.sampler.round_up: False gives some processes a '
             'smaller batch, whose features BankCRDLoss could not gather; '
             'leave it out')
-    ensure_hook(stage, 'SampleClassesHook')
+    ensure_hook(stage, 'SampleClassesHook', before='InitFromHook')
 
 
 def _has_bank_crd(distiller: Any) -> bool:

@@ -32,7 +32,7 @@ class GroupFisher(Method):
     def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
         """Add the hook that prunes."""
         if TargetGroupFisher.__name__ in algorithm_types(stage.model):
-            ensure_hook(stage, 'GroupFisherHook')
+            ensure_hook(stage, 'GroupFisherHook', before='GeneratedImagesHook')
 
     def stand_ins(self,
                   network: Network,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmdgkd.engine.finite_step.bad_step import facts_of
+from mmdgkd.engine.finite_step.bad_step import dump_of
 from mmdgkd.engine.finite_step.step_guard import StepGuard
 
 
@@ -163,7 +163,7 @@ def test_a_step_of_several_iterations():
     assert all(map(torch.equal, before, net.state_dict().values()))
     # The bad one of them is reported.
     runner = SimpleNamespace(model=net, work_dir='resnet8', seed=0)
-    facts = facts_of(runner, steps[2].forwards)
+    facts = dump_of(runner, steps[2].forwards)
     assert facts['iter'] == 1
     assert torch.equal(facts['inputs'], batches(1)[1])
 

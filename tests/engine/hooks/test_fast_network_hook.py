@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import os
 
+import pytest
 import torch
 from torch import nn
 
@@ -55,6 +56,7 @@ def test_channels_last(tiny_cfg):
     assert not kernel.is_contiguous()
 
 
+@pytest.mark.slow
 def test_compiled(tiny_cfg, monkeypatch):
     """Traced and differentiated as ever, but by no C++ compiler."""
     compiled, compile_ = [], nn.Module.compile
@@ -71,6 +73,7 @@ def test_compiled(tiny_cfg, monkeypatch):
     assert_close(usual, fast, 1e-3)
 
 
+@pytest.mark.slow
 def test_several_ranks_train_the_same_in_both_formats(tmp_path, root,
                                                       run_ranks):
     """DDP scatters gradients if the format changes after it was made."""

@@ -196,6 +196,7 @@ def test_bad_option():
         FiniteLossHook(max_skips=-1)
 
 
+@pytest.mark.slow
 def test_no_rank_updates(tmp_path, root, run_ranks):
     """Even if the host reads the flags two iterations later."""
     (tmp_path / 'spoil_rank.py').write_text(SPOIL)

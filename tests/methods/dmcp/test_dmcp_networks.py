@@ -43,6 +43,7 @@ def step(model, optimizer):
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('contract_dmcp')
 def test_it_is_learned_down_to_the_target(tried, weights_of, built_from_file,
                                           teacher_as_run):

@@ -32,6 +32,7 @@ def masks_of(state):
     return [data for key, data in state.items() if key.endswith('mask')]
 
 
+@pytest.mark.slow
 def test_it_is_pruned_to_the_target_tested_and_exported(
         fisher_cfg, weights_of, built_from_file, teacher_as_run):
     cfg = fisher_cfg(4, target=.97, images=96)

@@ -179,5 +179,6 @@ def test_a_peer_without_an_entry_has_the_same_classes(mutual_cfg):
     in_peer(cfg).head.num_classes = 9
     cfg.chain.networks.resnet8 = cfg.chain.networks.last = None
     with pytest.raises(
-            ConfigError, match='resnet14.model.peers: have .9. classes'):
+            ConfigError,
+            match='resnet14.model: trains networks of .9. classes'):
         ChainRunner(cfg).train()

@@ -18,6 +18,7 @@ def fused_cfg(trial_cfg):
     return lambda: trial_cfg('dcff')
 
 
+@pytest.mark.slow
 def test_it_begins_from_another_is_fused_tested_and_exported(
         fused_cfg, weights_of, built_from_file, teacher_as_run,
         trained_resnet8):

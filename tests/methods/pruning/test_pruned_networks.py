@@ -227,7 +227,7 @@ def test_what_was_pruned_is_not_taken_for_what_was_not(pruned_cfg, tried):
     networks.again = dict(
         init_from='resnet8_pruned', model=networks.resnet8_pruned.model)
     with pytest.raises(
-            ConfigError, match='init_from: "resnet8_pruned" is pruned, s'):
+            ConfigError, match='init_from: "resnet8_pruned" is trained by'):
         ChainRunner(other).train()
 
 

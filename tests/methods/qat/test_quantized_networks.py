@@ -28,6 +28,7 @@ def quantized_cfg(trial_cfg):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('contract_qat')
 def test_its_levels_are_learned_and_exported(tried, built_from_file,
                                              monkeypatch):
@@ -81,6 +82,7 @@ def test_its_levels_are_learned_and_exported(tried, built_from_file,
         export_chain(cfg, chain, NAME)
 
 
+@pytest.mark.slow
 def test_batch_normalization_can_be_frozen(quantized_cfg, trained_resnet8,
                                            built_from_file):
     cfg = quantized_cfg(2)
@@ -101,8 +103,8 @@ def test_mistakes(quantized_cfg):
         init_from=NAME, model=cfg.chain.networks.resnet8.model)
     with pytest.raises(
             ConfigError,
-            match='again.init_from: "resnet8_int8" is '
-            'pruned, searched, quantized, slimmable or one of'):
+            match='again.init_from: "resnet8_int8" is trained by '
+            'MMArchitectureQuant, and its weights alone'):
         ChainRunner(cfg).train()
 
     cfg = quantized_cfg()
@@ -145,6 +147,7 @@ def test_an_epoch_that_is_none(value):
         QATHook(freeze_bn_begin=value)
 
 
+@pytest.mark.slow
 def test_by_iterations_and_with_weights_of_their_own(quantized_cfg,
                                                      weights_of):
     """The file is written in the middle of an epoch, and is ready to use."""

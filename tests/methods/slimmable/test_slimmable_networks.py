@@ -133,6 +133,7 @@ def test_a_width_that_is_missing_is_taken_again(trained_cfg, tmp_path):
     cfg = Config(trained_cfg.to_dict())
     shutil.copytree(cfg.work_dir, tmp_path / 'copy')
     cfg.work_dir = str(tmp_path / 'copy')
+    shutil.rmtree(f'{cfg.work_dir}/last')
     path = f'{cfg.work_dir}/resnet14_w75/resnet14_w75.pth'
     before = weights(cfg, 'resnet14_w75')
     os.remove(path)
@@ -237,5 +238,5 @@ def test_no_network_begins_from_one_of_several_widths(slim_cfg):
     cfg = slim_cfg()
     cfg.chain.networks.last.init_from = 'resnet14_w75'
     with pytest.raises(
-            ConfigError, match='last.init_from: "resnet14_w75" is pruned,'):
+            ConfigError, match='last.init_from: "resnet14_w75" is trained by'):
         ChainRunner(cfg).train()

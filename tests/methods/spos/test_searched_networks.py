@@ -55,6 +55,7 @@ def cost_of(subnet):
                                                32)))).estimate(model)['flops']
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('contract_spos')
 def test_it_is_searched_within_its_bounds(tried, weights_of):
     cfg, entry = tried('spos').cfg, tried('spos').ledger[NAME]

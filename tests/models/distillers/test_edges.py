@@ -126,7 +126,7 @@ MAPPING = 'loss_forward_mappings.loss_feat'
 @pytest.mark.parametrize('edges, message', [
     ([], r'edges: is \[\], should be a dict, teacher -> its edge'),
     (dict(bigg={}), r'edges.bigg: there is no such teacher; there are '
-     'big, mid; is big meant?'),
+     'default, big, mid; is big meant?'),
     (dict(big=3), 'edges.big: is 3, should be a dict or None'),
     (dict(default=dict(losses={})), 'edges.default.losses: an edge has '
      'student_recorders, teacher_recorders, connectors, distill_losses, '

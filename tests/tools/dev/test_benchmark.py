@@ -1,10 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import json
 
+import pytest
+
 DIGITS = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 CASES = {'released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone'}
 
 
+@pytest.mark.slow
 def test_a_stage(run_here, tmp_path):
     done = run_here('tools/dev/benchmark.py', DIGITS, '--steps', 2, '--rounds',
                     1, '--json', tmp_path / 'b.json', '--cfg-options',
@@ -20,6 +23,7 @@ def test_a_stage(run_here, tmp_path):
     assert set(figures['bare']) == {'stored', 'student_alone'}
 
 
+@pytest.mark.slow
 def test_a_chain(run_here, tmp_path):
     done = run_here('tools/dev/benchmark.py', DIGITS, '--chain', '--images',
                     64, '--epochs', 2, '--rounds', 1, '--json',

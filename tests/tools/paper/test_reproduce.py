@@ -104,6 +104,7 @@ def test_teachers_of_another_chain_are_refused(run_here, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_one_command_trains_and_goes_on_and_does_it_again(
         run_here, tmp_path, small_cifar100, trainings):
     results = tmp_path / 'results'
@@ -151,6 +152,7 @@ def test_one_command_trains_and_goes_on_and_does_it_again(
     assert spoiled.returncode == 1 and 'DIFFERS' in spoiled.stdout
 
 
+@pytest.mark.slow
 def test_teachers_of_another_setting(run_here, tmp_path, small_cifar100,
                                      trainings):
     """They are trained as there, once, and the student as here."""

@@ -39,6 +39,7 @@ def test_bad_input(run_here, tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_students_are_trained_and_measured_on_training_images(
         run_here, monkeypatch, tmp_path, small_cifar100, trainings):
     monkeypatch.setattr('_search.TRAIN_IMAGES', dict(cifar100=256))
