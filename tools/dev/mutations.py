@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='these mutations')
     parser.add_argument(
-        '--jobs', type=int, default=1, help='copies (default: 1)')
+        '--jobs', type=int, default=1, help='how many at once (default: 1)')
     parser.add_argument(
         '--list', action='store_true', help='print the table and exit')
     parser.add_argument(
@@ -86,7 +86,7 @@ def import_packages() -> None:
 
     Processes that are forked have it at once.
     """
-    # No files of bytecode: a change within a second may not be noticed.
+    # No files of bytecode: Python would not notice a change within a second.
     sys.dont_write_bytecode = True
     os.environ.update(PYTHONDONTWRITEBYTECODE='1', OMP_NUM_THREADS='1')
     with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def run_in_copy(tests: Sequence[str],
                 mutation: Optional[Mutation] = None) -> Tuple:
     """Copy the checkout, apply a mutation to the copy, and run tests there.
 
-    The process is forked from this one, which has imported the packages below.
+    In a process that is forked from this one, see :func:`import_packages`.
 
     Args:
         tests (Sequence[str]): Their node ids.
