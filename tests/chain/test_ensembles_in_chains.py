@@ -63,8 +63,8 @@ def stochastic(tiny_cfg, work_dir, **store):
 
 
 @pytest.mark.slow
-def test_resumed_and_remembered_it_comes_to_the_same_bits(
-        tiny_cfg, killed_and_whole, weights_of):
+def test_resumed_and_cached_it_has_the_same_bits(tiny_cfg, killed_and_whole,
+                                                 weights_of):
     """One member, drawn anew, is silent in each step."""
     whole, torn = (
         stochastic(tiny_cfg, name, dtype='float32')
@@ -91,7 +91,7 @@ def test_resumed_and_remembered_it_comes_to_the_same_bits(
     (dict(teacher_recorders=dict(logits=dict(source='backbone.layer3'))),
      'model.distiller.ensembles.pacemaker: is a mean of logits, all of one'),
 ])
-def test_mistakes_are_told_before_any_training(tiny_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(tiny_cfg, change, message):
     cfg = tiny_cfg(config=ON_THE_FLY)
     cfg.chain.logit_store = None
     cfg.chain.guidance = {
@@ -104,7 +104,7 @@ def test_mistakes_are_told_before_any_training(tiny_cfg, change, message):
     assert not osp.exists(cfg.work_dir)
 
 
-def test_a_guide_of_a_member_alone_has_the_ensembles_name(tiny_cfg):
+def test_a_teacher_of_a_member_alone_has_the_ensembles_name(tiny_cfg):
     """A TA of a dense chain hears the members before it."""
     cfg = tiny_cfg()
     cfg.model.distiller.ensembles = dict(pacemaker=['resnet20', 'resnet14'])

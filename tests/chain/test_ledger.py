@@ -68,7 +68,7 @@ def test_another_guidance_is_refused_where_it_matters(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', '{"stages": 3}', '[]', '{"version": 1}'])
-def test_a_damaged_ledger_is_said_to_be_one(tmp_path, text):
+def test_a_damaged_ledger_is_reported_as_one(tmp_path, text):
     (tmp_path / 'chain.json').write_text(text)
     with pytest.raises(ConfigError, match='chain.json: is not readable'):
         Ledger.open(str(tmp_path), chain())

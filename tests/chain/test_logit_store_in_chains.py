@@ -239,7 +239,7 @@ def test_stages_counted_by_iterations(make, forwards):
     assert forwards == dict(resnet20=10 + 5, resnet14=5 + 5)
 
 
-def test_data_that_says_its_views_already(make, forwards):
+def test_data_that_has_views_already(make, forwards):
     """Its sampler must tell it the epoch all the same."""
     cfg = make()
     cfg.train_dataloader.dataset = dict(
@@ -273,7 +273,7 @@ def test_the_size_is_in_the_plan(make):
     assert 'logit store' not in ChainRunner(make(store=None)).plan()
 
 
-def test_the_estimate_knows_what_is_remembered(make):
+def test_the_estimate_counts_what_is_cached(make):
     """Each teacher counts in the first stage of which it is a teacher."""
     costs = {}
     for store in (None, True):

@@ -77,7 +77,7 @@ def test_a_checkpoint_to_resume_from(half_trained, attack):
     refused(half_trained, r"work_dir: .*epoch_2.pth. is refused: .*mkdir")
 
 
-def test_a_guide_in_the_work_dir(half_trained, attack):
+def test_a_teacher_in_the_work_dir(half_trained, attack):
     path = osp.join(half_trained.work_dir, 'resnet14', 'resnet14.pth')
     torch.save(dict(state_dict=attack, meta={}), path)
     refused(half_trained, 'resnet14.pth.: is not the file that was trained')

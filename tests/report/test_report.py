@@ -229,7 +229,7 @@ def test_seeds_are_put_together(tmp_path):
             '\u00a03.61\u00a0% by DGKD (n=3)') in text
 
 
-def test_chains_of_other_networks_are_told_apart(tmp_path):
+def test_chains_of_other_networks_are_distinguished(tmp_path):
     big, small = stage(99.0, 'big'), stage(80.0, 'small', ['big'])
     paths = [
         make_run(tmp_path / 'kd', dict(big=big, small=small), 'direct'),
@@ -268,7 +268,7 @@ def test_other_metrics_are_not_averaged(tmp_path):
             for group in group_stages(read_runs(paths))] == [[80.0], [80.0]]
 
 
-def test_long_settings_are_told_apart():
+def test_long_settings_are_distinguished():
     groups = []
     for end in 'ab':
         run = SimpleNamespace(stages={})

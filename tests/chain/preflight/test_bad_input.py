@@ -101,7 +101,7 @@ def stochastic(tiny_cfg, **policy):
     return cfg
 
 
-def test_as_many_dropped_as_there_are_guides(tiny_cfg):
+def test_as_many_dropped_as_there_are_teachers(tiny_cfg):
     assert_refused(
         stochastic(tiny_cfg, num_drop=2),
         'for the stage "resnet8": StochasticDropConnector.num_drop: 2 must '
@@ -136,7 +136,8 @@ def test_a_recorder_source_that_is_no_module(tiny_cfg):
         'student; similar: head.fc')
 
 
-def test_a_recorder_source_that_the_student_has_and_a_guide_has_not(tiny_cfg):
+def test_a_recorder_source_that_the_student_has_and_a_teacher_has_not(
+        tiny_cfg):
     cfg = tiny_cfg()
     plain = dict(type='PlainCNN', depth=2, variant='cifar100', input_size=8)
     cfg.chain.networks.resnet20.model = dict(
@@ -210,7 +211,7 @@ def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
         cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
 
 
-def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
+def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.model.data_preprocessor = dict(
         type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)

@@ -75,7 +75,7 @@ def test_the_losses_of_the_heads_by_hand(byot_cfg):
     (lambda model, cfg: cfg.model.update(task_loss_weight=0),
      'model.task_loss_weight: 0; the heads in chain.networks.'),
 ])
-def test_what_is_wrong_is_said_before_any_training(byot_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(byot_cfg, change, message):
     cfg = byot_cfg()
     change(cfg.chain.networks.resnet8.model, cfg)
     with pytest.raises(ConfigError, match='^' + re.escape(message)) as info:

@@ -140,7 +140,7 @@ def test_half_precision_stays_out_of_it():
         assert torch.equal(make()(*feats(4), samples_of(range(4))), wanted)
 
 
-def test_on_the_meta_device_nothing_is_remembered():
+def test_on_the_meta_device_no_bank_is_updated():
     loss = make(learned=False)
     before = copy.deepcopy(loss.state_dict())
     given = feats(4).to('meta').requires_grad_()
@@ -167,7 +167,7 @@ def _on_a_rank(rank, port, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_all_ranks_remember_what_all_have_seen(tmp_path):
+def test_all_ranks_update_the_same_banks(tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]

@@ -96,7 +96,7 @@ def test_from_the_teacher_alone(crd_cfg):
      'model.distiller.distill_losses.loss_crd_resnet20.sample_n: the data '
      'samples have no index'),
 ])  # yapf: disable
-def test_mistakes_are_told_before_any_training(crd_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(crd_cfg, change, message):
     cfg = crd_cfg()
     cfg.merge_from_dict(change)
     with pytest.raises(ConfigError, match=f'^{message}') as error:
@@ -105,7 +105,7 @@ def test_mistakes_are_told_before_any_training(crd_cfg, change, message):
     assert not osp.exists(cfg.work_dir)
 
 
-def test_there_is_nothing_that_a_logit_store_could_remember(crd_cfg):
+def test_there_is_nothing_that_a_logit_store_could_cache(crd_cfg):
     cfg = crd_cfg()
     cfg.chain.logit_store = dict(dtype='float16')
     with pytest.raises(
@@ -119,7 +119,7 @@ def test_there_is_nothing_that_a_logit_store_could_remember(crd_cfg):
     dict(loss_crd=dict(type='mmrazor.BankCRDLoss')),
     dict(loss_kl=dict(type='mmrazor.KLDivergence')), None, 3
 ])
-def test_a_stage_with_it_tells_the_classes(losses):
+def test_a_stage_with_it_has_the_hook_for_classes(losses):
     contrasts = 'BankCRDLoss' in str(losses)
     for distiller in (dict(distill_losses=losses),
                       dict(edges=dict(a=None, b=dict(distill_losses=losses)))):
@@ -155,7 +155,7 @@ class SeveralClasses(Digits):
         return [1, 2]
 
 
-def test_data_without_single_classes_is_told_before_any_training(crd_cfg):
+def test_data_without_single_classes_is_refused_before_any_training(crd_cfg):
     cfg = crd_cfg()
     cfg.train_dataloader.dataset.type = 'SeveralClasses'
     with pytest.raises(

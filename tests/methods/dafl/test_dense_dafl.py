@@ -90,7 +90,7 @@ def test_noise_is_a_function_of_seed_step_and_rank():
     assert abs(many.mean()) < .05 and abs(many.std() - 1) < .05
 
 
-def test_losses_are_the_papers_averaged_over_the_guides(make):
+def test_losses_are_the_papers_averaged_over_the_teachers(make):
     model = make()
     losses = losses_of(model)
     assert model.images.shape == SIZE and not model.images.requires_grad
@@ -112,7 +112,7 @@ def test_losses_are_the_papers_averaged_over_the_guides(make):
     assert not any(key.startswith('student') for key in losses)
 
 
-def test_what_the_student_hears_does_not_reach_the_generator(make):
+def test_the_student_loss_does_not_reach_the_generator(make):
 
     def change(model):
         # A loss that does not detach what it has of teachers.
@@ -164,7 +164,7 @@ def silence(model, protect):
             protect=protect))
 
 
-def test_a_silent_guide_judges_nothing(make):
+def test_a_dropped_teacher_scores_nothing(make):
     model = make(lambda cfg: silence(cfg, ('resnet14', )))
     losses = losses_of(model)
     assert not any('resnet20' in key for key in losses)
@@ -173,7 +173,7 @@ def test_a_silent_guide_judges_nothing(make):
     assert float(found) == pytest.approx(float(5 * value), rel=1e-4)
 
 
-def test_one_guide_alone_may_judge(make):
+def test_one_teacher_alone_may_score(make):
 
     def only_resnet20(cfg):
         cfg['generator_distiller']['edges']['resnet14'] = None
@@ -219,7 +219,7 @@ def set_at(path, value):
     ('generator_distiller.edges.default.teacher_recorders.features.source',
      'neck.gab', 'model.generator_distiller.teacher_recorders.features'),
 ])
-def test_what_does_not_fit_is_told(make, path, value, message):
+def test_mistakes_are_refused(make, path, value, message):
     with pytest.raises(ConfigError, match=f'^{message}'):
         make(set_at(path, value))
 

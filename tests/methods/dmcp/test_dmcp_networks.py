@@ -158,7 +158,8 @@ def test_nearest_within():
     ('stage.train_cfg.val_begin', 1, 'stage.train_cfg.val_begin: 1 should be '
      'after the search, 2 or more'),
 ])
-def test_mistakes_are_told_before_any_training(dmcp_cfg, key, value, message):
+def test_mistakes_are_refused_before_any_training(dmcp_cfg, key, value,
+                                                  message):
     cfg = dmcp_cfg()
     *path, last = key.split('.')
     place = cfg.chain.networks[NAME]

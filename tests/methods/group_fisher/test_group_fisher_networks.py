@@ -115,8 +115,8 @@ def test_the_least_important_channel_goes_first(fisher_cfg):
     ('target_flops_ratio', .5, 'interval: 1 iterations are too long: in the 4 '
      'of the training 4 channels are pruned, and for the target it takes '),
 ])
-def test_mistakes_are_told_before_any_training(fisher_cfg, key, value,
-                                               message):
+def test_mistakes_are_refused_before_any_training(fisher_cfg, key, value,
+                                                  message):
     cfg = fisher_cfg()
     if key == 'type':
         del cfg.chain.networks[NAME].model['target_flops_ratio']

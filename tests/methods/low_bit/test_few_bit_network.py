@@ -70,7 +70,7 @@ def test_gradients_come_to_the_weights_and_to_learned_steps():
     assert len(steps) == 19 and all(grad.any() for grad in steps)
 
 
-def test_activations_have_few_levels_and_recorders_find_every_module():
+def test_activations_are_low_bit_and_recorders_find_every_module():
     model = build(act_bits=2)
     seen = {}
     block = model.architecture.backbone.layer3[0]
@@ -110,7 +110,7 @@ def test_by_channel_there_is_a_step_for_each():
     dict(act_bits=4, step='optimal', per_channel=True, weight_bits=3),
     dict(first_last_bits=None)
 ])
-def test_what_is_fixed_and_what_is_whole_give_the_same_logits(settings):
+def test_fixed_and_full_precision_weights_give_the_same_logits(settings):
     model = trained(build(**settings))
     images = torch.randn(IMAGES)
     with torch.no_grad():
@@ -197,7 +197,7 @@ def test_before_training_the_weights_have_optimal_steps():
     (dict(first_last_bits='8'), "model.first_last_bits: '8' should be"),
     (dict(step='lsq'), "model.step: 'lsq' is none of learned, optimal"),
 ])
-def test_mistakes_are_told(settings, message):
+def test_mistakes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         build(**settings)
 

@@ -76,7 +76,7 @@ def key(name, network):
     return f'{name}@{network}' if network else name
 
 
-def test_each_hears_the_mean_of_the_others_by_hand():
+def test_each_is_distilled_from_the_mean_of_the_others_by_hand():
     # Probabilities (1/2, 1/2), (3/4, 1/4) and (1/4, 3/4).
     log = torch.tensor
     logits = dict(
@@ -95,7 +95,7 @@ def test_each_hears_the_mean_of_the_others_by_hand():
         assert found[name] == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_what_the_others_say_gets_no_gradient():
+def test_the_logits_of_the_others_get_no_gradient():
     logits = {
         name: torch.randn(3, 4, requires_grad=True)
         for name in ('x', 'y', 'z')
@@ -109,7 +109,7 @@ def test_what_the_others_say_gets_no_gradient():
     assert logits['y'].grad is None and logits['z'].grad is None
 
 
-def test_each_has_its_whole_loss_and_hears_all_guides():
+def test_each_has_its_own_loss_and_all_teachers():
     model = guided(mutual())
     networks = model.student.networks
     assert tuple(networks) == NAMES

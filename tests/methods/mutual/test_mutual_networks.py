@@ -60,7 +60,7 @@ def test_each_is_a_network_of_its_own(trained_cfg, weights_of):
     assert ledger['resnet8']['read'].keys() == {'resnet14'}
 
 
-def test_they_hear_each_other_and_are_heard_later(trained_cfg):
+def test_they_teach_each_other_and_later_networks(trained_cfg):
     terms = ('student.loss', 'distill.kd.resnet20', 'mutual.loss')
     assert {f'{term}{name}'
             for term in terms
@@ -126,7 +126,7 @@ def test_wrong_entries_of_a_member(mutual_cfg, entry, message):
     assert '\n' not in str(info.value)
 
 
-def test_a_member_is_one_of_the_peers_and_has_their_guides(mutual_cfg):
+def test_a_member_is_one_of_the_peers_and_has_their_teachers(mutual_cfg):
     cfg = mutual_cfg()
     cfg.chain.networks.resnet9 = dict(member_of='resnet14')
     with pytest.raises(

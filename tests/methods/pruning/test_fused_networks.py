@@ -80,7 +80,8 @@ def test_it_begins_from_another_is_fused_tested_and_exported(
     ('step_freq', 2, 'step_freq: 2 epochs; should be fewer than the training '
      'has, 2'),
 ])
-def test_mistakes_are_told_before_any_training(fused_cfg, key, value, message):
+def test_mistakes_are_refused_before_any_training(fused_cfg, key, value,
+                                                  message):
     cfg = fused_cfg()
     cfg.merge_from_dict({f'chain.networks.{NAME}.model.{key}': value})
     with pytest.raises(ConfigError) as error:

@@ -109,8 +109,8 @@ def test_it_begins_from_another_and_the_l1_norm_chooses(
      'target_pruning_ratio: .* 0.5 should be an integer of channels '
      "(a ratio needs default_args=dict(choice_mode='ratio')"),
 ])
-def test_mistakes_are_told_before_any_training(pruned_cfg, key, value,
-                                               message):
+def test_mistakes_are_refused_before_any_training(pruned_cfg, key, value,
+                                                  message):
     cfg = pruned_cfg()
     place = cfg.chain.networks.resnet8_pruned
     *path, last = key.split('.')
@@ -134,7 +134,7 @@ def test_one_epoch_is_counted_in_iterations(pruned_cfg):
         ChainRunner(pruned_cfg(1, prune_times=3)).facts
 
 
-def test_a_loss_that_fits_only_before_or_only_after_is_told(pruned_cfg):
+def test_a_loss_that_fits_only_before_or_only_after_is_refused(pruned_cfg):
     """A feature loss sees the channels that are left."""
 
     def make(prune_times, channels):

@@ -178,7 +178,7 @@ def test_what_mixes_the_images_of_a_batch_is_refused():
 
 @pytest.mark.parametrize('fold_bn', [False, True])
 @pytest.mark.parametrize('name', ROWS)
-def test_row_after_row_it_says_the_same(name, fold_bn):
+def test_row_after_row_the_logits_are_the_same(name, fold_bn):
     model = classifier(ROWS[name])
     stream = RowStream(model, (3, 16, 16), fold_bn)
     images = torch.randn(3, 3, 16, 16)

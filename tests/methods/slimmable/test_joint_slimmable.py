@@ -86,7 +86,7 @@ def logits_of(model):
     return model(IMAGES, mode='tensor')
 
 
-def test_each_width_has_the_loss_of_a_plain_network_and_all_guides():
+def test_each_width_has_the_loss_of_a_plain_network_and_all_teachers():
     model = guided(slimmable(), task_loss_weight=0.5)
     student = model.student
     plain = {width: alone(student, width) for width in ('1', '0.75', '0.5')}
@@ -123,7 +123,7 @@ def test_each_width_has_the_loss_of_a_plain_network_and_all_guides():
             for one in plain.values()] == [16, 12, 8]
 
 
-def test_the_guides_run_once_a_step_and_the_same_are_silent_at_all_widths():
+def test_teachers_run_once_a_step_and_the_same_are_dropped_at_all_widths():
     model = guided(slimmable(), num_drop=1)
     calls = []
     for name, teacher in model.teachers.items():
@@ -177,7 +177,7 @@ def test_one_width_alone_is_a_plain_network():
     torch.testing.assert_close(losses['loss'], wanted)
 
 
-def test_in_place_each_width_hears_the_wider_ones():
+def test_in_place_each_width_is_distilled_from_the_wider_ones():
     model = build(
         slimmable(
             in_place=dict(type='mmrazor.DenseKDLoss', tau=2., loss_weight=3.)))

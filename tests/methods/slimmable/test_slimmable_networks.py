@@ -75,7 +75,8 @@ def test_each_width_is_a_network_of_its_own(trained_cfg):
     assert params == sorted(params, reverse=True) and len({*params}) == 2
 
 
-def test_the_student_hears_each_width_and_the_store_remembers_it(trained_cfg):
+def test_the_student_is_distilled_from_each_width_and_the_store_caches_it(
+        trained_cfg):
     assert ledger_of(trained_cfg)['last']['guides'] == ['resnet20', *WIDTHS]
     heard = logged(trained_cfg, 'last')
     assert {f'distill.kd.{name}' for name in WIDTHS} < heard
@@ -226,7 +227,7 @@ def test_what_does_not_go_with_it(slim_cfg, key, value, message):
         ChainRunner(cfg).train()
 
 
-def test_a_width_has_the_guides_of_its_network(slim_cfg):
+def test_a_width_has_the_teachers_of_its_network(slim_cfg):
     cfg = slim_cfg()
     cfg.chain.guidance = dict(resnet14_w75=['resnet20'])
     with pytest.raises(

@@ -87,6 +87,6 @@ def test_wrong_settings(change, message):
         StudentGuidedKDLoss(**change)
 
 
-def test_a_teacher_that_says_one_thing():
+def test_a_teacher_of_a_single_pass():
     with pytest.raises(ConfigError, match='preds_T: "a" has one pass'):
         StudentGuidedKDLoss()(STUDENT, dict(a=STUDENT))

@@ -323,7 +323,7 @@ def test_a_task_weight_of_zero_leaves_the_labels_out(make):
     assert torch.equal(total, losses['distill.loss_kd'])
 
 
-def test_a_stock_recorder_of_a_silent_teacher_is_left_out(make):
+def test_a_stock_recorder_of_a_dropped_teacher_is_left_out(make):
     """Its connector still gets a gradient, as DDP wants it."""
     cfg = distiller(drop=dict(num_drop=1, seed=0))
     cfg['teacher_recorders']['single'] = dict(

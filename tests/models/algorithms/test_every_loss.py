@@ -186,7 +186,7 @@ def test_from_every_teacher(name):
 
 
 @pytest.mark.parametrize('name', ['KLDivergence', 'L2Loss', 'FBKDLoss'])
-def test_a_silent_teacher(name):
+def test_a_dropped_teacher(name):
     """No loss of it, and a gradient of zero for what belongs to its edge."""
     model = make(dict(default=EDGES[name]), drop=True)
     silent = set()
@@ -206,7 +206,7 @@ def test_a_silent_teacher(name):
     assert silent == set(TEACHERS)
 
 
-def test_many_guides_weigh_no_more_than_one():
+def test_many_teachers_weigh_no_more_than_one():
     """The mean is over those that are active."""
     edges = dict(default=EDGES['KLDivergence'])
     for drop, active in ((False, 2), (True, 1)):
@@ -220,7 +220,7 @@ def test_many_guides_weigh_no_more_than_one():
         assert mean['student.loss'] == summed['student.loss']
 
 
-def test_a_guide_without_an_edge_does_not_count_in_the_mean():
+def test_a_teacher_without_an_edge_does_not_count_in_the_mean():
     edges = dict(default=EDGES['KLDivergence'], mid=None)
     key = 'distill.loss_it_big'
     summed, mean = step(make(edges)), step(make(edges, reduction='mean'))

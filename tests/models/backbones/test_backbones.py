@@ -138,7 +138,7 @@ def test_wide_resnet_is_initialized_and_pre_activated():
     assert torch.equal(model(images)[0], model(images)[0])
 
 
-def test_what_is_folded_of_a_wide_resnet_says_the_same():
+def test_a_folded_wide_resnet_has_the_same_outputs():
     model = WideResNet(16, 2)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

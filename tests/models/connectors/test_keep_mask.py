@@ -64,7 +64,7 @@ def test_bernoulli_fills_up_to_min_keep():
     dict(num_drop=2),
     dict(mode='bernoulli', keep_prob=0.2),
 ])
-def test_the_protected_always_speak(policy):
+def test_the_protected_are_always_active(policy):
     drawn = masks(protect=('b', ), **policy)
     assert all(mask['b'] for mask in drawn)
     assert any(not mask['a'] for mask in drawn)

@@ -46,7 +46,7 @@ def test_it_changes_no_data():
     (dict(protect='z'), 'protect: "z" is no teacher here; there are: a, b, c'),
     (dict(mode='bernoulli', min_keep=4), 'min_keep: 4 is more than the 3'),
 ])
-def test_a_policy_that_these_guides_cannot_meet(settings, message):
+def test_a_policy_that_these_teachers_cannot_meet(settings, message):
     with pytest.raises(ConfigError, match=message):
         StochasticDropConnector(**settings).check_teachers(NAMES)
 

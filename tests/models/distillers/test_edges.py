@@ -33,7 +33,7 @@ def test_without_edges_nothing_changes():
     assert edges_for(cfg, ['a'], ['a', 'b']) is cfg
 
 
-def test_one_edge_for_all_guides():
+def test_one_edge_for_all_teachers():
     given = make(default=FEATURES)
     before = copy.deepcopy(given)
     whole = expand_edges(given, ['big', 'mid'])
@@ -164,7 +164,7 @@ def test_mistakes(edges, message):
             ['big', 'mid'])
 
 
-def test_the_mean_over_the_guides():
+def test_the_mean_over_the_teachers():
     whole = expand_edges(
         dict(make(default=FEATURES), edge_reduction='mean'), ['big', 'mid'])
     assert whole['averaged_losses'] == dict(
@@ -195,6 +195,6 @@ def test_of_a_chain():
         edges_for(cfg, ['big'], ['big', 'low'])
 
 
-def test_without_dgkd_nobody_knows_the_guides():
+def test_edges_need_dgkd():
     with pytest.raises(ConfigError, match='edges: only mmrazor.DGKD'):
         MODELS.build(make(default=FEATURES))

@@ -80,7 +80,7 @@ def test_means_by_hand():
 
 
 @pytest.mark.parametrize('mean', ['logits', 'probs'])
-def test_an_ensemble_is_one_guide_beside_the_others(mean):
+def test_an_ensemble_is_one_teacher_beside_the_others(mean):
     cfg = dict(pacemaker=dict(members=['b', 'a'], mean=mean, tau=2.))
     distiller, student, teachers = distiller_of()
     distiller._ensembles = Ensembles(cfg, list(teachers))
@@ -113,7 +113,7 @@ def test_it_counts_as_one():
 
 
 @pytest.mark.parametrize('all_run', [False, True])
-def test_it_speaks_as_the_mean_of_those_that_speak(all_run):
+def test_it_is_the_mean_of_its_active_members(all_run):
     """In another algorithm all run, and the connector takes some out."""
     distiller, student, teachers = distiller_of(drop=dict(num_drop=1))
     heard = set()
@@ -132,7 +132,7 @@ def test_it_speaks_as_the_mean_of_those_that_speak(all_run):
     assert heard == {1, 2}
 
 
-def test_all_its_members_may_be_silent():
+def test_all_its_members_may_be_dropped():
     drop = dict(num_drop=2, protect='t')
     losses = step(*distiller_of(drop=drop))[0]
     assert set(losses) == {'loss_kd', 'kd.t'}
@@ -217,7 +217,7 @@ def test_each_stage_has_what_is_left_of_it():
     (dict(p=dict(member=['a'])), 'ensembles.p.member: is unknown; .* takes '
      'members, mean, tau'),
 ])
-def test_mistakes_are_told(ensembles, message):
+def test_mistakes_are_refused(ensembles, message):
     with pytest.raises(ConfigError, match='model.distiller.' + message):
         Ensembles(ensembles, ['a', 'b', 't'])
 

@@ -109,7 +109,7 @@ def test_the_forms_count_the_cross_entropy(form, count):
 
 
 @pytest.mark.parametrize('active', ['a', 'ab', 'abc'])
-def test_the_averaged_form_has_one_weight_however_many_speak(active):
+def test_the_averaged_form_has_one_weight_however_many_are_active(active):
     preds_S = logits()
     preds_T = {name: logits(seed=ord(name)) for name in active}
     alone = [

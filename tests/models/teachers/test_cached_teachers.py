@@ -79,7 +79,7 @@ def store(tmp_path):
     return LogitStore(str(tmp_path / 'logits'), 'float32')
 
 
-def test_losses_are_the_same_and_silent_teachers_stay_silent(store):
+def test_losses_are_the_same_and_dropped_teachers_stay_dropped(store):
     live, remembering = make(), make()
     remembering.use_store(store)
     for step in range(12):
@@ -135,7 +135,7 @@ def test_nothing_waits_for_the_device(store, monkeypatch):
     assert store.counts['a']['recalled'] + store.counts['b']['recalled'] > 0
 
 
-def test_samples_must_say_their_views(store):
+def test_samples_need_views(store):
     model = make()
     model.use_store(store)
     inputs, samples = batch()

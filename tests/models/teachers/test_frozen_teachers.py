@@ -149,7 +149,7 @@ class TenBits(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_folding_is_checked_on_devices_with_few_bits():
+def test_folding_is_checked_on_devices_of_low_precision():
     """Ampere and newer GPUs compute convolutions of float32 in TF32."""
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -69,7 +69,7 @@ def test_data_of_figures(results):
     assert (takd['both'], takd['given'], takd['smaller']) == (4000, 100., 55.)
 
 
-def test_every_figure_is_drawn_and_knows_its_records(results, records,
+def test_every_figure_is_drawn_and_names_its_records(results, records,
                                                      make_record):
     other = Results([*records, make_record('kd', 44.5, seed=1)])
     drawn = {}
