@@ -86,9 +86,9 @@ def test_logits_alone_are_cached(tiny_cfg):
     cfg = with_edges(tiny_cfg(epochs=2), default=LOGITS)
     cfg.chain.views = dict(num_views=1)
     ledger = ChainRunner(cfg).train()
-    said = ledger['resnet8']['store']['resnet20']
+    counts = ledger['resnet8']['store']['resnet20']
     # By the stage before, in its two epochs.
-    assert (said['recalled'], said['computed']) == (128, 0)
+    assert (counts['recalled'], counts['computed']) == (128, 0)
 
 
 @pytest.mark.parametrize('change, message', [

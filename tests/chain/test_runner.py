@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Real, tiny trainings of whole chains."""
+"""Real, tiny trainings of chains."""
 import json
 import os
 import os.path as osp
@@ -316,8 +316,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(copied):
     ledger = ChainRunner(copied).train()
     assert ledger['resnet8']['state'] == 'done'
     with open(osp.join(copied.work_dir, 'chain.log')) as file:
-        said = file.read()
-    assert f'{path!r} is damaged; going on from ' in said
+        log = file.read()
+    assert f'{path!r} is damaged; going on from ' in log
     for key, value in weights_of(copied.work_dir, 'resnet8').items():
         assert torch.equal(value, before[key]), key
 

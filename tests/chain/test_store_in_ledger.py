@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The ledger says what the logit store was asked for, and with what."""
+"""The ledger has the counts of the logit store, and the versions."""
 import json
 import os
 import shutil

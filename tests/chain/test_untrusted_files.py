@@ -69,7 +69,7 @@ def test_a_checkpoint_to_resume_from(half_trained, attack):
     path = osp.join(half_trained.work_dir, 'resnet8', 'epoch_2.pth')
     checkpoint = torch.load(path)
     checkpoint['message_hub']['runtime_info']['x'] = attack
-    # A seal says that a file is as it was written, not by whom.
+    # A checksum shows that a file is as it was written, not by whom.
     torch.save(checkpoint, path + '.new')
     with open(path + '.new', 'rb') as new, open(path, 'wb') as old:
         write_with_checksum(old, new.read())

@@ -300,7 +300,7 @@ def test_unfinished_stages_are_shown_and_not_counted(tmp_path):
         'run is pending); they are not counted.' in text
     assert '<td class="short">running, 2 so far</td>' in text
     assert '<td class="short">pending</td>' in text
-    # Its config.py is missing, which is said, and where a dash stands.
+    # A note says that its config.py is missing; its cells have dashes.
     assert 'run: its config.py could not be read' in text
     assert str(tmp_path) not in text
 

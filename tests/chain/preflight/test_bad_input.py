@@ -79,7 +79,7 @@ def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
 
 
 def no_classes(cfg):
-    """Have the data not say which classes there are."""
+    """Leave out of the data which classes there are."""
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[key].dataset.metainfo = dict(classes=[])
 
@@ -281,7 +281,7 @@ def test_other_classes_than_the_data(tiny_cfg, classes):
     assert_refused(
         cfg, f'resnet20.model: has {classes} classes, the data has 10; set '
         'chain.networks.resnet20.model.head.num_classes to 10, or ')
-    # A set that does not say it is not asked.
+    # Data without classes is not checked.
     no_classes(cfg)
     facts = ChainRunner(cfg).facts
     assert facts['resnet8'].classes == classes

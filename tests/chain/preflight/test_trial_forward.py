@@ -138,7 +138,7 @@ def test_it_is_off_where_the_wrapper_is_set_so(tiny_cfg):
 
 @pytest.mark.parametrize('teacher', ['MultiTeacherOutputs', 'ModuleOutputs'])
 def test_a_head_that_no_loss_reads(tiny_cfg, teacher):
-    """Guided by features alone, with no weight on the labels."""
+    """Distilled from features alone, with no weight on the labels."""
     cfg = distributed(tiny_cfg, 'ResNet6n2')
     cfg.chain.logit_store = None
     cfg.chain.guidance = 'direct'
@@ -215,14 +215,14 @@ def test_it_leaves_everything_as_it_was(tiny_cfg):
     ]
     before = states()
     teachers, modes = algorithm._teachers, [m.training for m in modules]
-    said = {}
-    trial_forward.check_losses('resnet8', stage, algorithm, seen, said)
+    outputs = {}
+    trial_forward.check_losses('resnet8', stage, algorithm, seen, outputs)
     assert ran == ['resnet14', 'resnet20', 'resnet8']
     assert states() == before
     assert algorithm._teachers is teachers
     assert [module.training for module in modules] == modes
     # Later stages do so with their teachers, recorders and all.
     copy.deepcopy(algorithm.student)
-    # What the teachers say is known now.
-    trial_forward.check_losses('resnet8', stage, algorithm, seen, said)
+    # The outputs of the teachers are cached now.
+    trial_forward.check_losses('resnet8', stage, algorithm, seen, outputs)
     assert ran[3:] == ['resnet8']

@@ -177,9 +177,9 @@ def test_all_ranks_update_the_same_banks(tmp_path):
         torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     alone = make()
     for step, indices in enumerate((range(8), [0, 9, 3, 4, 8, 0, 2, 1])):
-        whole = alone(*feats(8, step), samples_of(indices))
+        wanted = alone(*feats(8, step), samples_of(indices))
         assert (first[step] + second[step]).item() / 2 == pytest.approx(
-            whole.item(), rel=1e-5)
+            wanted.item(), rel=1e-5)
     for name, data in alone.state_dict().items():
         assert torch.equal(state[name], other[name]), name
         torch.testing.assert_close(state[name], data)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks of a chain that contrast samples with each teacher (CRD)."""
+"""Networks of a chain that are distilled by CRD."""
 import glob
 import os.path as osp
 import re
@@ -22,7 +22,7 @@ LOSS = f'{EDGE}.distill_losses.loss_crd'
 
 @pytest.fixture
 def crd_cfg(tiny_cfg, root):
-    """A function that gives the chain of the digits, which hears by CRD."""
+    """A function that gives the chain of the digits, distilled by CRD."""
 
     def make(epochs=1, images=64, **kwargs):
         cfg = tiny_cfg(
@@ -56,7 +56,7 @@ def terms(cfg, teacher, name='resnet8'):
 
 @pytest.mark.slow
 def test_from_the_teacher_alone(crd_cfg):
-    """It learns what the teacher contrasts, of weights that never change."""
+    """CRD reduces its own loss; the weights of the teacher never change."""
     cfg = crd_cfg(epochs=12)
     cfg.chain.guidance = 'direct'
     cfg.chain.networks.resnet14 = None
@@ -65,9 +65,9 @@ def test_from_the_teacher_alone(crd_cfg):
     cfg.optim_wrapper.optimizer.lr = 0.01
     ledger = ChainRunner(cfg).train()
     assert ledger['resnet8']['guides'] == ['resnet20']
-    said = terms(cfg, 'resnet20')
-    assert len(said) == 24
-    assert sum(said[-4:]) < 0.9 * sum(said[:4])
+    found = terms(cfg, 'resnet20')
+    assert len(found) == 24
+    assert sum(found[-4:]) < 0.9 * sum(found[:4])
     state = state_of(cfg, 'epoch_12')
     prefix = 'distiller.distill_losses.loss_crd_resnet20.'
     data = Digits(split='train', indices=64)
@@ -164,7 +164,7 @@ def test_data_without_single_classes_is_refused_before_any_training(crd_cfg):
             'exactly one class'):
         ChainRunner(cfg).train()
     assert not osp.exists(cfg.work_dir)
-    # It is no mistake where nobody asks.
+    # It is no mistake without CRD.
     cfg.chain.guidance = 'none'
     assert ChainRunner(cfg).facts
 

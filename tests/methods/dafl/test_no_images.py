@@ -14,7 +14,7 @@ def test_it_has_a_length_and_a_shape():
     assert not sample['inputs'].any()
     assert sample['data_samples'].gt_label == 0
     assert dataset.metainfo == dict(classes=['a', 'b'])
-    # It has one view, and says it.
+    # It has one view.
     views = ViewDataset(dataset)
     assert views.num_views == 1
     assert views[3, 2]['data_samples'].sample_idx == 2

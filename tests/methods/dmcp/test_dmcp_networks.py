@@ -88,7 +88,7 @@ def test_sizes_are_learned_to_the_target(supernet):
     expected = float(supernet.macs(supernet.sizes(supernet.expected())))
     assert expected == pytest.approx(wanted, rel=.2)
     assert weights.isfinite().all()
-    # Between the steps it is the whole network.
+    # Between the steps it is the parent network.
     assert all(unit.mutable_channel.mask.all()
                for unit in supernet.mutator.units)
 

@@ -89,9 +89,9 @@ def test_activations_are_low_bit_and_recorders_find_every_module():
 
 
 def test_ends_can_stay_float_or_be_like_the_others():
-    whole = trained(build(first_last_bits=None, act_bits=4))
-    assert len(whole.quantized_weights()) == 8
-    assert 'head-fc' not in whole.quantizers
+    float_ends = trained(build(first_last_bits=None, act_bits=4))
+    assert len(float_ends.quantized_weights()) == 8
+    assert 'head-fc' not in float_ends.quantizers
     every = trained(build(first_last_bits=2))
     assert {levels_of(data)
             for data in every.quantized_weights().values()} == {3}

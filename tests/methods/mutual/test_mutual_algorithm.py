@@ -44,8 +44,8 @@ def build(cfg, seed=0):
     return model.train()
 
 
-def guided(student, recorded='head.fc'):
-    """It with two untrained teachers."""
+def distilled(student, recorded='head.fc'):
+    """The student with two untrained teachers."""
     return build(
         dict(
             type='mmrazor.DGKD',
@@ -110,7 +110,7 @@ def test_the_logits_of_the_others_get_no_gradient():
 
 
 def test_each_has_its_own_loss_and_all_teachers():
-    model = guided(mutual())
+    model = distilled(mutual())
     networks = model.student.networks
     assert tuple(networks) == NAMES
     logits = {
@@ -127,9 +127,9 @@ def test_each_has_its_own_loss_and_all_teachers():
         task = 0.5 * F.cross_entropy(logits[name], LABELS)
         kd, _ = dense_kd_loss(logits[name], teachers, tau=4.)
         others = {other: logits[other] for other in NAMES if other != name}
-        heard, _ = dense_kd_loss(logits[name], others, loss_weight=.5)
+        peers, _ = dense_kd_loss(logits[name], others, loss_weight=.5)
         for what, wanted in (('student.loss', task), ('distill.loss_kd', kd),
-                             ('mutual.loss', heard)):
+                             ('mutual.loss', peers)):
             torch.testing.assert_close(losses[key(what, name)], wanted)
             total += wanted
         assert key('distill.kd.net20', name) in losses

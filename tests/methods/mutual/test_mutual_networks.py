@@ -50,10 +50,10 @@ def test_beginning_one_of_them_with_other_weights_is_refused(mutual_cfg):
 def test_each_is_a_network_of_its_own(trained_cfg, weights_of):
     ledger = ledger_of(trained_cfg)
     assert ledger['resnet8']['state'] == 'done'
-    whole = weights_of(trained_cfg, 'resnet14')
+    parent = weights_of(trained_cfg, 'resnet14')
     one = weights_of(trained_cfg, 'resnet8')
     assert all(
-        torch.equal(data, whole[f'peers.resnet8.{key}'])
+        torch.equal(data, parent[f'peers.resnet8.{key}'])
         for key, data in one.items())
     assert not any('peers' in key or 'architecture' in key for key in one)
     assert ledger['resnet8']['guides'] == ['resnet20']

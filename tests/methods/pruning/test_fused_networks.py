@@ -31,9 +31,9 @@ def test_it_begins_from_another_is_fused_tested_and_exported(
     entry = ledger[NAME]
     assert entry['params'] == 19954 < ledger['last']['params']
     state = weights_of(cfg, NAME)
-    whole = torch.load(trained_resnet8, weights_only=True)['state_dict']
+    parent = torch.load(trained_resnet8, weights_only=True)['state_dict']
     filters = state['architecture.backbone.conv1.weight']
-    assert torch.equal(filters, whole['backbone.conv1.weight'])
+    assert torch.equal(filters, parent['backbone.conv1.weight'])
     # Each is a weighted sum of all: of those, eight times.
     fusion = state['mutator.units.0.fusion_0'][:8]
     torch.testing.assert_close(fusion.sum(1), torch.ones(8))

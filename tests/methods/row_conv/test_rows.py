@@ -183,12 +183,12 @@ def test_row_after_row_the_logits_are_the_same(name, fold_bn):
     stream = RowStream(model, (3, 16, 16), fold_bn)
     images = torch.randn(3, 3, 16, 16)
     with torch.no_grad():
-        whole = model(images)
-    assert whole.std() > .01
-    torch.testing.assert_close(stream(images), whole, rtol=0, atol=2e-6)
+        wanted = model(images)
+    assert wanted.std() > .01
+    torch.testing.assert_close(stream(images), wanted, rtol=0, atol=2e-6)
     # The next images begin anew, in a batch of another size.
     torch.testing.assert_close(
-        stream(images[:1]), whole[:1], rtol=0, atol=2e-6)
+        stream(images[:1]), wanted[:1], rtol=0, atol=2e-6)
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
@@ -263,7 +263,7 @@ def test_what_is_alive_at_once_is_counted():
 def test_a_row_takes_a_part_of_the_memory_of_an_image():
     model, image = classifier(ROWS['resnet']), torch.randn(1, 3, 16, 16)
     stream = RowStream(model, (3, 16, 16))
-    whole = peak_bytes(model, image)
+    peak = peak_bytes(model, image)
     # Of layer1: what goes into a block, and two maps of 16 channels.
-    assert whole >= 3 * 16 * 16 * 16 * 4
-    assert peak_bytes(stream, image) < whole / 12
+    assert peak >= 3 * 16 * 16 * 16 * 4
+    assert peak_bytes(stream, image) < peak / 12

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Chains whose teachers speak several times, as the student weighs them."""
+"""Chains whose teachers run several times, weighted by the student."""
 import re
 
 import pytest

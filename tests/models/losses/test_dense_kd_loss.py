@@ -130,8 +130,9 @@ def test_the_averaged_form_averages_by_weight():
         dense_kd_loss(preds_S, {'t': preds})[0] for preds in preds_T.values())
     loss = DenseKDLoss(form='averaged', teacher_weights=dict(a=3.0))
     torch.testing.assert_close(loss(preds_S, preds_T), (3 * a + b) / 4)
-    silent = DenseKDLoss(form='averaged', teacher_weights=dict(a=0.0, b=0.0))
-    assert silent(preds_S, preds_T) == 0
+    weightless = DenseKDLoss(
+        form='averaged', teacher_weights=dict(a=0.0, b=0.0))
+    assert weightless(preds_S, preds_T) == 0
 
 
 @pytest.mark.parametrize('settings, message', [

@@ -172,7 +172,7 @@ def test_folding_is_checked_on_devices_of_low_precision():
             model(INPUTS, mode='tensor')
             for model in (frozen.modules['net'], deep)
         ]
-        assert error_of(*outputs) > 1e-3, 'these are not few bits'
+        assert error_of(*outputs) > 1e-3, 'the precision is not low'
         frozen.check(['net'], INPUTS)
         with pytest.raises(ConfigError, match='when it is folded'):
             FrozenTeachers(dict(net=Swapped()),
