@@ -110,7 +110,7 @@ def test_by_channel_there_is_a_step_for_each():
     dict(act_bits=4, step='optimal', per_channel=True, weight_bits=3),
     dict(first_last_bits=None)
 ])
-def test_fixed_and_full_precision_weights_give_the_same_logits(settings):
+def test_fixed_and_integer_weights_give_the_same_logits(settings):
     model = trained(build(**settings))
     images = torch.randn(IMAGES)
     with torch.no_grad():
