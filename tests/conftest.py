@@ -99,7 +99,7 @@ def little_garbage_collection():
 
 @pytest.fixture(autouse=True)
 def fresh_message_hub(request):
-    """Let no test see step and seed of a training that another has killed."""
+    """Reset step and seed, which a killed training of another test leaves."""
     MessageHub.get_instance(request.node.nodeid)
 
 

@@ -59,7 +59,7 @@ def logged(cfg, name):
 
 
 def test_maps_and_logits_of_all_teachers(tiny_cfg):
-    """The terms of all that teacher a stage, and of nobody else."""
+    """The terms of the teachers of a stage, and no others."""
     both = {
         key: {
             **part,

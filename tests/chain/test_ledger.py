@@ -35,7 +35,7 @@ def test_best_last_and_going_back(tmp_path):
     assert (metric['best'], metric['best_at'], metric['last']) == (30, 2, 20)
     assert ledger.rewind('t', 1)
     assert ledger['t']['metric']['best'] == 10
-    # The checkpoint of step 2 exists, its validation is not known.
+    # The checkpoint of step 2 exists, its validation does not.
     assert not ledger.rewind('t', 2)
     ledger.record('t', 'accuracy/top1', 2, 5.0)
     assert ledger['t']['metric']['history'] == [[1, 10.0], [2, 5.0]]

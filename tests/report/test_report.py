@@ -363,7 +363,7 @@ def test_what_the_store_saved(tmp_path):
     write_report([run.path], str(tmp_path / 'out'))
     assert ('| KD | small | 10.0 s | 50 | 50 | 0.0 s | 1.0 s |'
             in (tmp_path / 'out/report.md').read_text())
-    # Of another file, or without a measured time, nothing is known.
+    # Of another file, or without a measured time, there is no result.
     for change in (dict(sha256='other'), None):
         stages = copy.deepcopy(stages)
         if change:

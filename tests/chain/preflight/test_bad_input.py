@@ -306,7 +306,7 @@ def test_a_loss_that_would_only_be_logged(tiny_cfg):
 
 
 def test_a_metric_that_is_not_measured(tiny_cfg):
-    """Known only after the first validation; then one line."""
+    """Found only in the first validation; then one line."""
     cfg = tiny_cfg()
     cfg.chain.metric = 'accuracy/top5'
     with pytest.raises(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a stage would train is seen before it does."""
+"""Mistakes of a stage are found before it trains."""
 import copy
 import random
 
@@ -26,7 +26,7 @@ from mmdgkd.utils.random import states
 
 @MODELS.register_module()
 class NamelessHead(LinearClsHead):
-    """Its loss is called by another name."""
+    """Its loss has another name."""
 
     def loss(self, *args, **kwargs):
         return dict(ce=super().loss(*args, **kwargs)['loss'])

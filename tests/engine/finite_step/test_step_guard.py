@@ -215,6 +215,6 @@ def test_optimizers_of_one_backward_are_checked_together(joint):
     assert guard.end(True).is_bad()
     after = list(net.parameters())
     same = [torch.equal(*pair) for pair in zip(before, after)]
-    # Each by itself the first has stepped before it is known.
+    # Each by itself the first has stepped before it is checked.
     assert same[0] == joint
     assert all(same[2:])

@@ -30,7 +30,7 @@ def dafl_cfg(tiny_cfg, root, trained_resnet8):
             stage = cfg.chain.networks[name].stage
             stage.train_dataloader.batch_size = 16
             stage.train_dataloader.dataset.length = images
-        # Whoever looks for images to train with finds none.
+        # There are no images to train with.
         cfg.train_dataloader.dataset = dict(NOWHERE, pipeline=[])
         cfg.merge_from_dict(changes)
         return cfg

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Filters of one row, what they see, and images whose rows arrive."""
+"""Filters of one row, their inputs, and images row after row."""
 import pytest
 import torch
 from mmcv.cnn import build_conv_layer
@@ -29,7 +29,7 @@ ROWS = dict(
 
 
 def classifier(backbone, neck=dict(type='GlobalAveragePooling'), classes=7):
-    """With batch normalization that has seen something."""
+    """With batch normalization that has statistics."""
     channels = dict(SmallVGG=512).get(backbone['type'], 64)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -147,7 +147,7 @@ def test_the_first_that_sees_more_is_named(backbone, message):
 
 
 class CallsTwice(nn.Module):
-    """An activation of a map that sees more, and then of the image."""
+    """An activation of a wider receptive field, and then of the image."""
 
     def __init__(self):
         super().__init__()

@@ -202,7 +202,7 @@ def test_teachers_stay_in_eval_mode_as_a_whole(make, files):
         model.train(mode)
         for teacher in model.teachers.values():
             assert not any(m.training for m in teacher.modules())
-    # Even where somebody switches one by hand.
+    # Even where one is switched by hand.
     model.teachers['net14'].train()
     model(*batch(), mode='loss')
     assert not any(m.training for m in model.teachers['net14'].modules())

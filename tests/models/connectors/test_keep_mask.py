@@ -22,7 +22,7 @@ def test_a_function_of_seed_and_step():
 
 
 def test_pinned_for_all_versions():
-    """A resumed run must see these after any upgrade."""
+    """A resumed run must draw these after any upgrade."""
     drawn = ''.join(
         next(name for name, kept in keep_mask(0, step, TEACHERS).items()
              if not kept) for step in range(12))

@@ -188,7 +188,7 @@ def test_a_loss_must_not_be_shared():
 
 
 def test_of_a_chain():
-    """Who does not teacher a stage needs no edge there; who is none at all."""
+    """Teachers of other stages may have edges; unknown names are refused."""
     cfg = make(default=FEATURES, big=None, mid=None)
     assert list(edges_for(
         cfg, ['big'], ['big', 'mid', 'low'])['edges']) == ['default', 'big']

@@ -203,7 +203,7 @@ def test_overlap_by_hand(make_record):
 
 
 def test_teacher_and_student_are_the_last_pair(make_record):
-    # Of TAKD's TAs the errors are not known.
+    # TAKD's TAs have no errors here.
     results = Results([
         make_record('alone', 60., network='plain10'),
         *(make_record('dgkd', 58., network=name)
