@@ -233,7 +233,7 @@ def test_package_lookup_knows_names_of_distributions_and_modules():
     assert is_installed('mmengine') and not is_installed('no_such_thing')
 
 
-def test_three_warnings_of_others_are_silenced_and_no_more():
+def test_three_warnings_of_others_are_filtered_and_no_more():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         HSigmoid()

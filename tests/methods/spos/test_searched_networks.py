@@ -88,7 +88,8 @@ def test_it_is_searched_within_its_bounds(tried, weights_of):
     (dict(dataloader=dict(dataset=dict(type='Nowhere'))),
      'SubnetSearchHook.dataloader.dataset: '),
 ])
-def test_mistakes_are_told_before_any_training(searched_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(searched_cfg, change,
+                                                  message):
     cfg = searched_cfg()
     dict.update(search_of(cfg), change)
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
