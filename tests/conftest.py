@@ -81,6 +81,15 @@ def unformatted_configs():
 
 
 @pytest.fixture(scope='session', autouse=True)
+def no_sleep_between_epochs():
+    """MMEngine sleeps two seconds between the epochs of its iterator."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.runner.loops.time',
+                      SimpleNamespace(sleep=lambda _: None))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
 def little_garbage_collection():
     """Leave all that was imported to the end of the process.
 

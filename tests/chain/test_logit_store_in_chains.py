@@ -253,6 +253,7 @@ def test_data_that_has_views_already(make, forwards):
     assert forwards == dict(resnet20=4, resnet14=4)
 
 
+@pytest.mark.slow
 def test_views_can_be_limited(make, forwards):
     cfg = make(epochs=4)
     cfg.chain.views = dict(num_views=2)

@@ -498,6 +498,7 @@ def test_the_mask_follows_the_iterations_of_the_runner(tiny_cfg):
     np.testing.assert_equal(sum(mask.values()), 1)
 
 
+@pytest.mark.slow
 def test_with_ema_the_network_is_the_averaged_one(tiny_cfg):
     """What was validated is what is written."""
     cfg = tiny_cfg(epochs=2)
@@ -515,6 +516,7 @@ def test_with_ema_the_network_is_the_averaged_one(tiny_cfg):
                ledger['resnet8']['metric']['last']) < 1e-3
 
 
+@pytest.mark.slow
 def test_networks_as_safetensors(tiny_cfg):
     import mmpretrain
     cfg = tiny_cfg()

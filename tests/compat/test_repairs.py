@@ -162,6 +162,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_without_the_repairs_of_imports():
     done = run_python(UNREPAIRED, mmdgkd.__path__[0])
     found = dict(line.split(': ', 1) for line in done.stdout.splitlines())

@@ -54,6 +54,7 @@ def run_exported(path, images, tmp_path):
     return torch.load(tmp_path / 'logits.pt')
 
 
+@pytest.mark.slow
 def test_it_begins_from_another_and_the_l1_norm_chooses(
         pruned_cfg, weights_of, trained_resnet8, built_from_file, tmp_path):
     cfg = pruned_cfg()
