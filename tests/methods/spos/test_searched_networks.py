@@ -78,7 +78,7 @@ def test_it_is_searched_within_its_bounds(tried, weights_of):
         # A hundred subnets are measured.
         pytest.param(
             dict(constraints_range=dict(flops=(0, 1))),
-            'SubnetSearchHook.constraints_range: {\'flops\': (0, 1)}: none of 100 '
+            "SubnetSearchHook.constraints_range: {'flops': (0, 1)}: none of 100 "
             'subnets that were drawn is within; they have flops ',
             marks=pytest.mark.slow),
         (dict(constraints_range=dict(latency=1)),
