@@ -78,15 +78,15 @@ def test_it_is_searched_within_its_bounds(tried, weights_of):
         # A hundred subnets are measured.
         pytest.param(
             dict(constraints_range=dict(flops=(0, 1))),
-            "SubnetSearchHook.constraints_range: {'flops': (0, 1)}: none of 100 "
-            'subnets that were drawn is within; they have flops ',
+            "SubnetSearchHook.constraints_range: {'flops': (0, 1)}: none of "
+            '100 subnets that were drawn is within; they have flops ',
             marks=pytest.mark.slow),
         (dict(constraints_range=dict(latency=1)),
-         "constraints_range: {'latency': 1} should be a dict of bounds of flops "
-         'and params'),
+         "constraints_range: {'latency': 1} should be a dict of bounds of "
+         'flops and params'),
         (dict(constraints_range=dict(flops='12')),
-         "constraints_range.flops: '12' should be the largest, or the smallest "
-         ),
+         "constraints_range.flops: '12' should be the largest, or the "
+         'smallest '),
         (dict(num_candidate=3), "unexpected keyword argument 'num_candidate'"),
         (dict(evaluator=dict(type='Nothing')), 'SubnetSearchHook.evaluator: '),
         (dict(num_candidates=3),
