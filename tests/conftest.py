@@ -45,12 +45,12 @@ class SaveRanks(Hook):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """How many workers ``-n auto`` is: each wants 2 GB of memory."""
+    """How many workers ``-n auto`` is: each needs 2 GB of memory."""
     return min(4, len(os.sched_getaffinity(0)))
 
 
 def pytest_collection_modifyitems(items):
-    """Have the tests of a file on one worker, unless they say otherwise."""
+    """Have the tests of a file on one worker, unless marked otherwise."""
     for item in items:
         if item.get_closest_marker('xdist_group') is None:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
@@ -81,6 +81,15 @@ def unformatted_configs():
 
 
 @pytest.fixture(scope='session', autouse=True)
+def no_sleep_between_epochs():
+    """MMEngine sleeps two seconds between the epochs of its iterator."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.runner.loops.time',
+                      SimpleNamespace(sleep=lambda _: None))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
 def little_garbage_collection():
     """Leave all that was imported to the end of the process.
 
@@ -99,7 +108,7 @@ def little_garbage_collection():
 
 @pytest.fixture(autouse=True)
 def fresh_message_hub(request):
-    """Let no test see step and seed of a training that another has killed."""
+    """Reset step and seed, which a killed training of another test leaves."""
     MessageHub.get_instance(request.node.nodeid)
 
 
@@ -150,7 +159,7 @@ def on_digits():
     def replace(cfg, size):
         """Replace the data by digits of the same size, one batch of it.
 
-        It says that there are as many classes as the heads have.
+        It has as many classes as the heads have.
         """
         teacher = next(iter(cfg.chain.networks.values()))
         classes = [
@@ -185,7 +194,7 @@ def on_digits():
                 # One batch is one iteration, in which it is pruned at once.
                 network.model.prune_times = 1
             if network is not None and 'DCFF' in network.model.type:
-                # It fuses in every epoch, of which it wants more than one.
+                # It fuses in every epoch, of which it needs more than one.
                 network.stage = dict(
                     network.get('stage', {}), train_cfg=dict(max_epochs=2))
             if network is not None and 'GroupFisher' in network.model.type:

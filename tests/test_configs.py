@@ -188,7 +188,7 @@ def test_the_readme_leads_to_every_method():
         assert first.get(card, trials) == trials
 
 
-def test_the_data_is_normalized_as_the_papers_say():
+def test_the_data_is_normalized_as_in_the_papers():
     for data, mean, std in (('cifar100_bs128', (.507, .487, .441), (.267, .256,
                                                                     .276)),
                             ('cifar10_bs128', (.507, .487, .441), (.267, .256,

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Links of the pages lead somewhere, and their words are of the field."""
+"""Links of the pages have a target, and their words are of the field."""
 import re
 from pathlib import Path
 

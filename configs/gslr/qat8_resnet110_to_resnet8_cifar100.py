@@ -1,5 +1,5 @@
-# ResNet-8 with 8 bits whose teachers fade until its labels alone remain
-# (gradual soft loss reducing).
+# ResNet-8 with 8 bits; the weight of its teachers shrinks to 0 (gradual soft
+# loss reducing).
 # Objective: the parent's, its share shrinking to 0 over the 160 epochs.
 _base_ = '../quantization/qat8_resnet110_to_resnet8_cifar100.py'
 chain = dict(

@@ -1,5 +1,5 @@
 # ResNet-8 of the chain with half of its channels, whose filters are fused anew
-# in each epoch (DCFF), distilled from all networks before it, the whole
+# in each epoch (DCFF), distilled from all networks before it, the unpruned
 # ResNet-8 included.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [

@@ -1,5 +1,5 @@
 # ResNet-8 of the chain with half of its channels, whose filters are fused anew
-# in each epoch (DCFF), distilled from ResNet-20, 14 and the whole ResNet-8.
+# in each epoch (DCFF), distilled from ResNet-20, 14 and the unpruned ResNet-8.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = [
     '../dgkd/resnet20_to_resnet8_digits.py',

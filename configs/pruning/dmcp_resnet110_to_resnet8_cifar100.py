@@ -1,6 +1,6 @@
 # ResNet-8 of the chain, of which the supernet learns how many channels each
 # layer keeps for half of the operations (DMCP), and that subnet is trained,
-# distilled from all networks before it, the whole ResNet-8 included.
+# distilled from all networks before it, the unpruned ResNet-8 included.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [
     '../dgkd/resnet110_to_resnet8_cifar100.py',

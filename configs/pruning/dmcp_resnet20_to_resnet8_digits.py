@@ -1,6 +1,6 @@
 # ResNet-8 of the chain, of which the supernet learns how many channels each
 # layer keeps for half of the operations (DMCP), and that subnet is trained,
-# distilled from ResNet-20, 14 and the whole ResNet-8.
+# distilled from ResNet-20, 14 and the unpruned ResNet-8.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = [
     '../dgkd/resnet20_to_resnet8_digits.py',

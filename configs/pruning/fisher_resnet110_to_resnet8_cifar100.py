@@ -1,6 +1,6 @@
 # ResNet-8 of the chain, from which Group Fisher pruning takes channel after
 # channel until half of its operations are left, and then trained on, distilled
-# from all networks before it, the whole ResNet-8 included.
+# from all networks before it, the unpruned ResNet-8 included.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [
     '../dgkd/resnet110_to_resnet8_cifar100.py',

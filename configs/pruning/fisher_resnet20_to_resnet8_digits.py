@@ -1,6 +1,6 @@
 # ResNet-8 of the chain, from which Group Fisher pruning takes channel after
 # channel until half of its operations are left, and then trained on, distilled
-# from ResNet-20, 14 and the whole ResNet-8.
+# from ResNet-20, 14 and the unpruned ResNet-8.
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = [
     '../dgkd/resnet20_to_resnet8_digits.py',

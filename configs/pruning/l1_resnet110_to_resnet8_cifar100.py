@@ -1,5 +1,5 @@
 # ResNet-8 of the chain, pruned to half of its channels by the L1 norm and then
-# trained on, distilled from all networks before it, the whole ResNet-8
+# trained on, distilled from all networks before it, the unpruned ResNet-8
 # included.
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = [

@@ -22,7 +22,7 @@ def chain(**kwargs):
     (dict(s=['b', 't']), ['', '', '', 'tb']),
     (dict(), ['', '', '', '']),
 ])
-def test_who_guides_whom(guidance, expected):
+def test_teachers_of_each_network(guidance, expected):
     teachers = teachers_of(guidance, NAMES)
     assert [''.join(teachers[name]) for name in NAMES] == expected
 
@@ -33,7 +33,7 @@ def test_dense_is_the_default_and_order_is_kept():
     assert made.teachers['s'] == ('t', 'a', 'b')
 
 
-def test_a_given_network_has_no_guides_but_guides():
+def test_a_given_network_has_no_teachers_but_teaches():
     networks = {name: dict(model=MODEL) for name in NAMES}
     networks['a']['ckpt_path'] = 'a.pth'
     made = chain(networks=networks)
@@ -98,7 +98,7 @@ def test_unknown_guidance(guidance, message):
         chain(guidance=guidance)
 
 
-def test_an_unknown_name_is_told_from_where_it_came():
+def test_an_unknown_name_is_reported_with_its_key():
     with pytest.raises(
             ConfigError, match='--stage: "x" is no network .* t, a, b, s'):
         chain().require('x', '--stage')

@@ -58,8 +58,8 @@ def logged(cfg, name):
     return Path(path).read_text()
 
 
-def test_maps_and_logits_of_all_guides(tiny_cfg):
-    """The terms of all that teacher a stage, and of nobody else."""
+def test_maps_and_logits_of_all_teachers(tiny_cfg):
+    """The terms of the teachers of a stage, and no others."""
     both = {
         key: {
             **part,
@@ -82,13 +82,13 @@ def test_maps_and_logits_of_all_guides(tiny_cfg):
     assert 'loss_kl_resnet20' not in last
 
 
-def test_logits_alone_are_remembered(tiny_cfg):
+def test_logits_alone_are_cached(tiny_cfg):
     cfg = with_edges(tiny_cfg(epochs=2), default=LOGITS)
     cfg.chain.views = dict(num_views=1)
     ledger = ChainRunner(cfg).train()
-    said = ledger['resnet8']['store']['resnet20']
+    counts = ledger['resnet8']['store']['resnet20']
     # By the stage before, in its two epochs.
-    assert (said['recalled'], said['computed']) == (128, 0)
+    assert (counts['recalled'], counts['computed']) == (128, 0)
 
 
 @pytest.mark.parametrize('change, message', [
@@ -106,7 +106,7 @@ def test_logits_alone_are_remembered(tiny_cfg):
      r'loss_forward_mappings.loss_map_resnet14: s_feature \(2, 16, 2, 2\) and '
      r't_feature \(2, 64, 2, 2\) do not fit'),
 ])
-def test_mistakes_are_told_before_any_training(tiny_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(tiny_cfg, change, message):
     cfg = tiny_cfg()
     cfg.chain.logit_store = None
     cfg.model.distiller = dict(type='mmrazor.MultiTeacherDistiller', **change)

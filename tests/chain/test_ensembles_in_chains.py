@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Chains in which several teachers teach with one voice."""
+"""Chains with ensembles of teachers."""
 import glob
 import os.path as osp
 from pathlib import Path
@@ -49,9 +49,9 @@ def test_a_pacemaker_then_the_teacher_and_rows_that_arrive(
     assert model.backbone.conv1.weight.shape == (16, 3, 1, 3)
     images = torch.randn(4, 3, 8, 8)
     with torch.no_grad():
-        whole = model(images)
+        wanted = model(images)
     torch.testing.assert_close(
-        RowStream(model, (3, 8, 8))(images), whole, rtol=0, atol=2e-6)
+        RowStream(model, (3, 8, 8))(images), wanted, rtol=0, atol=2e-6)
 
 
 def stochastic(tiny_cfg, work_dir, **store):
@@ -63,9 +63,9 @@ def stochastic(tiny_cfg, work_dir, **store):
 
 
 @pytest.mark.slow
-def test_resumed_and_remembered_it_comes_to_the_same_bits(
-        tiny_cfg, killed_and_whole, weights_of):
-    """One member, drawn anew, is silent in each step."""
+def test_resumed_and_cached_it_has_the_same_bits(tiny_cfg, killed_and_whole,
+                                                 weights_of):
+    """One member, drawn anew, is dropped in each step."""
     whole, torn = (
         stochastic(tiny_cfg, name, dtype='float32')
         for name in ('whole', 'torn'))
@@ -91,7 +91,7 @@ def test_resumed_and_remembered_it_comes_to_the_same_bits(
     (dict(teacher_recorders=dict(logits=dict(source='backbone.layer3'))),
      'model.distiller.ensembles.pacemaker: is a mean of logits, all of one'),
 ])
-def test_mistakes_are_told_before_any_training(tiny_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(tiny_cfg, change, message):
     cfg = tiny_cfg(config=ON_THE_FLY)
     cfg.chain.logit_store = None
     cfg.chain.guidance = {
@@ -104,8 +104,8 @@ def test_mistakes_are_told_before_any_training(tiny_cfg, change, message):
     assert not osp.exists(cfg.work_dir)
 
 
-def test_a_guide_of_a_member_alone_has_the_ensembles_name(tiny_cfg):
-    """A TA of a dense chain hears the members before it."""
+def test_a_teacher_of_a_member_alone_has_the_ensembles_name(tiny_cfg):
+    """A TA of a dense chain is distilled from the members before it."""
     cfg = tiny_cfg()
     cfg.model.distiller.ensembles = dict(pacemaker=['resnet20', 'resnet14'])
     chain = Chain.from_cfg(cfg.chain)

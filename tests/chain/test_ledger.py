@@ -35,7 +35,7 @@ def test_best_last_and_going_back(tmp_path):
     assert (metric['best'], metric['best_at'], metric['last']) == (30, 2, 20)
     assert ledger.rewind('t', 1)
     assert ledger['t']['metric']['best'] == 10
-    # The checkpoint of step 2 exists, its validation is not known.
+    # The checkpoint of step 2 exists, its validation does not.
     assert not ledger.rewind('t', 2)
     ledger.record('t', 'accuracy/top1', 2, 5.0)
     assert ledger['t']['metric']['history'] == [[1, 10.0], [2, 5.0]]
@@ -68,7 +68,7 @@ def test_another_guidance_is_refused_where_it_matters(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', '{"stages": 3}', '[]', '{"version": 1}'])
-def test_a_damaged_ledger_is_said_to_be_one(tmp_path, text):
+def test_a_damaged_ledger_is_reported_as_one(tmp_path, text):
     (tmp_path / 'chain.json').write_text(text)
     with pytest.raises(ConfigError, match='chain.json: is not readable'):
         Ledger.open(str(tmp_path), chain())

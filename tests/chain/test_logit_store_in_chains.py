@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A chain with a logit store comes to what it comes to without."""
+"""A chain with a logit store has the results of one without."""
 import os
 import shutil
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_bit_for_bit_in_float32(make, forwards):
 
     stored = make('stored', store=dict(dtype='float32'))
     ChainRunner(stored).train()
-    # The last stage has found all that the one before has asked.
+    # The last stage hits all that the one before has looked up.
     assert forwards == dict(resnet20=8 + 4, resnet14=4 + 4)
     for name in NETWORKS:
         assert equal(weights(live, name), weights(stored, name))
@@ -239,8 +239,8 @@ def test_stages_counted_by_iterations(make, forwards):
     assert forwards == dict(resnet20=10 + 5, resnet14=5 + 5)
 
 
-def test_data_that_says_its_views_already(make, forwards):
-    """Its sampler must tell it the epoch all the same."""
+def test_data_that_has_views_already(make, forwards):
+    """Its sampler must set its epoch all the same."""
     cfg = make()
     cfg.train_dataloader.dataset = dict(
         type='ViewDataset', seed=9, dataset=cfg.train_dataloader.dataset)
@@ -253,6 +253,7 @@ def test_data_that_says_its_views_already(make, forwards):
     assert forwards == dict(resnet20=4, resnet14=4)
 
 
+@pytest.mark.slow
 def test_views_can_be_limited(make, forwards):
     cfg = make(epochs=4)
     cfg.chain.views = dict(num_views=2)
@@ -273,7 +274,7 @@ def test_the_size_is_in_the_plan(make):
     assert 'logit store' not in ChainRunner(make(store=None)).plan()
 
 
-def test_the_estimate_knows_what_is_remembered(make):
+def test_the_estimate_counts_what_is_cached(make):
     """Each teacher counts in the first stage of which it is a teacher."""
     costs = {}
     for store in (None, True):

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Real, tiny trainings of whole chains."""
+"""Real, tiny trainings of chains."""
 import json
 import os
 import os.path as osp
@@ -46,7 +46,7 @@ def test_the_work_dir_is_as_designed(trained):
         assert 'vis_data' in os.listdir(osp.join(cfg.work_dir, name, logs[0]))
 
 
-def test_the_ledger_says_what_was_read_and_written(trained):
+def test_the_ledger_lists_what_was_read_and_written(trained):
     cfg, _ = trained
     stages = ledger_of(cfg.work_dir)['stages']
     assert [stages[name]['guides']
@@ -66,7 +66,7 @@ def test_the_ledger_says_what_was_read_and_written(trained):
         assert metric['last'] == metric['history'][-1][1]
 
 
-def test_networks_load_strictly_and_are_as_good_as_the_ledger_says(trained):
+def test_networks_load_strictly_and_have_the_metric_of_the_ledger(trained):
     cfg, _ = trained
     stages = ledger_of(cfg.work_dir)['stages']
     for name in NAMES:
@@ -213,7 +213,7 @@ def test_a_changed_file_is_refused(copied):
         ChainRunner(copied).train()
 
 
-def test_a_changed_guide_of_a_half_trained_stage_is_refused(copied):
+def test_a_changed_teacher_of_a_half_trained_stage_is_refused(copied):
     ledger = ledger_of(copied.work_dir)
     ledger['stages']['resnet8']['state'] = 'running'
     given = osp.join(copied.work_dir, 'given.pth')
@@ -258,7 +258,7 @@ def test_a_single_stage(copied):
     assert not osp.exists(osp.join(copied.work_dir, 'resnet8'))
 
 
-def test_a_stage_is_not_kept_when_its_guide_is_trained_again(copied):
+def test_a_stage_is_not_kept_when_its_teacher_is_trained_again(copied):
     shutil.rmtree(osp.join(copied.work_dir, 'resnet20'))
     with pytest.raises(
             ConfigError,
@@ -316,8 +316,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(copied):
     ledger = ChainRunner(copied).train()
     assert ledger['resnet8']['state'] == 'done'
     with open(osp.join(copied.work_dir, 'chain.log')) as file:
-        said = file.read()
-    assert f'{path!r} is damaged; going on from ' in said
+        log = file.read()
+    assert f'{path!r} is damaged; going on from ' in log
     for key, value in weights_of(copied.work_dir, 'resnet8').items():
         assert torch.equal(value, before[key]), key
 
@@ -339,7 +339,7 @@ def test_a_flipped_bit_is_noticed(copied):
         assert torch.equal(value, before[key]), key
 
 
-def test_without_a_whole_checkpoint_nothing_is_trained_over(copied):
+def test_without_an_intact_checkpoint_nothing_is_trained_over(copied):
     make_half_trained(copied, 1, 2)
     with pytest.raises(ConfigError, match='is damaged, and there is no older'):
         ChainRunner(copied).train()
@@ -403,7 +403,7 @@ def test_a_stages_own_normalization_goes_with_the_network(tiny_cfg):
                ledger['resnet8']['metric']['last']) < 1e-3
 
 
-def test_networks_are_tested_whatever_guided_them(copied):
+def test_networks_are_tested_whatever_their_teachers(copied):
     copied.chain.guidance = 'none'
     assert set(ChainRunner(copied).test()) == set(NAMES)
 
@@ -498,6 +498,7 @@ def test_the_mask_follows_the_iterations_of_the_runner(tiny_cfg):
     np.testing.assert_equal(sum(mask.values()), 1)
 
 
+@pytest.mark.slow
 def test_with_ema_the_network_is_the_averaged_one(tiny_cfg):
     """What was validated is what is written."""
     cfg = tiny_cfg(epochs=2)
@@ -515,6 +516,7 @@ def test_with_ema_the_network_is_the_averaged_one(tiny_cfg):
                ledger['resnet8']['metric']['last']) < 1e-3
 
 
+@pytest.mark.slow
 def test_networks_as_safetensors(tiny_cfg):
     import mmpretrain
     cfg = tiny_cfg()

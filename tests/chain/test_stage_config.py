@@ -31,7 +31,7 @@ def stage(cfg, name='s', files=()):
                         '/w')
 
 
-def test_an_unguided_stage_trains_the_network_itself():
+def test_a_stage_without_teachers_trains_the_network_itself():
     made = stage(config(), 't')
     assert made.model == dict(
         type='Net', size=0, data_preprocessor=dict(num_classes=3))
@@ -41,7 +41,7 @@ def test_an_unguided_stage_trains_the_network_itself():
     assert made.custom_imports.imports == ['mmdgkd']
 
 
-def test_a_guided_stage_is_the_template_filled_in():
+def test_a_stage_with_teachers_is_the_template_filled_in():
     made = stage(config(), 's', dict(t='/f/t.pth', a='/f/a.pth'))
     assert made.model.type == 'mmrazor.DGKD'
     assert made.model.architecture.data_preprocessor.num_classes == 3

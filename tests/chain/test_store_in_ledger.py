@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The ledger says what the logit store was asked for, and with what."""
+"""The ledger has the counts of the logit store, and the versions."""
 import json
 import os
 import shutil
@@ -15,7 +15,7 @@ from mmdgkd.logit_store.teacher_timer import TeacherTimer
 ROWS = 2 * 64  # epochs, images
 
 
-def test_each_guide_is_computed_once_and_then_read(trained):
+def test_each_teacher_is_computed_once_and_then_read(trained):
     ledger = trained[1].work.ledger
     first = ledger['resnet14']['store']['resnet20']
     assert first['recalled'] == 0 and first['computed'] == ROWS
@@ -67,7 +67,7 @@ def test_what_is_not_known_of_a_part_is_not_known_of_all():
     assert _added({}, known) == known
 
 
-def test_the_clock_adds_up_by_guide():
+def test_the_clock_adds_up_by_teacher():
     clock = TeacherTimer()
     for _ in range(2):
         with clock.timing('slow', torch.device('cpu')):

@@ -69,7 +69,7 @@ def test_a_checkpoint_to_resume_from(half_trained, attack):
     path = osp.join(half_trained.work_dir, 'resnet8', 'epoch_2.pth')
     checkpoint = torch.load(path)
     checkpoint['message_hub']['runtime_info']['x'] = attack
-    # A seal says that a file is as it was written, not by whom.
+    # A checksum shows that a file is as it was written, not by whom.
     torch.save(checkpoint, path + '.new')
     with open(path + '.new', 'rb') as new, open(path, 'wb') as old:
         write_with_checksum(old, new.read())
@@ -77,7 +77,7 @@ def test_a_checkpoint_to_resume_from(half_trained, attack):
     refused(half_trained, r"work_dir: .*epoch_2.pth. is refused: .*mkdir")
 
 
-def test_a_guide_in_the_work_dir(half_trained, attack):
+def test_a_teacher_in_the_work_dir(half_trained, attack):
     path = osp.join(half_trained.work_dir, 'resnet14', 'resnet14.pth')
     torch.save(dict(state_dict=attack, meta={}), path)
     refused(half_trained, 'resnet14.pth.: is not the file that was trained')

@@ -162,6 +162,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_without_the_repairs_of_imports():
     done = run_python(UNREPAIRED, mmdgkd.__path__[0])
     found = dict(line.split(': ', 1) for line in done.stdout.splitlines())
@@ -233,7 +234,7 @@ def test_package_lookup_knows_names_of_distributions_and_modules():
     assert is_installed('mmengine') and not is_installed('no_such_thing')
 
 
-def test_three_warnings_of_others_are_silenced_and_no_more():
+def test_three_warnings_of_others_are_filtered_and_no_more():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         HSigmoid()

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Whole batches are bitwise what the pipeline makes one by one."""
+"""Batches are bitwise what the pipeline makes one by one."""
 import pytest
 import torch
 from mmengine.dataset import default_collate, pseudo_collate
@@ -53,14 +53,14 @@ def preprocess(data, training=True, **kwargs):
                                                    for crop in CROPS] +
                          [[crop, FLIP, PACK] for crop in CROPS])
 def test_the_views_are_those_of_the_pipeline(pipeline):
-    one, whole = build('Digits', pipeline), build('BatchedDigits', pipeline)
-    assert one.source.key == whole.source.key
-    assert one.num_views == whole.num_views
+    one, batched = build('Digits', pipeline), build('BatchedDigits', pipeline)
+    assert one.source.key == batched.source.key
+    assert one.num_views == batched.num_views
     seen = []
     for epoch in (0, 4):
         items = [(epoch, index) for index in range(37, 1, -1)]
         theirs, samples = preprocess(default_collate(one.__getitems__(items)))
-        mine, others = preprocess(pseudo_collate(whole.__getitems__(items)))
+        mine, others = preprocess(pseudo_collate(batched.__getitems__(items)))
         assert torch.equal(mine, theirs)
         for a, b in zip(samples, others):
             assert torch.equal(a.gt_label, b.gt_label)
@@ -74,8 +74,8 @@ def test_the_views_are_those_of_the_pipeline(pipeline):
 
 
 def test_batches_can_be_mixed_as_in_mmpretrain():
-    whole = build('BatchedDigits', [PACK])
-    data = pseudo_collate(whole.__getitems__([(0, i) for i in range(6)]))
+    batched = build('BatchedDigits', [PACK])
+    data = pseudo_collate(batched.__getitems__([(0, i) for i in range(6)]))
     inputs, samples = preprocess(
         data, batch_augments=dict(augments=dict(type='Mixup', alpha=1.0)))
     assert inputs.shape == (6, 3, 8, 8)
@@ -95,21 +95,21 @@ def test_without_views_samples_have_the_index_and_draws_differ():
 
 def test_a_replaced_pipeline_is_drawn_from():
     """As MMPretrain's SwitchRecipeHook does it."""
-    whole = build('BatchedDigits', [PACK])
-    batch = whole.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
+    batched = build('BatchedDigits', [PACK])
+    batch = batched.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
     assert batch.offsets is None and batch.flips is None
-    whole.dataset.pipeline = build('Digits',
-                                   [CROPS[0], FLIP, PACK]).dataset.pipeline
-    batch = whole.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
+    batched.dataset.pipeline = build('Digits',
+                                     [CROPS[0], FLIP, PACK]).dataset.pipeline
+    batch = batched.__getitems__([(0, 1), (0, 2)])[0]['data_samples']
     assert batch.offsets is not None and batch.flips is not None
     one = build('Digits', [CROPS[0], FLIP, PACK])
     assert batch.views.source.key == one.source.key
     assert torch.equal(batch.cut()[1], one[0, 2]['inputs'])
     with pytest.raises(ConfigError, match='not "ColorJitter" there'):
-        whole.dataset.pipeline = build(
+        batched.dataset.pipeline = build(
             'Digits',
             [dict(type='ColorJitter', brightness=.4), PACK]).dataset.pipeline
-        whole.__getitems__([(0, 1)])
+        batched.__getitems__([(0, 1)])
 
 
 def test_ordinary_data_passes_through():

@@ -27,7 +27,7 @@ def trial_cfg(digits_cfg, trained_resnet8, tmp_path_factory):
 def tried(trial_cfg):
     """A function that gives the trained chain of a trial by its key.
 
-    A test that uses it wants to be in the group ``contract_<key>`` of xdist,
+    A test that uses it should be in the group ``contract_<key>`` of xdist,
     where it is trained already.
     """
 

@@ -141,8 +141,7 @@ def test_it_is_tested_as_it_was_validated(key, tried):
 @each_method
 def test_it_is_a_teacher(key, tried):
     tried = tried(key)
-    guides = tried.ledger['last']['guides']
-    assert tried.name in guides
+    assert tried.name in tried.ledger['last']['guides']
     if tried.cfg.chain.get('logit_store'):
         files = os.listdir(f'{tried.cfg.work_dir}/logits')
         assert any(name.startswith(f'{tried.name}-') for name in files)

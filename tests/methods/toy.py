@@ -1,9 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""A method that lives outside of the package, as ``docs/new_method.md`` says.
+"""A method that lives outside of the package, as in ``docs/new_method.md``.
 
 ``ToyScaled`` trains a network whose logits are scaled by a learned number. It
 is here to show that a chain plans, trains, resumes, exports and reports a
-method that ``mmdgkd`` has never heard of.
+method that ``mmdgkd`` does not name.
 """
 import copy
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -76,7 +76,7 @@ def _(algorithm: ToyScaled) -> nn.Module:
 
 @register_method
 class Toy(Method):
-    """What a chain must know of :class:`ToyScaled`."""
+    """Adapt :class:`ToyScaled` to chains."""
 
     algorithms = (ToyScaled, )
 

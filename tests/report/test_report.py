@@ -229,7 +229,7 @@ def test_seeds_are_put_together(tmp_path):
             '\u00a03.61\u00a0% by DGKD (n=3)') in text
 
 
-def test_chains_of_other_networks_are_told_apart(tmp_path):
+def test_chains_of_other_networks_are_distinguished(tmp_path):
     big, small = stage(99.0, 'big'), stage(80.0, 'small', ['big'])
     paths = [
         make_run(tmp_path / 'kd', dict(big=big, small=small), 'direct'),
@@ -268,7 +268,7 @@ def test_other_metrics_are_not_averaged(tmp_path):
             for group in group_stages(read_runs(paths))] == [[80.0], [80.0]]
 
 
-def test_long_settings_are_told_apart():
+def test_long_settings_are_distinguished():
     groups = []
     for end in 'ab':
         run = SimpleNamespace(stages={})
@@ -300,7 +300,7 @@ def test_unfinished_stages_are_shown_and_not_counted(tmp_path):
         'run is pending); they are not counted.' in text
     assert '<td class="short">running, 2 so far</td>' in text
     assert '<td class="short">pending</td>' in text
-    # Its config.py is missing, which is said, and where a dash stands.
+    # A note says that its config.py is missing; its cells have dashes.
     assert 'run: its config.py could not be read' in text
     assert str(tmp_path) not in text
 
@@ -363,7 +363,7 @@ def test_what_the_store_saved(tmp_path):
     write_report([run.path], str(tmp_path / 'out'))
     assert ('| KD | small | 10.0 s | 50 | 50 | 0.0 s | 1.0 s |'
             in (tmp_path / 'out/report.md').read_text())
-    # Of another file, or without a measured time, nothing is known.
+    # Of another file, or without a measured time, there is no result.
     for change in (dict(sha256='other'), None):
         stages = copy.deepcopy(stages)
         if change:

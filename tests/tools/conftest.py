@@ -46,15 +46,15 @@ def run_here(monkeypatch, capsys, root):
             try:
                 runpy.run_path(str(root / tool), run_name='__main__')
             except SystemExit as stop:
-                # A text is said on stderr, and the code is 1.
+                # A text goes to stderr, and the code is 1.
                 code = stop.code or 0
                 if isinstance(code, str):
                     code, line = 1, f'{code}\n'
             finally:
                 sys.setrecursionlimit(limit)
-        said, errors = capsys.readouterr()
+        output, errors = capsys.readouterr()
         done = SimpleNamespace(
-            returncode=code, stdout=said, stderr=errors + line)
+            returncode=code, stdout=output, stderr=errors + line)
         if check and code:
             raise AssertionError(f'{tool} {words} exited with {code}:\n'
                                  f'{done.stdout}\n{done.stderr}')

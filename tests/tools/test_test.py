@@ -8,7 +8,7 @@ CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 SMALL = ['--cfg-options', 'test_dataloader.dataset.indices=64']
 
 
-def test_the_whole_chain(run_here, trained):
+def test_all_networks_of_a_chain(run_here, trained):
     done = run_here('tools/test.py', CONFIG, '--work-dir', trained[0].work_dir,
                     *SMALL)
     rows = [

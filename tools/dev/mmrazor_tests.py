@@ -83,14 +83,15 @@ def read_report(path: str, file: str) -> Dict[str, Dict]:
         outcome = next(
             (tag for tag in ('error', 'failure', 'skipped') if tag in marks),
             'passed')
-        said = '' if outcome == 'passed' else marks[outcome].get('message', '')
-        if said == 'collection failure':
+        message = '' if outcome == 'passed' else marks[outcome].get(
+            'message', '')
+        if message == 'collection failure':
             # The file could not be imported; the text has the reason.
             lines = (marks[outcome].text or '').splitlines()
-            said = next(
+            message = next(
                 (line[1:] for line in reversed(lines) if line[:2] == 'E '),
-                said)
-        said = said.replace(sys.prefix + os.sep, '')
+                message)
+        message = message.replace(sys.prefix + os.sep, '')
         module = file[:-len('.py')].replace('/', '.')
         owner = case.get('classname', '')[len(module) + 1:]
         name = '::'.join(filter(None, (file, owner, case.get('name', ''))))
@@ -99,7 +100,8 @@ def read_report(path: str, file: str) -> Dict[str, Dict]:
             name = file
         found[name] = dict(
             outcome='failed' if outcome == 'failure' else outcome,
-            said=said.strip().splitlines()[0][:200] if said.strip() else '')
+            said=message.strip().splitlines()[0][:200]
+            if message.strip() else '')
     return found
 
 
@@ -134,8 +136,8 @@ def run_file(root: str, file: str, timeout: int) -> Dict[str, Dict]:
         return {file: dict(outcome='error', said=f'took over {timeout} s')}
     if osp.exists(report):
         return read_report(report, file)
-    said = (done.stderr or done.stdout).strip().splitlines() or ['']
-    return {file: dict(outcome='error', said=said[-1][:200])}
+    message = (done.stderr or done.stdout).strip().splitlines() or ['']
+    return {file: dict(outcome='error', said=message[-1][:200])}
 
 
 def run_tests(args: argparse.Namespace) -> Dict:

@@ -53,7 +53,7 @@ def record_of(setting: Setting, names: Sequence[str], run: Run, entry: Dict,
 
     Args:
         setting (Setting): Its setting.
-        names (Sequence[str]): The networks of the whole chain.
+        names (Sequence[str]): All networks of the chain.
         run (Run): The run that has trained it.
         entry (dict): Its stage in the ledger.
         cfg (Config): The config of the run.

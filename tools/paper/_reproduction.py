@@ -25,7 +25,7 @@ from mmdgkd.utils.table import draw_table
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 CONFIGS = osp.join(ROOT, 'configs', 'dgkd')
 STOPPED = 75
-# Settings that say where something is, not what it is.
+# Settings of locations: they change no result.
 PLACES = ('data_root', 'ckpt_path', 'store_dir')
 
 

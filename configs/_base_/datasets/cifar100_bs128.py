@@ -1,4 +1,4 @@
-# CIFAR-100 with 4-pixel pad-and-crop and horizontal flip, in whole batches.
+# CIFAR-100 with 4-pixel pad-and-crop and horizontal flip, a batch at a time.
 # For other transforms use type='CIFAR100' and num_workers=2.
 dataset_type = 'BatchedCIFAR100'
 data_root = 'data/cifar100'

@@ -1,4 +1,4 @@
-# Data-free: a generator makes the images, the teachers judge them, and the
+# Data-free: a generator makes the images, the teachers score them, and the
 # student is distilled from the teachers on them (DAFL). `loss_weights` are the
 # paper's for CIFAR-100, with one teacher; of several the mean.
 loss_weights = dict(onehot=0.5, entropy=20.0, activation=0.1)

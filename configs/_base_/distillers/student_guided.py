@@ -1,6 +1,6 @@
 # As dense_kd_averaged.py, but the classifier of each teacher runs a hundred
 # times, with Dropout of 0.5 on its input; its logits are the mean of the tenth
-# of these passes that agrees most with the student.
+# of these passes that is nearest to the student.
 _base_ = './dense_kd_averaged.py'
 model = dict(
     distiller=dict(

@@ -79,7 +79,7 @@ def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
 
 
 def no_classes(cfg):
-    """Have the data not say which classes there are."""
+    """Leave out of the data which classes there are."""
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[key].dataset.metainfo = dict(classes=[])
 
@@ -101,7 +101,7 @@ def stochastic(tiny_cfg, **policy):
     return cfg
 
 
-def test_as_many_dropped_as_there_are_guides(tiny_cfg):
+def test_as_many_dropped_as_there_are_teachers(tiny_cfg):
     assert_refused(
         stochastic(tiny_cfg, num_drop=2),
         'for the stage "resnet8": StochasticDropConnector.num_drop: 2 must '
@@ -136,7 +136,8 @@ def test_a_recorder_source_that_is_no_module(tiny_cfg):
         'student; similar: head.fc')
 
 
-def test_a_recorder_source_that_the_student_has_and_a_guide_has_not(tiny_cfg):
+def test_a_recorder_source_that_the_student_has_and_a_teacher_has_not(
+        tiny_cfg):
     cfg = tiny_cfg()
     plain = dict(type='PlainCNN', depth=2, variant='cifar100', input_size=8)
     cfg.chain.networks.resnet20.model = dict(
@@ -210,7 +211,7 @@ def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
         cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
 
 
-def test_a_guide_that_is_normalized_otherwise(tiny_cfg):
+def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.model.data_preprocessor = dict(
         type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
@@ -280,7 +281,7 @@ def test_other_classes_than_the_data(tiny_cfg, classes):
     assert_refused(
         cfg, f'resnet20.model: has {classes} classes, the data has 10; set '
         'chain.networks.resnet20.model.head.num_classes to 10, or ')
-    # A set that does not say it is not asked.
+    # Data without classes is not checked.
     no_classes(cfg)
     facts = ChainRunner(cfg).facts
     assert facts['resnet8'].classes == classes
@@ -305,7 +306,7 @@ def test_a_loss_that_would_only_be_logged(tiny_cfg):
 
 
 def test_a_metric_that_is_not_measured(tiny_cfg):
-    """Known only after the first validation; then one line."""
+    """Found only in the first validation; then one line."""
     cfg = tiny_cfg()
     cfg.chain.metric = 'accuracy/top5'
     with pytest.raises(

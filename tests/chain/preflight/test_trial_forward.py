@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a stage would train is seen before it does."""
+"""Mistakes of a stage are found before it trains."""
 import copy
 import random
 
@@ -14,7 +14,7 @@ from torch import nn
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.network import build_network
-from mmdgkd.chain.preflight import trial_forward as stage_trial
+from mmdgkd.chain.preflight import trial_forward
 from mmdgkd.chain.preflight.chain_check import inspect_chain
 from mmdgkd.chain.preflight.data_check import check_data
 from mmdgkd.chain.preflight.stage_check import check_stage
@@ -26,7 +26,7 @@ from mmdgkd.utils.random import states
 
 @MODELS.register_module()
 class NamelessHead(LinearClsHead):
-    """Its loss is called by another name."""
+    """Its loss has another name."""
 
     def loss(self, *args, **kwargs):
         return dict(ce=super().loss(*args, **kwargs)['loss'])
@@ -127,7 +127,7 @@ def test_where_that_is_no_mistake(tiny_cfg, kwargs):
     inspect(distributed(tiny_cfg, **kwargs))
 
 
-def test_it_is_off_where_the_wrapper_says_so(tiny_cfg):
+def test_it_is_off_where_the_wrapper_is_set_so(tiny_cfg):
     assert_refused(
         distributed(
             tiny_cfg,
@@ -137,8 +137,8 @@ def test_it_is_off_where_the_wrapper_says_so(tiny_cfg):
 
 
 @pytest.mark.parametrize('teacher', ['MultiTeacherOutputs', 'ModuleOutputs'])
-def test_a_head_that_nothing_asks(tiny_cfg, teacher):
-    """Guided by features alone, with no weight on the labels."""
+def test_a_head_that_no_loss_reads(tiny_cfg, teacher):
+    """Distilled from features alone, with no weight on the labels."""
     cfg = distributed(tiny_cfg, 'ResNet6n2')
     cfg.chain.logit_store = None
     cfg.chain.guidance = 'direct'
@@ -161,7 +161,7 @@ def test_a_head_that_nothing_asks(tiny_cfg, teacher):
 
 
 @pytest.mark.parametrize('batched', [False, True])
-def test_with_silent_guides_and_whole_batches(tiny_cfg, batched):
+def test_with_dropped_teachers_and_batched_data(tiny_cfg, batched):
     cfg = tiny_cfg(
         config='configs/dgkd/resnet20_to_resnet8_digits_stochastic.py')
     cfg.launcher = 'pytorch'
@@ -215,14 +215,14 @@ def test_it_leaves_everything_as_it_was(tiny_cfg):
     ]
     before = states()
     teachers, modes = algorithm._teachers, [m.training for m in modules]
-    said = {}
-    stage_trial.check_losses('resnet8', stage, algorithm, seen, said)
+    outputs = {}
+    trial_forward.check_losses('resnet8', stage, algorithm, seen, outputs)
     assert ran == ['resnet14', 'resnet20', 'resnet8']
     assert states() == before
     assert algorithm._teachers is teachers
     assert [module.training for module in modules] == modes
     # Later stages do so with their teachers, recorders and all.
     copy.deepcopy(algorithm.student)
-    # What the teachers say is known now.
-    stage_trial.check_losses('resnet8', stage, algorithm, seen, said)
+    # The outputs of the teachers are cached now.
+    trial_forward.check_losses('resnet8', stage, algorithm, seen, outputs)
     assert ran[3:] == ['resnet8']

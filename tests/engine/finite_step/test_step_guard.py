@@ -200,7 +200,7 @@ def test_a_scaler_of_gradients_looks_at_them_itself():
 
 
 @pytest.mark.parametrize('joint', [True, False])
-def test_optimizers_of_one_backward_are_judged_together(joint):
+def test_optimizers_of_one_backward_are_checked_together(joint):
     """The gradients of the second one are bad, not those of the first."""
     torch.manual_seed(0)
     net = Net()
@@ -215,6 +215,6 @@ def test_optimizers_of_one_backward_are_judged_together(joint):
     assert guard.end(True).is_bad()
     after = list(net.parameters())
     same = [torch.equal(*pair) for pair in zip(before, after)]
-    # Each by itself the first has stepped before it is known.
+    # Each by itself the first has stepped before it is checked.
     assert same[0] == joint
     assert all(same[2:])

@@ -31,7 +31,8 @@ def test_the_best_one_is_kept_beside_the_last(tiny_cfg, save_best):
         assert checksum_matches(path) is True, path
 
 
-def test_the_old_one_goes_when_the_new_one_is_whole(tiny_cfg, monkeypatch):
+def test_the_old_one_is_deleted_when_the_new_one_is_written(
+        tiny_cfg, monkeypatch):
     """Even where only one is kept."""
     cfg = tiny_cfg(epochs=3)
     cfg.chain.networks = dict(resnet20=cfg.chain.networks.resnet20)

@@ -20,7 +20,7 @@ class CountReads(Hook):
             original = getattr(torch.Tensor, method)
 
             def counted(tensor, *args, _original=original):
-                # The data preprocessor looks at the shapes, on the CPU.
+                # The data preprocessor reads the shapes, on the CPU.
                 self.reads += tensor.is_floating_point()
                 return _original(tensor, *args)
 

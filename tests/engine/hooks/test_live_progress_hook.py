@@ -174,8 +174,8 @@ def test_it_can_be_turned_off_and_on_in_any_config(terminal, chain_cfg,
     cfg.default_hooks.live_progress = None
     ChainRunner(cfg).train()
     assert not file.getvalue()
-    # The stage's own config is one for any Runner, and the whole one is such
-    # that it can be run again.
+    # The stage's own config is one for any Runner, and that of the chain
+    # can be run again.
     stage = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'config.py'))
     assert 'live_progress' not in stage.default_hooks
     again = Config.fromfile(osp.join(cfg.work_dir, 'config.py'))

@@ -52,6 +52,7 @@ def stop(cfg, stage, point, iteration, *numbers, by=TrainingStopped):
         if name.endswith('.pth'))
 
 
+@pytest.mark.slow
 def test_it_goes_on_to_the_same_bits(tiny_cfg, trained, weights_of):
     """Stopped in the middle and at the end of epochs and stages."""
     cfg = tiny_cfg(epochs=2)

@@ -2,7 +2,6 @@
 """A training goes on in the middle of an epoch without reading it again."""
 import copy
 import os.path as osp
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,13 +32,6 @@ class Watch(Hook):
         self.seen[runner.iter] = [(sample.view, sample.sample_idx)
                                   for sample in data_batch['data_samples']]
         self.inner[runner.iter] = batch_idx
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    """MMEngine sleeps two seconds between the epochs of its iterator."""
-    monkeypatch.setattr('mmengine.runner.loops.time',
-                        SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Generations of one network, each taught by the one before."""
+"""Generations of one network, each distilled from the one before."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def test_each_generation_begins_with_other_weights(tiny_cfg, root):
         work.stage_config(f'resnet20_{i}').randomness.seed for i in range(4)
     ]
     assert seeds == [0, 1, 2, 3]
-    # What they look at is the chain's.
+    # What they read is the chain's.
     views = [
         work.stage_config(f'resnet20_{i}').train_dataloader.dataset.seed
         for i in range(4)

@@ -48,11 +48,11 @@ def test_the_losses_of_the_heads_by_hand(byot_cfg):
     total = F.cross_entropy(logits, labels)
     torch.testing.assert_close(losses['student.loss'], total)
     for i in (1, 2):
-        feature, said = heads[f'head{i}'](maps[i])
+        feature, output = heads[f'head{i}'](maps[i])
         wanted = dict(
-            label=.7 * F.cross_entropy(said, labels),
+            label=.7 * F.cross_entropy(output, labels),
             soft=.3 * 9 * F.kl_div(
-                (said / 3).log_softmax(1), (logits / 3).softmax(1),
+                (output / 3).log_softmax(1), (logits / 3).softmax(1),
                 reduction='batchmean'),
             feat=.03 * (feature - features).square().sum().sqrt())
         for what, loss in wanted.items():
@@ -75,7 +75,7 @@ def test_the_losses_of_the_heads_by_hand(byot_cfg):
     (lambda model, cfg: cfg.model.update(task_loss_weight=0),
      'model.task_loss_weight: 0; the heads in chain.networks.'),
 ])
-def test_what_is_wrong_is_said_before_any_training(byot_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(byot_cfg, change, message):
     cfg = byot_cfg()
     change(cfg.chain.networks.resnet8.model, cfg)
     with pytest.raises(ConfigError, match='^' + re.escape(message)) as info:

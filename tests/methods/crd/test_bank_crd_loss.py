@@ -140,7 +140,7 @@ def test_half_precision_stays_out_of_it():
         assert torch.equal(make()(*feats(4), samples_of(range(4))), wanted)
 
 
-def test_on_the_meta_device_nothing_is_remembered():
+def test_on_the_meta_device_no_bank_is_updated():
     loss = make(learned=False)
     before = copy.deepcopy(loss.state_dict())
     given = feats(4).to('meta').requires_grad_()
@@ -167,7 +167,7 @@ def _on_a_rank(rank, port, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_all_ranks_remember_what_all_have_seen(tmp_path):
+def test_all_ranks_update_the_same_banks(tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
@@ -177,9 +177,9 @@ def test_all_ranks_remember_what_all_have_seen(tmp_path):
         torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     alone = make()
     for step, indices in enumerate((range(8), [0, 9, 3, 4, 8, 0, 2, 1])):
-        whole = alone(*feats(8, step), samples_of(indices))
+        wanted = alone(*feats(8, step), samples_of(indices))
         assert (first[step] + second[step]).item() / 2 == pytest.approx(
-            whole.item(), rel=1e-5)
+            wanted.item(), rel=1e-5)
     for name, data in alone.state_dict().items():
         assert torch.equal(state[name], other[name]), name
         torch.testing.assert_close(state[name], data)

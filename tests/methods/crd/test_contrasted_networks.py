@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks of a chain that contrast samples with each teacher (CRD)."""
+"""Networks of a chain that are distilled by CRD."""
 import glob
 import os.path as osp
 import re
@@ -22,7 +22,7 @@ LOSS = f'{EDGE}.distill_losses.loss_crd'
 
 @pytest.fixture
 def crd_cfg(tiny_cfg, root):
-    """A function that gives the chain of the digits, which hears by CRD."""
+    """A function that gives the chain of the digits, distilled by CRD."""
 
     def make(epochs=1, images=64, **kwargs):
         cfg = tiny_cfg(
@@ -56,7 +56,7 @@ def terms(cfg, teacher, name='resnet8'):
 
 @pytest.mark.slow
 def test_from_the_teacher_alone(crd_cfg):
-    """It learns what the teacher contrasts, of weights that never change."""
+    """CRD reduces its own loss; the weights of the teacher never change."""
     cfg = crd_cfg(epochs=12)
     cfg.chain.guidance = 'direct'
     cfg.chain.networks.resnet14 = None
@@ -65,9 +65,9 @@ def test_from_the_teacher_alone(crd_cfg):
     cfg.optim_wrapper.optimizer.lr = 0.01
     ledger = ChainRunner(cfg).train()
     assert ledger['resnet8']['guides'] == ['resnet20']
-    said = terms(cfg, 'resnet20')
-    assert len(said) == 24
-    assert sum(said[-4:]) < 0.9 * sum(said[:4])
+    found = terms(cfg, 'resnet20')
+    assert len(found) == 24
+    assert sum(found[-4:]) < 0.9 * sum(found[:4])
     state = state_of(cfg, 'epoch_12')
     prefix = 'distiller.distill_losses.loss_crd_resnet20.'
     data = Digits(split='train', indices=64)
@@ -96,7 +96,7 @@ def test_from_the_teacher_alone(crd_cfg):
      'model.distiller.distill_losses.loss_crd_resnet20.sample_n: the data '
      'samples have no index'),
 ])  # yapf: disable
-def test_mistakes_are_told_before_any_training(crd_cfg, change, message):
+def test_mistakes_are_refused_before_any_training(crd_cfg, change, message):
     cfg = crd_cfg()
     cfg.merge_from_dict(change)
     with pytest.raises(ConfigError, match=f'^{message}') as error:
@@ -105,7 +105,7 @@ def test_mistakes_are_told_before_any_training(crd_cfg, change, message):
     assert not osp.exists(cfg.work_dir)
 
 
-def test_there_is_nothing_that_a_logit_store_could_remember(crd_cfg):
+def test_there_is_nothing_that_a_logit_store_could_cache(crd_cfg):
     cfg = crd_cfg()
     cfg.chain.logit_store = dict(dtype='float16')
     with pytest.raises(
@@ -119,7 +119,7 @@ def test_there_is_nothing_that_a_logit_store_could_remember(crd_cfg):
     dict(loss_crd=dict(type='mmrazor.BankCRDLoss')),
     dict(loss_kl=dict(type='mmrazor.KLDivergence')), None, 3
 ])
-def test_a_stage_with_it_tells_the_classes(losses):
+def test_a_stage_with_it_has_the_hook_for_classes(losses):
     contrasts = 'BankCRDLoss' in str(losses)
     for distiller in (dict(distill_losses=losses),
                       dict(edges=dict(a=None, b=dict(distill_losses=losses)))):
@@ -155,7 +155,7 @@ class SeveralClasses(Digits):
         return [1, 2]
 
 
-def test_data_without_single_classes_is_told_before_any_training(crd_cfg):
+def test_data_without_single_classes_is_refused_before_any_training(crd_cfg):
     cfg = crd_cfg()
     cfg.train_dataloader.dataset.type = 'SeveralClasses'
     with pytest.raises(
@@ -164,7 +164,7 @@ def test_data_without_single_classes_is_told_before_any_training(crd_cfg):
             'exactly one class'):
         ChainRunner(cfg).train()
     assert not osp.exists(cfg.work_dir)
-    # It is no mistake where nobody asks.
+    # It is no mistake without CRD.
     cfg.chain.guidance = 'none'
     assert ChainRunner(cfg).facts
 

@@ -30,7 +30,7 @@ def dafl_cfg(tiny_cfg, root, trained_resnet8):
             stage = cfg.chain.networks[name].stage
             stage.train_dataloader.batch_size = 16
             stage.train_dataloader.dataset.length = images
-        # Whoever looks for images to train with finds none.
+        # There are no images to train with.
         cfg.train_dataloader.dataset = dict(NOWHERE, pipeline=[])
         cfg.merge_from_dict(changes)
         return cfg
@@ -118,8 +118,7 @@ def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
         'chain.networks.resnet8.stage.optim_wrapper.generator': None
     }, 'optim_wrapper: for the stage "resnet8": optim_wrapper.generator'),
 ])
-def test_what_does_not_fit_is_told_before_any_training(dafl_cfg, changes,
-                                                       message):
+def test_mistakes_are_refused_before_any_training(dafl_cfg, changes, message):
     cfg = dafl_cfg(**changes)
     with pytest.raises(ConfigError, match=f'^{message}'):
         ChainRunner(cfg).facts

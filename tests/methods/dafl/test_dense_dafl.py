@@ -56,7 +56,7 @@ def losses_of(model, size=SIZE):
     return model(torch.zeros(size), samples, mode='loss')
 
 
-def said(teacher, images):
+def outputs_of(teacher, images):
     """Features and logits of a teacher."""
     with torch.no_grad():
         features = teacher.backbone(images)[-1].mean((2, 3))
@@ -65,7 +65,7 @@ def said(teacher, images):
 
 def by_hand(teacher, images):
     """The three losses of the paper, unweighted."""
-    features, logits = said(teacher, images)
+    features, logits = outputs_of(teacher, images)
     mean = logits.softmax(1).mean(0)
     return dict(
         onehot=F.cross_entropy(logits, logits.argmax(1)),
@@ -90,7 +90,7 @@ def test_noise_is_a_function_of_seed_step_and_rank():
     assert abs(many.mean()) < .05 and abs(many.std() - 1) < .05
 
 
-def test_losses_are_the_papers_averaged_over_the_guides(make):
+def test_losses_are_the_papers_averaged_over_the_teachers(make):
     model = make()
     losses = losses_of(model)
     assert model.images.shape == SIZE and not model.images.requires_grad
@@ -104,7 +104,7 @@ def test_losses_are_the_papers_averaged_over_the_guides(make):
     terms = [
         F.kl_div(
             log_probs,
-            said(teacher, model.images)[1].softmax(1),
+            outputs_of(teacher, model.images)[1].softmax(1),
             reduction='batchmean') for teacher in model.teachers.values()
     ]
     assert float(losses['distill.loss_kd']) == pytest.approx(
@@ -112,7 +112,7 @@ def test_losses_are_the_papers_averaged_over_the_guides(make):
     assert not any(key.startswith('student') for key in losses)
 
 
-def test_what_the_student_hears_does_not_reach_the_generator(make):
+def test_the_student_loss_does_not_reach_the_generator(make):
 
     def change(model):
         # A loss that does not detach what it has of teachers.
@@ -155,7 +155,7 @@ def test_grey_images_have_equal_channels(make):
         assert abs(first.mean()) < .01 and abs(first.std() - 1) < .01
 
 
-def silence(model, protect):
+def add_drop(model, protect):
     distiller = model['distiller']
     distiller['connectors'] = dict(
         drop=dict(
@@ -164,8 +164,8 @@ def silence(model, protect):
             protect=protect))
 
 
-def test_a_silent_guide_judges_nothing(make):
-    model = make(lambda cfg: silence(cfg, ('resnet14', )))
+def test_a_dropped_teacher_scores_nothing(make):
+    model = make(lambda cfg: add_drop(cfg, ('resnet14', )))
     losses = losses_of(model)
     assert not any('resnet20' in key for key in losses)
     value = by_hand(model.teachers['resnet14'], model.images)['entropy']
@@ -173,7 +173,7 @@ def test_a_silent_guide_judges_nothing(make):
     assert float(found) == pytest.approx(float(5 * value), rel=1e-4)
 
 
-def test_one_guide_alone_may_judge(make):
+def test_one_teacher_alone_may_score(make):
 
     def only_resnet20(cfg):
         cfg['generator_distiller']['edges']['resnet14'] = None
@@ -183,15 +183,15 @@ def test_one_guide_alone_may_judge(make):
         key.startswith('generator') and 'resnet14' in key for key in losses)
     assert 'distill.kd.resnet14' in losses
 
-    def and_is_silent(cfg):
+    def drops_the_other(cfg):
         only_resnet20(cfg)
-        silence(cfg, ('resnet14', ))
+        add_drop(cfg, ('resnet14', ))
 
-    model = make(and_is_silent)
+    model = make(drops_the_other)
     losses = losses_of(model)
     assert losses['generator.loss_none'] == 0
     model.parse_losses(losses)[0].backward()
-    # As DDP wants it.
+    # As DDP needs it.
     assert all(p.grad is not None for p in model.parameters())
 
 
@@ -219,7 +219,7 @@ def set_at(path, value):
     ('generator_distiller.edges.default.teacher_recorders.features.source',
      'neck.gab', 'model.generator_distiller.teacher_recorders.features'),
 ])
-def test_what_does_not_fit_is_told(make, path, value, message):
+def test_mistakes_are_refused(make, path, value, message):
     with pytest.raises(ConfigError, match=f'^{message}'):
         make(set_at(path, value))
 

@@ -24,7 +24,7 @@ def test_a_grid_by_hand():
 
 
 @pytest.mark.parametrize('key', ['interval', 'num_images', 'columns'])
-def test_what_is_no_number_is_told(key):
+def test_what_is_no_number_is_refused(key):
     with pytest.raises(
             ConfigError,
             match=f'^custom_hooks.GeneratedImagesHook.{key}: -1 must be'):

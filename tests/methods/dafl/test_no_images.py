@@ -6,7 +6,7 @@ from mmdgkd.datasets.view_dataset import ViewDataset
 from mmdgkd.methods.dafl.no_images import NoImages
 
 
-def test_it_says_how_many_and_of_which_shape():
+def test_it_has_a_length_and_a_shape():
     dataset = NoImages(5, (1, 4, 6), metainfo=dict(classes=['a', 'b']))
     assert len(dataset) == 5
     sample = dataset[4]
@@ -14,7 +14,7 @@ def test_it_says_how_many_and_of_which_shape():
     assert not sample['inputs'].any()
     assert sample['data_samples'].gt_label == 0
     assert dataset.metainfo == dict(classes=['a', 'b'])
-    # It has one view, and says it.
+    # It has one view.
     views = ViewDataset(dataset)
     assert views.num_views == 1
     assert views[3, 2]['data_samples'].sample_idx == 2
@@ -26,7 +26,7 @@ def test_it_says_how_many_and_of_which_shape():
     (dict(length=1, shape=(8, 8)), r'shape: \(8, 8\) must be \(C, H, W\)'),
     (dict(length=1, shape=(3, 8, 0)), 'shape: .* must be'),
 ])
-def test_what_makes_no_sense_is_told(kwargs, message):
+def test_mistakes_are_refused(kwargs, message):
     with pytest.raises(
             ConfigError, match=f'^train_dataloader.dataset.{message}'):
         NoImages(**kwargs)

@@ -88,7 +88,7 @@ def test_sizes_are_learned_to_the_target(supernet):
     expected = float(supernet.macs(supernet.sizes(supernet.expected())))
     assert expected == pytest.approx(wanted, rel=.2)
     assert weights.isfinite().all()
-    # Between the steps it is the whole network.
+    # Between the steps it is the parent network.
     assert all(unit.mutable_channel.mask.all()
                for unit in supernet.mutator.units)
 
@@ -158,7 +158,8 @@ def test_nearest_within():
     ('stage.train_cfg.val_begin', 1, 'stage.train_cfg.val_begin: 1 should be '
      'after the search, 2 or more'),
 ])
-def test_mistakes_are_told_before_any_training(dmcp_cfg, key, value, message):
+def test_mistakes_are_refused_before_any_training(dmcp_cfg, key, value,
+                                                  message):
     cfg = dmcp_cfg()
     *path, last = key.split('.')
     place = cfg.chain.networks[NAME]

@@ -65,7 +65,7 @@ def test_it_is_pruned_to_the_target_tested_and_exported(
 
 
 def test_the_least_important_channel_goes_first(fisher_cfg):
-    """As Taylor's formula says it of the whole loss (eq. 4)."""
+    """By Taylor's formula for the total loss (eq. 4)."""
     cfg = fisher_cfg()
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(cfg.chain.networks[NAME].model)
@@ -115,8 +115,8 @@ def test_the_least_important_channel_goes_first(fisher_cfg):
     ('target_flops_ratio', .5, 'interval: 1 iterations are too long: in the 4 '
      'of the training 4 channels are pruned, and for the target it takes '),
 ])
-def test_mistakes_are_told_before_any_training(fisher_cfg, key, value,
-                                               message):
+def test_mistakes_are_refused_before_any_training(fisher_cfg, key, value,
+                                                  message):
     cfg = fisher_cfg()
     if key == 'type':
         del cfg.chain.networks[NAME].model['target_flops_ratio']
@@ -166,7 +166,7 @@ def test_a_large_loss_prunes_the_same_channel(fisher_cfg, scale):
     assert model.end_step(0)
     assert least.mutable_channel.mask[index] == 0
     assert sum(int((u.mutable_channel.mask == 0).sum()) for u in units) == 1
-    # Nothing was heard since: nothing more goes.
+    # No gradients were recorded since: nothing more is pruned.
     model.begin_step()
     assert not model.end_step(0)
     assert sum(int((u.mutable_channel.mask == 0).sum()) for u in units) == 1
@@ -213,5 +213,5 @@ def test_what_is_counted_is_what_mmrazor_counts(fisher_cfg):
     half = estimator.estimate(model.architecture)['flops']
     left = model.left
     mask[:] = 1
-    whole = estimator.estimate(model.architecture)['flops']
-    assert left == pytest.approx(half / whole, rel=5e-3)
+    full = estimator.estimate(model.architecture)['flops']
+    assert left == pytest.approx(half / full, rel=5e-3)

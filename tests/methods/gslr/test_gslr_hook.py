@@ -24,7 +24,7 @@ def test_it_shrinks_linearly_from_begin_to_end(progress, share):
     assert soft_share(progress, 2, 6, .2) == pytest.approx(share)
 
 
-def test_it_is_counted_in_epochs_and_is_of_guided_stages(tiny_cfg):
+def test_it_is_counted_in_epochs_and_needs_teachers(tiny_cfg):
     """Two iterations an epoch: the third of four begins the second epoch."""
     cfg = tiny_cfg(2)
     cfg.custom_hooks.append(dict(type='mmrazor.GSLRHook', begin=.5))
@@ -42,6 +42,6 @@ def test_it_is_counted_in_epochs_and_is_of_guided_stages(tiny_cfg):
     (dict(begin=2, end=2), 'GSLRHook.end: 2 should be after begin, 2'),
     (dict(to=2), 'GSLRHook.to: 2 should be from 0 to 1'),
 ])
-def test_mistakes_are_told(settings, message):
+def test_mistakes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         GSLRHook(**settings)

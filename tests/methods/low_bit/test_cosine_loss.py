@@ -36,6 +36,6 @@ def test_the_module_weighs_it():
     (dict(of='softmax'), "CosineLoss.of: 'softmax' is none of probs, logits"),
     (dict(tau=0), 'CosineLoss.tau: 0 should be above 0'),
 ])
-def test_mistakes_are_told(settings, message):
+def test_mistakes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         CosineLoss(**settings)

@@ -70,7 +70,7 @@ def test_gradients_come_to_the_weights_and_to_learned_steps():
     assert len(steps) == 19 and all(grad.any() for grad in steps)
 
 
-def test_activations_have_few_levels_and_recorders_find_every_module():
+def test_activations_are_low_bit_and_recorders_find_every_module():
     model = build(act_bits=2)
     seen = {}
     block = model.architecture.backbone.layer3[0]
@@ -89,9 +89,9 @@ def test_activations_have_few_levels_and_recorders_find_every_module():
 
 
 def test_ends_can_stay_float_or_be_like_the_others():
-    whole = trained(build(first_last_bits=None, act_bits=4))
-    assert len(whole.quantized_weights()) == 8
-    assert 'head-fc' not in whole.quantizers
+    float_ends = trained(build(first_last_bits=None, act_bits=4))
+    assert len(float_ends.quantized_weights()) == 8
+    assert 'head-fc' not in float_ends.quantizers
     every = trained(build(first_last_bits=2))
     assert {levels_of(data)
             for data in every.quantized_weights().values()} == {3}
@@ -110,7 +110,7 @@ def test_by_channel_there_is_a_step_for_each():
     dict(act_bits=4, step='optimal', per_channel=True, weight_bits=3),
     dict(first_last_bits=None)
 ])
-def test_what_is_fixed_and_what_is_whole_give_the_same_logits(settings):
+def test_fixed_and_integer_weights_give_the_same_logits(settings):
     model = trained(build(**settings))
     images = torch.randn(IMAGES)
     with torch.no_grad():
@@ -197,7 +197,7 @@ def test_before_training_the_weights_have_optimal_steps():
     (dict(first_last_bits='8'), "model.first_last_bits: '8' should be"),
     (dict(step='lsq'), "model.step: 'lsq' is none of learned, optimal"),
 ])
-def test_mistakes_are_told(settings, message):
+def test_mistakes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         build(**settings)
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Networks of a chain with weights and activations of few levels."""
+"""Networks of a chain with low-bit weights and activations."""
 import os
 
 import pytest

@@ -85,7 +85,7 @@ def test_running_statistics_are_those_of_the_student_unless_wanted(
     assert bn.training and bn.track_running_stats
 
 
-def test_it_is_switched_back_and_silent_outside_of_training():
+def test_it_is_switched_back_and_off_outside_of_training():
     model = build()
     calls = []
     run = model._run
@@ -118,6 +118,6 @@ def test_the_last_layer_keeps_its_bits():
     (dict(source='head.nothing'), "model.source: the network has no module "
      "'head.nothing'"),
 ])
-def test_mistakes_are_told(settings, message):
+def test_mistakes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         build(**settings)

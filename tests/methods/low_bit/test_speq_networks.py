@@ -32,7 +32,7 @@ def test_deliveries_are_for_one_forward(speq_cfg):
     dict(type='mmrazor.DGKD', task_loss_weight=0),
     dict(type='mmrazor.DenseDAFL')
 ])
-def test_what_it_hears_of_itself_must_weigh_something(speq_cfg, model):
+def test_its_self_distillation_needs_a_weight(speq_cfg, model):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         speq = MODELS.build(speq_cfg().chain.networks[NAME].model)
     with pytest.raises(

@@ -44,8 +44,8 @@ def build(cfg, seed=0):
     return model.train()
 
 
-def guided(student, recorded='head.fc'):
-    """It with two untrained teachers."""
+def distilled(student, recorded='head.fc'):
+    """The student with two untrained teachers."""
     return build(
         dict(
             type='mmrazor.DGKD',
@@ -76,7 +76,7 @@ def key(name, network):
     return f'{name}@{network}' if network else name
 
 
-def test_each_hears_the_mean_of_the_others_by_hand():
+def test_each_is_distilled_from_the_mean_of_the_others_by_hand():
     # Probabilities (1/2, 1/2), (3/4, 1/4) and (1/4, 3/4).
     log = torch.tensor
     logits = dict(
@@ -95,7 +95,7 @@ def test_each_hears_the_mean_of_the_others_by_hand():
         assert found[name] == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_what_the_others_say_gets_no_gradient():
+def test_the_logits_of_the_others_get_no_gradient():
     logits = {
         name: torch.randn(3, 4, requires_grad=True)
         for name in ('x', 'y', 'z')
@@ -109,8 +109,8 @@ def test_what_the_others_say_gets_no_gradient():
     assert logits['y'].grad is None and logits['z'].grad is None
 
 
-def test_each_has_its_whole_loss_and_hears_all_guides():
-    model = guided(mutual())
+def test_each_has_its_own_loss_and_all_teachers():
+    model = distilled(mutual())
     networks = model.student.networks
     assert tuple(networks) == NAMES
     logits = {
@@ -127,9 +127,9 @@ def test_each_has_its_whole_loss_and_hears_all_guides():
         task = 0.5 * F.cross_entropy(logits[name], LABELS)
         kd, _ = dense_kd_loss(logits[name], teachers, tau=4.)
         others = {other: logits[other] for other in NAMES if other != name}
-        heard, _ = dense_kd_loss(logits[name], others, loss_weight=.5)
+        peers, _ = dense_kd_loss(logits[name], others, loss_weight=.5)
         for what, wanted in (('student.loss', task), ('distill.loss_kd', kd),
-                             ('mutual.loss', heard)):
+                             ('mutual.loss', peers)):
             torch.testing.assert_close(losses[key(what, name)], wanted)
             total += wanted
         assert key('distill.kd.net20', name) in losses

@@ -50,17 +50,17 @@ def test_beginning_one_of_them_with_other_weights_is_refused(mutual_cfg):
 def test_each_is_a_network_of_its_own(trained_cfg, weights_of):
     ledger = ledger_of(trained_cfg)
     assert ledger['resnet8']['state'] == 'done'
-    whole = weights_of(trained_cfg, 'resnet14')
+    parent = weights_of(trained_cfg, 'resnet14')
     one = weights_of(trained_cfg, 'resnet8')
     assert all(
-        torch.equal(data, whole[f'peers.resnet8.{key}'])
+        torch.equal(data, parent[f'peers.resnet8.{key}'])
         for key, data in one.items())
     assert not any('peers' in key or 'architecture' in key for key in one)
     assert ledger['resnet8']['guides'] == ['resnet20']
     assert ledger['resnet8']['read'].keys() == {'resnet14'}
 
 
-def test_they_hear_each_other_and_are_heard_later(trained_cfg):
+def test_they_teach_each_other_and_later_networks(trained_cfg):
     terms = ('student.loss', 'distill.kd.resnet20', 'mutual.loss')
     assert {f'{term}{name}'
             for term in terms
@@ -126,7 +126,7 @@ def test_wrong_entries_of_a_member(mutual_cfg, entry, message):
     assert '\n' not in str(info.value)
 
 
-def test_a_member_is_one_of_the_peers_and_has_their_guides(mutual_cfg):
+def test_a_member_is_one_of_the_peers_and_has_their_teachers(mutual_cfg):
     cfg = mutual_cfg()
     cfg.chain.networks.resnet9 = dict(member_of='resnet14')
     with pytest.raises(

@@ -31,9 +31,9 @@ def test_it_begins_from_another_is_fused_tested_and_exported(
     entry = ledger[NAME]
     assert entry['params'] == 19954 < ledger['last']['params']
     state = weights_of(cfg, NAME)
-    whole = torch.load(trained_resnet8, weights_only=True)['state_dict']
+    parent = torch.load(trained_resnet8, weights_only=True)['state_dict']
     filters = state['architecture.backbone.conv1.weight']
-    assert torch.equal(filters, whole['backbone.conv1.weight'])
+    assert torch.equal(filters, parent['backbone.conv1.weight'])
     # Each is a weighted sum of all: of those, eight times.
     fusion = state['mutator.units.0.fusion_0'][:8]
     torch.testing.assert_close(fusion.sum(1), torch.ones(8))
@@ -80,7 +80,8 @@ def test_it_begins_from_another_is_fused_tested_and_exported(
     ('step_freq', 2, 'step_freq: 2 epochs; should be fewer than the training '
      'has, 2'),
 ])
-def test_mistakes_are_told_before_any_training(fused_cfg, key, value, message):
+def test_mistakes_are_refused_before_any_training(fused_cfg, key, value,
+                                                  message):
     cfg = fused_cfg()
     cfg.merge_from_dict({f'chain.networks.{NAME}.model.{key}': value})
     with pytest.raises(ConfigError) as error:

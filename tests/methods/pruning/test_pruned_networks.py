@@ -37,7 +37,7 @@ def left_of(state):
 
 
 def run_exported(path, images, tmp_path):
-    """The logits of a program in a process that knows PyTorch alone."""
+    """The logits of a program in a process with PyTorch alone."""
     torch.save(images, tmp_path / 'images.pt')
     code = ('import sys, torch\n'
             'program, images, logits = sys.argv[1:]\n'
@@ -54,6 +54,7 @@ def run_exported(path, images, tmp_path):
     return torch.load(tmp_path / 'logits.pt')
 
 
+@pytest.mark.slow
 def test_it_begins_from_another_and_the_l1_norm_chooses(
         pruned_cfg, weights_of, trained_resnet8, built_from_file, tmp_path):
     cfg = pruned_cfg()
@@ -64,13 +65,13 @@ def test_it_begins_from_another_and_the_l1_norm_chooses(
     entry = runner.train()['resnet8_pruned']
     assert entry['params'] == 19954
     pruned = weights_of(cfg, 'resnet8_pruned')
-    whole = torch.load(trained_resnet8, weights_only=True)['state_dict']
-    for name, data in whole.items():
+    parent = torch.load(trained_resnet8, weights_only=True)['state_dict']
+    for name, data in parent.items():
         if name.endswith(('conv1.weight', 'fc.weight')):
             assert torch.equal(data, pruned[f'architecture.{name}'])
     assert left_of(pruned) == [8, 8, 16, 16, 32, 32]
     mask = pruned['mutator.units.1.mutable_channel.mask'].bool()
-    norms = whole['backbone.layer1.0.conv1.weight'].abs().sum((1, 2, 3))
+    norms = parent['backbone.layer1.0.conv1.weight'].abs().sum((1, 2, 3))
     assert norms[mask].min() >= norms[~mask].max()
 
     facts = export_chain(cfg, runner.chain)
@@ -109,8 +110,8 @@ def test_it_begins_from_another_and_the_l1_norm_chooses(
      'target_pruning_ratio: .* 0.5 should be an integer of channels '
      "(a ratio needs default_args=dict(choice_mode='ratio')"),
 ])
-def test_mistakes_are_told_before_any_training(pruned_cfg, key, value,
-                                               message):
+def test_mistakes_are_refused_before_any_training(pruned_cfg, key, value,
+                                                  message):
     cfg = pruned_cfg()
     place = cfg.chain.networks.resnet8_pruned
     *path, last = key.split('.')
@@ -134,8 +135,8 @@ def test_one_epoch_is_counted_in_iterations(pruned_cfg):
         ChainRunner(pruned_cfg(1, prune_times=3)).facts
 
 
-def test_a_loss_that_fits_only_before_or_only_after_is_told(pruned_cfg):
-    """A feature loss sees the channels that are left."""
+def test_a_loss_that_fits_only_before_or_only_after_is_refused(pruned_cfg):
+    """A feature loss gets the channels that are left."""
 
     def make(prune_times, channels):
         cfg = pruned_cfg(3, prune_times=prune_times)
@@ -177,7 +178,7 @@ def test_a_loss_that_fits_only_before_or_only_after_is_told(pruned_cfg):
 
 
 def test_derived_masks(pruned_cfg):
-    """The head of a plain CNN sees what the last convolution has left."""
+    """The head of a plain CNN gets what the last convolution has left."""
     cfg = pruned_cfg(1)
     plain = dict(
         type='ImageClassifier',
@@ -194,7 +195,7 @@ def test_derived_masks(pruned_cfg):
     # Its head takes images of one size only.
     pruned.model.mutator_cfg.parse_cfg.demo_input = (1, 3, 8, 8)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        whole = MODELS.build(plain)
+        parent = MODELS.build(plain)
         model = MODELS.build(dict(pruned.model, target_pruning_ratio={}))
     units = model.mutator.choice_template
     assert units
@@ -203,7 +204,7 @@ def test_derived_masks(pruned_cfg):
     runner = ChainRunner(cfg)
     ledger = runner.train()
     assert ledger['plain2']['params'] < sum(param.numel()
-                                            for param in whole.parameters())
+                                            for param in parent.parameters())
     (facts, ) = export_chain(cfg, runner.chain).values()
     assert facts.params == ledger['plain2']['params']
 
@@ -216,7 +217,7 @@ def test_what_was_pruned_is_not_taken_for_what_was_not(pruned_cfg, tried):
     other.chain.networks.resnet8.ckpt_path = path
     with pytest.raises(ConfigError, match='of a network that was pruned'):
         ChainRunner(other).train()
-    # As what it is, it says how large it is, whatever the config says.
+    # As a pruned network its file gives its size, not the config.
     other = pruned_cfg(1)
     other.chain.networks.resnet8_pruned.update(init_from=None, ckpt_path=path)
     other.chain.networks.resnet8_pruned.model.target_pruning_ratio[UNIT] = .25

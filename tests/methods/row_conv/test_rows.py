@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Filters of one row, what they see, and images whose rows arrive."""
+"""Filters of one row, their inputs, and images row after row."""
 import pytest
 import torch
 from mmcv.cnn import build_conv_layer
@@ -29,7 +29,7 @@ ROWS = dict(
 
 
 def classifier(backbone, neck=dict(type='GlobalAveragePooling'), classes=7):
-    """With batch normalization that has seen something."""
+    """With batch normalization that has statistics."""
     channels = dict(SmallVGG=512).get(backbone['type'], 64)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -147,7 +147,7 @@ def test_the_first_that_sees_more_is_named(backbone, message):
 
 
 class CallsTwice(nn.Module):
-    """An activation of a map that sees more, and then of the image."""
+    """An activation of a wider receptive field, and then of the image."""
 
     def __init__(self):
         super().__init__()
@@ -178,17 +178,17 @@ def test_what_mixes_the_images_of_a_batch_is_refused():
 
 @pytest.mark.parametrize('fold_bn', [False, True])
 @pytest.mark.parametrize('name', ROWS)
-def test_row_after_row_it_says_the_same(name, fold_bn):
+def test_row_after_row_the_logits_are_the_same(name, fold_bn):
     model = classifier(ROWS[name])
     stream = RowStream(model, (3, 16, 16), fold_bn)
     images = torch.randn(3, 3, 16, 16)
     with torch.no_grad():
-        whole = model(images)
-    assert whole.std() > .01
-    torch.testing.assert_close(stream(images), whole, rtol=0, atol=2e-6)
+        wanted = model(images)
+    assert wanted.std() > .01
+    torch.testing.assert_close(stream(images), wanted, rtol=0, atol=2e-6)
     # The next images begin anew, in a batch of another size.
     torch.testing.assert_close(
-        stream(images[:1]), whole[:1], rtol=0, atol=2e-6)
+        stream(images[:1]), wanted[:1], rtol=0, atol=2e-6)
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
@@ -263,7 +263,7 @@ def test_what_is_alive_at_once_is_counted():
 def test_a_row_takes_a_part_of_the_memory_of_an_image():
     model, image = classifier(ROWS['resnet']), torch.randn(1, 3, 16, 16)
     stream = RowStream(model, (3, 16, 16))
-    whole = peak_bytes(model, image)
+    peak = peak_bytes(model, image)
     # Of layer1: what goes into a block, and two maps of 16 channels.
-    assert whole >= 3 * 16 * 16 * 16 * 4
-    assert peak_bytes(stream, image) < whole / 12
+    assert peak >= 3 * 16 * 16 * 16 * 4
+    assert peak_bytes(stream, image) < peak / 12

@@ -43,8 +43,8 @@ def build(cfg, seed=0):
     return model.train()
 
 
-def guided(student, num_drop=0, **kwargs):
-    """It with two untrained teachers, one of which may be silent."""
+def distilled(student, num_drop=0, **kwargs):
+    """The student with two untrained teachers, of which it may drop one."""
     preds_T = dict(recorder='logits', from_student=False)
     distiller = dict(
         type='mmrazor.MultiTeacherDistiller',
@@ -86,8 +86,8 @@ def logits_of(model):
     return model(IMAGES, mode='tensor')
 
 
-def test_each_width_has_the_loss_of_a_plain_network_and_all_guides():
-    model = guided(slimmable(), task_loss_weight=0.5)
+def test_each_width_has_the_loss_of_a_plain_network_and_all_teachers():
+    model = distilled(slimmable(), task_loss_weight=0.5)
     student = model.student
     plain = {width: alone(student, width) for width in ('1', '0.75', '0.5')}
     losses = model(IMAGES, SAMPLES, mode='loss')
@@ -123,23 +123,23 @@ def test_each_width_has_the_loss_of_a_plain_network_and_all_guides():
             for one in plain.values()] == [16, 12, 8]
 
 
-def test_the_guides_run_once_a_step_and_the_same_are_silent_at_all_widths():
-    model = guided(slimmable(), num_drop=1)
+def test_teachers_run_once_a_step_and_the_same_are_dropped_at_all_widths():
+    model = distilled(slimmable(), num_drop=1)
     calls = []
     for name, teacher in model.teachers.items():
         teacher.register_forward_hook(lambda *_, name=name: calls.append(name))
-    heard = set()
+    active = set()
     for _ in range(6):
         calls.clear()
         losses = model(IMAGES, SAMPLES, mode='loss')
         assert len(calls) == 1
-        speaks = {key for key in losses if key.startswith('distill.kd.')}
-        assert speaks == {
+        terms = {key for key in losses if key.startswith('distill.kd.')}
+        assert terms == {
             f'distill.kd.{calls[0]}{width}'
             for width in ('', '@0.75', '@0.5')
         }
-        heard.update(calls)
-    assert heard == {'net20', 'net14'}
+        active.update(calls)
+    assert active == {'net20', 'net14'}
 
 
 def test_a_step_changes_each_width_and_nothing_is_left_untrained():
@@ -153,7 +153,7 @@ def test_a_step_changes_each_width_and_nothing_is_left_untrained():
             assert data.all()
         elif not name.endswith('num_batches_tracked'):
             assert not torch.equal(data, before[name]), name
-    # Out of the step it is the whole network.
+    # Out of the step it has all widths.
     assert torch.equal(
         logits_of(model.eval()), logits_of(alone(model, '1').eval()))
     norms = [
@@ -177,18 +177,18 @@ def test_one_width_alone_is_a_plain_network():
     torch.testing.assert_close(losses['loss'], wanted)
 
 
-def test_in_place_each_width_hears_the_wider_ones():
+def test_in_place_each_width_is_distilled_from_the_wider_ones():
     model = build(
         slimmable(
             in_place=dict(type='mmrazor.DenseKDLoss', tau=2., loss_weight=3.)))
     plain = {width: alone(model, width) for width in ('1', '0.75', '0.5')}
     losses = model(IMAGES, SAMPLES, mode='loss')
-    said = {width: logits_of(one) for width, one in plain.items()}
+    logits = {width: logits_of(one) for width, one in plain.items()}
     assert 'in_place.loss' not in losses
     for width, wider in (('0.75', ['1']), ('0.5', ['1', '0.75'])):
         wanted, _ = dense_kd_loss(
-            said[width], {name: said[name]
-                          for name in wider},
+            logits[width], {name: logits[name]
+                            for name in wider},
             tau=2.,
             loss_weight=3.)
         torch.testing.assert_close(losses[f'in_place.loss@{width}'],

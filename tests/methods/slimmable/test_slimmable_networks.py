@@ -58,39 +58,41 @@ def logged(cfg, name):
 def test_each_width_is_a_network_of_its_own(trained_cfg):
     ledger = ledger_of(trained_cfg)
     assert {ledger[name]['state'] for name in WIDTHS} == {'done'}
-    whole = weights(trained_cfg, 'resnet14')
+    parent = weights(trained_cfg, 'resnet14')
     key = 'architecture.backbone.bn1'
     for name, count in (('resnet14_w75', 12), ):
         assert ledger[name]['guides'] == ['resnet20']
         assert ledger[name]['read'].keys() == {'resnet14'}
         one = weights(trained_cfg, name)
-        assert torch.equal(one['architecture.backbone.conv1.weight'],
-                           whole['architecture.backbone.conv1.weight'][:count])
-        own = whole[f'{key}.candidate_bn.{count}.weight']
+        assert torch.equal(
+            one['architecture.backbone.conv1.weight'],
+            parent['architecture.backbone.conv1.weight'][:count])
+        own = parent[f'{key}.candidate_bn.{count}.weight']
         assert torch.equal(one[f'{key}.weight'], own)
         # It was 1, and is not that of another width.
         assert not (own == 1).any()
-        assert not torch.equal(own, whole[f'{key}.weight'][:count])
+        assert not torch.equal(own, parent[f'{key}.weight'][:count])
     params = [ledger[name]['params'] for name in WIDTHS]
     assert params == sorted(params, reverse=True) and len({*params}) == 2
 
 
-def test_the_student_hears_each_width_and_the_store_remembers_it(trained_cfg):
+def test_the_student_is_distilled_from_each_width_and_the_store_caches_it(
+        trained_cfg):
     assert ledger_of(trained_cfg)['last']['guides'] == ['resnet20', *WIDTHS]
-    heard = logged(trained_cfg, 'last')
-    assert {f'distill.kd.{name}' for name in WIDTHS} < heard
+    terms = logged(trained_cfg, 'last')
+    assert {f'distill.kd.{name}' for name in WIDTHS} < terms
     stored = {
         name.rsplit('-', 1)[0]
         for name in os.listdir(f'{trained_cfg.work_dir}/logits')
         if name.endswith('.logits')
     }
     assert stored == {'resnet20', *WIDTHS}
-    heard = logged(trained_cfg, 'resnet14')
+    terms = logged(trained_cfg, 'resnet14')
     assert {
         f'{term}{width}'
         for term in ('student.loss', 'distill.kd.resnet20')
         for width in ('', '@0.75')
-    } < heard
+    } < terms
 
 
 def test_each_width_is_tested_and_exported(trained_cfg):
@@ -98,25 +100,25 @@ def test_each_width_is_tested_and_exported(trained_cfg):
     tested = runner.test()
     ledger = ledger_of(trained_cfg)
     images = torch.randint(0, 17, (3, 3, 8, 8), dtype=torch.uint8)
-    whole = built(trained_cfg, 'resnet14')
-    data = whole.data_preprocessor(dict(inputs=list(images)))
-    said = {}
+    parent = built(trained_cfg, 'resnet14')
+    data = parent.data_preprocessor(dict(inputs=list(images)))
+    logits = {}
     for name, width in WIDTHS.items():
         assert tested[name]['accuracy/top1'] == pytest.approx(
             ledger[name]['metric']['last'])
         (path, facts), = export_chain(trained_cfg, runner.chain, name).items()
         assert facts.params == ledger[name]['params']
         assert facts.macs == ledger[name]['macs']
-        said[name] = torch.export.load(path).module()(images)
-        # As the network of all widths says it at this one.
-        whole.set_width(width)
+        logits[name] = torch.export.load(path).module()(images)
+        # As the network of all widths at this one.
+        parent.set_width(width)
         with torch.no_grad():
-            wanted = whole(data['inputs'], mode='tensor')
-        torch.testing.assert_close(said[name], wanted, rtol=1e-4, atol=1e-5)
+            wanted = parent(data['inputs'], mode='tensor')
+        torch.testing.assert_close(logits[name], wanted, rtol=1e-4, atol=1e-5)
         with torch.no_grad():
             alone = built(trained_cfg, name)(data['inputs'], mode='tensor')
         torch.testing.assert_close(alone, wanted, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(said['resnet14'], said['resnet14_w75'])
+    assert not torch.allclose(logits['resnet14'], logits['resnet14_w75'])
 
 
 def test_the_plan_counts_what_a_step_costs(slim_cfg):
@@ -226,7 +228,7 @@ def test_what_does_not_go_with_it(slim_cfg, key, value, message):
         ChainRunner(cfg).train()
 
 
-def test_a_width_has_the_guides_of_its_network(slim_cfg):
+def test_a_width_has_the_teachers_of_its_network(slim_cfg):
     cfg = slim_cfg()
     cfg.chain.guidance = dict(resnet14_w75=['resnet20'])
     with pytest.raises(

@@ -62,9 +62,9 @@ def test_each_pass_is_the_module_on_thinned_features():
         assert list(data) == ['one', 'other']
         for name, teacher in teachers.items():
             masks = torch.from_numpy(pass_masks(7, number, name, 5, 6, .5))
-            for said, mask in zip(data[name], masks):
+            for output, mask in zip(data[name], masks):
                 wanted = teacher.fc(mask * feature)
-                torch.testing.assert_close(said, wanted)
+                torch.testing.assert_close(output, wanted)
 
 
 def test_without_dropout_each_pass_is_the_teacher_itself():

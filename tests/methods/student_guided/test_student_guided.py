@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Chains whose teachers speak several times, as the student weighs them."""
+"""Chains whose teachers run several times, weighted by the student."""
 import re
 
 import pytest
@@ -25,8 +25,7 @@ def guided_cfg(trial_cfg):
         source='neck.gap'),
      'StochasticTeacherOutputs.source: "neck.gap" of teacher "resnet14" is '),
 ])
-def test_what_does_not_fit_is_said_before_any_training(guided_cfg, change,
-                                                       message):
+def test_mistakes_are_refused_before_any_training(guided_cfg, change, message):
     cfg = guided_cfg()
     change(cfg)
     with pytest.raises(ConfigError, match='^' + re.escape(message)) as info:

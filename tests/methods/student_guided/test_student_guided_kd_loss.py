@@ -34,9 +34,9 @@ def test_weights_of_agreement_by_hand():
                                                  (5, .1, 1), (30, .1, 3),
                                                  (11, .1, 2), (100, .07, 7)])
 def test_how_many_are_kept(passes, keep, count):
-    said = torch.eye(passes)[:, None]
+    outputs = torch.eye(passes)[:, None]
     student = torch.arange(passes, 0., -1)[None]
-    found = student_guided_mean(student, said, keep=keep, sharpness=0)
+    found = student_guided_mean(student, outputs, keep=keep, sharpness=0)
     assert found[0].count_nonzero() == count
     assert found[0, :count].tolist() == pytest.approx([1 / count] * count)
 
@@ -50,11 +50,11 @@ def test_kl_goes_by_the_distributions():
         for agreement in ('cosine', 'kl'))
     assert torch.equal(cosine, passes[0]) and torch.equal(kl, passes[1])
     logits = torch.log(torch.tensor([[.5, .5]]))
-    said = torch.log(torch.tensor([[[.5, .5]], [[.75, .25]]]))
+    passes = torch.log(torch.tensor([[[.5, .5]], [[.75, .25]]]))
     away = .75 * math.log(1.5) + .25 * math.log(.5)
     weight = 1 / (1 + math.exp(-away))
-    found = student_guided_mean(logits, said, 'kl', keep=1.)
-    wanted = weight * said[0] + (1 - weight) * said[1]
+    found = student_guided_mean(logits, passes, 'kl', keep=1.)
+    wanted = weight * passes[0] + (1 - weight) * passes[1]
     torch.testing.assert_close(found, wanted)
 
 
@@ -65,8 +65,8 @@ def test_the_loss_is_kd_from_that_mean():
     loss = StudentGuidedKDLoss(tau=4., form='averaged', loss_weight=.9)
     found = loss(student, passes)
     means = {
-        name: student_guided_mean(student, said, tau=4.)
-        for name, said in passes.items()
+        name: student_guided_mean(student, outputs, tau=4.)
+        for name, outputs in passes.items()
     }
     wanted, _ = dense_kd_loss(student, means, 4., loss_weight=.45)
     torch.testing.assert_close(found, wanted)
@@ -87,6 +87,6 @@ def test_wrong_settings(change, message):
         StudentGuidedKDLoss(**change)
 
 
-def test_a_teacher_that_says_one_thing():
+def test_a_teacher_of_a_single_pass():
     with pytest.raises(ConfigError, match='preds_T: "a" has one pass'):
         StudentGuidedKDLoss()(STUDENT, dict(a=STUDENT))

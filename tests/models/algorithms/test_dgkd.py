@@ -162,15 +162,15 @@ class CountForwards:
 def test_a_dropped_teacher_does_not_run(make):
     model = make(distiller=distiller(drop=dict(num_drop=1, seed=3)))
     count = CountForwards(model)
-    silent = set()
+    dropped = set()
     for step in range(12):
         before = dict(count.calls)
         losses = model(*batch(), mode='loss')
         ran = [n for n in count.calls if count.calls[n] > before[n]]
         terms = [key[len('distill.kd.'):] for key in losses if '.kd.' in key]
         assert len(ran) == 1 and terms == ran
-        silent |= set(count.calls) - set(ran)
-    assert silent == set(count.calls)
+        dropped |= set(count.calls) - set(ran)
+    assert dropped == set(count.calls)
     assert sum(count.calls.values()) == 12
 
 
@@ -202,7 +202,7 @@ def test_teachers_stay_in_eval_mode_as_a_whole(make, files):
         model.train(mode)
         for teacher in model.teachers.values():
             assert not any(m.training for m in teacher.modules())
-    # Even where somebody switches one by hand.
+    # Even where one is switched by hand.
     model.teachers['net14'].train()
     model(*batch(), mode='loss')
     assert not any(m.training for m in model.teachers['net14'].modules())
@@ -323,8 +323,8 @@ def test_a_task_weight_of_zero_leaves_the_labels_out(make):
     assert torch.equal(total, losses['distill.loss_kd'])
 
 
-def test_a_stock_recorder_of_a_silent_teacher_is_left_out(make):
-    """Its connector still gets a gradient, as DDP wants it."""
+def test_a_stock_recorder_of_a_dropped_teacher_is_left_out(make):
+    """Its connector still gets a gradient, as DDP needs it."""
     cfg = distiller(drop=dict(num_drop=1, seed=0))
     cfg['teacher_recorders']['single'] = dict(
         type='mmrazor.ModuleOutputs', source='net20.head.fc')
@@ -343,10 +343,10 @@ def test_a_stock_recorder_of_a_silent_teacher_is_left_out(make):
         weight.grad = None
         losses = model(*batch(), mode='loss')
         model.parse_losses(losses)[0].backward()
-        spoke = 'distill.kd.net20' in losses
+        active = 'distill.kd.net20' in losses
         assert weight.grad is not None
-        assert bool(weight.grad.any()) == spoke
-        seen.add(spoke)
+        assert bool(weight.grad.any()) == active
+        seen.add(active)
     assert seen == {True, False}
 
 

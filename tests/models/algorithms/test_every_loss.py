@@ -178,7 +178,7 @@ def test_from_every_teacher(name):
     model = make(dict(default=EDGES[name]))
     losses = step(model)
     check(model, losses)
-    # Each teacher says something else.
+    # Each teacher has other outputs.
     assert losses['distill.loss_it_big'] != losses['distill.loss_it_mid']
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     optimizer.step()
@@ -186,16 +186,16 @@ def test_from_every_teacher(name):
 
 
 @pytest.mark.parametrize('name', ['KLDivergence', 'L2Loss', 'FBKDLoss'])
-def test_a_silent_teacher(name):
+def test_a_dropped_teacher(name):
     """No loss of it, and a gradient of zero for what belongs to its edge."""
     model = make(dict(default=EDGES[name]), drop=True)
-    silent = set()
+    dropped = set()
     for at in range(6):
         losses = step(model, seed=at)
-        spoke, = model.distiller._active
-        other, = set(TEACHERS) - {spoke}
-        silent.add(other)
-        assert losses[f'distill.loss_it_{spoke}'] > 0
+        active, = model.distiller._active
+        other, = set(TEACHERS) - {active}
+        dropped.add(other)
+        assert losses[f'distill.loss_it_{active}'] > 0
         assert not losses.get(f'distill.loss_it_{other}', 0)
         for path, param in model.named_parameters():
             if not param.requires_grad:
@@ -203,10 +203,10 @@ def test_a_silent_teacher(name):
             assert param.grad is not None, path
             if f'_{other}.' in path:
                 assert not param.grad.any(), path
-    assert silent == set(TEACHERS)
+    assert dropped == set(TEACHERS)
 
 
-def test_many_guides_weigh_no_more_than_one():
+def test_many_teachers_weigh_no_more_than_one():
     """The mean is over those that are active."""
     edges = dict(default=EDGES['KLDivergence'])
     for drop, active in ((False, 2), (True, 1)):
@@ -220,7 +220,7 @@ def test_many_guides_weigh_no_more_than_one():
         assert mean['student.loss'] == summed['student.loss']
 
 
-def test_a_guide_without_an_edge_does_not_count_in_the_mean():
+def test_a_teacher_without_an_edge_does_not_count_in_the_mean():
     edges = dict(default=EDGES['KLDivergence'], mid=None)
     key = 'distill.loss_it_big'
     summed, mean = step(make(edges)), step(make(edges, reduction='mean'))
@@ -276,5 +276,5 @@ def test_maps_in_half_precision(precision):
         key = f'distill.loss_it_{name}'
         assert losses[key].dtype == torch.float32
         # Rounded, and not by more than that.
-        rounded, whole = losses[key].item(), wanted[key].item()
-        assert rounded == pytest.approx(whole, rel=0.05) and rounded != whole
+        rounded, full = losses[key].item(), wanted[key].item()
+        assert rounded == pytest.approx(full, rel=0.05) and rounded != full

@@ -130,7 +130,7 @@ def test_wide_resnet_is_initialized_and_pre_activated():
         block.conv2.weight.zero_()
         x = torch.randn(2, 128, 8, 8)
         assert torch.equal(block(x), x)
-    # Dropout is heard in training alone.
+    # Dropout is active in training alone.
     images = torch.randn(2, 3, 32, 32)
     model.train()
     assert not torch.equal(model(images)[0], model(images)[0])
@@ -138,7 +138,7 @@ def test_wide_resnet_is_initialized_and_pre_activated():
     assert torch.equal(model(images)[0], model(images)[0])
 
 
-def test_what_is_folded_of_a_wide_resnet_says_the_same():
+def test_a_folded_wide_resnet_has_the_same_outputs():
     model = WideResNet(16, 2)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -22,13 +22,13 @@ def test_it_is_in_mmrazors_registry():
 
 
 def test_alone_it_filters_as_the_algorithm_would_drop():
-    alone, asked = (StochasticDropConnector(seed=5) for _ in range(2))
+    alone, stepped = (StochasticDropConnector(seed=5) for _ in range(2))
     for step in range(20):
-        mask = asked.begin_step(NAMES, step)
+        mask = stepped.begin_step(NAMES, step)
         assert mask == keep_mask(5, step, NAMES)
-        # The algorithm has not run the silent ones: they are not recorded.
+        # The algorithm has not run the dropped ones: they are not recorded.
         ran = {name: data for name, data in record().items() if mask[name]}
-        assert list(asked(ran)) == list(ran)
+        assert list(stepped(ran)) == list(ran)
         # Outside of a Runner it counts the steps itself.
         assert list(alone(record())) == list(ran)
 
@@ -58,7 +58,7 @@ def test_it_changes_no_data():
     (dict(protect='z'), 'protect: "z" is no teacher here; there are: a, b, c'),
     (dict(mode='bernoulli', min_keep=4), 'min_keep: 4 is more than the 3'),
 ])
-def test_a_policy_that_these_guides_cannot_meet(settings, message):
+def test_a_policy_that_these_teachers_cannot_meet(settings, message):
     with pytest.raises(ConfigError, match=message):
         StochasticDropConnector(**settings).check_teachers(NAMES)
 

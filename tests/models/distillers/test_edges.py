@@ -33,37 +33,39 @@ def test_without_edges_nothing_changes():
     assert edges_for(cfg, ['a'], ['a', 'b']) is cfg
 
 
-def test_one_edge_for_all_guides():
+def test_one_edge_for_all_teachers():
     given = make(default=FEATURES)
     before = copy.deepcopy(given)
-    whole = expand_edges(given, ['big', 'mid'])
+    expanded = expand_edges(given, ['big', 'mid'])
     assert given == before
-    assert 'edges' not in whole
-    assert whole['teacher_recorders'] == {
+    assert 'edges' not in expanded
+    assert expanded['teacher_recorders'] == {
         'feat_big': dict(type='mmrazor.ModuleOutputs', source='big.b'),
         'feat_mid': dict(type='mmrazor.ModuleOutputs', source='mid.b')
     }
-    assert whole['student_recorders']['feat_mid']['source'] == 'b'
-    assert list(whole['connectors']) == ['align_big', 'align_mid']
-    assert list(whole['distill_losses']) == ['loss_feat_big', 'loss_feat_mid']
-    assert whole['loss_forward_mappings']['loss_feat_mid'] == dict(
+    assert expanded['student_recorders']['feat_mid']['source'] == 'b'
+    assert list(expanded['connectors']) == ['align_big', 'align_mid']
+    assert list(
+        expanded['distill_losses']) == ['loss_feat_big', 'loss_feat_mid']
+    assert expanded['loss_forward_mappings']['loss_feat_mid'] == dict(
         s_feature=dict(
             recorder='feat_mid', from_student=True, connector='align_mid'),
         t_feature=dict(recorder='feat_mid', from_student=False))
     # As MMRazor reads it.
-    distiller = MODELS.build(whole)
+    distiller = MODELS.build(expanded)
     assert set(distiller.connectors) == {'align_big', 'align_mid'}
 
 
 def test_an_edge_builds_on_the_default_one():
     align = dict(align=dict(out_channel=16))
-    whole = expand_edges(
+    expanded = expand_edges(
         make(
             default=FEATURES, big=dict(connectors=align), mid=None,
             low=dict(FEATURES, _delete_=True, connectors=align)),
         ['big', 'mid', 'low'])  # yapf: disable
-    assert list(whole['distill_losses']) == ['loss_feat_big', 'loss_feat_low']
-    assert whole['connectors'] == {
+    assert list(
+        expanded['distill_losses']) == ['loss_feat_big', 'loss_feat_low']
+    assert expanded['connectors'] == {
         'align_big':
         dict(type='mmrazor.ConvModuleConnector', in_channel=4, out_channel=16),
         'align_low':
@@ -84,9 +86,9 @@ def test_one_recorder_of_several_teachers():
     cfg = make(default=edge)
     cfg['student_recorders'] = dict(
         mine=dict(type='mmrazor.ModuleOutputs', source='fc'))
-    whole = expand_edges(cfg, ['big', 'mid'])
-    assert whole['teacher_recorders'] == dict(logits=recorder)
-    assert whole['loss_forward_mappings']['loss_kl_mid'] == dict(
+    expanded = expand_edges(cfg, ['big', 'mid'])
+    assert expanded['teacher_recorders'] == dict(logits=recorder)
+    assert expanded['loss_forward_mappings']['loss_kl_mid'] == dict(
         preds_S=dict(recorder='mine', from_student=True),
         preds_T=dict(recorder='logits', from_student=False, teacher='mid'))
 
@@ -103,10 +105,10 @@ def test_of_the_distiller():
     """What the edges refer to and do not have is common to all teachers."""
     edge = copy.deepcopy(FEATURES)
     align = edge.pop('connectors')
-    whole = expand_edges(
+    expanded = expand_edges(
         dict(make(default=edge), connectors=align), ['big', 'mid'])
-    assert whole['connectors'] == align
-    for mapping in whole['loss_forward_mappings'].values():
+    assert expanded['connectors'] == align
+    for mapping in expanded['loss_forward_mappings'].values():
         assert mapping['s_feature']['connector'] == 'align'
 
 
@@ -164,12 +166,12 @@ def test_mistakes(edges, message):
             ['big', 'mid'])
 
 
-def test_the_mean_over_the_guides():
-    whole = expand_edges(
+def test_the_mean_over_the_teachers():
+    expanded = expand_edges(
         dict(make(default=FEATURES), edge_reduction='mean'), ['big', 'mid'])
-    assert whole['averaged_losses'] == dict(
+    assert expanded['averaged_losses'] == dict(
         loss_feat_big='big', loss_feat_mid='mid')
-    assert MODELS.build(whole)._averaged == whole['averaged_losses']
+    assert MODELS.build(expanded)._averaged == expanded['averaged_losses']
     with pytest.raises(
             ConfigError,
             match="edge_reduction: is 'median', should be 'sum' or 'mean'"):
@@ -186,7 +188,7 @@ def test_a_loss_must_not_be_shared():
 
 
 def test_of_a_chain():
-    """Who does not teacher a stage needs no edge there; who is none at all."""
+    """Teachers of other stages may have edges; unknown names are refused."""
     cfg = make(default=FEATURES, big=None, mid=None)
     assert list(edges_for(
         cfg, ['big'], ['big', 'mid', 'low'])['edges']) == ['default', 'big']
@@ -195,6 +197,6 @@ def test_of_a_chain():
         edges_for(cfg, ['big'], ['big', 'low'])
 
 
-def test_without_dgkd_nobody_knows_the_guides():
+def test_edges_need_dgkd():
     with pytest.raises(ConfigError, match='edges: only mmrazor.DGKD'):
         MODELS.build(make(default=FEATURES))

@@ -49,14 +49,14 @@ def distiller_of(names='abt', loss=LOSS, drop=None, **kwargs):
 
 
 def step(distiller, student, teachers, number=0, run=None):
-    """The losses, and what was said."""
+    """The losses, and the logits of student and teachers."""
     x = torch.randn(5, 3)
     active = distiller.begin_step(number)
     with distiller.teacher_recorders, torch.no_grad():
-        said = {name: teachers[name]['fc'](x) for name in (run or active)}
+        logits = {name: teachers[name]['fc'](x) for name in (run or active)}
     with distiller.student_recorders:
         own = student['fc'](x)
-    return distiller.compute_distill_losses(), own, said
+    return distiller.compute_distill_losses(), own, logits
 
 
 def test_means_by_hand():
@@ -74,19 +74,19 @@ def test_means_by_hand():
         torch.testing.assert_close(
             F.softmax(ensemble_logits([one, other]) / tau, 1),
             product / product.sum())
-    # Alone it says what it says, but for a constant.
+    # Alone it has its own logits, but for a constant.
     torch.testing.assert_close(
         F.softmax(ensemble_logits([one], 'probs', 3.), 1), F.softmax(one, 1))
 
 
 @pytest.mark.parametrize('mean', ['logits', 'probs'])
-def test_an_ensemble_is_one_guide_beside_the_others(mean):
+def test_an_ensemble_is_one_teacher_beside_the_others(mean):
     cfg = dict(pacemaker=dict(members=['b', 'a'], mean=mean, tau=2.))
     distiller, student, teachers = distiller_of()
     distiller._ensembles = Ensembles(cfg, list(teachers))
-    losses, own, said = step(distiller, student, teachers)
-    together = ensemble_logits([said['a'], said['b']], mean, 2.)
-    wanted, terms = dense_kd_loss(own, dict(p=together, t=said['t']), tau=2.)
+    losses, own, logits = step(distiller, student, teachers)
+    together = ensemble_logits([logits['a'], logits['b']], mean, 2.)
+    wanted, terms = dense_kd_loss(own, dict(p=together, t=logits['t']), tau=2.)
     torch.testing.assert_close(losses['loss_kd'], wanted)
     torch.testing.assert_close(losses['kd.pacemaker'], terms['p'])
     assert set(losses) == {'loss_kd', 'kd.pacemaker', 'kd.t'}
@@ -98,9 +98,9 @@ def test_it_counts_as_one():
     assert distiller_of(loss=paper)[0].task_weight() == 2
     averaged = dict(LOSS, form='averaged')
     distiller, student, teachers = distiller_of(loss=averaged)
-    losses, own, said = step(distiller, student, teachers)
-    together = (said['a'] + said['b']) / 2
-    wanted, _ = dense_kd_loss(own, dict(p=together, t=said['t']), tau=2.)
+    losses, own, logits = step(distiller, student, teachers)
+    together = (logits['a'] + logits['b']) / 2
+    wanted, _ = dense_kd_loss(own, dict(p=together, t=logits['t']), tau=2.)
     torch.testing.assert_close(losses['loss_kd'], wanted / 2)
     weights = dict(LOSS, teacher_weights=dict(pacemaker=0.))
     losses = step(*distiller_of(loss=weights))[0]
@@ -113,26 +113,26 @@ def test_it_counts_as_one():
 
 
 @pytest.mark.parametrize('all_run', [False, True])
-def test_it_speaks_as_the_mean_of_those_that_speak(all_run):
+def test_it_is_the_mean_of_its_active_members(all_run):
     """In another algorithm all run, and the connector takes some out."""
     distiller, student, teachers = distiller_of(drop=dict(num_drop=1))
-    heard = set()
+    sizes = set()
     for number in range(12):
-        losses, own, said = step(distiller, student, teachers, number,
-                                 'abt' if all_run else None)
+        losses, own, logits = step(distiller, student, teachers, number,
+                                   'abt' if all_run else None)
         mask = distiller._drops[0]._mask
-        members = [said[name] for name in 'ab' if mask[name]]
-        voices = dict(pacemaker=sum(members) / len(members))
+        members = [logits[name] for name in 'ab' if mask[name]]
+        preds_T = dict(pacemaker=sum(members) / len(members))
         if mask['t']:
-            voices['t'] = said['t']
-        wanted, _ = dense_kd_loss(own, voices, tau=2.)
+            preds_T['t'] = logits['t']
+        wanted, _ = dense_kd_loss(own, preds_T, tau=2.)
         torch.testing.assert_close(losses['loss_kd'], wanted)
-        assert {key[3:] for key in losses if key[:3] == 'kd.'} == {*voices}
-        heard.add(len(members))
-    assert heard == {1, 2}
+        assert {key[3:] for key in losses if key[:3] == 'kd.'} == {*preds_T}
+        sizes.add(len(members))
+    assert sizes == {1, 2}
 
 
-def test_all_its_members_may_be_silent():
+def test_all_its_members_may_be_dropped():
     drop = dict(num_drop=2, protect='t')
     losses = step(*distiller_of(drop=drop))[0]
     assert set(losses) == {'loss_kd', 'kd.t'}
@@ -148,13 +148,13 @@ def test_an_edge_of_an_ensemble(reduction, share):
         loss_forward_mappings=dict(loss_kl=MAPPING))
     distiller, student, teachers = distiller_of(
         edges=dict(default=default), edge_reduction=reduction)
-    losses, own, said = step(distiller, student, teachers)
+    losses, own, logits = step(distiller, student, teachers)
     assert set(losses) == {'loss_kl_pacemaker', 'loss_kl_t'}
-    wanted = MODELS.build(kl)(own, (said['a'] + said['b']) / 2) / share
+    wanted = MODELS.build(kl)(own, (logits['a'] + logits['b']) / 2) / share
     torch.testing.assert_close(losses['loss_kl_pacemaker'], wanted)
-    silent = dict(num_drop=2, protect='t')
+    policy = dict(num_drop=2, protect='t')
     distiller.connectors['drop'] = MODELS.build(
-        dict(type='mmrazor.StochasticDropConnector', **silent))
+        dict(type='mmrazor.StochasticDropConnector', **policy))
     distiller._drops = (distiller.connectors['drop'], )
     assert set(step(distiller, student, teachers)[0]) == {'loss_kl_t'}
 
@@ -180,9 +180,9 @@ def test_a_member_can_have_a_loss_of_its_own():
     distiller, student, teachers = distiller_of()
     distiller.loss_forward_mappings = mappings
     distiller.distill_losses['loss_kl'] = MODELS.build(kl)
-    losses, own, said = step(distiller, student, teachers)
+    losses, own, logits = step(distiller, student, teachers)
     torch.testing.assert_close(losses['loss_kl'],
-                               MODELS.build(kl)(own, said['b']))
+                               MODELS.build(kl)(own, logits['b']))
 
 
 def test_each_stage_has_what_is_left_of_it():
@@ -217,7 +217,7 @@ def test_each_stage_has_what_is_left_of_it():
     (dict(p=dict(member=['a'])), 'ensembles.p.member: is unknown; .* takes '
      'members, mean, tau'),
 ])
-def test_mistakes_are_told(ensembles, message):
+def test_mistakes_are_refused(ensembles, message):
     with pytest.raises(ConfigError, match='model.distiller.' + message):
         Ensembles(ensembles, ['a', 'b', 't'])
 

@@ -27,7 +27,7 @@ def teachers(*names):
     }
 
 
-def test_without_a_policy_all_speak():
+def test_without_a_policy_all_are_active():
     distiller = make()
     distiller.prepare_from_teacher(teachers('a', 'b'))
     assert distiller.begin_step(0) == ['a', 'b']

@@ -109,7 +109,7 @@ def test_the_forms_count_the_cross_entropy(form, count):
 
 
 @pytest.mark.parametrize('active', ['a', 'ab', 'abc'])
-def test_the_averaged_form_has_one_weight_however_many_speak(active):
+def test_the_averaged_form_has_one_weight_however_many_are_active(active):
     preds_S = logits()
     preds_T = {name: logits(seed=ord(name)) for name in active}
     alone = [
@@ -130,8 +130,9 @@ def test_the_averaged_form_averages_by_weight():
         dense_kd_loss(preds_S, {'t': preds})[0] for preds in preds_T.values())
     loss = DenseKDLoss(form='averaged', teacher_weights=dict(a=3.0))
     torch.testing.assert_close(loss(preds_S, preds_T), (3 * a + b) / 4)
-    silent = DenseKDLoss(form='averaged', teacher_weights=dict(a=0.0, b=0.0))
-    assert silent(preds_S, preds_T) == 0
+    weightless = DenseKDLoss(
+        form='averaged', teacher_weights=dict(a=0.0, b=0.0))
+    assert weightless(preds_S, preds_T) == 0
 
 
 @pytest.mark.parametrize('settings, message', [

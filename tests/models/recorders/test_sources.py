@@ -37,7 +37,7 @@ def test_what_is_there():
     check('FunctionOutputs', 'torch.nn.functional.relu', TEACHERS)
 
 
-def test_what_is_not_there_is_told_with_what_is_similar():
+def test_what_is_not_there_is_reported_with_what_is_similar():
     assert refused('ModuleOutputs', 'big.head.gc', TEACHERS) == (
         'source: "big.head.gc" is no module of teacher "big"; similar: '
         'big.head.fc, big.head')

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What reaches the losses when teachers are remembered."""
+"""What reaches the losses when teachers are cached."""
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -79,13 +79,13 @@ def store(tmp_path):
     return LogitStore(str(tmp_path / 'logits'), 'float32')
 
 
-def test_losses_are_the_same_and_silent_teachers_stay_silent(store):
-    live, remembering = make(), make()
-    remembering.use_store(store)
+def test_losses_are_the_same_and_dropped_teachers_stay_dropped(store):
+    live, cached = make(), make()
+    cached.use_store(store)
     for step in range(12):
         args = batch(step % 2)
         expected = losses(live, *args)
-        assert losses(remembering, *args) == expected
+        assert losses(cached, *args) == expected
         assert sum('.kd.' in key for key in expected) == 1
     counts = store.counts
     assert sum(count['computed'] for count in counts.values()) == 4 * 4
@@ -93,7 +93,7 @@ def test_losses_are_the_same_and_silent_teachers_stay_silent(store):
 
 
 def test_the_order_of_the_sum_is_that_of_the_teachers(store, tmp_path):
-    """Whichever of them were remembered: sums depend on the order."""
+    """Whichever of them were cached: sums depend on the order."""
     names = ('a', 'b', 'c', 'd')
     model = make(names, num_drop=0)
     model.use_store(store)
@@ -135,7 +135,7 @@ def test_nothing_waits_for_the_device(store, monkeypatch):
     assert store.counts['a']['recalled'] + store.counts['b']['recalled'] > 0
 
 
-def test_samples_must_say_their_views(store):
+def test_samples_need_views(store):
     model = make()
     model.use_store(store)
     inputs, samples = batch()

@@ -149,7 +149,7 @@ class TenBits(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_folding_is_checked_on_devices_with_few_bits():
+def test_folding_is_checked_on_devices_of_low_precision():
     """Ampere and newer GPUs compute convolutions of float32 in TF32."""
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -172,7 +172,7 @@ def test_folding_is_checked_on_devices_with_few_bits():
             model(INPUTS, mode='tensor')
             for model in (frozen.modules['net'], deep)
         ]
-        assert error_of(*outputs) > 1e-3, 'these are not few bits'
+        assert error_of(*outputs) > 1e-3, 'the precision is not low'
         frozen.check(['net'], INPUTS)
         with pytest.raises(ConfigError, match='when it is folded'):
             FrozenTeachers(dict(net=Swapped()),

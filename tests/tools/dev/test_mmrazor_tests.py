@@ -40,9 +40,9 @@ def test_outcomes_are_counted_and_compared(run_here, tmp_path):
     found = {}
     for name, words in (('bare', ['--bare']), ('repaired', [])):
         out = tmp_path / f'{name}.json'
-        said = run_here(tool, 'run', tmp_path / 'source', out, '--jobs', '2',
-                        *words).stdout
-        assert "tests/some/test_b.py {'error': 1}" in said
+        output = run_here(tool, 'run', tmp_path / 'source', out, '--jobs', '2',
+                          *words).stdout
+        assert "tests/some/test_b.py {'error': 1}" in output
         found[name] = json.loads(out.read_text())
     good = 'tests/some/test_a.py::TestSome::test_good'
     assert found['bare']['counts'] == dict(
@@ -58,11 +58,11 @@ def test_outcomes_are_counted_and_compared(run_here, tmp_path):
     assert 'mmdgkd' in found['repaired']['versions']
     assert 'mmdgkd' not in found['bare']['versions']
 
-    said = run_here(tool, 'compare', tmp_path / 'repaired.json',
-                    tmp_path / 'bare.json').stdout.splitlines()
-    assert said[0] == 'passed before: 2, of these after: 1'
-    assert said[1].startswith('tests/some/test_a.py::test_repairs: failed: ')
-    assert len(said) == 2
+    output = run_here(tool, 'compare', tmp_path / 'repaired.json',
+                      tmp_path / 'bare.json').stdout.splitlines()
+    assert output[0] == 'passed before: 2, of these after: 1'
+    assert output[1].startswith('tests/some/test_a.py::test_repairs: failed: ')
+    assert len(output) == 2
 
 
 def test_a_folder_without_tests_is_an_error(run_here, tmp_path):

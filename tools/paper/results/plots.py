@@ -3,7 +3,7 @@
 
 Sizes are for a page of 800 pixels. The colours and markers are those of
 :data:`mmdgkd.report.methods.METHOD_STYLES`; a control has those of its method,
-hollow. Shapes and labels tell them apart without colour, too.
+hollow. Shapes and labels distinguish them without colour, too.
 """
 from typing import Any, ContextManager, Dict
 

@@ -246,7 +246,7 @@ def survival_runs(results: Results) -> pd.DataFrame:
 
     Returns:
         DataFrame: With ``keep``, the survival probability of a teacher, and
-        ``dropped``, in words which teachers are.
+        ``dropped``, a text that names the teachers that are.
     """
     found = results.students
     is_stochastic = found['method'] == 'dgkd_stochastic'

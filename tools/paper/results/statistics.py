@@ -3,7 +3,7 @@
 
 The spread is always the *sample* standard deviation (divided by n - 1) over
 the seeds. Differences are unpaired, with Welch's spread (each method keeps its
-own): three seeds are too few to tell how much of the spread two methods share.
+own): three seeds are too few to find how much of the spread two methods share.
 """
 from typing import NamedTuple, Optional
 

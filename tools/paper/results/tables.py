@@ -307,7 +307,7 @@ def _foreign_teachers(results: Results, settings: Sequence[str]) -> List[str]:
 
 
 def _spread(counts: Iterable[int] = ()) -> str:
-    """What ± is; over so many runs each, where no column says that."""
+    """The note on ±, with the number of runs where no column has it."""
     counts = sorted(set(counts) - {0})
     runs = 'n runs'
     if counts:

@@ -44,7 +44,7 @@ def test_gradients_pass_straight_and_those_of_the_step_are_of_lsq():
 
 
 @pytest.mark.parametrize('clip', [False, True])
-def test_results_are_whole_numbers_times_the_step_to_the_bit(clip):
+def test_results_are_integers_times_the_step_to_the_bit(clip):
     torch.manual_seed(0)
     x, step = torch.randn(1000), torch.tensor(.0377)
     found = quantize(x, step, -7, 7, clip)

@@ -69,7 +69,7 @@ def test_data_of_figures(results):
     assert (takd['both'], takd['given'], takd['smaller']) == (4000, 100., 55.)
 
 
-def test_every_figure_is_drawn_and_knows_its_records(results, records,
+def test_every_figure_is_drawn_and_names_its_records(results, records,
                                                      make_record):
     other = Results([*records, make_record('kd', 44.5, seed=1)])
     drawn = {}
@@ -86,7 +86,7 @@ def test_every_figure_is_drawn_and_knows_its_records(results, records,
         assert not is_current(name, results, png[:20])
     assert len(drawn) == 5
     assert not is_current('methods', other, drawn['methods'])
-    # One method may know a pair that the other does not.
+    # One method may classify a pair right that the other does not.
     more = Results(
         [*records, make_record('dgkd', 58., network='plain8')] + [
             make_record(method, 57., network='plain4')

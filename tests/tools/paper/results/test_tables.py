@@ -49,7 +49,7 @@ def test_main_table(students):
     assert found['KD'] == [
         '45.00 ± 1.00', '43.00 ± 0.00', '3', '2', '+5.00 (0.82)*', '1', '44.57'
     ]
-    # Against the same seed of alone only, which tells no spread.
+    # Against the same seed of alone only, which has no spread.
     assert found['DGKD'] == ['48.00', '48.00', '1', '2', '+9.00', '4', '48.92']
     assert found['TAKD'] == ['-'] * 6 + ['45.14']
     assert main_table(results, 'own-crop_flip') == 'No runs yet.'
@@ -105,7 +105,7 @@ def test_controls_of_equal_weight_have_no_row_where_all_weigh_the_same(
         students('dgkd', [51.], setting=setting, kd_weight=1))
     labels = [row[0] for row in rows(main_table(results, setting))]
     assert labels == ['alone', 'KD', 'TAKD', 'DGKD', 'stochastic DGKD']
-    # As DGKD's weight says, not the name of the recipe.
+    # By DGKD's weight, not by the name of the recipe.
     results = Results(students('dgkd', [51.], setting=setting))
     assert len(rows(main_table(results, setting))) == 7
 
@@ -203,7 +203,7 @@ def test_overlap_by_hand(make_record):
 
 
 def test_teacher_and_student_are_the_last_pair(make_record):
-    # Of TAKD's TAs the errors are not known.
+    # TAKD's TAs have no errors here.
     results = Results([
         make_record('alone', 60., network='plain10'),
         *(make_record('dgkd', 58., network=name)
