@@ -71,7 +71,7 @@ _add(
     'fold_bn_checked_in_float32', _FROZEN,
     'dtype, bound = torch.float64, 1e-6', 'dtype, bound = torch.float32, 1e-3',
     'models/teachers/test_frozen_teachers.py::'
-    'test_folding_is_checked_on_devices_with_few_bits')
+    'test_folding_is_checked_on_devices_of_low_precision')
 _add(
     'fold_bn_checked_loosely', _FROZEN, 'dtype, bound = torch.float64, 1e-6',
     'dtype, bound = torch.float64, 10.',
@@ -111,9 +111,10 @@ _add(
     'num_keep = max(num_keep, min(min_keep - fixed, len(order)))', 'pass',
     'models/connectors/test_keep_mask.py::'
     'test_bernoulli_fills_up_to_min_keep')
-_add('protect_ignored', _MASK, 'name in active or name in protect',
-     'name in active', 'models/connectors/test_keep_mask.py::'
-     'test_the_protected_always_speak')
+_add(
+    'protect_ignored', _MASK, 'name in active or name in protect',
+    'name in active', 'models/connectors/test_keep_mask.py::'
+    'test_the_protected_are_always_active')
 _add(
     'views_without_epoch', _RANDOM, "_hashed(b'view', seed, view, index)",
     "_hashed(b'view', seed, 0, index)", 'datasets/test_view_dataset.py::'
@@ -194,7 +195,7 @@ _add('other_classes_of_data', _CHAIN_CHECK,
      f'{_BAD_INPUT}test_other_classes_than_the_data')
 _add('other_normalization_of_teacher', _CHAIN_CHECK,
      '    _check_same_inputs(chain, inspection.stages)\n', '',
-     f'{_BAD_INPUT}test_a_guide_that_is_normalized_otherwise')
+     f'{_BAD_INPUT}test_a_teacher_that_is_normalized_otherwise')
 _add('shapes_of_ckpt_not_checked', 'mmdgkd/models/utils/weights.py',
      'if not (missing or surplus or differ):', 'if True:',
      'models/utils/test_weights.py::test_what_does_not_fit_is_named')
@@ -218,7 +219,7 @@ _add('changed_stage_kept', _WORK_DIR,
      f'{_RUNNER}test_a_changed_config_of_a_finished_stage_is_refused')
 _add('changed_teacher_kept', _WORK_DIR,
      "if now['sha256'] != read['sha256'] or (", 'if False and (',
-     f'{_RUNNER}test_a_changed_guide_of_a_half_trained_stage_is_refused')
+     f'{_RUNNER}test_a_changed_teacher_of_a_half_trained_stage_is_refused')
 _add('changed_file_kept', _WORK_DIR,
      "if sha256_of(path) != entry['wrote']['sha256']:", 'if False:',
      f'{_RUNNER}test_a_changed_file_is_refused')
@@ -270,7 +271,7 @@ _add(
     '        self.last_ckpt and os.remove(self.last_ckpt)\n'
     '        self._states = collect',
     'engine/hooks/test_atomic_checkpoint_hook.py::'
-    'test_the_old_one_goes_when_the_new_one_is_whole')
+    'test_the_old_one_is_deleted_when_the_new_one_is_written')
 
 # The logit store -----------------------------------------------------------
 
@@ -363,7 +364,7 @@ _add('kd_form_paper_without_n', _LOSS,
      f'{_KD}test_the_forms_count_the_cross_entropy')
 _add('kd_form_averaged_is_summed', _LOSS,
      "if self.form == 'averaged' and preds_T:", 'if False:',
-     f'{_KD}test_the_averaged_form_has_one_weight_however_many_speak')
+     f'{_KD}test_the_averaged_form_has_one_weight_however_many_are_active')
 _add(
     'gslr_share_fixed', 'mmdgkd/methods/gslr/gslr_hook.py',
     'return 1 - (1 - to) * min(1., max(0., gone))', 'return 1.',
@@ -386,7 +387,7 @@ _add(
 # Chains --------------------------------------------------------------------
 
 _CHAIN = 'mmdgkd/chain/chain.py'
-_GUIDANCE = 'chain/test_chain.py::test_who_guides_whom'
+_GUIDANCE = 'chain/test_chain.py::test_teachers_of_each_network'
 _add('dense_is_sequential', _CHAIN, "'dense': slice(None)",
      "'dense': slice(-1, None)", _GUIDANCE)
 _add('sequential_is_direct', _CHAIN, "'sequential': slice(-1, None)",
@@ -443,7 +444,7 @@ _add(
     'mutual_peers_not_detached', 'mmdgkd/methods/mutual/mutual_networks.py',
     'detached = {name: one.detach() for', 'detached = {name: one for',
     'methods/mutual/test_mutual_algorithm.py::'
-    'test_what_the_others_say_gets_no_gradient')
+    'test_the_logits_of_the_others_get_no_gradient')
 _add('crd_banks_not_in_state', 'mmdgkd/methods/crd/bank_crd_loss.py',
      'uniform_(-bound, bound))', 'uniform_(-bound, bound), persistent=False)',
      'methods/crd/test_bank_crd_loss.py::test_it_goes_on_from_its_state')
@@ -452,7 +453,7 @@ _add(
     'mmdgkd/models/distillers/multi_teacher_distiller.py',
     'if self.detach_teachers and not from_student:', 'if False:',
     'methods/dafl/test_dense_dafl.py::'
-    'test_what_the_student_hears_does_not_reach_the_generator')
+    'test_the_student_loss_does_not_reach_the_generator')
 _add('subnet_not_in_state', 'mmdgkd/methods/spos/subnet_spos.py',
      '        if not self.subnet.is_meta:\n', '        if False:\n',
      'methods/spos/test_subnet_spos.py::test_the_subnet_is_part_of_the_state')
