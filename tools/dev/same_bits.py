@@ -59,8 +59,8 @@ def digest(path: str) -> str:
     sha = hashlib.sha256()
     for name, value in sorted(state['state_dict'].items()):
         sha.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        sha.update(value.contiguous().reshape(-1).view(torch.uint8).numpy()
-                   .tobytes() if value.numel() else b'')
+        sha.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().
+                   tobytes() if value.numel() else b'')
     return sha.hexdigest()
 
 
@@ -74,8 +74,7 @@ def train(checkout: str, name: str, epochs: int) -> Dict[str, Any]:
         options = ['randomness.seed=0']
         if epochs:
             options.append(f'train_cfg.max_epochs={epochs}')
-        env = dict(
-            os.environ, PYTHONPATH=checkout, OMP_NUM_THREADS='1')
+        env = dict(os.environ, PYTHONPATH=checkout, OMP_NUM_THREADS='1')
         done = subprocess.run(
             words + ['--cfg-options', *options],
             cwd=checkout,
