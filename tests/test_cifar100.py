@@ -32,12 +32,12 @@ def cifar100(tmp_path_factory):
     return folder
 
 
-def options(cifar100, images=256):
+def options(cifar100, images=128):
     return [
         '--cfg-options', 'train_cfg.max_epochs=1',
         f'train_dataloader.dataset.indices={images}',
-        'val_dataloader.dataset.indices=500',
-        'test_dataloader.dataset.indices=500'
+        'val_dataloader.dataset.indices=200',
+        'test_dataloader.dataset.indices=200'
     ] + [
         f'{loader}_dataloader.dataset.data_root={cifar100}'
         for loader in ('train', 'val', 'test')
@@ -70,10 +70,10 @@ def test_whole_batches_are_the_views_of_the_pipeline(cifar100):
     ('plain10_to_plain2_cifar100_stochastic', 5),
 ])
 def test_all_stages_train_and_load_and_give_their_accuracy(
-        run_tool, cifar100, tmp_path, chain, stages):
+        run_here, cifar100, tmp_path, chain, stages):
     config = f'configs/dgkd/{chain}.py'
     words = ['--work-dir', tmp_path, *options(cifar100)]
-    run_tool('tools/train.py', config, *words)
+    run_here('tools/train.py', config, *words)
     with open(tmp_path / 'chain.json') as file:
         ledger = json.load(file)['stages']
     assert len(ledger) == stages
@@ -82,7 +82,7 @@ def test_all_stages_train_and_load_and_give_their_accuracy(
         stem = osp.join(tmp_path, name, name)
         weights = torch.load(f'{stem}.pth', weights_only=True)['state_dict']
         get_model(f'{stem}.py').load_state_dict(weights, strict=True)
-    done = run_tool('tools/test.py', config, *words)
+    done = run_here('tools/test.py', config, *words)
     rows = [
         line.split('|') for line in done.stdout.splitlines()
         if line.startswith('| ')

@@ -52,11 +52,24 @@ BASES = [
     'dgkd/wrn40_2_to_wrn16_2_tiny_imagenet.py',
 ]
 
+# What is left out of the chains of other methods than DGKD: TAs that make them
+# longer, but in no other way.
+TAS = dict(
+    resnet110_to_resnet8_cifar100=('resnet56', 'resnet32', 'resnet20'),
+    resnet110_to_resnet32_cifar100_dense=('resnet56', ),
+    resnet56_to_resnet20_cifar100_dense=('resnet44', ),
+    wrn40_2_to_wrn16_2_cifar100_dense=('wrn34_2', 'wrn28_2'))
+
 
 def on_images(name, on_digits):
     """A config on a batch of digits of its size, without any file."""
     cfg = Config.fromfile(str(CONFIGS / name))
     on_digits(cfg, 8 if 'digits' in name else 64 if 'tiny' in name else 32)
+    if not name.startswith(('dgkd', 'slimmable', 'mutual')):
+        cfg.chain.networks.update({
+            ta: None
+            for chain, tas in TAS.items() if chain in name for ta in tas
+        })
     return cfg
 
 

@@ -185,7 +185,7 @@ TRIALS: Dict[str, Trial] = {
         kills=(1, )),
     'l1_feed':
     Trial(f'mixed/l1_feed_{_CHAIN}', 'resnet8_pruned', 'Pruning',
-          ('resnet8', ), _model(prune_times=2)),
+          ('resnet8', )),
     'low_bit':
     Trial(
         f'fewbit/w2_{_CHAIN}',

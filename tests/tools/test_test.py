@@ -32,15 +32,15 @@ def test_a_file_names_its_network(run_here, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_without_a_name(run_tool, trained, tmp_path):
+def test_a_file_without_a_name(run_here, trained, tmp_path):
     path = osp.join(trained[0].work_dir, 'resnet8', 'epoch_2.pth')
     words = ('tools/test.py', CONFIG, path, '--work-dir', tmp_path, *SMALL)
-    done = run_tool(*words, check=False)
+    done = run_here(*words, check=False)
     assert done.returncode == 2
     assert 'add --stage with one of resnet20, resnet14, resnet8' in done.stderr
-    done = run_tool(*words[:3], '--stage', 'resnet8', *words[3:])
+    done = run_here(*words[:3], '--stage', 'resnet8', *words[3:])
     assert '| resnet8 ' in done.stdout
-    done = run_tool(*words[:3], '--stage', 'resnet14', *words[3:], check=False)
+    done = run_here(*words[:3], '--stage', 'resnet14', *words[3:], check=False)
     assert 'error: checkpoint: ' in done.stderr
     assert 'is of another architecture' in done.stderr
 
@@ -73,16 +73,16 @@ def test_a_malicious_checkpoint_is_refused(run_here, tmp_path):
 
 
 @pytest.mark.slow
-def test_configs_of_a_work_dir_with_either_file(run_tool, trained, tmp_path):
+def test_configs_of_a_work_dir_with_either_file(run_here, trained, tmp_path):
     """Without a chain; the weights are loaded strictly."""
     folder = osp.join(trained[0].work_dir, 'resnet8')
     last = trained[1].work.ledger['resnet8']['metric']['last']
     for config in ('config.py', 'resnet8.py'):
         for file in ('resnet8.pth', 'epoch_2.pth'):
-            done = run_tool('tools/test.py', osp.join(folder, config),
+            done = run_here('tools/test.py', osp.join(folder, config),
                             osp.join(folder, file), '--work-dir', tmp_path)
             assert f'accuracy/top1: {last:.4f}' in done.stdout, (config, file)
-    done = run_tool(
+    done = run_here(
         'tools/test.py',
         osp.join(folder, 'config.py'),
         osp.join(trained[0].work_dir, 'resnet14', 'resnet14.pth'),

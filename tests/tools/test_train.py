@@ -204,11 +204,11 @@ def test_guidance_names_the_default_work_dir(run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stage_config_runs_as_in_mmengine(run_tool, trained, tmp_path):
+def test_a_stage_config_runs_as_in_mmengine(run_here, trained, tmp_path):
     stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
-    run_tool('tools/train.py', stage, '--work-dir', tmp_path)
+    run_here('tools/train.py', stage, '--work-dir', tmp_path)
     assert (tmp_path / 'epoch_2.pth').exists()
-    done = run_tool('tools/train.py', stage, '--dry-run', check=False)
+    done = run_here('tools/train.py', stage, '--dry-run', check=False)
     assert 'error: --dry-run: ' in done.stderr
 
 
@@ -230,8 +230,8 @@ def test_a_stage_config_runs_with_amp_and_several_processes(
 
 
 @pytest.mark.slow
-def test_amp(run_tool, tmp_path):
-    run_tool('tools/train.py', CONFIG, '--amp', '--work-dir', tmp_path, *SMALL)
+def test_amp(run_here, tmp_path):
+    run_here('tools/train.py', CONFIG, '--amp', '--work-dir', tmp_path, *SMALL)
     assert set(states(tmp_path).values()) == {'done'}
 
 

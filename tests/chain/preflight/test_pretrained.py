@@ -252,16 +252,16 @@ def test_load_from_that_is_not_there():
 
 
 @pytest.mark.slow
-def test_a_stage_alone_on_the_command_line(run_tool, trained, tmp_path):
+def test_a_stage_alone_on_the_command_line(run_here, trained, tmp_path):
     """Its model is the algorithm, the exported file is the network."""
     folder = osp.join(trained[0].work_dir, 'resnet14')
     words = ('tools/train.py', osp.join(folder, 'config.py'), '--work-dir',
              tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
-    done = run_tool(
+    done = run_here(
         *words, 'load_from=' + osp.join(folder, 'resnet14.pth'), check=False)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith(
         'error: load_from: nothing in ')
     assert not list(tmp_path.glob('*.pth'))
-    run_tool(*words, 'load_from=' + osp.join(folder, 'epoch_2.pth'))
+    run_here(*words, 'load_from=' + osp.join(folder, 'epoch_2.pth'))
     assert 'epoch_1.pth' in os.listdir(tmp_path)
