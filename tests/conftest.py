@@ -50,8 +50,14 @@ def pytest_xdist_auto_num_workers(config):
     return min(4, len(os.sched_getaffinity(0)))
 
 
-def pytest_collection_modifyitems(items):
-    """Have the tests of a file on one worker, unless marked otherwise."""
+def pytest_collection_modifyitems(config, items):
+    """Have the tests of a file on one worker, unless marked otherwise.
+
+    Of the slow ones those that start processes come first: they take longest,
+    and one worker would be left with them at the end.
+    """
+    if config.option.markexpr == 'slow':
+        items.sort(key=lambda item: 'tools' not in item.path.parts)
     for item in items:
         if item.get_closest_marker('xdist_group') is None:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
