@@ -14,6 +14,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.weights import check_weights, network_weights
 from mmdgkd.utils.config import MISTAKES, reason_of
+from mmdgkd.utils.meta import QuickMeta
 from .method import methods_of
 
 
@@ -109,7 +110,7 @@ def count_macs(model: nn.Module, *args: Any, **kwargs: Any) -> Tuple[int, Any]:
         and matrix products, and the outputs of the model.
     """
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
+    with torch.no_grad(), counter, QuickMeta():
         outputs = model(*args, **kwargs)
     return counter.get_total_flops() // 2, outputs
 

@@ -407,6 +407,11 @@ _add('teachers_in_file_of_network', 'mmdgkd/models/utils/weights.py',
      'for key, data in state.items() if key.startswith(prefix)',
      'for key, data in state.items()',
      'models/utils/test_weights.py::test_all_kinds_of_checkpoints_load')
+_add(
+    'meta_norm_without_parameters', 'mmdgkd/utils/meta.py',
+    '_SameShape.apply(images, weight, bias)', '_SameShape.apply(images)',
+    'chain/preflight/test_trial_forward.py::test_a_parameter_without_a_gradient'
+)
 _add('report_not_escaped', 'mmdgkd/report/render.py', 'autoescape=True',
      'autoescape=False', 'report/test_report.py::test_names_are_escaped')
 _add('exit_code_of_config_error', 'mmdgkd/errors.py', 'exit_code = 2',

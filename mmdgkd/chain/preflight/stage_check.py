@@ -22,6 +22,7 @@ from mmdgkd.models.teachers.cached_teachers import (check_logits,
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import MISTAKES, find_type, reason_of, typed_parts
 from mmdgkd.utils.distributed import fit_to_device
+from mmdgkd.utils.meta import QuickMeta
 
 
 def check_stage(name: str, stage: Config, chain: Chain,
@@ -163,7 +164,7 @@ def check_cacheable(stage: Config, algorithm: nn.Module,
     logits_source(distiller)
     if shape is None:
         return
-    with distiller.teacher_recorders:
+    with distiller.teacher_recorders, QuickMeta():
         for name, teacher in algorithm.teachers.items():
             teacher(torch.empty(1, *shape, device='meta'), mode='tensor')
         for name, output in distiller.recorded_logits().items():

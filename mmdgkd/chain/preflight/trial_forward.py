@@ -13,6 +13,7 @@ from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.utils.distributed import fit_to_device
+from mmdgkd.utils.meta import QuickMeta
 from mmdgkd.utils.random import aside
 from .data_check import DataFacts
 
@@ -145,7 +146,7 @@ def _try_losses(algorithm: nn.Module, data: DataFacts,
             # no input from another device.
             algorithm.to('meta')
             algorithm._teachers = _TeachersOnMeta(algorithm, outputs)
-        with aside():
+        with aside(), QuickMeta():
             algorithm.train()
             losses = algorithm(inputs, samples, mode='loss')
         return losses, algorithm.parse_losses(losses)[0]
