@@ -2,6 +2,7 @@
 """The tiny chain of each method, trained once in a process."""
 from types import SimpleNamespace
 
+import mmdgkd  # noqa: F401  isort: skip  (repairs MMRazor for what follows)
 import pytest
 from trials import TRIALS, trial_config
 

@@ -222,8 +222,8 @@ def test_two_processes_end_with_the_same_state(key, amp, trial_cfg,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('key',
-                         [key for key in TRIALS if TRIALS[key].ranks == 1])
+@pytest.mark.parametrize(
+    'key', [in_group(key) for key in TRIALS if TRIALS[key].ranks == 1])
 def test_those_of_one_process_train_with_amp(key, tried, trial_cfg):
     cfg = alone(trial_cfg(key))
     cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')

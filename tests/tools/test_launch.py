@@ -12,6 +12,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from forked import free_port
 
 
 def heed_signals():
@@ -47,7 +48,6 @@ while time.monotonic() < end:
     time.sleep(0.02)
 sys.exit(int(code))
 """
-PORTS = iter(range(29630, 29660))
 
 
 def wait_for(what):
@@ -83,33 +83,23 @@ def runs(pid):
 
 
 @pytest.fixture
-def launch(root, tmp_path):
+def launch(fork_tool, tmp_path):
     """A function that starts the launcher with a worker for each word."""
-    started = []
 
     def start(*words, nodes=1):
-        port = next(PORTS)
+        port = free_port()
         folder = tmp_path / str(port)
         folder.mkdir()
         (folder / 'worker.py').write_text(WORKER)
-        started.append(
-            subprocess.Popen([
-                sys.executable, root / 'tools/_launch.py', f'--nnodes={nodes}',
-                '--node_rank=0', '--master_addr=127.0.0.1',
-                f'--master_port={port}', f'--nproc_per_node={len(words)}',
-                folder / 'worker.py', *words
-            ],
-                             env=dict(os.environ, OMP_NUM_THREADS='1'),
-                             start_new_session=True,
-                             stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT,
-                             text=True))
-        started[-1].port, started[-1].folder = port, folder
-        return started[-1]
+        started = fork_tool('tools/_launch.py', f'--nnodes={nodes}',
+                            '--node_rank=0', '--master_addr=127.0.0.1',
+                            f'--master_port={port}',
+                            f'--nproc_per_node={len(words)}',
+                            folder / 'worker.py', *words)
+        started.port, started.folder = port, folder
+        return started
 
     yield start
-    for process in started:
-        process.kill()
     for path in tmp_path.glob('*/pid*'):
         if runs(int(read(path))):
             os.kill(int(read(path)), signal.SIGKILL)
@@ -117,8 +107,7 @@ def launch(root, tmp_path):
 
 def end_of(process):
     """The exit code and the output of a launcher."""
-    output = process.communicate(timeout=60)[0]
-    return process.returncode, output
+    return process.wait(60), process.output()
 
 
 def wait_for_workers(process):

@@ -73,17 +73,13 @@ def test_a_signal_to_all_processes(tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
-        tmp_path, root, run_ranks):
+        tmp_path, fork_ranks):
     """One rank gets the signal; both write, and both are exact later."""
     work = tmp_path / 'work'
-    options = {
-        'train_cfg.max_epochs': 6,
-        'chain.networks.resnet14': None,
-        'chain.networks.resnet8': None
-    }
+    options = ('--stage', 'resnet20', '--cfg-options',
+               'train_cfg.max_epochs=6')
     process = start(tmp_path, 'bash', 'tools/dist_train.sh', SURVIVOR, '2',
-                    '--work-dir', work, '--cfg-options',
-                    *(f'{key}={value}' for key, value in options.items()))
+                    '--work-dir', work, *options)
     wait_for(work / 'resnet20' / 'iter_4.pth', process)
     ranks = subprocess.run(['pgrep', '-P', str(process.pid)],
                            capture_output=True,
@@ -95,7 +91,8 @@ def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
     assert 'a checkpoint of iteration ' in text and 'Traceback' not in text
     assert states(work)['resnet20'] == 'running'
     for folder in (work, tmp_path / 'whole'):
-        run_ranks(root / SURVIVOR, folder, options)
+        fork_ranks('tools/train.py', SURVIVOR, '--resume', '--work-dir',
+                   folder, *options)
     files = [
         torch.load(path / 'resnet20' / 'resnet20.pth')['state_dict']
         for path in (work, tmp_path / 'whole')

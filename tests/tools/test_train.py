@@ -1,16 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The command line, as a user types it."""
 import json
-import os
 import os.path as osp
 import re
 import signal
-import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
+
+from mmdgkd.logit_store import __main__ as logit_store
 
 CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 SMALL = [
@@ -204,190 +204,124 @@ def test_guidance_names_the_default_work_dir(run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stage_config_runs_as_in_mmengine(run_here, trained, tmp_path):
+def test_a_stage_config_runs_as_in_mmengine(run_here, fork_ranks, trained,
+                                            tmp_path):
     stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
-    run_here('tools/train.py', stage, '--work-dir', tmp_path)
-    assert (tmp_path / 'epoch_2.pth').exists()
+    run_here('tools/train.py', stage, '--amp', '--work-dir', tmp_path / 'amp')
+    fork_ranks('tools/train.py', stage, '--work-dir', tmp_path / 'two')
+    for name in ('amp', 'two'):
+        assert (tmp_path / name / 'epoch_2.pth').exists()
     done = run_here('tools/train.py', stage, '--dry-run', check=False)
     assert 'error: --dry-run: ' in done.stderr
 
 
 @pytest.mark.slow
-def test_a_stage_config_runs_with_amp_and_several_processes(
-        run_tool, trained, tmp_path):
-    stage = osp.join(trained[0].work_dir, 'resnet8', 'config.py')
-    run_tool('tools/train.py', stage, '--amp', '--work-dir', tmp_path / 'amp')
-    run_tool(
-        'bash',
-        'tools/dist_train.sh',
-        stage,
-        '2',
-        '--work-dir',
-        tmp_path / 'two',
-        PORT='29613')
-    for name in ('amp', 'two'):
-        assert (tmp_path / name / 'epoch_2.pth').exists()
-
-
-@pytest.mark.slow
-def test_amp(run_here, tmp_path):
-    run_here('tools/train.py', CONFIG, '--amp', '--work-dir', tmp_path, *SMALL)
-    assert set(states(tmp_path).values()) == {'done'}
-
-
-@pytest.mark.slow
-def test_a_killed_run_is_resumed_to_the_end(run_tool, tmp_path):
+def test_a_killed_run_is_resumed_to_the_end(fork_tool, run_here, trained,
+                                            weights_of, tmp_path):
     """SIGKILL in the middle of the second stage."""
-    words = [
-        sys.executable, 'tools/train.py', CONFIG, '--work-dir',
-        str(tmp_path), '--cfg-options', 'train_cfg.max_epochs=4',
-        'train_dataloader.dataset.indices=128'
-    ]
-    env = dict(os.environ)
-    process = subprocess.Popen(
-        words, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
-    folder = tmp_path / 'resnet14'
-    deadline = time.monotonic() + 300
-    while not (folder / 'epoch_1.pth').exists():
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert states(tmp_path) == dict(
+    (tmp_path / 'kill_hook.py').write_text(KILL_HOOK)
+    config, work = tmp_path / 'chain.py', tmp_path / 'work'
+    whole = trained[0]
+    hooks = [*whole.custom_hooks, dict(type='KillHook', folder=str(tmp_path))]
+    config.write_text(
+        f"_base_ = {osp.join(whole.work_dir, 'config.py')!r}\n"
+        "custom_imports = dict(imports=['mmdgkd', 'kill_hook'])\n"
+        f'custom_hooks = {[dict(hook) for hook in hooks]}\n')
+    words = ['tools/train.py', config, '--work-dir', work]
+    assert fork_tool(*words).wait(120) == -signal.SIGKILL
+    assert states(work) == dict(
         resnet20='done', resnet14='running', resnet8='pending')
-    first = (tmp_path / 'resnet20' / 'resnet20.pth').stat().st_mtime_ns
-    done = subprocess.run(
-        words[:1] + words[1:5] + ['--resume'] + words[5:],
-        capture_output=True,
-        text=True)
-    assert done.returncode == 0, done.stderr
-    assert 'resumed epoch: ' in log_of(tmp_path, 'resnet14')
-    assert set(states(tmp_path).values()) == {'done'}
-    assert (tmp_path / 'resnet20' / 'resnet20.pth').stat().st_mtime_ns == first
-    with open(tmp_path / 'chain.json') as file:
+    first = (work / 'resnet20/resnet20.pth').stat().st_mtime_ns
+    run_here(*words, '--resume')
+    assert 'resumed epoch: ' in log_of(work, 'resnet14')
+    assert set(states(work).values()) == {'done'}
+    assert (work / 'resnet20/resnet20.pth').stat().st_mtime_ns == first
+    with open(work / 'chain.json') as file:
         stages = json.load(file)['stages']
-    for entry in stages.values():
-        assert [s for s, _ in entry['metric']['history']] == list(range(1, 5))
-    # Never killed, it ends with the same bits, and so do the stored logits.
-    unbroken = tmp_path / 'unbroken'
-    subprocess.run(
-        words[:3] + ['--work-dir', unbroken] + words[5:],
-        stdout=subprocess.DEVNULL,
-        check=True)
-    for name in stages:
-        assert_equal_weights(tmp_path, unbroken, name)
-    stores = [
-        sorted((path / 'logits').glob('*.logits'))
-        for path in (tmp_path, unbroken)
-    ]
-    assert len(stores[0]) == 2
-    for mine, theirs in zip(*stores):
-        assert mine.name == theirs.name
+    for name, entry in stages.items():
+        assert [s for s, _ in entry['metric']['history']] == [1, 2]
+        # Never killed, it ends with the same bits, and so do the stored
+        # logits.
+        assert_equal(weights_of(whole, name), weights_at(work, name))
+    stored = list((work / 'logits').glob('*.logits'))
+    assert len(stored) == 2
+    for mine in stored:
+        theirs = Path(whole.work_dir, 'logits', mine.name)
         rows = [path.read_bytes()[4096:] for path in (mine, theirs)]
         assert rows[0] == rows[1]
 
 
-def assert_equal_weights(first, second, name):
-    files = [
-        torch.load(path / name / f'{name}.pth')['state_dict']
-        for path in (first, second)
-    ]
-    for key, value in files[0].items():
-        assert torch.equal(value, files[1][key]), (name, key)
+KILL_HOOK = """
+import os
+import signal
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module(force=True)
+class KillHook(Hook):
+
+    def __init__(self, folder):
+        self.once = f'{folder}/killed'
+
+    def before_train_iter(self, runner, **kwargs):
+        if (runner.iter == 3 and not os.path.exists(self.once)
+                and runner.experiment_name.startswith('resnet14')):
+            open(self.once, 'w').close()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def weights_at(work_dir, name):
+    return torch.load(
+        osp.join(work_dir, name, f'{name}.pth'),
+        weights_only=True)['state_dict']
+
+
+def assert_equal(first, second):
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
 
 
 @pytest.mark.slow
-def test_two_processes_with_a_logit_store_and_without(run_tool, run_ranks,
-                                                      root, tmp_path):
+def test_two_processes_with_a_logit_store_and_without(fork_ranks, capsys,
+                                                      tmp_path):
     """Each rank writes its own samples; all come to the same weights."""
-    small = dict(word.split('=') for word in SMALL[1:])
-    run_ranks(
-        root / CONFIG, tmp_path / 'live',
-        dict({
-            key: int(value)
-            for key, value in small.items()
-        }, **{'chain.logit_store': None}))
-    run_tool(
-        'bash',
-        'tools/dist_train.sh',
-        CONFIG,
-        '2',
-        '--work-dir',
-        tmp_path / 'stored',
-        *SMALL,
-        'chain.logit_store.dtype=float32',
-        PORT='29614',
-        OMP_NUM_THREADS='1')
+    fork_ranks('tools/train.py', CONFIG, '--work-dir', tmp_path / 'live',
+               *SMALL, 'chain.logit_store=None')
+    stored = ('--work-dir', tmp_path / 'stored', *SMALL,
+              'chain.logit_store.dtype=float32')
+    fork_ranks('tools/train.py', CONFIG, *stored)
     for name in ('resnet20', 'resnet14', 'resnet8'):
-        assert_equal_weights(tmp_path / 'live', tmp_path / 'stored', name)
+        assert_equal(
+            weights_at(tmp_path / 'live', name),
+            weights_at(tmp_path / 'stored', name))
     log = log_of(tmp_path / 'stored', 'resnet8')
     assert re.search(r'resnet20.* 64 .*\(100', log)
     assert re.search(r'resnet14.* 64 .*\(0', log)
     # All rows of both ranks are there: one process finds them.
-    show = run_tool(sys.executable, '-m', 'mmdgkd.logit_store',
-                    tmp_path / 'stored')
-    assert show.stdout.count('2: 128') == 2
+    logit_store.main([str(tmp_path / 'stored')])
+    assert capsys.readouterr().out.count('2: 128') == 2
     assert not (tmp_path / 'live' / 'logits').exists()
+    assert 'in the ledger' in fork_ranks('tools/test.py', CONFIG, *stored)
 
 
-SAVE_RANKS = """
-import os
-import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-
-@HOOKS.register_module()
-class SaveRanks(Hook):
-    priority = 'LOWEST'
-
-    def after_train(self, runner):
-        path = f'{runner.work_dir}/rank{runner.rank}.pt'
-        model = runner.model.module
-        model = getattr(model, 'architecture', model)
-        torch.save(model.state_dict(), path)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_on_the_cpu_end_with_the_same_weights(
-        run_tool, tmp_path, root):
-    (tmp_path / 'save_ranks.py').write_text(SAVE_RANKS)
-    config = tmp_path / 'chain.py'
-    parent = root / 'configs/dgkd/resnet20_to_resnet8_digits_stochastic.py'
-    config.write_text(f'_base_ = {str(parent)!r}\n'
-                      "custom_imports = dict(imports=['mmdgkd', 'save_ranks'])"
-                      "\ncustom_hooks = [dict(type='SyncBuffersHook'), "
-                      "dict(type='SaveRanks')]\n")
-    work_dir = tmp_path / 'work'
+@pytest.mark.parametrize('script', ['train', 'test'])
+def test_scripts_start_the_launcher(run_tool, root, tmp_path, script):
+    """With their flags, the variables, and this checkout first."""
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "$PYTHONPATH" "$@"\n')
+    python.chmod(0o755)
     done = run_tool(
-        'bash',
-        'tools/dist_train.sh',
-        config,
-        '2',
-        '--work-dir',
-        work_dir,
-        *SMALL,
-        PORT='29611',
-        PYTHONPATH=str(tmp_path))
-    assert set(states(work_dir).values()) == {'done'}, done.stderr
-    for name in ('resnet20', 'resnet14', 'resnet8'):
-        ranks = [
-            torch.load(work_dir / name / f'rank{rank}.pt') for rank in (0, 1)
-        ]
-        final = torch.load(work_dir / name / f'{name}.pth')['state_dict']
-        for key, value in ranks[0].items():
-            assert torch.equal(value, ranks[1][key]), (name, key)
-            assert torch.equal(value, final[key]), (name, key)
-    done = run_tool(
-        'bash',
-        'tools/dist_test.sh',
-        config,
-        '2',
-        '--work-dir',
-        work_dir,
-        PORT='29612',
-        PYTHONPATH=str(tmp_path))
-    assert 'in the ledger' in done.stdout
+        'bash', '-c', f'PATH={tmp_path}:$PATH PORT=29600 NNODES=2 NODE_RANK=1 '
+        f'MASTER_ADDR=first bash tools/dist_{script}.sh c.py 3 --resume')
+    paths, *words = done.stdout.split()
+    assert paths.startswith('tools/..')
+    assert words == [
+        'tools/_launch.py', '--nnodes=2', '--node_rank=1',
+        '--master_addr=first', '--master_port=29600', '--nproc_per_node=3',
+        f'tools/{script}.py', 'c.py', '--resume', '--launcher', 'pytorch'
+    ]
 
 
 @pytest.mark.parametrize('tool, words', [

@@ -74,19 +74,15 @@ def test_compiled(tiny_cfg, monkeypatch):
 
 
 @pytest.mark.slow
-def test_several_ranks_train_the_same_in_both_formats(tmp_path, root,
-                                                      run_ranks):
+def test_several_ranks_train_the_same_in_both_formats(tmp_path, fork_ranks):
     """DDP scatters gradients if the format changes after it was made."""
     weights = []
     for channels_last in (True, False):
-        run_ranks(
-            root / 'tests/configs/survivor.py', tmp_path / str(channels_last),
-            {
-                'custom_hooks.1.channels_last': channels_last,
-                'train_cfg.max_epochs': 1,
-                'chain.networks.resnet14': None,
-                'chain.networks.resnet8': None
-            })
+        fork_ranks('tools/train.py', 'tests/configs/survivor.py', '--work-dir',
+                   tmp_path / str(channels_last), '--stage', 'resnet20',
+                   '--cfg-options',
+                   f'custom_hooks.1.channels_last={channels_last}',
+                   'train_cfg.max_epochs=1')
         path = tmp_path / str(channels_last) / 'resnet20' / 'resnet20.pth'
         weights.append(torch.load(path)['state_dict'])
     for key, value in weights[0].items():

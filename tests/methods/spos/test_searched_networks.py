@@ -67,36 +67,31 @@ def test_it_is_searched_within_its_bounds(tried, weights_of):
     assert ChainRunner(cfg).facts[NAME].params == entry['params']
 
 
-@pytest.mark.parametrize(
-    'change, message',
-    [
-        (dict(epoch=0), 'SubnetSearchHook.epoch: 0 should be an integer, 1 or '
-         'more'),
-        (dict(epoch=2),
-         'SubnetSearchHook.epoch: 2 should be before the end of '
-         'the training, which has 2 epochs'),
-        # A hundred subnets are measured.
-        pytest.param(
-            dict(constraints_range=dict(flops=(0, 1))),
-            "SubnetSearchHook.constraints_range: {'flops': (0, 1)}: none of "
-            '100 subnets that were drawn is within; they have flops ',
-            marks=pytest.mark.slow),
-        (dict(constraints_range=dict(latency=1)),
-         "constraints_range: {'latency': 1} should be a dict of bounds of "
-         'flops and params'),
-        (dict(constraints_range=dict(flops='12')),
-         "constraints_range.flops: '12' should be the largest, or the "
-         'smallest '),
-        (dict(num_candidate=3), "unexpected keyword argument 'num_candidate'"),
-        (dict(evaluator=dict(type='Nothing')), 'SubnetSearchHook.evaluator: '),
-        (dict(num_candidates=3),
-         'num_candidates: 3 should be at least top_k, 2, and num_mutation + '
-         'num_crossover, 4'),
-        (dict(dataloader=dict(dataset=dict(type='Nowhere'))),
-         'SubnetSearchHook.dataloader.dataset: '),
-    ])
-def test_mistakes_are_refused_before_any_training(searched_cfg, change,
-                                                  message):
+@pytest.mark.parametrize('change, message', [
+    (dict(epoch=0), 'SubnetSearchHook.epoch: 0 should be an integer, 1 or '
+     'more'),
+    (dict(epoch=2), 'SubnetSearchHook.epoch: 2 should be before the end of '
+     'the training, which has 2 epochs'),
+    (dict(constraints_range=dict(flops=(0, 1))),
+     "SubnetSearchHook.constraints_range: {'flops': (0, 1)}: none of 4 "
+     'subnets that were drawn is within; they have flops '),
+    (dict(constraints_range=dict(latency=1)),
+     "constraints_range: {'latency': 1} should be a dict of bounds of "
+     'flops and params'),
+    (dict(constraints_range=dict(flops='12')),
+     "constraints_range.flops: '12' should be the largest, or the "
+     'smallest '),
+    (dict(num_candidate=3), "unexpected keyword argument 'num_candidate'"),
+    (dict(evaluator=dict(type='Nothing')), 'SubnetSearchHook.evaluator: '),
+    (dict(num_candidates=3),
+     'num_candidates: 3 should be at least top_k, 2, and num_mutation + '
+     'num_crossover, 4'),
+    (dict(dataloader=dict(dataset=dict(type='Nowhere'))),
+     'SubnetSearchHook.dataloader.dataset: '),
+])
+def test_mistakes_are_refused_before_any_training(searched_cfg, monkeypatch,
+                                                  change, message):
+    monkeypatch.setattr('mmdgkd.methods.spos.method._DRAWS', 4)
     cfg = searched_cfg()
     dict.update(search_of(cfg), change)
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
