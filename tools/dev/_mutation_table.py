@@ -410,8 +410,8 @@ _add('teachers_in_file_of_network', 'mmdgkd/models/utils/weights.py',
 _add(
     'meta_norm_without_parameters', 'mmdgkd/utils/meta.py',
     '_SameShape.apply(images, weight, bias)', '_SameShape.apply(images)',
-    'chain/preflight/test_trial_forward.py::test_a_parameter_without_a_gradient'
-)
+    'utils/test_meta.py::'
+    'test_shapes_and_paths_of_gradients_are_those_without_it')
 _add('report_not_escaped', 'mmdgkd/report/render.py', 'autoescape=True',
      'autoescape=False', 'report/test_report.py::test_names_are_escaped')
 _add('exit_code_of_config_error', 'mmdgkd/errors.py', 'exit_code = 2',
