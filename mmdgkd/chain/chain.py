@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from .entries import Network, read_networks
+from .metric import read_metric
 from .options import read_format, read_store, read_views
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
@@ -23,7 +24,7 @@ class Chain:
         guidance (str | dict): As in the config.
         teachers (dict[str, tuple[str]]): For each network its teachers.
         metric (str, optional): The validation metric to record.
-            Defaults to None: the first one.
+            Defaults to None: the first number.
         views (dict, optional): ``seed`` and ``num_views`` of the views of the
             training images, see ``ViewDataset``. The seed is by default that
             of the run. None: the data set is used as it is, and its
@@ -33,6 +34,9 @@ class Chain:
             Defaults to None: teachers run in each stage.
         save_as (str): Format, and ending, of the files of trained networks,
             ``'pth'`` or ``'safetensors'``. Defaults to ``'pth'``.
+        rule (str, optional): Which of two of its values is better,
+            ``'greater'`` or ``'less'``. Defaults to None: by its name, where
+            that tells it.
     """
 
     networks: Tuple[Network, ...]
@@ -42,6 +46,7 @@ class Chain:
     views: Optional[Dict] = field(default_factory=dict)
     logit_store: Optional[Dict] = None
     save_as: str = 'pth'
+    rule: Optional[str] = None
 
     @classmethod
     def from_cfg(cls, cfg: Optional[Mapping]) -> 'Chain':
@@ -50,7 +55,8 @@ class Chain:
         Args:
             cfg (Mapping): ``networks``, a dict from names to networks or a
                 list of networks with names, where None leaves one out;
-                ``guidance``, by default ``'dense'``; ``metric``; ``views``;
+                ``guidance``, by default ``'dense'``; ``metric``, a name or
+                ``dict(name=..., rule='greater'|'less')``; ``views``;
                 ``logit_store``; and ``save_as``.
 
         Raises:
@@ -80,8 +86,9 @@ class Chain:
                 raise ConfigError('chain.logit_store: caches the logits of '
                                   'views, but chain.views is None; leave that '
                                   'out')
-        return cls(networks, guidance, teachers, cfg.get('metric'), views,
-                   store, read_format(cfg.get('save_as', 'pth')))
+        metric, rule = read_metric(cfg.get('metric'))
+        return cls(networks, guidance, teachers, metric, views, store,
+                   read_format(cfg.get('save_as', 'pth')), rule)
 
     @property
     def names(self) -> List[str]:
@@ -115,7 +122,9 @@ class Chain:
             networks=networks,
             views=self.views,
             logit_store=self.logit_store)
-        if self.metric:
+        if self.rule:
+            cfg['metric'] = dict(name=self.metric, rule=self.rule)
+        elif self.metric:
             cfg['metric'] = self.metric
         if self.save_as != 'pth':
             cfg['save_as'] = self.save_as

@@ -12,6 +12,7 @@ from mmdgkd.logit_store.logit_file import file_bytes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .ledger import Ledger
+from .metric import number_of
 from .network import NetworkFacts
 from .stage_config import store_dir
 from .work_dir import WorkDir
@@ -197,6 +198,33 @@ def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
     return draw_table(('network', 'parameters', 'MACs', 'teachers',
                        f'best {what}', f'last {what}', 'seconds', 'state'),
                       rows)
+
+
+def test_table(results: Mapping[str, Mapping[str, Any]],
+               ledger: Ledger) -> str:
+    """The metrics of a test: numbers as columns, all others below.
+
+    Args:
+        results (Mapping): By network, or ``'mean of <number>'``, its metrics.
+        ledger (Ledger): The record.
+    """
+    numbers, others = {}, []
+    for name, metrics in results.items():
+        numbers[name] = {
+            key: number_of(value)
+            for key, value in metrics.items() if number_of(value) is not None
+        }
+        others += [
+            f'{name}: {key}: {value}' for key, value in metrics.items()
+            if key not in numbers[name]
+        ]
+    columns = dict.fromkeys(key for found in numbers.values() for key in found)
+    stages = ledger.data['stages']
+    rows = [(name, *(_number(found.get(key)) for key in columns),
+             _number(stages.get(name, {}).get('metric', {}).get('last')))
+            for name, found in numbers.items()]
+    table = draw_table(('network', *columns, 'in the ledger'), rows)
+    return '\n'.join([table, *others])
 
 
 def _teacher_names(chain: Chain, name: str) -> str:

@@ -64,7 +64,7 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
             for teacher in chain.needs(name)
         })
     runner = _build_runner(cfg, work, name, stage, checkpoint, runner_type)
-    record = LedgerHook(ledger, name, chain.metric)
+    record = LedgerHook(ledger, name, chain.metric, chain.rule)
     for hook in (record, *hooks, StopHook(signals), DataOnlyHook(),
                  CurvesResumeHook()):
         runner.register_hook(hook)

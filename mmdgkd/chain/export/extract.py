@@ -11,10 +11,10 @@ from mmdgkd.chain.environment import environment
 from mmdgkd.chain.evaluate import validate_network
 from mmdgkd.chain.ledger import file_entry
 from mmdgkd.chain.method import methods_of
+from mmdgkd.chain.metric import chosen_metric
 from mmdgkd.chain.network import build_network
 from mmdgkd.chain.stage_config import fingerprint, network_config
 from mmdgkd.chain.work_dir import WorkDir
-from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, load_weights
@@ -56,15 +56,12 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     barrier()
     metrics = validate_network(cfg, network, path, work.folder(name), stage,
                                runner_type)
-    if metrics:
-        metric = chain.metric or next(iter(metrics))
-        if metric not in metrics:
-            raise ConfigError(f'chain.metric: "{metric}" is not measured; '
-                              f'there are: {", ".join(metrics)}')
+    found = chosen_metric(metrics, chain.metric) if metrics else None
+    if found:
         # At the last step of its parent.
         history = ledger[parent].get('metric', {}).get('history')
-        ledger.record(name, metric, history[-1][0] if history else 0,
-                      float(metrics[metric]))
+        ledger.record(name, found[0], history[-1][0] if history else 0,
+                      found[1], chain.rule)
     ledger.update(
         name,
         state='done',

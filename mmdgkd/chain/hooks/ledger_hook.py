@@ -6,8 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdgkd.chain.ledger import Ledger
+from mmdgkd.chain.metric import chosen_metric
 from mmdgkd.engine.loops.position import progress_of
-from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.logit_store.logit_store_hook import LogitStoreHook
 
@@ -24,7 +24,9 @@ class LedgerHook(Hook):
         ledger (Ledger): The ledger of the chain.
         name (str): The stage.
         metric (str, optional): The validation metric to record.
-            Defaults to None: the first one.
+            Defaults to None: the first number.
+        rule (str, optional): Which of two of its values is better.
+            Defaults to None: see :func:`rule_of`.
     """
 
     priority = 'LOWEST'
@@ -32,10 +34,12 @@ class LedgerHook(Hook):
     def __init__(self,
                  ledger: Ledger,
                  name: str,
-                 metric: Optional[str] = None) -> None:
+                 metric: Optional[str] = None,
+                 rule: Optional[str] = None) -> None:
         self.ledger = ledger
         self.name = name
         self.metric = metric
+        self.rule = rule
         self._seconds = ledger[name].get('seconds', 0.0)
         self._before: Dict[str, Dict] = ledger[name].get('store', {})
         self._store: Optional[LogitStore] = None
@@ -66,16 +70,18 @@ class LedgerHook(Hook):
 
     def after_val_epoch(self,
                         runner: Any,
-                        metrics: Optional[Dict[str, float]] = None) -> None:
+                        metrics: Optional[Dict[str, Any]] = None) -> None:
         """Record the metric."""
         if not metrics:
             return
-        name = self.metric or next(iter(metrics))
-        if name not in metrics:
-            raise ConfigError(f'chain.metric: "{name}" is not measured; there '
-                              f'are: {", ".join(metrics)}')
-        _, step, _ = progress_of(runner)
-        self.ledger.record(self.name, name, step, float(metrics[name]))
+        found = chosen_metric(metrics, self.metric)
+        if found is None:
+            runner.logger.warning(
+                f'chain.json has no metric of "{self.name}": none of '
+                f'{", ".join(metrics)} is a single number')
+        else:
+            _, step, _ = progress_of(runner)
+            self.ledger.record(self.name, found[0], step, found[1], self.rule)
         self.note_time()
 
     def after_train_epoch(self, runner: Any) -> None:

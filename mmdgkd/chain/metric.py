@@ -1,0 +1,107 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Which number of a validation is recorded, and which of two is better."""
+import re
+from typing import Any, Mapping, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.hooks import CheckpointHook
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import refuse_unknown
+
+_RULES = ('greater', 'less')
+# Those of which MMEngine knows it, and others.
+_GREATER = (*CheckpointHook._default_greater_keys, 'recall', 'f1', 'kappa')
+_LESS = (*CheckpointHook._default_less_keys, 'err', 'nll', 'mse', 'mae',
+         'rmse', 'ece', 'brier', 'perplexity')
+
+
+def read_metric(cfg: Any) -> Tuple[Optional[str], Optional[str]]:
+    """Read ``chain.metric``.
+
+    Args:
+        cfg (Any): As in the config: a name, ``dict(name=..., rule=...)`` or
+            None.
+
+    Returns:
+        tuple: The name of the metric, and ``'greater'`` or ``'less'``; None
+        for what is not given.
+
+    Raises:
+        ConfigError: If it is anything else.
+    """
+    here = 'chain.metric'
+    if cfg is None or isinstance(cfg, str):
+        return cfg, None
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f"{here}: must be a name or dict(name='...', "
+                          f"rule='greater'), not {cfg!r}")
+    refuse_unknown(cfg, ('name', 'rule'), here)
+    name, rule = cfg.get('name'), cfg.get('rule')
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f'{here}.name: {name!r} must be the name of a '
+                          'metric')
+    if rule is not None and rule not in _RULES:
+        raise ConfigError(f"{here}.rule: {rule!r} must be 'greater' or 'less'")
+    return name, rule
+
+
+def chosen_metric(metrics: Mapping[str, Any],
+                  name: Optional[str]) -> Optional[Tuple[str, float]]:
+    """The metric of a validation that is recorded.
+
+    Args:
+        metrics (Mapping[str, Any]): What the validation has measured.
+        name (str, optional): The chosen one; None: the first number.
+
+    Returns:
+        tuple[str, float]: Its name and value; None if there is no number.
+
+    Raises:
+        ConfigError: If the chosen one is not measured, or is no number.
+    """
+    if name is None:
+        found = ((key, number_of(value)) for key, value in metrics.items())
+        return next((pair for pair in found if pair[1] is not None), None)
+    if name not in metrics:
+        raise ConfigError(f'chain.metric: "{name}" is not measured; there '
+                          f'are: {", ".join(metrics)}')
+    value = number_of(metrics[name])
+    if value is None:
+        numbers = [key for key in metrics if number_of(metrics[key])]
+        raise ConfigError(
+            f'chain.metric: "{name}" is not a single number; '
+            f'{", ".join(numbers) or "no other metric"} would be')
+    return name, value
+
+
+def number_of(value: Any) -> Optional[float]:
+    """A metric as a number; None if it is none, such as one per class.
+
+    Args:
+        value (Any): A number, or a tensor or an array of one.
+    """
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        value = value.item() if np.prod(value.shape) == 1 else None
+    if isinstance(value, (int, float, np.number)):
+        return float(value)
+    return None
+
+
+def rule_of(name: str) -> Optional[str]:
+    """Which of two values of a metric is better, by its name.
+
+    Args:
+        name (str): Such as ``'accuracy/top1'``.
+
+    Returns:
+        str: ``'greater'`` or ``'less'``; None if that is not known.
+    """
+    words = re.split(r'[^a-z0-9@]+', name.lower())
+    for rule, known in (('less', _LESS), ('greater', _GREATER)):
+        if any(
+                word.startswith(key.lower()) for word in words
+                for key in known):
+            return rule
+    return None
