@@ -72,6 +72,12 @@ class AtomicCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, iteration,
                                             dict(epoch=epoch, iter=iteration))
 
+    def after_train(self, runner: Any) -> None:
+        """Save also where a hook has ended the training before its end."""
+        if runner.train_loop.stop_training:
+            self.save_now(runner, runner.epoch, runner.iter)
+        super().after_train(runner)
+
     def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
         """Add what MMEngine leaves out."""
         checkpoint['ranks'] = self._states

@@ -48,9 +48,13 @@ def sampler_of(dataloader: DataLoader) -> Any:
 def progress_of(runner: Any) -> tuple:
     """The progress of a training: (unit, steps done, steps in all).
 
+    Of one that a hook has ended, such as EarlyStoppingHook, all are done.
+
     Args:
         runner (Runner): The runner of the training process.
     """
+    unit, done, total = 'iter', runner.iter, runner.max_iters
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        return 'epoch', runner.epoch, runner.max_epochs
-    return 'iter', runner.iter, runner.max_iters
+        unit, done, total = 'epoch', runner.epoch, runner.max_epochs
+    ended = getattr(runner.train_loop, 'stop_training', False)
+    return unit, done, done if ended else total
