@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """``chain.json``: what a work dir holds, and how it was trained."""
 import json
+import math
 import os.path as osp
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -9,8 +10,8 @@ from mmengine.dist import is_main_process
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, sha256_of
 from .chain import Chain
-
-VERSION = 1
+from .ledger_schema import VERSION, read_ledger
+from .metric import rule_of
 
 
 class Ledger:
@@ -18,7 +19,8 @@ class Ledger:
 
     Each stage has the ``state`` (pending, running, done; or given, with a
     ``ckpt_path``), the teachers as ``guides``, the ``metric`` (name, best,
-    last and every validation), the ``seconds`` of training, the lookups of the
+    last and every validation; ``best`` is None where it is not known which
+    of two values is better), the ``seconds`` of training, the lookups of the
     logit ``store``, the ``params`` and ``macs`` of the network, the
     ``environment`` (versions and device), the ``width`` of a network that is a
     width of another, the sha256 of its config, and of each file that it
@@ -54,22 +56,11 @@ class Ledger:
                 for network in chain.networks
             }
             return cls(work_dir, dict(version=VERSION, stages=stages))
-        try:
-            with open(path) as file:
-                data = json.load(file)
-            held = [
-                name for name in data['stages']
-                if data['stages'][name]['guides'] is not None
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(
-                f'{path}: is not readable as a ledger '
-                f'({type(error).__name__}: {error}); put it back from a copy, '
-                'or choose another --work-dir') from None
-        if data.get('version') != VERSION:
-            raise ConfigError(f'{path}: is of version {data.get("version")}, '
-                              f'should be {VERSION}; choose another '
-                              '--work-dir')
+        data = read_ledger(path)
+        held = [
+            name for name in data['stages']
+            if data['stages'][name]['guides'] is not None
+        ]
         ledger = cls(work_dir, data)
         if held != chain.names:
             ledger._refuse(chain)
@@ -118,7 +109,12 @@ class Ledger:
             with atomic_write(self.path) as file:
                 file.write(json.dumps(self.data, indent=1) + '\n')
 
-    def record(self, name: str, metric: str, step: int, value: float) -> None:
+    def record(self,
+               name: str,
+               metric: str,
+               step: int,
+               value: float,
+               rule: Optional[str] = None) -> None:
         """Note a validation of a stage.
 
         Args:
@@ -126,12 +122,14 @@ class Ledger:
             metric (str): Name of the metric.
             step (int): The epoch, or iteration, after which it was measured.
             value (float): The metric.
+            rule (str, optional): Which of two values is better, ``'greater'``
+                or ``'less'``. Defaults to None: see :func:`rule_of`.
         """
         history = [
             point for point in self[name].get('metric', {}).get('history', [])
             if point[0] < step
         ] + [[step, value]]
-        self._set_history(name, metric, history)
+        self._set_history(name, metric, history, rule)
 
     def rewind(self, name: str, step: int) -> bool:
         """Remove the validations after a step, from which training resumes.
@@ -148,12 +146,18 @@ class Ledger:
             point for point in metric.get('history', []) if point[0] <= step
         ]
         if metric:
-            self._set_history(name, metric['name'], history)
+            self._set_history(name, metric['name'], history,
+                              metric.get('rule'))
         return any(point[0] == step for point in history)
 
-    def _set_history(self, name: str, metric: str, history: List) -> None:
-        better = min if 'loss' in metric else max
-        best = better(history, key=lambda point: point[1], default=[None] * 2)
+    def _set_history(self, name: str, metric: str, history: List,
+                     rule: Optional[str]) -> None:
+        better = dict(greater=max, less=min).get(rule or rule_of(metric))
+        # A NaN compares with nothing.
+        known = [point for point in history if math.isfinite(point[1])]
+        best = better(
+            known, key=lambda point: point[1]) if (known
+                                                   and better) else [None] * 2
         self.update(
             name,
             metric=dict(
@@ -161,7 +165,8 @@ class Ledger:
                 best=best[1],
                 best_at=best[0],
                 last=history[-1][1] if history else None,
-                history=history))
+                history=history,
+                **(dict(rule=rule) if rule else {})))
 
 
 def file_entry(path: str, work_dir: str) -> Dict[str, Optional[str]]:

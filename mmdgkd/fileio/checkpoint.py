@@ -17,7 +17,7 @@ from torch.hub import load_state_dict_from_url
 
 from mmdgkd.errors import ConfigError
 from .checksum import checksum_matches, write_with_checksum
-from .files import atomic_write
+from .files import atomic_write, parse_json
 
 SAFETENSORS = '.safetensors'
 
@@ -123,7 +123,7 @@ def _read_safetensors(path: str) -> Dict:
         raise ValueError(
             'it needs a package: pip install safetensors ') from None
     with safe_open(path, 'pt') as file:
-        meta = json.loads((file.metadata() or {}).get('meta', '{}'))
+        meta = parse_json((file.metadata() or {}).get('meta', '{}'))
         state = {name: file.get_tensor(name) for name in file.keys()}
     return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 

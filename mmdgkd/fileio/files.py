@@ -4,8 +4,10 @@ import contextlib
 import errno
 import glob
 import hashlib
+import json
 import os
 import os.path as osp
+import sys
 from pathlib import Path
 from typing import IO, Any, Iterator, Union
 
@@ -25,6 +27,26 @@ def sha256_of(path: str) -> str:
         for block in iter(lambda: file.read(1 << 20), b''):
             digest.update(block)
     return digest.hexdigest()
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON that anyone may have written.
+
+    Args:
+        text (str): The text.
+
+    Raises:
+        ValueError: If it is no JSON, or nested too deep.
+    """
+    limit = sys.getrecursionlimit()
+    # MMRazor raises the limit, and then deep brackets overflow the stack.
+    sys.setrecursionlimit(1000)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError('is nested too deep') from None
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @contextlib.contextmanager

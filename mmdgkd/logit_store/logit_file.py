@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 import numpy as np
 
+from mmdgkd.fileio.files import parse_json
 from .encoding import RowForm
 
 MAGIC = 'mmdgkd logits 1'
@@ -276,7 +277,7 @@ def read_header(path: str) -> Optional[Dict[str, Any]]:
         magic, digest, text = page.decode().rstrip('\0').split('\n', 2)
         if magic != MAGIC or digest != _digest(text):
             return None
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return None
 

@@ -1,6 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The ledgers of work dirs as data: nothing is executed here."""
-import json
 import math
 import os
 import os.path as osp
@@ -9,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdgkd.chain.ledger import VERSION
+from mmdgkd.chain.ledger_schema import read_ledger
 from mmdgkd.errors import ConfigError
 from .methods import METHOD_STYLES
 
@@ -111,24 +110,12 @@ def _read_run(path: str, label: str) -> Run:
     if not osp.isfile(file):
         raise ConfigError(f'WORK_DIR: {path!r} holds no chain.json; give the '
                           'work dir of a chain that tools/train.py trains')
-    try:
-        with open(file, encoding='utf-8') as stream:
-            data = json.load(stream)
-        if data['version'] != VERSION:
-            raise ValueError(
-                f'its version is {data["version"]}, not {VERSION}')
-        names = list(data['stages'])
-        if not names:
-            raise ValueError('it has no stages')
-        stages = {
-            name: _read_stage(names, i, data)
-            for i, name in enumerate(names)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError,
-            RecursionError) as error:
-        raise ConfigError(f'{file}: is not readable as a ledger '
-                          f'({type(error).__name__}: '
-                          f'{str(error).splitlines()[0]})') from None
+    data = read_ledger(file)
+    names = list(data['stages'])
+    stages = {
+        name: _read_stage(names, i, data)
+        for i, name in enumerate(names)
+    }
     return Run(path, label, stages, data.get('guidance'), data.get('seed'),
                data.get('config'), _date(path, names))
 
