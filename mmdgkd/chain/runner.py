@@ -4,6 +4,7 @@ import itertools
 import logging
 import os.path as osp
 from datetime import timedelta
+from inspect import signature
 from logging.handlers import MemoryHandler
 from typing import ContextManager, Dict, List, Optional
 
@@ -20,15 +21,16 @@ from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 from mmdgkd.engine.hooks.visualizer_backends import live_hook
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
+from mmdgkd.utils.config import refuse_misspelt
 from mmdgkd.utils.distributed import start_processes
-from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .console import QuietRunner, quiet, upstream_logged
 from .evaluate import test_chain
 from .export.extract import extract_network
 from .ledger import Ledger
 from .network import NetworkFacts, facts_of_trained
-from .plan import later_share, plan_table, result_table, store_lines
+from .plan import (later_share, plan_table, result_table, store_lines,
+                   test_table)
 from .stage_config import named_config
 from .stage_training import train_stage
 from .work_dir import WorkDir
@@ -63,6 +65,8 @@ class ChainRunner:
                  cfg: Config,
                  only: Optional[str] = None,
                  verbose: bool = True) -> None:
+        refuse_misspelt(
+            cfg, ('chain', 'runner_type', *signature(Runner).parameters))
         self.cfg = named_config(cfg, cfg.filename)
         start_processes(
             self.cfg.get('launcher', 'none'), self.cfg.get('env_cfg', {}))
@@ -179,14 +183,7 @@ class ChainRunner:
         """
         results = test_chain(self.cfg, self.chain, self.work, network,
                              ckpt_path, mean)
-        rows = []
-        for name, metrics in results.items():
-            entry = self.work.ledger[name] if name in self.chain.names else {}
-            last = entry.get('metric', {}).get('last')
-            rows.append((name, *(f'{value:.2f}' for value in metrics.values()),
-                         '-' if last is None else f'{last:.2f}'))
-        columns = ('network', *next(iter(results.values())), 'in the ledger')
-        self.log(f'Tested:\n{draw_table(columns, rows)}')
+        self.log(f'Tested:\n{test_table(results, self.work.ledger)}')
         return results
 
     def log(self, message: str) -> None:

@@ -27,6 +27,12 @@ def test_teachers_of_each_network(guidance, expected):
     assert [''.join(teachers[name]) for name in NAMES] == expected
 
 
+@pytest.mark.parametrize('name', ['half', 'type', 'training', 'keys'])
+def test_attributes_of_modules_are_no_names(name):
+    with pytest.raises(ConfigError, match=f'networks.{name}: "{name}" is an '):
+        chain(networks={name: dict(model=MODEL)})
+
+
 def test_dense_is_the_default_and_order_is_kept():
     made = chain()
     assert made.names == NAMES

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
+from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
@@ -202,6 +203,10 @@ def check_name(name: Any, here: str) -> None:
         raise ConfigError(
             f'{here}: a name is made of letters, digits, "_" and "-", without '
             'the word "loss" (MMEngine adds up all logged values with it)')
+    if hasattr(nn.ModuleDict(), str(name)):
+        raise ConfigError(f'{here}: "{name}" is an attribute of every module '
+                          'of PyTorch, which can name no network; choose '
+                          'another')
 
 
 def _read(name: str, cfg: Any, names: Sequence[str]) -> Ensemble:
