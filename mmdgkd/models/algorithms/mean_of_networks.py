@@ -3,9 +3,10 @@ import math
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
-from mmengine.model import BaseModel, ModuleList
+from mmengine.model import BaseDataPreprocessor, BaseModel, ModuleList
 from mmengine.structures import BaseDataElement
 from mmrazor.registry import MODELS
+from torch import nn
 
 from mmdgkd.models.utils.networks import network_of
 
@@ -26,36 +27,49 @@ def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
     return log_probs.logsumexp(0) - math.log(len(log_probs))
 
 
+class _EachPreprocessor(BaseDataPreprocessor):
+    """A batch as each of several networks has it."""
+
+    def __init__(self, preprocessors: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.preprocessors = ModuleList(preprocessors)
+
+    def forward(self, data: Dict, training: bool = False) -> Dict:
+        found = [one(dict(data), training) for one in self.preprocessors]
+        return dict(found[0], inputs=[each['inputs'] for each in found])
+
+
 @MODELS.register_module()
 class MeanOfNetworks(BaseModel):
     """The mean prediction of several trained networks, for tests alone.
 
     Args:
-        networks (Sequence[dict]): Their model configs.
-        data_preprocessor (dict, optional): Defaults to None: that of the
-            first.
+        networks (Sequence[dict]): Their model configs. Each has its inputs
+            from its own data preprocessor.
     """
 
-    def __init__(self,
-                 networks: Sequence[Dict],
-                 data_preprocessor: Optional[Dict] = None) -> None:
+    def __init__(self, networks: Sequence[Dict]) -> None:
         built = [MODELS.build(cfg) for cfg in networks]
-        super().__init__(data_preprocessor or built[0].data_preprocessor)
+        super().__init__(
+            _EachPreprocessor([one.data_preprocessor for one in built]))
         self.networks = ModuleList(built)
 
     def forward(self,
-                inputs: torch.Tensor,
+                inputs: Sequence[torch.Tensor],
                 data_samples: Optional[List[BaseDataElement]] = None,
                 mode: str = 'tensor') -> Any:
         """The mean prediction, as logits or written into the samples.
 
         Args:
-            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            inputs (Sequence[torch.Tensor]): A preprocessed batch for each
+                network, shape (N, C, H, W).
             data_samples (list[DataSample], optional): Defaults to None.
             mode (str): ``'tensor'`` or ``'predict'``.
         """
-        logits = mean_prediction(
-            [network(inputs, mode='tensor') for network in self.networks])
+        logits = mean_prediction([
+            network(batch, mode='tensor')
+            for network, batch in zip(self.networks, inputs)
+        ])
         if mode == 'tensor':
             return logits
         head = network_of(self.networks[0]).head

@@ -1,9 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Generations of one network, each distilled from the one before."""
+import copy
 
 import pytest
 import torch
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.algorithms.mean_of_networks import mean_prediction
@@ -43,6 +44,21 @@ def test_generations_predict_together(trained, built_from_file):
     right = (probs.argmax(1) == torch.tensor(labels)).float().mean()
     assert found['mean of 3']['accuracy/top1'] == pytest.approx(100 *
                                                                 float(right))
+
+
+def test_each_network_has_its_own_inputs(trained):
+    """Normalized as it was trained, whatever the first one has."""
+    model = copy.deepcopy(trained[0].chain.networks.resnet8.model)
+    other = copy.deepcopy(model)
+    for each, mean in ((model, 0.), (other, 100.)):
+        each.data_preprocessor = dict(
+            num_classes=10, mean=[mean] * 3, std=[1.] * 3)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        both = MODELS.build(
+            dict(type='mmrazor.MeanOfNetworks', networks=[model, other]))
+    images = [torch.full((3, 8, 8), 150, dtype=torch.uint8)]
+    inputs = both.data_preprocessor(dict(inputs=images))['inputs']
+    assert [float(batch.mean()) for batch in inputs] == [150, 50]
 
 
 def test_the_mean_by_hand():
