@@ -3,6 +3,7 @@
 # Called by dist_train.sh and dist_test.sh: TOOL CONFIG NUM_PROCS [flags]
 set -euo pipefail
 tool=$1 config=$2 processes=$3
+shift 3
 here=$(dirname "$0")
 PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec python "$here/_launch.py" \
     --nnodes="${NNODES:-1}" \
@@ -10,4 +11,4 @@ PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec python "$here/_launch.py" 
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$processes" \
-    "$here/$tool" "$config" "${@:4}" --launcher pytorch
+    "$here/$tool" "$config" "$@" --launcher pytorch

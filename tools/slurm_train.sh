@@ -70,7 +70,7 @@ train() {
         --disable-status \
         ${SRUN_ARGS:-} \
         python -u "$here/train.py" "$config" --work-dir "$work_dir" \
-        --launcher slurm "${flags[@]}" </dev/null &
+        --launcher slurm ${flags[@]+"${flags[@]}"} </dev/null &
     child=$!
     [ -z "$unsent" ] || forward "$unsent"
     interrupted=1
