@@ -401,8 +401,24 @@ _add('last_is_best', 'mmdgkd/chain/ledger.py',
      'last=history[-1][1] if history else None', 'last=best[1]',
      'chain/test_ledger.py::test_best_last_and_going_back')
 _add('largest_loss_is_best', 'mmdgkd/chain/ledger.py',
-     "min if 'loss' in metric else max", 'max',
+     'dict(greater=max, less=min)', 'dict(greater=max, less=max)',
      'chain/test_ledger.py::test_of_a_loss_the_least_is_the_best')
+_add(
+    'nan_is_best', 'mmdgkd/chain/ledger.py',
+    'point for point in history if math.isfinite(point[1])',
+    'point for point in history',
+    'chain/test_ledger.py::test_a_value_that_is_not_finite_is_never_the_best')
+_add('early_end_is_not_done', 'mmdgkd/engine/loops/position.py',
+     'done if ended else total', 'total',
+     'chain/test_metric.py::test_a_stage_that_ends_early_is_done')
+_add('no_checkpoint_at_an_early_end',
+     'mmdgkd/engine/hooks/atomic_checkpoint_hook.py',
+     'if runner.train_loop.stop_training:', 'if False:',
+     'chain/test_metric.py::test_a_stage_that_ends_early_is_done')
+_add(
+    'ledger_not_checked', 'mmdgkd/chain/ledger_schema.py',
+    'if error is not None:', 'if False:', 'chain/test_ledger.py::'
+    'test_any_entry_missing_or_of_another_type_is_one_line')
 _add('teachers_in_file_of_network', 'mmdgkd/models/utils/weights.py',
      'for key, data in state.items() if key.startswith(prefix)',
      'for key, data in state.items()',
