@@ -68,15 +68,15 @@ def test_whole_batches_are_the_views_of_the_pipeline(cifar100):
 
 def test_all_stages_train_and_load_and_give_their_accuracy(
         run_here, cifar100, tmp_path):
-    """Of the teacher, one TA and the student."""
+    """Of the teacher and the student: TAs are trained as it is."""
     config = 'configs/dgkd/resnet110_to_resnet8_cifar100.py'
     words = ['--work-dir', tmp_path, *options(cifar100)] + [
-        f'chain.networks.resnet{depth}=None' for depth in (56, 32, 14)
+        f'chain.networks.resnet{depth}=None' for depth in (56, 32, 20, 14)
     ]
     run_here('tools/train.py', config, *words)
     with open(tmp_path / 'chain.json') as file:
         ledger = json.load(file)['stages']
-    assert len(ledger) == 3
+    assert len(ledger) == 2
     for name, entry in ledger.items():
         assert entry['state'] == 'done'
         stem = osp.join(tmp_path, name, name)
