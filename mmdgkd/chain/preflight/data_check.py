@@ -2,10 +2,11 @@
 """Reading a sample of the data of each stage before any training."""
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
 
 from mmdgkd.datasets.labels import sample_class
 from mmdgkd.errors import ConfigError
@@ -27,6 +28,8 @@ class DataFacts:
         sample (DataSample, optional): Of an image of the training data.
         why_no_class (str, optional): Why the class of that image is not known;
             None if it is.
+        shapes (frozenset): The shapes of three images.
+        dataset (Dataset, optional): The data set itself.
     """
 
     shape: Optional[Tuple[int, ...]] = None
@@ -36,6 +39,27 @@ class DataFacts:
     batched: bool = False
     sample: Any = None
     why_no_class: Optional[str] = None
+    shapes: FrozenSet = frozenset()
+    dataset: Any = None
+
+
+class _Shared:
+    """A data set that is not copied along with the config of its loader."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __deepcopy__(self, memo: Dict) -> '_Shared':
+        return self
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._dataset[index]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
@@ -51,7 +75,8 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
 
     Raises:
         ConfigError: If the data is not there or cannot be read, or its
-            sampler cannot be built, or if its parts have other classes.
+            loader cannot be built or gives no batch, or if its parts have
+            other classes.
     """
     found = {}
     for key in ('train_dataloader', 'val_dataloader'):
@@ -64,6 +89,7 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
         if text not in known:
             known[text] = _read_data(loader, key)
         found[key] = known[text]
+        _check_loader(loader, key, found[key])
         if found[key].batched:
             _check_batched(stage, key)
     train = found.get('train_dataloader', DataFacts())
@@ -83,8 +109,8 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
 
 
 def _read_data(loader: Config, key: str) -> DataFacts:
-    """Build a data set and its sampler, and take a sample."""
-    cfg, part = loader.get('dataset'), f'{key}.dataset'
+    """Build a data set, and take some samples."""
+    cfg = loader.get('dataset')
     try:
         dataset = DATASETS.build(cfg)
         first = dataset[0]
@@ -93,16 +119,39 @@ def _read_data(loader: Config, key: str) -> DataFacts:
             len(dataset.metainfo.get('classes') or ()), len(dataset),
             getattr(dataset, 'num_views', None),
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
-            first.get('data_samples'), _why_no_class(dataset))
-        part = f'{key}.sampler'
-        DATA_SAMPLERS.build(
-            loader.sampler, default_args=dict(dataset=dataset, seed=0))
+            first.get('data_samples'), _why_no_class(dataset),
+            frozenset(
+                tuple(dataset[i]['inputs'].shape)
+                for i in (0, len(dataset) // 2, len(dataset) - 1)), dataset)
     except ConfigError:
         raise
     except MISTAKES as error:
         raise ConfigError(
-            f'{part}: {reason_of(error)}{_where_to_put(cfg)}') from None
+            f'{key}.dataset: {reason_of(error)}{_where_to_put(cfg)}') from None
     return facts
+
+
+def _check_loader(loader: Config, key: str, facts: DataFacts) -> None:
+    """Build the loader, as the Runner will when the stage begins."""
+    try:
+        built = Runner.build_dataloader(
+            dict(loader, dataset=_Shared(facts.dataset)), seed=0)
+    except ConfigError:
+        raise
+    except MISTAKES as error:
+        raise ConfigError(f'{key}: {reason_of(error)}') from None
+    if not len(built):
+        raise ConfigError(
+            f'{key}: gives no batch: drop_last leaves out the only one, of '
+            f'{len(facts.dataset)} images; set batch_size to that or less, or '
+            'drop_last=False')
+    collate = str((loader.get('collate_fn') or {}).get('type'))
+    if len(facts.shapes) > 1 and collate.split('.')[-1] == 'default_collate':
+        raise ConfigError(
+            f'{key}.dataset.pipeline: gives images of the shapes '
+            f'{", ".join(map(str, sorted(facts.shapes)))}, which do not fit '
+            'into one batch; add a transform that resizes or crops them to '
+            'one')
 
 
 def _why_no_class(dataset: Any) -> Optional[str]:

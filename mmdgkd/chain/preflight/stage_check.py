@@ -7,7 +7,8 @@ from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import (LOOPS, METRICS, MODELS, OPTIMIZERS,
                                PARAM_SCHEDULERS)
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -53,6 +54,7 @@ def check_stage(name: str, stage: Config, chain: Chain,
     _check_loop(stage.get('train_cfg'), here)
     check_visualizer(stage, here)
     _check_parts(stage, algorithm, here)
+    _check_sync_bn(stage, algorithm, here)
     _check_checkpoint(stage, here)
     return algorithm
 
@@ -86,15 +88,47 @@ def _check_parts(stage: Config, algorithm: nn.Module, here: str) -> None:
         key = 'optim_wrapper'
         for optimizer in typed_parts(runtime.optim_wrapper.get('optimizer')):
             find_type(OPTIMIZERS, optimizer['type'])
-        build_optim_wrapper(algorithm, runtime.optim_wrapper)
+        wrapper = build_optim_wrapper(algorithm, runtime.optim_wrapper)
         key = 'val_evaluator'
         for evaluator in typed_parts(runtime.get(key)):
             METRICS.build(evaluator)
         key = 'param_scheduler'
         for scheduler in typed_parts(runtime.get(key)):
             find_type(PARAM_SCHEDULERS, scheduler['type'])
+            if not isinstance(wrapper, OptimWrapperDict):
+                _build_schedule(scheduler, wrapper, runtime.train_cfg)
     except MISTAKES as error:
         raise ConfigError(f'{key}: {here}: {reason_of(error)}') from None
+    several = getattr(type(wrapper), 'update_params', None)
+    # A subclass may know how to update all.
+    if several is OptimWrapperDict.update_params and (
+            type(algorithm).train_step is BaseModel.train_step):
+        raise ConfigError(
+            f'optim_wrapper: {here}: gives {len(wrapper)} optimizers, but '
+            f'{type(algorithm).__name__} has no train_step for several; use '
+            'one')
+
+
+def _build_schedule(scheduler: Dict, wrapper: OptimWrapper,
+                    train_cfg: Dict) -> None:
+    """Build a schedule as the Runner does, but for the unknown lengths."""
+    unit = 'max_epochs' if scheduler.get('by_epoch', True) else 'max_iters'
+    PARAM_SCHEDULERS.build(
+        dict(dict(end=train_cfg.get(unit, 10**9)), **scheduler),
+        default_args=dict(optimizer=wrapper, epoch_length=100))
+
+
+def _check_sync_bn(stage: Config, algorithm: nn.Module, here: str) -> None:
+    """Check that SyncBatchNorm is on GPUs. One process needs none of it."""
+    if stage.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+        return
+    key = 'sync_bn' if stage.get('sync_bn') else 'model'
+    if key == 'sync_bn' or any(
+            isinstance(part, nn.SyncBatchNorm)
+            for part in algorithm.modules()):
+        raise ConfigError(
+            f"{key}: {here}: PyTorch's SyncBatchNorm needs GPUs, and there is "
+            'none; use ordinary batch normalization')
 
 
 def _check_checkpoint(stage: Config, here: str) -> None:

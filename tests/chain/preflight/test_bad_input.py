@@ -2,12 +2,44 @@
 """Each mistake gets one line, before anything is written or trained."""
 import os
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, DefaultScope
+from mmpretrain.registry import TRANSFORMS
 
 from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.preflight.stage_check import _check_sync_bn
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.models.backbones.plain_cnn import PlainCNN
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+class TwoOptimizers:
+
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        pass
+
+    def __call__(self, model):
+        return OptimWrapperDict(
+            **{
+                name: OptimWrapper(torch.optim.SGD(model.parameters(), lr=.1))
+                for name in 'ab'
+            })
+
+
+@TRANSFORMS.register_module(force=True)
+class GrowingImages(BaseTransform):
+    """Each image but the first is wider."""
+
+    def transform(self, results):
+        if results['sample_idx']:
+            results['img'] = np.pad(results['img'], ((0, 0), (0, 1), (0, 0)))
+        return results
 
 
 def assert_refused(cfg, message, **kwargs):
@@ -261,6 +293,32 @@ def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
         'param_scheduler.0.type': 'StepLr'
     }, 'param_scheduler: .*StepLr'),
     ({
+        'chain.networks.resnet8.stage':
+        dict(param_scheduler=[dict(type='LinearLR', begin=5, end=2)])
+    }, 'param_scheduler: for the stage "resnet8": end should be larger than'),
+    ({
+        'param_scheduler.0.start_facto': .1
+    }, 'param_scheduler: .*start_facto'),
+    ({
+        'train_dataloader.batch_size': 0
+    }, 'train_dataloader: batch_size should be a positive integer'),
+    ({
+        'val_dataloader.num_worker': 2
+    }, 'val_dataloader: .*num_worker'),
+    ({
+        'chain.networks.resnet8.stage':
+        dict(train_dataloader=dict(batch_size=100, drop_last=True))
+    }, 'train_dataloader: gives no batch: drop_last leaves out the only one'),
+    ({
+        'optim_wrapper.constructor': 'TwoOptimizers'
+    }, 'optim_wrapper: .* gives 2 optimizers, but ImageClassifier has no'),
+    ({
+        'val_dataloader.dataset.pipeline':
+        [dict(type='GrowingImages'),
+         dict(type='PackInputs')]
+    }, 'val_dataloader.dataset.pipeline: gives images of the shapes '
+     r'\(3, 8, 8\), \(3, 8, 9\)'),
+    ({
         'default_hooks.checkpoint.save_last': False
     }, 'default_hooks.checkpoint: .* with save_last on'),
     ({
@@ -271,6 +329,24 @@ def test_what_is_wrong_with_a_stage(tiny_cfg, options, message):
     cfg = tiny_cfg()
     cfg.merge_from_dict(options)
     assert_refused(cfg, message)
+
+
+@pytest.mark.parametrize('norm', ['SyncBN', None])
+def test_sync_bn_on_the_cpu(tiny_cfg, norm):
+    cfg = tiny_cfg()
+    stage = stage_config(cfg, Chain.from_cfg(cfg.chain), 'resnet20', {},
+                         cfg.work_dir)
+    stage.launcher = 'pytorch'
+    if norm:
+        stage.model.backbone.norm_cfg = dict(type=norm)
+    else:
+        stage.sync_bn = 'torch'
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(stage.model)
+    with pytest.raises(ConfigError, match='SyncBatchNorm needs GPUs'):
+        _check_sync_bn(stage, model, '')
+    stage.launcher = 'none'
+    _check_sync_bn(stage, model, '')
 
 
 @pytest.mark.parametrize('classes', [5, 20])
