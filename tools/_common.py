@@ -5,9 +5,12 @@ import contextlib
 import gc
 import os
 import os.path as osp
+import re
 import sys
+import tempfile
 import time
-from typing import Any, Iterator, Optional, Sequence, Type
+import traceback
+from typing import Any, Iterator, Optional, Sequence, Tuple, Type
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +111,7 @@ def load_config(args: argparse.Namespace) -> Any:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print expected errors as one line, without a traceback.
+    """Print errors as one line; a file has the traceback of unexpected ones.
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
     training cannot go on, 75 a signal has stopped it (--resume goes on), 130
@@ -131,12 +134,32 @@ def one_line_errors() -> Iterator[None]:
               130)
     except Exception as error:
         # The classes cannot be imported here: their import may have failed.
-        code = getattr(error, 'exit_code', None)
-        if code is None:
-            raise
+        text, code = str(error), getattr(error, 'exit_code', None)
+        if code is None or '\n' in text:
+            text, code = _unexpected(error)
         if code == 75:
-            _exit(str(error), code, together=True)
-        _exit(f'error: {error}', code)
+            _exit(text, code, together=True)
+        _exit(f'error: {text}', code)
+
+
+def _unexpected(error: Exception) -> Tuple[str, int]:
+    """One line and the exit code of an error that no check has found."""
+    lines = str(error).strip().splitlines() or ['']
+    if 'Original Traceback' in str(error):
+        # Of a worker of a data loader: its last line is the error itself.
+        reason = re.sub(r'^mmdgkd\.errors\.\w+: ', '', lines[-1])
+    else:
+        reason = f'{type(error).__name__}: {lines[0]}'
+    with tempfile.NamedTemporaryFile(
+            'w', prefix='mmdgkd_error_', suffix='.txt', delete=False) as file:
+        traceback.print_exception(error, file=file)
+    where = [*getattr(error, '__notes__', ())]
+    frames = traceback.extract_tb(error.__traceback__)
+    in_data = any('/torch/utils/data/' in frame.filename for frame in frames)
+    if in_data:
+        where.append('reading the data')
+    return (f'{": ".join([*where, reason])}; the traceback is in {file.name}',
+            2 if in_data else 3)
 
 
 def _exit(message: str, code: int, together: bool = False) -> None:

@@ -143,22 +143,28 @@ class ChainRunner:
                     raise TrainingStopped(
                         f'stopped by {signals.name} before the stage "{name}"'
                         '; add --resume to go on')
-                if self.chain[name].part_of:
-                    extract_network(self.cfg, self.chain, self.work, name,
-                                    self._runner_type)
-                    self.work.reload()
-                else:
-                    train_stage(self.cfg, self.chain, self.work, name,
-                                self._progress_hooks(name), signals,
-                                self._runner_type)
-                    self._count_trained(name)
-                    facts = self._facts[name]
-                    self.work.ledger.update(
-                        name, params=facts.params, macs=facts.macs)
-                self._log_done(name)
+                try:
+                    self._train(name, signals)
+                except Exception as error:
+                    error.add_note(f'stage "{name}"')
+                    raise
         table = result_table(self.chain, self.facts, self.work.ledger)
         self.log(f'The chain in {self.work.path}:\n{table}')
         return self.work.ledger
+
+    def _train(self, name: str, signals: StopSignals) -> None:
+        """Train a network, or take it out of the one that it is a part of."""
+        if self.chain[name].part_of:
+            extract_network(self.cfg, self.chain, self.work, name,
+                            self._runner_type)
+            self.work.reload()
+        else:
+            train_stage(self.cfg, self.chain, self.work, name,
+                        self._progress_hooks(name), signals, self._runner_type)
+            self._count_trained(name)
+            facts = self._facts[name]
+            self.work.ledger.update(name, params=facts.params, macs=facts.macs)
+        self._log_done(name)
 
     def test(self,
              network: Optional[str] = None,

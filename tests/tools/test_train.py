@@ -169,6 +169,61 @@ def test_a_syntax_error_is_one_line_too(run_here, tmp_path):
     assert 'keyword argument repeated: a' in done.stderr
 
 
+USER_CODE = """
+from mmcv.transforms import BaseTransform
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmpretrain.registry import TRANSFORMS
+
+@TRANSFORMS.register_module(force=True)
+class Unreadable(BaseTransform):
+
+    def transform(self, results):
+        if results['sample_idx'] == 7:
+            raise OSError('cannot read image_7.png')
+        return results
+
+@HOOKS.register_module(force=True)
+class Failing(Hook):
+
+    def after_train_epoch(self, runner):
+        raise KeyError('no such metric')
+"""
+
+
+@pytest.mark.parametrize('extra, code, line', [
+    ("custom_hooks = [dict(type='Failing')]", 3,
+     'error: stage "resnet20": KeyError: \'no such metric\'; the traceback '),
+    ("train_dataloader = dict(num_workers=2, dataset=dict(pipeline=["
+     "dict(type='Unreadable'), dict(type='PackInputs')]))", 2,
+     'error: stage "resnet20": reading the data: OSError: cannot read '
+     'image_7.png; the traceback is in '),
+])
+def test_anything_else_that_is_raised_is_one_line(run_here, monkeypatch, root,
+                                                  tmp_path, extra, code, line):
+    """A user's own code, in the main process and in a worker of the data."""
+    (tmp_path / 'user_code.py').write_text(USER_CODE)
+    config = tmp_path / 'chain.py'
+    config.write_text(f'_base_ = {str(root / CONFIG)!r}\n'
+                      "custom_imports = dict(imports=['mmdgkd', 'user_code'])"
+                      f'\n{extra}\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    done = run_here(
+        'tools/train.py',
+        config,
+        '--work-dir',
+        tmp_path / 'w',
+        *TINY,
+        check=False)
+    assert done.returncode == code
+    (found, ) = done.stderr.strip().splitlines()
+    assert found.startswith(line)
+    (file, ) = tmp_path.glob('mmdgkd_error_*.txt')
+    assert str(file) in found and 'Traceback' in file.read_text()
+    assert states(tmp_path / 'w')['resnet20'] == 'running'
+
+
 def test_a_missing_package_is_one_line(run_tool, tmp_path):
     blocked = tmp_path / 'mmrazor'
     (tmp_path / 'sitecustomize.py').write_text(
