@@ -325,6 +325,10 @@ def test_top_k(after, forwards):
         dict(augments=dict(type='Mixup', alpha=0.2))
     }, 'data_preprocessor.batch_augments: mixes the images of a batch anew'),
     ({
+        'chain.networks.resnet8.model.train_cfg':
+        dict(augments=dict(type='Mixup', alpha=0.2))
+    }, 'model.train_cfg.augments: mixes the images of a batch anew'),
+    ({
         'model.distiller.teacher_recorders.more':
         dict(type='mmrazor.MultiTeacherOutputs', source='backbone')
     }, 'keeps one output of each teacher, not 2'),

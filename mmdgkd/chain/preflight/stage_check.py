@@ -194,6 +194,9 @@ def check_cacheable(stage: Config, algorithm: nn.Module,
     model = network_cfg(stage.model)
     if (model.get('data_preprocessor') or {}).get('batch_augments'):
         raise mixed_batches()
+    if (model.get('train_cfg') or {}).get('augments'):
+        # MMPretrain's classifier hands them on to its preprocessor.
+        raise mixed_batches('model.train_cfg.augments')
     distiller = algorithm.distiller
     logits_source(distiller)
     if shape is None:

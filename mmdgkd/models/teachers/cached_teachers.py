@@ -170,12 +170,16 @@ def check_logits(name: str, output: Any) -> None:
             'chain.logit_store=None')
 
 
-def mixed_batches() -> ConfigError:
-    """The error for MixUp, CutMix and the like."""
+def mixed_batches(
+        key: str = 'data_preprocessor.batch_augments') -> ConfigError:
+    """The error for MixUp, CutMix and the like.
+
+    Args:
+        key (str): The config key of it.
+    """
     return ConfigError(
-        'data_preprocessor.batch_augments: mixes the images of a batch anew '
-        'in each step, so that no logits can be cached; leave it out, or '
-        'set chain.logit_store=None')
+        f'{key}: mixes the images of a batch anew in each step, so that no '
+        'logits can be cached; leave it out, or set chain.logit_store=None')
 
 
 def teacher_facts(teacher: nn.Module,
