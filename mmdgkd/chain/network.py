@@ -93,7 +93,10 @@ def network_facts(model: nn.Module, name: str,
         raise ConfigError(
             f'chain.networks.{name}.model: does not run on an image of shape '
             f'{tuple(input_shape)} ({reason_of(error)})') from None
-    classes = logits.shape[1] if isinstance(logits, torch.Tensor) else None
+    classes = None
+    if isinstance(logits, torch.Tensor) and logits.dim():
+        # LeNet-5 leaves out the dimension of a single image.
+        classes = logits.shape[min(1, logits.dim() - 1)]
     return NetworkFacts(params, macs, classes)
 
 

@@ -334,7 +334,7 @@ def test_top_k(after, forwards):
     }, 'keeps one output of each teacher, not 2'),
     ({
         'model.distiller.teacher_recorders.logits.source': 'backbone.layer2'
-    }, r'what is recorded of "resnet20" is a tensor of shape \(1, 32, '),
+    }, r'what is recorded of "resnet20" is a tensor of shape \(2, 32, '),
     ({
         'model.teacher_options': dict(fold=True)
     }, 'model.teacher_options.fold: for the stage .*: is unknown'),

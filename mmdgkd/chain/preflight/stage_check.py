@@ -203,6 +203,7 @@ def check_cacheable(stage: Config, algorithm: nn.Module,
         return
     with distiller.teacher_recorders, QuickMeta():
         for name, teacher in algorithm.teachers.items():
-            teacher(torch.empty(1, *shape, device='meta'), mode='tensor')
+            # Some networks leave out the dimension of a single image.
+            teacher(torch.empty(2, *shape, device='meta'), mode='tensor')
         for name, output in distiller.recorded_logits().items():
             check_logits(name, output)
