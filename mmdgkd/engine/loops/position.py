@@ -53,8 +53,9 @@ def progress_of(runner: Any) -> tuple:
     Args:
         runner (Runner): The runner of the training process.
     """
-    unit, done, total = 'iter', runner.iter, runner.max_iters
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         unit, done, total = 'epoch', runner.epoch, runner.max_epochs
+    else:
+        unit, done, total = 'iter', runner.iter, runner.max_iters
     ended = getattr(runner.train_loop, 'stop_training', False)
     return unit, done, done if ended else total
