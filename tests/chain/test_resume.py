@@ -121,3 +121,55 @@ def test_from_one_process_to_two_and_back(tiny_cfg, tmp_path, fork_ranks,
         assert done.returncode == 2 and line in done.stderr
         fork_ranks(*more)
     assert environment_of(cfg)['processes'] == before
+
+
+def test_a_folder_with_the_name_of_a_file(half_trained):
+    """Found before it is in the way of what was trained for hours."""
+    for stage, name in (('resnet8', 'epoch_2.pth'), ('resnet8', 'resnet8.pth'),
+                        ('resnet14', 'best_accuracy_top1_epoch_2.pth')):
+        folder = osp.join(half_trained.work_dir, stage, name)
+        os.mkdir(folder)
+        with pytest.raises(
+                ConfigError,
+                match=f"work_dir: '.*{name}' has the name of a checkpoint, "
+                'but is no file; remove it'):
+            ChainRunner(half_trained).plan()
+        os.rmdir(folder)
+
+
+@pytest.fixture
+def given(half_trained, tmp_path, monkeypatch):
+    """A chain whose teacher is given by a relative path."""
+    file = tmp_path / 'given.pth'
+    shutil.move(
+        osp.join(half_trained.work_dir, 'resnet20', 'resnet20.pth'), file)
+    shutil.rmtree(osp.join(half_trained.work_dir, 'resnet20'))
+    set_entry(half_trained, 'resnet20', state='given')
+    half_trained.chain.networks.resnet20.ckpt_path = 'given.pth'
+    monkeypatch.chdir(tmp_path)
+    assert ChainRunner(half_trained).work.todo(True, None) == ['resnet8']
+    return half_trained
+
+
+def test_a_given_file_that_is_not_here(given, tmp_path, monkeypatch):
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for resume in (True, False):
+        with pytest.raises(ConfigError) as error:
+            ChainRunner(given).plan(resume)
+        assert str(error.value) == (
+            "chain.networks.resnet20.ckpt_path: there is no file 'given.pth' "
+            f'in {str(elsewhere)!r}')
+    given.chain.networks.resnet20.ckpt_path = str(tmp_path / 'gone.pth')
+    with pytest.raises(ConfigError, match='resnet20.ckpt_path: there is no'):
+        ChainRunner(given).train()
+
+
+def test_a_given_network_that_is_not_given_any_more(given):
+    del given.chain.networks.resnet20['ckpt_path']
+    with pytest.raises(
+            ConfigError,
+            match='resnet20.ckpt_path: is missing, but "resnet14" was '
+            'trained with '):
+        ChainRunner(given).plan()
