@@ -175,18 +175,21 @@ def _check_optimizers(wrapper: Any, saved: Any) -> None:
     if saved is None:
         raise _Misfit('it has no optimizer')
     if not isinstance(wrapper, OptimWrapperDict):
-        _check_optimizer(wrapper.optimizer, saved)
+        _check_optimizer(wrapper, saved)
         return
     parts = dict(wrapper.items())
     if saved.keys() != parts.keys():
         raise _Misfit(f'its optimizers are {", ".join(map(str, saved))}, not '
                       f'{", ".join(parts)}')
     for name, part in parts.items():
-        _check_optimizer(part.optimizer, saved[name])
+        _check_optimizer(part, saved[name])
 
 
-def _check_optimizer(optimizer: Any, saved: Mapping[str, Any]) -> None:
-    groups, found = optimizer.param_groups, saved['param_groups']
+def _check_optimizer(wrapper: Any, saved: Mapping[str, Any]) -> None:
+    if hasattr(wrapper, 'loss_scaler') and 'loss_scaler' not in saved:
+        raise _Misfit('its optimizer has no loss_scaler: it was no mixed '
+                      'precision')
+    groups, found = wrapper.optimizer.param_groups, saved['param_groups']
     sizes = [len(group['params']) for group in groups]
     others = [len(group['params']) for group in found]
     if sizes != others:

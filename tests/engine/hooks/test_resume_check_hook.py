@@ -150,6 +150,16 @@ def test_what_the_config_leaves_out_is_not_missed(stage, monkeypatch):
     check_state(runner, checkpoint, 'a.pth', 'work_dir')
 
 
+def test_mixed_precision_has_a_scale(stage, monkeypatch):
+    runner, checkpoint = stage
+    monkeypatch.setattr(
+        runner.optim_wrapper, 'loss_scaler', None, raising=False)
+    with pytest.raises(ConfigError, match='its optimizer has no loss_scaler'):
+        check_state(runner, checkpoint, 'a.pth', 'work_dir')
+    optimizer = dict(checkpoint['optimizer'], loss_scaler={})
+    check_state(runner, dict(checkpoint, optimizer=optimizer), 'a.pth', 'x')
+
+
 def test_weights_to_begin_from_are_not_a_training(stage):
     runner, _ = stage
     ResumeCheckHook().after_load_checkpoint(runner, {})
