@@ -53,6 +53,9 @@ def restore_rank_state(runner: Any, states: List[Dict]) -> None:
     Raises:
         ConfigError: If it is of another model.
     """
+    if not _are_states(states):
+        raise ConfigError('work_dir: "ranks" in the checkpoint is no state of '
+                          'processes')
     if len(states) != get_world_size():
         return
     state = states[get_rank()]
@@ -65,6 +68,17 @@ def restore_rank_state(runner: Any, states: List[Dict]) -> None:
         if name in grads:
             parameter.grad = torch.empty_like(parameter)
             _fill(parameter.grad, grads[name], name)
+
+
+def _are_states(states: Any) -> bool:
+    """Whether it has the form of :func:`collect_rank_states`."""
+    return isinstance(states, list) and all(
+        isinstance(state, dict) and isinstance(state.get('buffers', []), list)
+        and all(
+            isinstance(part, dict) and all(
+                isinstance(data, torch.Tensor) for data in part.values())
+            for part in (state.get('grads') or {}, *state.get('buffers', [])))
+        for state in states)
 
 
 def _fill(data: torch.Tensor, saved: torch.Tensor, name: str) -> None:

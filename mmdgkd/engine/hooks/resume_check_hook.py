@@ -4,7 +4,9 @@
 MMEngine loads what fits and logs the rest: weights, averages and schedules
 that a checkpoint lacks would begin anew, beside an optimizer that goes on.
 """
+import math
 from itertools import chain
+from numbers import Number
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
@@ -138,7 +140,8 @@ def check_state(runner: Any, checkpoint: Mapping[str, Any], path: str,
                           'no EMAHook')
     hub = checkpoint.get('message_hub')
     if not isinstance(hub, Mapping) or not all(
-            isinstance(hub.get(part), Mapping) for part in _HUB):
+            isinstance(hub.get(part), Mapping) for part in _HUB) or not all(
+                isinstance(x, bool) for x in hub['resumed_keys'].values()):
         raise ConfigError(f'{here} has no message_hub of a training')
     saved = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     try:
@@ -197,7 +200,7 @@ def _check_optimizer(wrapper: Any, saved: Mapping[str, Any]) -> None:
                       f'{len(others)} groups, not {sum(sizes)} in '
                       f'{len(sizes)}')
     for mine, theirs in zip(groups, found):
-        _check_kind(mine, theirs, 'optimizer')
+        _check_kind(mine, theirs, 'optimizer', complete=False)
     weights = chain.from_iterable(group['params'] for group in groups)
     indices = chain.from_iterable(group['params'] for group in found)
     by_index = dict(zip(indices, weights))
@@ -220,7 +223,11 @@ def _check_schedules(own: Any, saved: Any) -> None:
             raise _Misfit(f'it has {len(there)} param_schedulers, not '
                           f'{len(here)}')
         for scheduler, state in zip(here, there):
-            _check_kind(scheduler.state_dict(), state, 'param_scheduler')
+            _check_kind(
+                scheduler.state_dict(),
+                state,
+                'param_scheduler',
+                complete=True)
 
 
 def _by_name(schedulers: Any) -> Dict[Optional[str], List]:
@@ -229,10 +236,37 @@ def _by_name(schedulers: Any) -> Dict[Optional[str], List]:
     return {None: list(schedulers or ())}
 
 
-def _check_kind(own: Mapping[str, Any], saved: Mapping[str, Any],
-                what: str) -> None:
-    """Check the settings of one: another version may have only more."""
+def _check_kind(own: Mapping[str, Any], saved: Mapping[str, Any], what: str,
+                complete: bool) -> None:
+    """Check the settings of one, by name and form.
+
+    Those of an optimizer need not be complete: PyTorch adds what another
+    version has not.
+    """
     surplus = sorted(saved.keys() - own.keys())
     missing = sorted(own.keys() - saved.keys())
-    if surplus and missing:
-        raise _Misfit(f'its {what} has {surplus[0]}, and no {missing[0]}')
+    if missing and (surplus or complete):
+        has = f'has {surplus[0]}, and no' if surplus else 'has no'
+        raise _Misfit(f'its {what} {has} {missing[0]}')
+    for name, value in saved.items():
+        if name in own and not _is_like(own[name], value):
+            raise _Misfit(f'{name} of its {what} is {value!r}, here it is '
+                          f'{own[name]!r}')
+
+
+def _is_like(own: Any, saved: Any) -> bool:
+    """Whether a setting has a form in which it can be used."""
+    if isinstance(own, str):
+        return isinstance(saved, str)
+    if isinstance(own, (list, tuple)):
+        return isinstance(saved,
+                          (list, tuple)) and len(own) == len(saved) and all(
+                              map(_is_like, own, saved))
+    if isinstance(own, bool):
+        return saved is None or isinstance(saved, bool)
+    if not isinstance(own, Number):
+        return True
+    if isinstance(saved, bool) or not isinstance(saved, Number):
+        return False
+    # Such as the best metric, before there is one.
+    return math.isfinite(saved) or not math.isfinite(own)

@@ -103,6 +103,19 @@ BIAS = ('state_dict', 'architecture.head.fc.bias')
     (without('param_schedulers'), 'it has 0 param_schedulers, not 2'),
     (replaced([{}], 'param_schedulers'), 'has 1 param_schedulers, not 2'),
     (replaced(3, 'param_schedulers'), 'has no optimizer and param_schedulers'),
+    (replaced('x', 'optimizer', 'param_groups', 0,
+              'lr'), "lr of its optimizer is 'x', here it is 0"),
+    (replaced('x', 'optimizer', 'param_groups', 0, 'maximize'),
+     "maximize of its optimizer is 'x', here it is False"),
+    (replaced({}, 'param_schedulers',
+              0), 'its param_scheduler has no _global'),
+    (replaced(math.inf, 'param_schedulers', 0, 'last_step'),
+     'last_step of its param_scheduler is inf, here it is 0'),
+    (replaced([], 'param_schedulers', 1, 'base_values'),
+     r'base_values of its param_scheduler is \[\], here it is \['),
+    (replaced(3, 'param_schedulers', 1, 'param_name'),
+     "param_name of its param_scheduler is 3, here it is 'lr'"),
+    (replaced(-1, 'message_hub', 'resumed_keys', 'iter'), 'no message_hub of'),
     (other_schedule, 'param_scheduler has milestones, and no total_iters'),
     (replaced(math.inf, 'meta', 'iter'), 'no iter and epoch that are integer'),
     (replaced(None, 'meta'), 'no iter and epoch that are integers'),
@@ -175,6 +188,9 @@ def test_what_a_rank_had_fits(stage):
         with pytest.raises(ConfigError, match='of a rank in the checkpoint'):
             restore_rank_state(runner, [state])
     runner.optim_wrapper.zero_grad()
+    for states in ('x', [3], [dict(buffers={})], [dict(grads=dict(a=3))]):
+        with pytest.raises(ConfigError, match='"ranks" in the checkpoint is'):
+            restore_rank_state(runner, states)
 
 
 @pytest.mark.parametrize('meta, message', [
