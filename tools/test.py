@@ -60,8 +60,9 @@ def main() -> None:
     chain = Chain.from_cfg(cfg.chain)
     if args.checkpoint and name is None:
         checkpoint = read_checkpoint(args.checkpoint, 'checkpoint')
-        name = (checkpoint.get('meta') or {}).get('network')
-        if name is None:
+        meta = checkpoint.get('meta')
+        name = meta.get('network') if isinstance(meta, dict) else None
+        if not isinstance(name, str):
             raise ConfigError(
                 f'checkpoint: {args.checkpoint!r} has no name of a network; '
                 'add --stage with one of '

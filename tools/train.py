@@ -74,14 +74,16 @@ def train_without_chain(cfg: Any) -> None:
     Args:
         cfg (Config): The config.
     """
-    from mmengine.runner import Runner
+    from mmengine.runner import Runner, find_latest_checkpoint
 
     from mmdgkd import ConfigError
     from mmdgkd.chain.preflight.pretrained import check_load_from
     from mmdgkd.engine.hooks._stop_signals import StopSignals
+    from mmdgkd.engine.hooks.resume_check_hook import ResumeCheckHook
     from mmdgkd.engine.hooks.resume_hooks import DataOnlyHook
     from mmdgkd.engine.hooks.stop_hook import StopHook
     from mmdgkd.engine.runner_cleanup import cleaned_up
+    from mmdgkd.fileio.checkpoint import read_checkpoint
     from mmdgkd.fileio.files import disk_full_as_error
     from mmdgkd.fileio.stage_checkpoints import (checkpoints_of,
                                                  latest_checkpoint)
@@ -89,10 +91,16 @@ def train_without_chain(cfg: Any) -> None:
 
     start_processes(cfg.launcher, cfg.get('env_cfg', {}))
     fit_to_device(cfg)
-    if cfg.resume and cfg.get('load_from') is None:
-        # The newest complete one; MMEngine takes the last one written.
-        cfg.load_from = latest_checkpoint(cfg.work_dir)
-    elif not cfg.resume and checkpoints_of(cfg.work_dir):
+    key = 'load_from' if cfg.get('load_from') else 'work_dir'
+    if cfg.resume:
+        # The newest complete one; MMEngine takes the last one written, which
+        # may have another name.
+        cfg.load_from = (
+            cfg.get('load_from') or latest_checkpoint(cfg.work_dir)
+            or find_latest_checkpoint(cfg.work_dir))
+        if cfg.load_from:
+            read_checkpoint(cfg.load_from, key)
+    elif checkpoints_of(cfg.work_dir):
         raise ConfigError(
             f'work_dir: {cfg.work_dir!r} already holds a training; add '
             '--resume to go on, or choose another --work-dir')
@@ -102,6 +110,7 @@ def train_without_chain(cfg: Any) -> None:
     with disk_full_as_error(cfg.work_dir), StopSignals() as signals:
         runner.register_hook(StopHook(signals))
         runner.register_hook(DataOnlyHook())
+        runner.register_hook(ResumeCheckHook(key))
         with cleaned_up(runner):
             runner.train()
 

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdgkd.engine.hooks._stop_signals import StopSignals
+from mmdgkd.engine.hooks.resume_check_hook import ResumeCheckHook
 from mmdgkd.engine.hooks.resume_hooks import CurvesResumeHook, DataOnlyHook
 from mmdgkd.engine.hooks.stop_hook import StopHook
 from mmdgkd.engine.hooks.visualizer_backends import name_runs, watched
@@ -19,7 +20,6 @@ from mmdgkd.fileio.files import atomic_write
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.utils.distributed import fit_to_device
 from .chain import Chain
-from .environment import environment
 from .export.weights_file import export_network
 from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
@@ -45,7 +45,8 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
         runner_type (type): MMEngine's Runner, or a subclass.
 
     Raises:
-        ConfigError: If it leaves no checkpoint.
+        ConfigError: If it leaves no checkpoint, or the one to continue from
+            does not fit.
         TrainingError: If the training cannot go on.
         TrainingStopped: If a signal has stopped it.
     """
@@ -58,7 +59,6 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
         name,
         state='running',
         config_sha256=fingerprint(stage),
-        environment=environment(),
         read={
             teacher: file_entry(work.file_of(teacher), work.path)
             for teacher in chain.needs(name)
@@ -66,7 +66,7 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
     runner = _build_runner(cfg, work, name, stage, checkpoint, runner_type)
     record = LedgerHook(ledger, name, chain.metric, chain.rule)
     for hook in (record, *hooks, StopHook(signals), DataOnlyHook(),
-                 CurvesResumeHook()):
+                 ResumeCheckHook(), CurvesResumeHook()):
         runner.register_hook(hook)
     with cleaned_up(runner), watched(runner):
         try:

@@ -13,6 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import require_file
 from mmdgkd.fileio.files import remove_parts, sha256_of
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain
@@ -153,9 +154,11 @@ class WorkDir:
 
         Raises:
             ConfigError: If the folder is in use and ``resume`` is off, if a
-                stage or a file has changed, or if a teacher is missing.
+                stage or a file has changed, or if a teacher or its file is
+                missing.
         """
         self.ledger.check_teachers(self.chain)
+        self._check_given()
         names = self.chain.names
         in_use = [name for name in names if self._has_files(name)]
         if in_use and not resume and (only is None or only in in_use):
@@ -191,11 +194,19 @@ class WorkDir:
             todo = [name for name in todo if name == only]
         return todo
 
+    def _check_given(self) -> None:
+        """Refuse networks whose given file is not there."""
+        for network in self.chain.networks:
+            path = network.ckpt_path
+            if path and '://' not in path:
+                require_file(path, f'chain.networks.{network.name}.ckpt_path')
+
     def _has_files(self, name: str) -> bool:
         if self.chain[name].ckpt_path:
             return False
-        return osp.exists(self.own_file(name)) or bool(
-            checkpoints_of(self.folder(name)))
+        # This also refuses a folder with the name of one of the files.
+        found = checkpoints_of(self.folder(name))
+        return bool(found) or osp.exists(self.own_file(name))
 
     def _check_config(self, name: str) -> None:
         """Refuse another config than that with which the stage began."""
@@ -239,6 +250,12 @@ class WorkDir:
         rest = (f'choose another --work-dir, or remove {self.folder(name)!r} '
                 'to train that stage again')
         for teacher, read in self.ledger[name].get('read', {}).items():
+            given = self.ledger[teacher]['state'] == 'given'
+            if given and not self.chain[teacher].ckpt_path:
+                raise ConfigError(
+                    f'chain.networks.{teacher}.ckpt_path: is missing, but '
+                    f'"{name}" was trained with {read["file"]!r}; put it '
+                    f'back, {rest}')
             if teacher in fresh:
                 role = 'a teacher of' if teacher in self.chain.teachers[
                     name] else 'the beginning of'

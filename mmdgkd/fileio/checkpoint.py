@@ -42,14 +42,33 @@ def read_checkpoint(path: str, key: str) -> Dict:
     if '://' in path:
         raise ConfigError(f'{key}: {path!r} is neither a file nor an address '
                           'that begins with http:// or https://')
-    if not osp.isfile(path):
-        raise ConfigError(f'{key}: there is no file {path!r}')
+    require_file(path, key)
     if path.endswith(SAFETENSORS):
         return _checked(path, key, _read_safetensors, path)
-    if checksum_matches(path) is False:
+    try:
+        intact = checksum_matches(path)
+    except OSError as error:
+        raise ConfigError(f'{key}: {path!r} cannot be read '
+                          f'({error.strerror})') from None
+    if intact is False:
         raise ConfigError(f'{key}: {path!r} is damaged: its checksum, or its '
                           'end, is not what was written')
     return _checked(path, key, _read, path)
+
+
+def require_file(path: str, key: str) -> None:
+    """Check that a file is there.
+
+    Args:
+        path (str): The file.
+        key (str): The config key that names it, for messages.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if not osp.isfile(path):
+        where = '' if osp.isabs(path) else f' in {os.getcwd()!r}'
+        raise ConfigError(f'{key}: there is no file {path!r}{where}')
 
 
 def checkpoint_meta(path: str, key: str) -> Dict:

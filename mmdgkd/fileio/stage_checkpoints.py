@@ -5,7 +5,8 @@ import os
 import os.path as osp
 import re
 import zipfile
-from typing import List, Optional, Tuple
+from numbers import Integral
+from typing import Any, List, Mapping, Optional, Tuple
 
 from mmengine.logging import print_log
 
@@ -14,6 +15,10 @@ from .checkpoint import checkpoint_meta
 from .checksum import checksum_matches
 
 _NAME = re.compile(r'(?:epoch|iter)_\d+\.pth')
+# What a trained network is written as, too.
+_ENDINGS = ('.pth', '.safetensors')
+# Counters in the meta of a checkpoint; MMEngine's own have but two, and seed.
+_COUNTERS = ('batches', 'epoch_length', 'processes', 'seed')
 
 
 def checkpoints_of(stage_dir: str) -> List[str]:
@@ -21,12 +26,44 @@ def checkpoints_of(stage_dir: str) -> List[str]:
 
     Args:
         stage_dir (str): The folder of the stage.
+
+    Raises:
+        ConfigError: If it is a file, or has a folder or a broken link under
+            such a name: the training could not write there.
     """
+    if osp.lexists(stage_dir) and not osp.isdir(stage_dir):
+        raise ConfigError(f'work_dir: {stage_dir!r} is no folder; remove it, '
+                          'or choose another --work-dir')
     names = os.listdir(stage_dir) if osp.isdir(stage_dir) else []
+    for name in sorted(names):
+        path = osp.join(stage_dir, name)
+        kept = name.endswith(_ENDINGS) or name == 'last_checkpoint'
+        # One that another rank has removed since is neither.
+        if kept and not osp.isfile(path) and osp.lexists(path):
+            raise ConfigError(f'work_dir: {path!r} has the name of a '
+                              'checkpoint, but is no file; remove it')
     return [
         osp.join(stage_dir, name) for name in sorted(names)
         if _NAME.fullmatch(name)
     ]
+
+
+def has_position(meta: Any) -> bool:
+    """Whether the meta of a checkpoint has the position of a training.
+
+    That is its ``iter`` and ``epoch``, as integers. So are the other counters,
+    where there are any.
+
+    Args:
+        meta (Any): The meta.
+    """
+    if not isinstance(meta, Mapping):
+        return False
+    counters = [meta.get('iter'), meta.get('epoch')]
+    counters += [meta[key] for key in _COUNTERS if meta.get(key) is not None]
+    return all(
+        isinstance(count, Integral) and not isinstance(count, bool)
+        and 0 <= count < 2**63 for count in counters)
 
 
 def sorted_checkpoints(stage_dir: str) -> List[str]:
@@ -84,8 +121,8 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
         str, optional: None if there is none.
 
     Raises:
-        ConfigError: If an intact file is no checkpoint, or more than data; or
-            if all files are damaged.
+        ConfigError: If an intact file is no checkpoint, or more than data; if
+            all files are damaged; or as :func:`checkpoints_of`.
     """
     paths = checkpoints_of(stage_dir)
     # Unreadable: damaged, or an error that the user must see.
@@ -96,7 +133,8 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
             checkpoint_meta(path, 'work_dir')
             raise ConfigError(
                 f'work_dir: {path!r} is no checkpoint of a training: its meta '
-                'has no iter and epoch; remove it')
+                'has no iter and epoch that are integers; remove it to go on '
+                'from the one before')
     found = None
     for path in sorted_checkpoints(stage_dir):
         if path not in unreadable and _is_damaged(path):
@@ -118,13 +156,18 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
 
 def _is_damaged(path: str) -> bool:
     """Whether the checksum does not match; all checkpoints are archives."""
-    intact = checksum_matches(path)
+    try:
+        intact = checksum_matches(path)
+    except OSError:
+        return False  # reading it says why
     return intact is False or (intact is None and not zipfile.is_zipfile(path))
 
 
 def _progress(path: str) -> Tuple[int, int]:
     try:
         meta = checkpoint_meta(path, 'work_dir')
-        return int(meta['iter']), int(meta['epoch'])
-    except (ConfigError, KeyError, TypeError, ValueError):
+    except ConfigError:
         return -1, -1
+    if not has_position(meta):
+        return -1, -1
+    return int(meta['iter']), int(meta['epoch'])

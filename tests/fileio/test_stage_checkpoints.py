@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import math
 import os
 import shutil
 
@@ -74,10 +75,42 @@ def test_what_a_power_failure_leaves_is_skipped(tmp_path, data):
     assert latest_checkpoint(str(tmp_path)) == good
 
 
-def test_what_is_no_checkpoint_of_a_training(tmp_path):
-    torch.save(dict(state_dict={}, meta={}), tmp_path / 'epoch_1.pth')
-    with pytest.raises(ConfigError, match='its meta has no iter and epoch'):
+@pytest.mark.parametrize('meta', [
+    {},
+    dict(epoch=1),
+    dict(epoch=1, iter=math.inf),
+    dict(epoch=math.nan, iter=10),
+    dict(epoch=1, iter=10.5),
+    dict(epoch=1, iter='10'),
+    dict(epoch=True, iter=10),
+    dict(epoch=1, iter=-1),
+    dict(epoch=1, iter=10**40),
+    dict(epoch=1, iter=[10]),
+    dict(epoch=1, iter=10, batches=2.5),
+    dict(epoch=1, iter=10, epoch_length='x'),
+    dict(epoch=1, iter=10, processes=math.inf),
+])
+def test_what_is_no_checkpoint_of_a_training(tmp_path, meta):
+    newest = save(tmp_path, 'epoch_3.pth', 3, 30)
+    torch.save(dict(state_dict={}, meta=meta), tmp_path / 'epoch_1.pth')
+    remove_old_checkpoints(newest, 1)
+    assert len(os.listdir(tmp_path)) == 2
+    with pytest.raises(
+            ConfigError, match='its meta has no iter and epoch that are int'):
         latest_checkpoint(str(tmp_path))
+
+
+def test_what_is_no_file(tmp_path):
+    save(tmp_path, 'epoch_1.pth', 1, 10)
+    (tmp_path / 'epoch_2.pth').mkdir()
+    with pytest.raises(ConfigError, match='epoch_2.pth. has the name of a ch'):
+        latest_checkpoint(str(tmp_path))
+    (tmp_path / 'epoch_2.pth').rmdir()
+    (tmp_path / 'epoch_3.pth').symlink_to(tmp_path / 'gone.pth')
+    with pytest.raises(ConfigError, match='epoch_3.pth. has the name of a ch'):
+        latest_checkpoint(str(tmp_path))
+    with pytest.raises(ConfigError, match='epoch_1.pth. is no folder'):
+        latest_checkpoint(str(tmp_path / 'epoch_1.pth'))
 
 
 class Attack:

@@ -150,8 +150,7 @@ _add('no_fsync_of_folder', _FILES, '        _sync_folder(folder)\n', '',
      _SYNCED)
 _add('no_rename', _FILES, 'os.replace(beside, path)',
      "open(path, 'wb').write(open(beside, 'rb').read())", _SYNCED)
-_add('checksum_not_compared', _CHECKPOINT,
-     'if checksum_matches(path) is False:', 'if False:',
+_add('checksum_not_compared', _CHECKPOINT, 'if intact is False:', 'if False:',
      'fileio/test_checkpoint.py::test_a_damaged_file')
 _add('any_checksum_accepted', 'mmdgkd/fileio/checksum.py',
      'return digest.hexdigest().encode() == comment[len(_MARK):]',
@@ -238,6 +237,20 @@ _add(
     'resume_without_optimizer', _HOOK, "meta = checkpoint.get('meta')\n",
     "meta = checkpoint.get('meta')\n"
     "        checkpoint.pop('optimizer', None)\n", f'{_SAME_BITS}[dgkd]')
+_CHECK = 'mmdgkd/engine/hooks/resume_check_hook.py'
+_RESUME = 'chain/test_resume.py::'
+_add('resume_from_another_network', _CHECK,
+     "        check_state(runner, checkpoint, path, self.key)\n", '',
+     f'{_RESUME}test_a_checkpoint_of_another_network')
+_add('resume_by_other_processes', _CHECK, 'if before is None:', 'if True:',
+     f'{_RESUME}test_another_number_of_processes')
+_add(
+    'counters_of_any_kind', 'mmdgkd/fileio/stage_checkpoints.py',
+    'isinstance(count, Integral) and', 'True and',
+    'fileio/test_stage_checkpoints.py::'
+    'test_what_is_no_checkpoint_of_a_training')
+_add('given_file_not_looked_for', _WORK_DIR, '        self._check_given()\n',
+     '', f'{_RESUME}test_a_given_file_that_is_not_here')
 _add('resume_without_rank_state', _HOOK,
      "        restore_rank_state(runner, resumed['ranks'] or [])\n", '',
      'engine/hooks/test_stop_hook.py::test_gradients_that_wait_are_saved')

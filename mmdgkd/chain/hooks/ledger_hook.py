@@ -5,6 +5,7 @@ from typing import Any, Dict, Mapping, Optional
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmdgkd.chain.environment import environment
 from mmdgkd.chain.ledger import Ledger
 from mmdgkd.chain.metric import chosen_metric
 from mmdgkd.engine.loops.position import progress_of
@@ -52,6 +53,8 @@ class LedgerHook(Hook):
         the validation of the checkpoint is missing.
         """
         self._start = time.monotonic()
+        # Only now: a refused checkpoint leaves that of its own training.
+        self.ledger.update(self.name, environment=environment())
         self._store = next(
             (hook.store
              for hook in runner.hooks if isinstance(hook, LogitStoreHook)),

@@ -4,11 +4,13 @@
 MMEngine loads what fits and logs the rest: a file in which nothing fits leaves
 the model as it was, without an error.
 """
+import logging
 from collections import Counter
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
@@ -89,6 +91,7 @@ def check_load_from(model: nn.Module, path: Optional[str]) -> None:
     state = _without_module(_read(path, key))
     wanted, found = _compare(model, state)
     if _fits(wanted, found):
+        _warn_of_rest(key, path, wanted, found)
         return
     _refuse_shapes(key, path, wanted, found, 'model')
     what = f'{key}: nothing in {path!r} is for the model: '
@@ -123,6 +126,7 @@ def _check_file(key: str, path: str, prefix: Optional[str],
         }
     wanted, found = _compare(module, state)
     if _fits(wanted, found):
+        _warn_of_rest(key, path, wanted, found)
         return
     if not wanted:
         raise ConfigError(f'{key}: the module has no weights to begin from '
@@ -192,6 +196,18 @@ def _compare(module: nn.Module, state: Dict) -> Tuple[Shapes, Shapes]:
 
 def _fits(wanted: Shapes, found: Shapes) -> bool:
     return any(found.get(name) == shape for name, shape in wanted.items())
+
+
+def _warn_of_rest(key: str, path: str, wanted: Shapes, found: Shapes) -> None:
+    """Name weights that a file has not: a new head, or another network."""
+    rest = [name for name, shape in wanted.items() if found.get(name) != shape]
+    if rest:
+        print_log(
+            f'{key}: {len(rest)} of the {len(wanted)} weights are not in '
+            f'{path!r}, or not in that shape, and begin without it, such as '
+            f'{rest[0]}',
+            logger='current',
+            level=logging.WARNING)
 
 
 def _refuse_shapes(key: str, path: str, wanted: Shapes, found: Shapes,

@@ -16,6 +16,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.models.utils.networks import hold_structure, network_of
+from mmdgkd.models.utils.weights import check_weights
 from mmdgkd.structures.views import BatchViews, SampleList, ViewSource
 from mmdgkd.utils.config import type_of
 from mmdgkd.utils.distributed import fit_to_device
@@ -57,7 +58,9 @@ def replay(dump: str, config: Optional[str] = None) -> Dict[str, Any]:
         model = MODELS.build(cfg.model)
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         _prepare(model, cfg, folder)
-        model.load_state_dict(facts['state_dict'])
+        weights = facts.get('state_dict') or {}
+        check_weights(model, weights, dump, 'dump')
+        model.load_state_dict(weights)
         hold_structure(model)
         model.to(device).train()
         _set_clock(facts, f'replay {osp.abspath(dump)}')

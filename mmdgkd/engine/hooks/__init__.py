@@ -5,6 +5,7 @@ from .fast_network_hook import FastNetworkHook
 from .finite_loss_hook import FiniteLossHook
 from .lazy_runtime_info_hook import LazyRuntimeInfoHook
 from .live_progress_hook import LiveProgressHook
+from .resume_check_hook import ResumeCheckHook
 from .resume_hooks import CurvesResumeHook, DataOnlyHook, StepSeedHook
 from .stop_hook import StopHook
 
@@ -17,6 +18,7 @@ __all__ = [
     'FiniteLossHook',
     'LazyRuntimeInfoHook',
     'LiveProgressHook',
+    'ResumeCheckHook',
     'StepSeedHook',
     'StopHook',
 ]

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import nn
 
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
+from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import unwrapped
 
 
@@ -48,19 +49,43 @@ def restore_rank_state(runner: Any, states: List[Dict]) -> None:
     Args:
         runner (Runner): The runner of the training process.
         states (list[dict]): The result of :func:`collect_rank_states`.
+
+    Raises:
+        ConfigError: If it is of another model.
     """
+    if not _are_states(states):
+        raise ConfigError('work_dir: "ranks" in the checkpoint is no state of '
+                          'processes')
     if len(states) != get_world_size():
         return
     state = states[get_rank()]
     for module, saved in zip(_modules(runner), state.get('buffers', [])):
         for name, buffer in module.named_buffers():
             if name in saved:
-                buffer.copy_(saved[name])
+                _fill(buffer, saved[name], name)
     grads = state.get('grads') or {}
     for name, parameter in runner.model.named_parameters():
         if name in grads:
-            grad = torch.empty_like(parameter)
-            parameter.grad = grad.copy_(grads[name])
+            parameter.grad = torch.empty_like(parameter)
+            _fill(parameter.grad, grads[name], name)
+
+
+def _are_states(states: Any) -> bool:
+    """Whether it has the form of :func:`collect_rank_states`."""
+    return isinstance(states, list) and all(
+        isinstance(state, dict) and isinstance(state.get('buffers', []), list)
+        and all(
+            isinstance(part, dict) and all(
+                isinstance(data, torch.Tensor) for data in part.values())
+            for part in (state.get('grads') or {}, *state.get('buffers', [])))
+        for state in states)
+
+
+def _fill(data: torch.Tensor, saved: torch.Tensor, name: str) -> None:
+    if data.shape != saved.shape:
+        raise ConfigError(f'work_dir: {name} of a rank in the checkpoint is '
+                          f'{tuple(saved.shape)}, not {tuple(data.shape)}')
+    data.copy_(saved)
 
 
 def _modules(runner: Any) -> List[nn.Module]:

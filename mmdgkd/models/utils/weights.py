@@ -81,7 +81,12 @@ def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
         ConfigError: If they are those of another architecture, or of the same
             one with another number of classes.
     """
-    wanted = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    wanted = {
+        name: tuple(x.shape)
+        for name, x in model.state_dict().items()
+        # Not the extra state of a module, which may be anything.
+        if isinstance(x, torch.Tensor)
+    }
     found = {name: tuple(x.shape) for name, x in weights.items()}
     missing = [name for name in wanted if name not in found]
     surplus = [name for name in found if name not in wanted]

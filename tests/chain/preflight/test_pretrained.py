@@ -246,6 +246,22 @@ def test_load_from_with_other_shapes_alone(tmp_path):
         check_load_from(network(), path)
 
 
+def test_what_a_file_has_not_is_named(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmdgkd.chain.preflight.pretrained.print_log',
+                        lambda line, **_: lines.append(line))
+    path = str(tmp_path / 'a.pth')
+    torch.save(network().state_dict(), path)
+    check_load_from(network(), path)
+    assert not lines
+    torch.save(nn.ModuleDict(dict(fc=nn.Linear(2, 2))).state_dict(), path)
+    check_load_from(network(), path)
+    assert lines == [
+        f'load_from: 4 of the 6 weights are not in {path!r}, or not in that '
+        'shape, and begin without it, such as bn.weight'
+    ]
+
+
 def test_load_from_that_is_not_there():
     with pytest.raises(ConfigError, match='load_from: there is no file'):
         check_load_from(network(), 'nowhere.pth')

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mmdgkd import TrainingError
+from mmdgkd import ConfigError, TrainingError
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.engine.finite_step import __main__ as command
 from mmdgkd.engine.finite_step.replay import replay
@@ -157,6 +157,11 @@ def test_a_gradient_counts_too_and_the_dump_repeats_the_step(
         command.main()
     error = capsys.readouterr().err
     assert error.startswith('error: dump: ') and error.count('\n') == 1
+    dumped = read_checkpoint(dump, 'dump')
+    dumped['state_dict'].popitem()
+    torch.save(dumped, dump)
+    with pytest.raises(ConfigError, match='dump: .* is of another archit'):
+        replay(dump)
 
 
 def test_bad_steps_are_skipped(train):
