@@ -16,6 +16,7 @@ from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import type_of
 from .chain import Chain, Network
 from .method import METHODS
+from .stage_hooks import keep_hooks
 
 # What determines the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -56,6 +57,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         ConfigError: If the template is missing or does not fit.
     """
     stage = _merged(cfg, chain[name])
+    keep_hooks(stage, cfg)
     template = stage.pop('model', None)
     model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
     if 'model' in chain[name].stage and not (chain.teachers[name]
