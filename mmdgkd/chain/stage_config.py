@@ -29,9 +29,9 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
 _OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
                       'activation_checkpointing', 'find_unused_parameters',
                       'model_wrapper_cfg')
-_IRRELEVANT = ('ckpt_path', 'data_root', 'data_prefix', 'num_workers',
-               'persistent_workers', 'pin_memory', 'prefetch_factor',
-               'store_dir')
+# Data may move, which data_root tells; data_prefix is which part is read.
+_IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
+               'pin_memory', 'prefetch_factor', 'store_dir')
 
 
 def stage_config(cfg: Config, chain: Chain, name: str,
