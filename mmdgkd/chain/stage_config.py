@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import type_of
@@ -132,7 +133,7 @@ def seed_of(cfg: Config) -> int:
 
 
 def named_config(cfg: Config, filename: str) -> Config:
-    """A copy of a config under the name of a file that need not exist yet.
+    """A copy of a config, in plain types, under the name of a file to be.
 
     Args:
         cfg (Config): The config.
@@ -140,7 +141,7 @@ def named_config(cfg: Config, filename: str) -> Config:
     """
     # Without a text MMEngine would read it from the file.
     return Config(
-        copy.deepcopy(cfg.to_dict()), cfg_text=' ', filename=filename)
+        plain(cfg.to_dict(), copy.deepcopy), cfg_text=' ', filename=filename)
 
 
 def network_config(cfg: Config, network: Network) -> Config:
