@@ -13,6 +13,7 @@ from mmdgkd.logit_store.logit_file import file_bytes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .ledger import Ledger
+from .method import methods_of
 from .network import NetworkFacts
 from .stage_config import store_dir
 from .work_dir import WorkDir
@@ -177,6 +178,7 @@ def order_line(chain: Chain, facts: Mapping[str, NetworkFacts]) -> str:
     """A warning if a teacher is smaller than its student.
 
     That trains without an error, and is mostly a wrong order of the networks.
+    How small a student gets may be known only after its training.
 
     Args:
         chain (Chain): The chain.
@@ -186,7 +188,11 @@ def order_line(chain: Chain, facts: Mapping[str, NetworkFacts]) -> str:
         str: Empty if there is none.
     """
     macs = {name: facts[name].macs for name in chain.names}
-    smaller = [(teacher, name) for name in chain.names
+    known = [
+        name for name in chain.names if not any(
+            method.decides_size for method in methods_of(chain[name].model))
+    ]
+    smaller = [(teacher, name) for name in known
                for teacher in chain.teachers[name]
                if (macs[teacher] or math.inf) < (macs[name] or 0)]
     if not smaller:
