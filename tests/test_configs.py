@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -178,6 +179,14 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith('mixed') and 'dist' in name:
         assert list(cfg.model.distiller.edges) == ['default']
         assert not cfg.model.distiller.distill_losses
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_is_the_same_chain_with_sorted_keys(name):
+    """As MMEngine writes it."""
+    cfg = Config.fromfile(str(CONFIGS / name)).chain
+    written = dict(cfg, networks=dict(sorted(cfg.networks.items())))
+    assert Chain.from_cfg(written) == Chain.from_cfg(cfg)
 
 
 def test_the_readme_leads_to_every_method():

@@ -11,6 +11,7 @@ _base_ = [
 chain = dict(
     guidance='none',
     logit_store=None,
+    order=['resnet8', 'resnet8_peer'],
     networks=dict(
         _delete_=True,
         resnet8=dict(

@@ -30,5 +30,6 @@ chain = dict(
         resnet14_row=['resnet20'],
         resnet8_row_paced=pacemaker,
         resnet8_row=['resnet20']),
+    order=['resnet20', 'resnet14', *networks],
     networks=dict(networks, resnet8=None))
 model = dict(distiller=dict(ensembles=dict(pacemaker=pacemaker)))

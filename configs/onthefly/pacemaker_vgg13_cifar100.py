@@ -32,4 +32,5 @@ guidance = {name: ['vgg13'] for name in [*pacemaker, 'vgg13_row']}
 guidance['vgg13_row_paced'] = pacemaker
 store = dict(dtype='float16')
 chain = dict(guidance=guidance, networks=networks, logit_store=store)
+chain['order'] = list(networks)
 model = dict(distiller=dict(ensembles=dict(pacemaker=pacemaker)))

@@ -1,6 +1,5 @@
 # A WRN-40-4 of 1xN filters: distilled from two TAs as one teacher, the
-# pacemaker, and then from the WRN-40-4 of NxN filters, which alone is the
-# teacher of the TAs.
+# pacemaker, and then from the WRN-40-4 of NxN filters, the TAs' only teacher.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/distillers/dense_kd_averaged.py',
@@ -37,4 +36,5 @@ guidance = {name: ['wrn40_4'] for name in [*pacemaker, 'wrn40_4_row']}
 guidance['wrn40_4_row_paced'] = pacemaker
 store = dict(dtype='float16')
 chain = dict(guidance=guidance, networks=networks, logit_store=store)
+chain['order'] = list(networks)
 model = dict(distiller=dict(ensembles=dict(pacemaker=pacemaker)))

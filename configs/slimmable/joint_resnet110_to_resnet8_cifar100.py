@@ -4,6 +4,10 @@
 # Objective: as in resnet110_to_resnet8_cifar100.py.
 _base_ = '../dgkd/resnet110_to_resnet8_cifar100.py'
 chain = dict(
+    order=[
+        'resnet110', 'resnet56', 'resnet32', 'resnet32_w75', 'resnet32_w50',
+        'resnet8'
+    ],
     networks=dict(
         _delete_=True,
         resnet110={{_base_.chain.networks.resnet110}},

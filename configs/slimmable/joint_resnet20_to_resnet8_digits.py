@@ -3,6 +3,7 @@
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = '../dgkd/resnet20_to_resnet8_digits.py'
 chain = dict(
+    order=['resnet20', 'resnet14', 'resnet14_w875', 'resnet14_w75', 'resnet8'],
     networks=dict(
         _delete_=True,
         resnet20={{_base_.chain.networks.resnet20}},

@@ -3,6 +3,7 @@
 # Objective: as in resnet20_to_resnet8_digits.py.
 _base_ = '../dgkd/resnet20_to_resnet8_digits.py'
 chain = dict(
+    order=[*_base_.chain.order, 'resnet8_joint', 'resnet8_w75', 'resnet8_w50'],
     networks=dict(
         resnet8_joint=dict(
             model=dict(

@@ -10,8 +10,8 @@ from .metric import read_metric
 from .options import read_format, read_store, read_views
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
-_CHAIN_KEYS = ('guidance', 'networks', 'metric', 'views', 'logit_store',
-               'save_as')
+_CHAIN_KEYS = ('guidance', 'networks', 'order', 'metric', 'views',
+               'logit_store', 'save_as')
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Chain:
         Args:
             cfg (Mapping): ``networks``, a dict from names to networks or a
                 list of networks with names, where None leaves one out;
+                ``order``, a list of these names, the largest first;
                 ``guidance``, by default ``'dense'``; ``metric``, a name or
                 ``dict(name=..., rule='greater'|'less')``; ``views``;
                 ``logit_store``; and ``save_as``.
@@ -66,7 +67,7 @@ class Chain:
             raise ConfigError('chain: the config has none; it needs '
                               'chain=dict(guidance=..., networks=dict(...))')
         refuse_unknown(cfg, _CHAIN_KEYS, 'chain')
-        networks = read_networks(cfg.get('networks'))
+        networks = read_networks(cfg.get('networks'), cfg.get('order'))
         names = [network.name for network in networks]
         guidance = cfg.get('guidance', 'dense')
         teachers = teachers_of(guidance, names)

@@ -51,18 +51,21 @@ class Network:
         return dict(list(self.part.items())[1:])
 
 
-def read_networks(networks: Any) -> Tuple[Network, ...]:
+def read_networks(networks: Any, order: Any = None) -> Tuple[Network, ...]:
     """Read ``chain.networks``.
 
     Args:
         networks (Any): As in the config: a dict from names to networks, or a
             list of networks with names. An entry of None is left out.
+        order (Any): ``chain.order``, as in the config: a list of names, or
+            None. Defaults to None.
 
     Raises:
-        ConfigError: If it is none of these, empty, or if an entry is wrong.
+        ConfigError: If it is none of these, empty, or if an entry or the order
+            is wrong.
     """
     read: Dict[str, Network] = {}
-    for name, entry in _entries(networks):
+    for name, entry in _in_order(_entries(networks), networks, order):
         read[name] = _read_network(name, entry, read)
     if not read:
         raise ConfigError('chain.networks: is empty; name at least one '
@@ -98,6 +101,45 @@ def _entries(networks: Any) -> List[Tuple[str, Any]]:
                 f'{here}: there are {names.count(name)} networks '
                 f'named "{name}"; each needs a name of its own')
     return pairs
+
+
+def _in_order(pairs: List[Tuple[str, Any]], networks: Any,
+              order: Any) -> List[Tuple[str, Any]]:
+    """Put the networks into the order of ``chain.order``.
+
+    MMEngine sorts the keys of a dict that it writes. A network that is not
+    listed keeps its place in a dict that is not sorted and has the listed ones
+    in this order; else it comes after those. A child config may replace the
+    networks and inherit the list: names of no network are a mistake only where
+    the order depends on them.
+    """
+    here = 'chain.order'
+    if order is None:
+        return pairs
+    if not (isinstance(order, (list, tuple))
+            and len({*map(str, order)}) == len(order)):
+        raise ConfigError(f'{here}: {order!r} must be a list of names, each '
+                          'once, the teacher first')
+    names = [name for name, _ in pairs]
+    listed = [name for name in order if name in names]
+    is_kept = listed == [name for name in names if name in listed]
+    if not isinstance(networks, Mapping):
+        if not is_kept:
+            raise ConfigError(f'{here}: is {", ".join(listed)}, but the list '
+                              'chain.networks has another order; leave one '
+                              'out')
+        return pairs
+    if is_kept and list(networks) != sorted(networks, key=str):
+        return pairs
+    others = [name for name in names if name not in listed]
+    unknown = [name for name in order if name not in networks]
+    ordered = [*listed, *others]
+    if unknown and others and ordered != names:
+        raise ConfigError(
+            f'{here}: "{unknown[0]}" is no network, and "{others[0]}" is not '
+            f'listed; list all of {", ".join(names)}')
+    entries = dict(pairs)
+    return [(name, entries[name]) for name in ordered]
 
 
 def _read_network(name: Any, entry: Any, before: Mapping[str,

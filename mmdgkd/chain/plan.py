@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The chain as a table: before, with ``--dry-run``, and after training."""
+import math
 import os.path as osp
 import shutil
 from typing import Any, Dict, Mapping, Sequence
@@ -12,6 +13,7 @@ from mmdgkd.logit_store.logit_file import file_bytes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .ledger import Ledger
+from .method import methods_of
 from .metric import number_of
 from .network import NetworkFacts
 from .stage_config import store_dir
@@ -171,6 +173,37 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
                      _millions(facts[name].macs), length, state))
     return draw_table(
         ('stage', 'teachers', 'parameters', 'MACs', 'length', 'state'), rows)
+
+
+def order_line(chain: Chain, facts: Mapping[str, NetworkFacts]) -> str:
+    """A warning if a teacher is smaller than its student.
+
+    That trains without an error, and is mostly a wrong order of the networks.
+    How small a student gets may be known only after its training.
+
+    Args:
+        chain (Chain): The chain.
+        facts (Mapping[str, NetworkFacts]): What is known of its networks.
+
+    Returns:
+        str: Empty if there is none.
+    """
+    macs = {name: facts[name].macs for name in chain.names}
+    known = [
+        name for name in chain.names if not any(
+            method.decides_size for method in methods_of(chain[name].model))
+    ]
+    smaller = [(teacher, name) for name in known
+               for teacher in chain.teachers[name]
+               if (macs[teacher] or math.inf) < (macs[name] or 0)]
+    if not smaller:
+        return ''
+    teacher, name = smaller[0]
+    more = f', and {len(smaller) - 1} more' if len(smaller) > 1 else ''
+    return (f'warning: the teacher "{teacher}" is smaller than its student '
+            f'"{name}" ({_millions(macs[teacher])} MACs, not '
+            f'{_millions(macs[name])}{more}); chain.networks begins '
+            'with the largest, and chain.order=[...] keeps the order')
 
 
 def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],

@@ -29,8 +29,8 @@ from .evaluate import test_chain
 from .export.extract import extract_network
 from .ledger import Ledger
 from .network import NetworkFacts, facts_of_trained
-from .plan import (later_share, plan_table, result_table, store_lines,
-                   test_table)
+from .plan import (later_share, order_line, plan_table, result_table,
+                   store_lines, test_table)
 from .stage_config import named_config
 from .stage_training import train_stage
 from .work_dir import WorkDir
@@ -230,9 +230,10 @@ class ChainRunner:
             name: self.work.stage_config(name)
             for name in self.chain.names
         }
-        table = plan_table(self.chain, self.facts, stages, self.work.ledger)
-        store = store_lines(self.chain, self.facts, stages, self.work.path)
-        return f'{table}\n{store}'.rstrip()
+        lines = (plan_table(self.chain, self.facts, stages, self.work.ledger),
+                 store_lines(self.chain, self.facts, stages, self.work.path),
+                 order_line(self.chain, self.facts))
+        return '\n'.join(filter(None, lines))
 
     def _begin(self, stack: contextlib.ExitStack) -> List[str]:
         """Check all, then make and lock the work dir; the stages to train."""

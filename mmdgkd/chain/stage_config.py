@@ -11,11 +11,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import type_of
 from .chain import Chain, Network
 from .method import METHODS
+from .stage_hooks import keep_hooks
 
 # What determines the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -28,9 +30,9 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
 _OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
                       'activation_checkpointing', 'find_unused_parameters',
                       'model_wrapper_cfg')
-_IRRELEVANT = ('ckpt_path', 'data_root', 'data_prefix', 'num_workers',
-               'persistent_workers', 'pin_memory', 'prefetch_factor',
-               'store_dir')
+# Data may move, which data_root tells; data_prefix is which part is read.
+_IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
+               'pin_memory', 'prefetch_factor', 'store_dir')
 
 
 def stage_config(cfg: Config, chain: Chain, name: str,
@@ -56,6 +58,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         ConfigError: If the template is missing or does not fit.
     """
     stage = _merged(cfg, chain[name])
+    keep_hooks(stage, cfg)
     template = stage.pop('model', None)
     model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
     if 'model' in chain[name].stage and not (chain.teachers[name]
@@ -130,7 +133,7 @@ def seed_of(cfg: Config) -> int:
 
 
 def named_config(cfg: Config, filename: str) -> Config:
-    """A copy of a config under the name of a file that need not exist yet.
+    """A copy of a config, in plain types, under the name of a file to be.
 
     Args:
         cfg (Config): The config.
@@ -138,7 +141,7 @@ def named_config(cfg: Config, filename: str) -> Config:
     """
     # Without a text MMEngine would read it from the file.
     return Config(
-        copy.deepcopy(cfg.to_dict()), cfg_text=' ', filename=filename)
+        plain(cfg.to_dict(), copy.deepcopy), cfg_text=' ', filename=filename)
 
 
 def network_config(cfg: Config, network: Network) -> Config:

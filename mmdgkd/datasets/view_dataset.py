@@ -1,6 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
-import copy
 import functools
 import random
 from importlib import metadata
@@ -12,6 +11,7 @@ from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.structures.views import BatchViews, ViewSource
 from mmdgkd.utils.config import hash_of
 from mmdgkd.utils.random import aside, seed_all, states, view_seed
@@ -89,8 +89,8 @@ class ViewDataset(Dataset):
 
     @property
     def metainfo(self) -> Dict:
-        """That of the data set."""
-        return copy.deepcopy(self._metainfo)
+        """That of the data set, in plain types: checkpoints contain it."""
+        return plain(self._metainfo)
 
     @property
     def num_views(self) -> Optional[int]:

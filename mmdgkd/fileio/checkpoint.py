@@ -8,7 +8,7 @@ import os.path as osp
 import pickle
 import re
 import warnings
-from typing import Any, Dict
+from typing import Any, Callable, Dict, Mapping
 
 import torch
 from mmengine.dist import barrier, get_local_rank
@@ -108,6 +108,33 @@ def write_weights(path: str, weights: Dict[str, torch.Tensor],
             data = buffer.getvalue()
     with atomic_write(path, 'wb') as file:
         write_with_checksum(file, data)
+
+
+def plain(value: Any, other: Callable[[Any], Any] = str) -> Any:
+    """Copy data so that it has Python's own types alone.
+
+    A checkpoint that holds NumPy's texts cannot be read as weights and plain
+    data, and a config that holds NumPy's numbers cannot be written.
+
+    Args:
+        value (Any): The data. NumPy's scalars become Python's, arrays and
+            tensors become lists, subclasses of dict become dicts.
+        other (Callable): What is done with objects of other types.
+            Defaults to ``str``.
+    """
+    if hasattr(value, 'tolist') and not isinstance(value, type):
+        return plain(value.tolist(), other)
+    if isinstance(value, Mapping):
+        return {
+            plain(key, other): plain(item, other)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        items = [plain(item, other) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    return other(value)
 
 
 def _read(path: str, **kwargs: Any) -> Any:

@@ -52,6 +52,67 @@ def test_none_leaves_a_network_out():
     assert chain(networks=networks).teachers['s'] == ('t', 'b')
 
 
+def names_of(names, order, **kwargs):
+    """The order of networks of these names; those in brackets are None."""
+    return ''.join(
+        chain(
+            networks={
+                name.strip('()'): None if '(' in name else dict(model=MODEL)
+                for name in names
+            },
+            order=order,
+            **kwargs).names)
+
+
+@pytest.mark.parametrize(
+    'names, order, expected',
+    [
+        # As MMEngine sorts the keys of a dict that it writes.
+        ('abst', 'tabs', 'tabs'),
+        ('abst', None, 'abst'),
+        ('sbat', 'tabs', 'tabs'),
+        # A child config leaves one out, or replaces all.
+        (['a', '(b)', 's', 't'], 'tabs', 'tas'),
+        ('st', 'tabs', 'ts'),
+        ('xy', 'tabs', 'xy'),
+        # Or adds one by name; then it is written.
+        ('tabsc', 'tabs', 'tabsc'),
+        ('abcst', 'tabs', 'tabsc'),
+        ('cabst', 'tabs', 'tabsc'),
+        (['a', '(b)', 'c', 's', 't'], 'tabs', 'tasc'),
+        # A dict that is not sorted has a place for it.
+        ('tcas', 'tas', 'tcas'),
+        ('ctsa', 'tas', 'tasc'),
+    ])
+def test_a_list_keeps_the_order(names, order, expected):
+    order = order and list(order)
+    assert names_of(names, order) == expected
+    assert names_of(sorted(names, key=lambda name: name.strip('()')),
+                    order) == (
+                        expected if names != 'tcas' else 'tasc')
+
+
+def test_a_list_of_networks_has_its_own_order():
+    networks = [dict(name=name, model=MODEL) for name in 'tcas']
+    assert chain(networks=networks, order=list('tas')).names == list('tcas')
+    assert chain(networks=networks, order=list('tbs')).names == list('tcas')
+    with pytest.raises(
+            ConfigError, match='chain.order: is s, t, but the list'):
+        chain(networks=networks, order=list('st'))
+
+
+@pytest.mark.parametrize('names, order, message', [
+    ('abst', 'taes', 'chain.order: "e" is no network, and "b" is not listed; '
+     'list all of a, b, s, t'),
+    ('abst', 'tabst', 'chain.order: .* must be a list of names, each once'),
+])
+def test_what_is_no_order(names, order, message):
+    with pytest.raises(ConfigError, match=message):
+        names_of(names, list(order))
+    with pytest.raises(ConfigError, match='chain.order: .* must be a list'):
+        names_of(names, 3)
+
+
 def test_a_written_chain_is_the_same_chain():
     networks = {name: dict(model=MODEL) for name in NAMES}
     networks['t']['ckpt_path'] = 't.pth'

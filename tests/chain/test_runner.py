@@ -122,6 +122,26 @@ def test_the_tables(trained):
     assert runner.plan().count('done') == 3
 
 
+def test_a_teacher_that_is_smaller_than_its_student(tiny_cfg):
+    """Such as after MMEngine has sorted the names."""
+    cfg = tiny_cfg()
+    assert 'warning' not in ChainRunner(cfg).plan()
+    networks, order = cfg.chain.networks, cfg.chain.pop('order')
+    cfg.chain.networks = {name: networks[name] for name in sorted(order)}
+    line = ChainRunner(cfg).plan().splitlines()[-1]
+    assert line.startswith(
+        'warning: the teacher "resnet14" is smaller than its student '
+        '"resnet20" (1.7 M MACs, not 2.6 M); chain.networks begins with ')
+    cfg.chain.networks = dict(
+        small=networks.resnet8,
+        medium=networks.resnet14,
+        big=networks.resnet20)
+    assert 'not 1.7 M, and 2 more);' in ChainRunner(cfg).plan()
+    # In the order of the config again.
+    cfg.chain.order = ['big', 'medium', 'small']
+    assert 'warning' not in ChainRunner(cfg).plan()
+
+
 def test_a_stage_can_be_run_alone_and_gives_the_same_bits(trained, tmp_path):
     cfg, _ = trained
     stage = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'config.py'))

@@ -99,6 +99,25 @@ def test_a_fingerprint_is_of_what_decides():
     assert differences(one, other) == ['train_cfg.max_epochs was 5, is 6']
 
 
+@pytest.mark.parametrize('key, value, differs', [
+    ('data_root', 'elsewhere', False),
+    ('num_workers', 4, False),
+    ('data_prefix', 'clean', True),
+    ('split', 'extra', True),
+    ('ann_file', 'clean.txt', True),
+])
+def test_data_may_move_but_not_change(key, value, differs):
+    data = dict(type='CustomDataset', data_root='data', data_prefix='train')
+    other = dict(dataset=dict(data, **{key: value}))
+    old, new = (
+        stage(config(train_dataloader=loader))
+        for loader in (dict(dataset=data), other))
+    assert (fingerprint(old) != fingerprint(new)) == differs
+    found = differences(old, new)
+    assert [line.split()[0].split('.')[-1]
+            for line in found] == [key] * differs
+
+
 def test_a_fingerprint_survives_writing_and_reading(tmp_path, tiny_cfg):
     cfg = tiny_cfg()
     made = stage_config(cfg, Chain.from_cfg(cfg.chain), 'resnet8', {}, '/w')

@@ -3,6 +3,8 @@ chain = dict(
     guidance='dense',
     # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
+    # Keys of a dict are sorted when MMEngine writes a config.
+    order=[f'plain{depth}' for depth in (10, 8, 6, 4, 2)],
     networks={
         f'plain{depth}':
         dict(

@@ -19,6 +19,10 @@ held_out = dict(
         indices=-5000,
         pipeline=_base_.test_pipeline))
 chain = dict(
+    order=[
+        *_base_.chain.order, 'resnet8_pruned', 'resnet8_searched',
+        'resnet8_int8'
+    ],
     networks=dict(
         resnet8_pruned=dict(
             init_from='resnet8',

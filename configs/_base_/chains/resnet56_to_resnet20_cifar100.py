@@ -3,6 +3,8 @@ chain = dict(
     guidance='dense',
     # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
+    # Keys of a dict are sorted when MMEngine writes a config.
+    order=['resnet56', 'resnet44', 'resnet32', 'resnet20'],
     networks={
         f'resnet{depth}':
         dict(

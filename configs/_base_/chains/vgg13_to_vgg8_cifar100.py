@@ -3,6 +3,8 @@ chain = dict(
     guidance='dense',
     # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
+    # Keys of a dict are sorted when MMEngine writes a config.
+    order=['vgg13', 'vgg11', 'vgg8'],
     networks={
         f'vgg{depth}':
         dict(

@@ -4,6 +4,8 @@ chain = dict(
     guidance='dense',
     # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
+    # Keys of a dict are sorted when MMEngine writes a config.
+    order=[f'wrn{depth}_2' for depth in (40, 34, 28, 22, 16)],
     networks={
         f'wrn{depth}_2':
         dict(

@@ -3,6 +3,8 @@ chain = dict(
     guidance='dense',
     # Caches the teachers' logits per view, in <work_dir>/logits.
     logit_store=dict(dtype='float16'),
+    # Keys of a dict are sorted when MMEngine writes a config.
+    order=['wrn40_2', 'wrn28_2', 'wrn16_2'],
     networks={
         f'wrn{depth}_2':
         dict(

@@ -20,7 +20,8 @@ class DataFacts:
 
     Attributes:
         shape (tuple[int], optional): Shape (C, H, W) of an image.
-        classes (int, optional): Number of classes; 0 if its metainfo has none.
+        names (tuple[str]): Names of the classes; empty if its metainfo has
+            none.
         samples (int, optional): Length of the training data.
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
@@ -33,7 +34,7 @@ class DataFacts:
     """
 
     shape: Optional[Tuple[int, ...]] = None
-    classes: Optional[int] = None
+    names: Tuple[str, ...] = ()
     samples: Optional[int] = None
     views: Optional[int] = None
     batched: bool = False
@@ -60,6 +61,11 @@ class _Shared:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dataset, name)
+
+    @property
+    def classes(self) -> Optional[int]:
+        """Number of classes, None if it is not known."""
+        return len(self.names) or None
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
@@ -94,18 +100,34 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
             _check_batched(stage, key)
     train = found.get('train_dataloader', DataFacts())
     other = found.get('val_dataloader', train)
-    if train.classes and other.classes and train.classes != other.classes:
-        raise ConfigError(
-            f'val_dataloader.dataset: has {other.classes} classes, '
-            f'train_dataloader.dataset has {train.classes}; both must have the'
-            ' same')
+    if train.names and other.names:
+        _check_same_names(train.names, other.names)
     return replace(
         other,
-        classes=other.classes or train.classes,
+        names=other.names or train.names,
         samples=train.samples,
         views=train.views,
         sample=train.sample,
         why_no_class=train.why_no_class)
+
+
+def _check_same_names(train: Tuple[str, ...], other: Tuple[str, ...]) -> None:
+    """Check the classes of the data for training and for validation.
+
+    The labels are numbers: with other names, or the same ones in another
+    order, the metric would be that of other classes.
+    """
+    here = 'val_dataloader.dataset'
+    if len(train) != len(other):
+        raise ConfigError(
+            f'{here}: has {len(other)} classes, train_dataloader.dataset has '
+            f'{len(train)}; both must have the same')
+    for i, (name, mine) in enumerate(zip(train, other)):
+        if name != mine:
+            raise ConfigError(
+                f'{here}: its class {i} is {mine!r}, that of '
+                f'train_dataloader.dataset is {name!r}; both must have the '
+                'same in the same order; set metainfo=dict(classes=[...])')
 
 
 def _read_data(loader: Config, key: str) -> DataFacts:
@@ -114,9 +136,10 @@ def _read_data(loader: Config, key: str) -> DataFacts:
     try:
         dataset = DATASETS.build(cfg)
         first = dataset[0]
+        names = dataset.metainfo.get('classes')
         facts = DataFacts(
             tuple(first['inputs'].shape),
-            len(dataset.metainfo.get('classes') or ()), len(dataset),
+            () if names is None else tuple(map(str, names)), len(dataset),
             getattr(dataset, 'num_views', None),
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
             first.get('data_samples'), _why_no_class(dataset),

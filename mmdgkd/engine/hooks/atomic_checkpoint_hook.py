@@ -9,6 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
+from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.fileio.stage_checkpoints import remove_old_checkpoints
 from ._rank_state import collect_rank_states, restore_rank_state
 from .finite_loss_hook import FiniteLossHook
@@ -79,9 +80,12 @@ class AtomicCheckpointHook(CheckpointHook):
         super().after_train(runner)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: Dict) -> None:
-        """Add what MMEngine leaves out."""
+        """Add what MMEngine leaves out; leave plain types of the metainfo."""
         checkpoint['ranks'] = self._states
         meta, loop = checkpoint['meta'], runner.train_loop
+        for part in (meta, checkpoint['message_hub']['runtime_info']):
+            if 'dataset_meta' in part:
+                part['dataset_meta'] = plain(part['dataset_meta'])
         if isinstance(loop, EpochBasedTrainLoop):
             length = len(loop.dataloader)
             meta['epoch_length'] = length

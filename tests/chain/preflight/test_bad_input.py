@@ -371,6 +371,21 @@ def test_validation_data_with_other_classes(tiny_cfg):
         'train_dataloader.dataset has 10')
 
 
+@pytest.mark.parametrize('classes, message', [
+    ([str(i) for i in range(1, 11)
+      ], "its class 0 is '1', that of train_dataloader.dataset is '0'"),
+    ([*'0123456798'], "its class 8 is '9', that of .* is '8'"),
+])
+def test_validation_data_with_as_many_other_classes(tiny_cfg, classes,
+                                                    message):
+    cfg = tiny_cfg()
+    cfg.val_dataloader.dataset.metainfo = dict(classes=classes)
+    assert_refused(cfg, f'val_dataloader.dataset: {message}')
+    # Data that does not name its classes is not checked.
+    cfg.train_dataloader.dataset.metainfo = dict(classes=[])
+    assert ChainRunner(cfg).facts['resnet8'].classes == 10
+
+
 def test_a_loss_that_would_only_be_logged(tiny_cfg):
     cfg = tiny_cfg()
     distiller = cfg.model.distiller
