@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import logging
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -18,8 +18,8 @@ from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
                                                     teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
-from mmdgkd.models.utils.networks import (peers_of, running_network,
-                                          teaching_network)
+from mmdgkd.models.utils.networks import (network_of, peers_of,
+                                          running_network, teaching_network)
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.models.utils.weights import load_weights
 
@@ -190,6 +190,28 @@ class DGKD(BaseAlgorithm):
     def distillers(self) -> List[MultiTeacherDistiller]:
         """The distillers whose recorders are in use in a step."""
         return [self.distiller]
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """The depth of a parameter, for layer-wise learning rates.
+
+        That of the network that it belongs to; parameters of the distiller
+        are as deep as a head.
+
+        Args:
+            param_name (str): Such as ``'architecture.head.fc.bias'``.
+
+        Returns:
+            tuple[int, int]: The depth and the number of layers.
+
+        Raises:
+            AttributeError: If the network has no ``get_layer_depth``.
+        """
+        parts = param_name.split('.')
+        for i in range(1, len(parts)):
+            owner = self.get_submodule('.'.join(parts[:i]))
+            if hasattr(owner, 'get_layer_depth'):
+                return owner.get_layer_depth('.'.join(parts[i:]))
+        return network_of(self).get_layer_depth(param_name)
+
 
     def use_store(self, store: Any) -> None:
         """Look logits of teachers up in a store, and add new ones to it.
