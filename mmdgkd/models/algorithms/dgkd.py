@@ -44,8 +44,9 @@ class DGKD(BaseAlgorithm):
             method ``over_networks(losses_of)``, which collects the losses of
             each.
         teachers (dict[str, dict]): For each teacher, by name, its model config
-            ``build_cfg`` (or the built network, with its weights) and the file
-            of its weights, ``ckpt_path``. The order does not matter.
+            ``build_cfg`` (or the built network, with its weights), the file
+            of its weights, ``ckpt_path``, and perhaps their key in the file,
+            ``ckpt_key``. The order does not matter.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
@@ -94,7 +95,9 @@ class DGKD(BaseAlgorithm):
         }
         self._cache: Optional[CachedTeachers] = None
         self._teacher_facts = {
-            name: teacher_facts(network, **teachers[name])
+            name:
+            teacher_facts(network, teachers[name]['build_cfg'],
+                          teachers[name].get('ckpt_path'))
             for name, network in networks.items()
         }
         networks = {
@@ -274,7 +277,7 @@ def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
 
 def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     here = f'model.teachers.{name}'
-    unknown = set(cfg) - {'build_cfg', 'ckpt_path'}
+    unknown = set(cfg) - {'build_cfg', 'ckpt_path', 'ckpt_key'}
     if 'build_cfg' not in cfg or unknown:
         raise ConfigError(
             f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')
@@ -283,7 +286,8 @@ def _build_teacher(name: str, cfg: Dict) -> nn.Module:
         return teacher
     teacher = MODELS.build(teacher)
     if cfg.get('ckpt_path'):
-        load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path')
+        load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path',
+                     cfg.get('ckpt_key'))
     else:
         teacher.init_weights()
         print_log(
