@@ -85,10 +85,11 @@ class _Inspection:
             key = f'chain.networks.{name}.ckpt_path'
             weights = network_weights(
                 read_checkpoint(network.ckpt_path, key), network.ckpt_path,
-                key, model)
+                key, model, network.ckpt_key)
             check_weights(model, weights, network.ckpt_path, key)
         else:
             check_init_cfg(network, model)
+            _check_own_weights(name, model)
         # Of all methods, since each refuses what it replaces.
         found = [
             method.stand_ins(network, model, weights) for method in
@@ -172,6 +173,15 @@ class _Inspection:
                 f'{classes[:-1]} classes beside "{name}" of {classes[-1]}; '
                 'all need the same')
         return replace(facts, step_macs=sum(each.macs for each in found))
+
+
+def _check_own_weights(name: str, model: nn.Module) -> None:
+    """Check that a network loads what it saves, which it does at its end."""
+    if isinstance(model, BaseAlgorithm):
+        return
+    key, what = f'chain.networks.{name}.model', 'its own state_dict'
+    saved = dict(state_dict=dict(model.state_dict()))
+    check_weights(model, network_weights(saved, what, key, model), what, key)
 
 
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:

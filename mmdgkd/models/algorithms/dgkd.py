@@ -121,6 +121,7 @@ class DGKD(BaseAlgorithm):
             self.distiller.prepare_from_student(peer)
         self._clock = StepClock()
         self.soft_share = 1.
+        self._register_state_dict_hook(_name_as_alone)
 
     @property
     def student(self) -> nn.Module:
@@ -189,10 +190,6 @@ class DGKD(BaseAlgorithm):
 
         return self._over_networks(losses_of)
 
-    @property
-    def distillers(self) -> List[MultiTeacherDistiller]:
-        """The distillers whose recorders are in use in a step."""
-        return [self.distiller]
     def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
         """The depth of a parameter, for layer-wise learning rates.
 
@@ -215,6 +212,10 @@ class DGKD(BaseAlgorithm):
                 return owner.get_layer_depth('.'.join(parts[i:]))
         return network_of(self).get_layer_depth(param_name)
 
+    @property
+    def distillers(self) -> List[MultiTeacherDistiller]:
+        """The distillers whose recorders are in use in a step."""
+        return [self.distiller]
 
     def use_store(self, store: Any) -> None:
         """Look logits of teachers up in a store, and add new ones to it.
@@ -260,6 +261,30 @@ class DGKD(BaseAlgorithm):
         """Move the teachers to another device or dtype, too."""
         self._teachers.apply_to_tensors(fn)
         return super()._apply(fn, *args, **kwargs)
+
+
+def _name_as_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str,
+                   _: Dict) -> None:
+    """Give weights of the student the names that it gives them alone.
+
+    A network such as timm's renames what it loads, also within an algorithm,
+    but what it saves only where it is not within another module.
+
+    Args:
+        algorithm (DGKD): The algorithm.
+        state (dict): The state dict, which is changed.
+        prefix (str): What is in front of its own names.
+    """
+    prefix = f'{prefix}architecture.'
+    alone = {
+        prefix + name: data
+        for name, data in algorithm.architecture.state_dict().items()
+    }
+    within = [name for name in state if name.startswith(prefix)]
+    if set(within) != set(alone):
+        for name in within:
+            del state[name]
+        state.update(alone)
 
 
 def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
