@@ -43,13 +43,17 @@ def test_chain(cfg: Config, chain: Chain, work: WorkDir,
                           'yet')
     results: Dict[str, Dict[str, float]] = {}
     for name in names:
-        path = ckpt_path or work.file_of(name)
+        own = work.file_of(name)
+        path = ckpt_path or own
         if path is None:
             raise ConfigError(f'work_dir: {work.path!r} has no trained '
                               f'"{name}" yet; name its file')
         results[name] = _evaluate(
             network_config(cfg, chain[name]), name,
-            _loader(path, None if ckpt_path else chain[name].ckpt_key),
+            _loader(
+                path,
+                chain[name].ckpt_key if own in (path,
+                                                osp.abspath(path)) else None),
             work.folder(name), cfg, 'test')
     if mean:
         paths = {name: work.file_of(name) for name in names}

@@ -39,6 +39,16 @@ class OneWay(TimmLike):
         pass
 
 
+@MODELS.register_module(force=True)
+class OnlyAlone(TimmLike):
+    """Its hook does not mind that it is within another module."""
+
+    @staticmethod
+    def _add_state_dict_prefix(state, *_):
+        for name in list(state):
+            state[f'model.{name}'] = state.pop(name)
+
+
 def with_timm(cfg, kind='TimmLike'):
     cfg.chain.networks.resnet20 = None
     cfg.chain.networks.resnet8.model = dict(type=kind)
@@ -75,6 +85,17 @@ def test_a_network_that_cannot_load_what_it_saves(tiny_cfg):
     assert '\n' not in str(error.value)
 
 
+def test_a_network_that_loads_only_alone(tiny_cfg):
+    cfg = with_timm(tiny_cfg(), 'OnlyAlone')
+    with pytest.raises(
+            ConfigError,
+            match='chain.networks.resnet8.model: loads nothing into '
+            'architecture.model.0.weight within a DGKD'):
+        ChainRunner(cfg).plan()
+    cfg.chain.guidance = 'none'
+    assert 'resnet8' in ChainRunner(cfg).plan()
+
+
 def test_averaged_weights_by_their_key(trained, tiny_cfg, tmp_path):
     """The key goes to all that reads the file, and along in the configs."""
     states = {
@@ -100,6 +121,7 @@ def test_averaged_weights_by_their_key(trained, tiny_cfg, tmp_path):
     stage = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'config.py'))
     assert stage.model.teachers.resnet20.ckpt_key == 'model_ema'
     given = runner.test('resnet20')['resnet20']
+    assert given == runner.test('resnet20', path)['resnet20']
     cfg.chain.networks.resnet20.update(
         ckpt_path=osp.join(trained[0].work_dir, 'resnet20', 'resnet20.pth'),
         ckpt_key=None)
