@@ -113,6 +113,8 @@ class Chain:
                 entry['model'] = network.trainer or network.model
             if network.ckpt_path:
                 entry['ckpt_path'] = network.ckpt_path
+            if network.ckpt_key:
+                entry['ckpt_key'] = network.ckpt_key
             if network.init_from:
                 entry['init_from'] = network.init_from
             if network.stage and not network.part_of:

@@ -8,7 +8,7 @@ from mmdgkd.models.distillers.ensembles import check_name
 from mmdgkd.utils.config import refuse_unknown
 from .method import METHODS
 
-_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage')
+_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key')
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Network:
         trainer (dict, optional): The config of an algorithm around it that has
             parts for the training alone, such as auxiliary heads. They are in
             its checkpoints, not in its file. Defaults to None.
+        ckpt_key (str, optional): The key of the weights in ``ckpt_path``, such
+            as ``'model_ema'``. Defaults to None: ``'state_dict'`` or another
+            known one, see :func:`state_dict_of`.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Network:
     part_of: Optional[str] = None
     part: Dict = field(default_factory=dict)
     trainer: Optional[Dict] = None
+    ckpt_key: Optional[str] = None
 
     @property
     def part_facts(self) -> Dict[str, Any]:
@@ -167,8 +171,8 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
 
     Args:
         name (str): Its name.
-        entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``init_from`` and
-            ``stage``.
+        entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``ckpt_key``,
+            ``init_from`` and ``stage``.
 
     Raises:
         ConfigError: For another key, or a wrong value.
@@ -178,6 +182,14 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
                           'the name of a file')
+    ckpt_key = entry.get('ckpt_key')
+    if ckpt_key is not None and not isinstance(ckpt_key, str):
+        raise ConfigError(
+            f'{here}.ckpt_key: {ckpt_key!r} must be a key of the '
+            'file')
+    if ckpt_key is not None and not entry.get('ckpt_path'):
+        raise ConfigError(f'{here}.ckpt_key: {ckpt_key!r} is a key of a file; '
+                          'give ckpt_path, too')
     if not isinstance(entry.get('model'), Mapping):
         raise ConfigError(f'{here}.model: is missing; it must be the config '
                           'of an MMPretrain model')
@@ -185,5 +197,10 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what differs in '
                           f'this stage, not {type(stage).__name__}')
-    return Network(name, entry['model'], entry.get('ckpt_path'), stage,
-                   entry.get('init_from'))
+    return Network(
+        name,
+        entry['model'],
+        entry.get('ckpt_path'),
+        stage,
+        entry.get('init_from'),
+        ckpt_key=ckpt_key)

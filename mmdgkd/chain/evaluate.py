@@ -43,12 +43,17 @@ def test_chain(cfg: Config, chain: Chain, work: WorkDir,
                           'yet')
     results: Dict[str, Dict[str, float]] = {}
     for name in names:
-        path = ckpt_path or work.file_of(name)
+        own = work.file_of(name)
+        path = ckpt_path or own
         if path is None:
             raise ConfigError(f'work_dir: {work.path!r} has no trained '
                               f'"{name}" yet; name its file')
         results[name] = _evaluate(
-            network_config(cfg, chain[name]), name, _loader(path),
+            network_config(cfg, chain[name]), name,
+            _loader(
+                path,
+                chain[name].ckpt_key if own in (path,
+                                                osp.abspath(path)) else None),
             work.folder(name), cfg, 'test')
     if mean:
         paths = {name: work.file_of(name) for name in names}
@@ -67,8 +72,8 @@ def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
         networks=[config.model for config in configs])
 
     def load(model: nn.Module) -> None:
-        for network, path in zip(model.networks, paths.values()):
-            load_weights(network, path, 'checkpoint')
+        for network, (name, path) in zip(model.networks, paths.items()):
+            load_weights(network, path, 'checkpoint', chain[name].ckpt_key)
 
     return _evaluate(alone, 'mean', load, folder, cfg, 'test')
 
@@ -104,8 +109,8 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
                      runner_type)
 
 
-def _loader(path: str) -> Callable:
-    return lambda model: load_weights(model, path, 'checkpoint')
+def _loader(path: str, entry: Optional[str] = None) -> Callable:
+    return lambda model: load_weights(model, path, 'checkpoint', entry)
 
 
 def _evaluate(alone: Config,

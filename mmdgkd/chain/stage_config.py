@@ -77,7 +77,11 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     source = chain[name].init_from
     if source:
         _add_hook(
-            stage, 'InitFromHook', source=source, ckpt_path=files.get(source))
+            stage,
+            'InitFromHook',
+            source=source,
+            ckpt_path=files.get(source),
+            **_ckpt_key(chain[source]))
     stage.model = model
     for method in METHODS.values():
         method.prepare_stage(stage, chain, name)
@@ -105,11 +109,16 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
         teacher:
         dict(
             build_cfg=copy.deepcopy(dict(chain[teacher].model)),
-            ckpt_path=files.get(teacher))
+            ckpt_path=files.get(teacher),
+            **_ckpt_key(chain[teacher]))
         for teacher in chain.teachers[name]
     }
     return dict(
         template, architecture=model, distiller=distiller, teachers=teachers)
+
+
+def _ckpt_key(network: Network) -> Dict[str, str]:
+    return dict(ckpt_key=network.ckpt_key) if network.ckpt_key else {}
 
 
 def _add_hook(stage: Config, kind: str, **settings: Any) -> None:

@@ -110,8 +110,9 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     metric = work.ledger[name].get('metric', {})
     export_network(
         checkpoint,
-        build_network(chain[name], cfg.get('default_scope', 'mmpretrain')),
-        network_config(cfg, chain[name]), work.own_file(name),
+        build_network(chain[name], cfg.get('default_scope', 'mmpretrain'),
+                      'cpu'), network_config(cfg, chain[name]),
+        work.own_file(name),
         dict(
             network=name,
             guides=list(chain.teachers[name]),

@@ -104,6 +104,25 @@ class ViewDataset(Dataset):
         self._look_at_pipeline()
         return self._facts['source']
 
+    @property
+    def pipeline(self) -> Any:
+        """That of the data set. A hook that sets it sets it there."""
+        return self.dataset.pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Any) -> None:
+        self.dataset.pipeline = pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up what is unknown here in the data set: hooks need it.
+
+        Such as ``CLASSES``, ``class_to_idx`` and ``get_gt_labels``.
+        """
+        # Nothing is there yet while it is copied or unpickled.
+        if name.startswith('__') or 'dataset' not in vars(self):
+            raise AttributeError(f'{type(self).__name__} has no {name}')
+        return getattr(self.dataset, name)
+
     def view_of(self, epoch: int) -> int:
         """Get the number of the view of an epoch.
 

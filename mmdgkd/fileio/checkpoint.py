@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Read checkpoints as data: nothing in them is ever executed."""
+import argparse
 import functools
 import io
 import json
@@ -14,12 +15,15 @@ import torch
 from mmengine.dist import barrier, get_local_rank
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.hub import load_state_dict_from_url
+from torch.serialization import add_safe_globals
 
 from mmdgkd.errors import ConfigError
 from .checksum import checksum_matches, write_with_checksum
 from .files import atomic_write, parse_json
 
 SAFETENSORS = '.safetensors'
+# Plain data, by which DeiT, Swin and MAE keep their command line.
+add_safe_globals([argparse.Namespace])
 
 
 def read_checkpoint(path: str, key: str) -> Dict:

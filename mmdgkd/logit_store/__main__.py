@@ -13,7 +13,8 @@ from typing import Dict, List, Optional, Sequence, Set
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.models.utils.weights import network_weights, weights_sha256
+from mmdgkd.fileio.state_dicts import all_forms
+from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.utils.table import draw_table
 from .logit_file import LogitFile, locked, read_header
 
@@ -152,12 +153,10 @@ def _state_of_teacher(info: Dict, folder: str, weights: str) -> str:
 
 
 def _weights_of(path: str) -> Set[str]:
-    """Hash the weights in a file, as they are and as those of one network."""
+    """Hash the weights in a file, under all names that they may get."""
     try:
         checkpoint = read_checkpoint(path, '--keep')
-        network = network_weights(checkpoint, path, '--keep')
-        state_dict = checkpoint.get('state_dict', checkpoint)
-        return {weights_sha256(network), weights_sha256(state_dict)}
+        return {weights_sha256(form.state) for form in all_forms(checkpoint)}
     except ConfigError:
         if not osp.isfile(path):
             raise

@@ -115,7 +115,7 @@ def test_what_is_no_order(names, order, message):
 
 def test_a_written_chain_is_the_same_chain():
     networks = {name: dict(model=MODEL) for name in NAMES}
-    networks['t']['ckpt_path'] = 't.pth'
+    networks['t'].update(ckpt_path='t.pth', ckpt_key='model_ema')
     networks['s']['stage'] = dict(train_cfg=dict(max_epochs=3))
     networks['s']['init_from'] = 'a'
     made = chain(networks=networks, guidance='sequential', metric='acc')
@@ -143,6 +143,10 @@ def test_a_written_chain_is_the_same_chain():
     (dict(networks=dict(config=dict(model=MODEL))), 'choose another'),
     (dict(networks=dict(t=dict(model=MODEL, ckpt_path=5))),
      'chain.networks.t.ckpt_path: 5 must be the name of a file'),
+    (dict(networks=dict(t=dict(model=MODEL, ckpt_path='t', ckpt_key=5))),
+     'chain.networks.t.ckpt_key: 5 must be a key of the file'),
+    (dict(networks=dict(t=dict(model=MODEL, ckpt_key='ema'))),
+     "chain.networks.t.ckpt_key: 'ema' is a key of a file; give ckpt_path"),
 ])
 def test_what_makes_no_chain(cfg, message):
     with pytest.raises(ConfigError, match=message) as error:

@@ -1,5 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The view of (seed, epoch, index), wherever and whenever it is made."""
+import copy
+import pickle
 import random
 
 import numpy as np
@@ -337,3 +339,37 @@ def test_bad_input(kwargs, message):
     with pytest.raises(ConfigError, match=message) as error:
         build(**kwargs)[0]
     assert '\n' not in str(error.value)
+
+
+def test_hooks_find_in_it_what_the_data_set_has():
+    dataset = build()
+    inner = dataset.dataset
+    assert dataset.CLASSES == inner.CLASSES == inner.metainfo['classes']
+    assert dataset.class_to_idx == inner.class_to_idx
+    assert (dataset.get_gt_labels() == inner.get_gt_labels()).all()
+    assert dataset.pipeline is inner.pipeline
+    assert not hasattr(dataset, 'datasets')
+    with pytest.raises(AttributeError, match='Digits.* has no attribute'):
+        dataset.nothing
+
+
+def test_a_pipeline_that_a_hook_sets_is_that_of_the_data_set():
+    """As SwitchRecipeHook does with what has a pipeline."""
+    dataset = build()
+    assert dataset.num_views is None
+    dataset.pipeline = build([dict(type='PackInputs')]).pipeline
+    assert dataset.dataset.pipeline is dataset.pipeline
+    assert dataset.num_views == 1
+
+
+@pytest.mark.parametrize('copied', [
+    copy.copy,
+    copy.deepcopy,
+    lambda dataset: pickle.loads(pickle.dumps(dataset)),
+])
+def test_a_copy_gives_the_same_views(copied, expected):
+    dataset = copied(build())
+    assert same(all_views(dataset), expected)
+    assert dataset.CLASSES == build().CLASSES
+    with pytest.raises(AttributeError, match='ViewDataset has no dataset'):
+        ViewDataset.__new__(ViewDataset).dataset

@@ -75,9 +75,11 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
     """Write weights and config of a network, out of its parent's file."""
     scope = cfg.get('default_scope', 'mmpretrain')
     parent = build_network(chain[network.part_of], scope, 'cpu')
-    meta = load_weights(parent, source, 'work_dir').get('meta') or {}
-    weights = methods_of(parent)[0].extract(parent, network)
-    check_weights(build_network(network, scope), weights, source, network.name)
+    meta = load_weights(parent, source, 'work_dir',
+                        chain[network.part_of].ckpt_key).get('meta') or {}
+    weights = check_weights(
+        build_network(network, scope, 'cpu'),
+        methods_of(parent)[0].extract(parent, network), source, network.name)
     facts = {
         key: meta[key]
         for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')

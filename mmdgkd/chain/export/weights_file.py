@@ -20,7 +20,8 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
 
     Args:
         checkpoint_file (str): The last checkpoint of the stage.
-        model (nn.Module): The network, on any device, to check against.
+        model (nn.Module): The network, on the CPU. What its ``state_dict``
+            gives is written.
         alone (Config): The config of the network alone, written beside.
         path (str): The file to write, ``<network>.pth`` or
             ``<network>.safetensors``.
@@ -33,8 +34,9 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
             it was at the end of the training.
     """
     checkpoint = read_checkpoint(checkpoint_file, 'work_dir')
-    weights = network_weights(checkpoint, checkpoint_file, 'work_dir', model)
-    check_weights(model, weights, checkpoint_file, 'work_dir')
+    weights = check_weights(
+        model, network_weights(checkpoint, checkpoint_file, 'work_dir', model),
+        checkpoint_file, 'work_dir')
     saved = checkpoint.get('meta', {})
     if saved.get(unit) != step:
         raise ConfigError(

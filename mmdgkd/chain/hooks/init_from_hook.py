@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
@@ -18,14 +18,20 @@ class InitFromHook(Hook):
     Args:
         source (str): The name of the other network.
         ckpt_path (str): The file of its weights.
+        ckpt_key (str, optional): Their key in the file. Defaults to None: see
+            :func:`state_dict_of`.
     """
 
     # Before all hooks that read the weights.
     priority = 'VERY_HIGH'
 
-    def __init__(self, source: str, ckpt_path: str) -> None:
+    def __init__(self,
+                 source: str,
+                 ckpt_path: str,
+                 ckpt_key: Optional[str] = None) -> None:
         self.source = source
         self.ckpt_path = ckpt_path
+        self.ckpt_key = ckpt_key
 
     def before_train(self, runner: Any) -> None:
         """Load the weights, unless the training was resumed.
@@ -37,4 +43,4 @@ class InitFromHook(Hook):
             return
         load_weights(
             network_of(unwrapped(runner.model)), self.ckpt_path,
-            'custom_hooks.InitFromHook')
+            'custom_hooks.InitFromHook', self.ckpt_key)

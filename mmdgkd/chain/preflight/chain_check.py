@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Checking the networks, files and data of a chain before any training."""
+import contextlib
 import copy
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Tuple
@@ -18,6 +19,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, network_of
 from mmdgkd.models.utils.weights import check_weights, network_weights
+from mmdgkd.utils.config import MISTAKES
 from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
 from .stage_check import check_cacheable, check_stage
@@ -85,10 +87,11 @@ class _Inspection:
             key = f'chain.networks.{name}.ckpt_path'
             weights = network_weights(
                 read_checkpoint(network.ckpt_path, key), network.ckpt_path,
-                key, model)
+                key, model, network.ckpt_key)
             check_weights(model, weights, network.ckpt_path, key)
         else:
             check_init_cfg(network, model)
+            _check_own_weights(name, model)
         # Of all methods, since each refuses what it replaces.
         found = [
             method.stand_ins(network, model, weights) for method in
@@ -120,6 +123,7 @@ class _Inspection:
             for method in METHODS.values():
                 method.check(checked)
         for algorithm in algorithms:
+            _check_resumable(name, algorithm)
             if chain.logit_store is not None and chain.teachers[name]:
                 check_cacheable(stage, algorithm, data.shape)
             check_losses(name, stage, algorithm, data, self._outputs)
@@ -172,6 +176,36 @@ class _Inspection:
                 f'{classes[:-1]} classes beside "{name}" of {classes[-1]}; '
                 'all need the same')
         return replace(facts, step_macs=sum(each.macs for each in found))
+
+
+def _check_own_weights(name: str, model: nn.Module) -> None:
+    """Check that a network loads what it saves, which it does at its end."""
+    if isinstance(model, BaseAlgorithm):
+        return
+    key, what = f'chain.networks.{name}.model', 'its own state_dict'
+    saved = dict(state_dict=dict(model.state_dict()))
+    check_weights(model, network_weights(saved, what, key, model), what, key)
+
+
+def _check_resumable(name: str, algorithm: nn.Module) -> None:
+    """Check that a resumed stage gets the weights of its network.
+
+    MMEngine loads what fits and logs the rest: hooks of a network that do not
+    mind their prefix would leave it with random weights within an algorithm.
+    """
+    if isinstance(getattr(algorithm, 'architecture', None), BaseAlgorithm):
+        return
+    missing: List[str] = []
+    # On the meta device other hooks may fail.
+    with contextlib.suppress(*MISTAKES):
+        missing = copy.deepcopy(algorithm).load_state_dict(
+            dict(algorithm.state_dict()), strict=False).missing_keys
+    missing = [key for key in missing if key.startswith('architecture.')]
+    if missing:
+        raise ConfigError(
+            f'chain.networks.{name}.model: loads nothing into {missing[0]} '
+            f'within a {type(algorithm).__name__}; the hooks of its '
+            'load_state_dict must keep the prefix that they are given')
 
 
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:

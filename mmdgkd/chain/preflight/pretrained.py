@@ -180,14 +180,21 @@ def _compare(module: nn.Module, state: Dict) -> Tuple[Shapes, Shapes]:
     state = dict(state)
     for name, part in module.named_modules():
         # MMPretrain's models rename what comes from elsewhere in such hooks.
+        prefix = f'{name}.' if name else ''
+        own = {
+            key: state.pop(key)
+            for key in [*state] if key.startswith(prefix)
+        }
         for hook in part._load_state_dict_pre_hooks.values():
             try:
-                hook(state, f'{name}.' if name else '', {}, True, [], [], [])
+                hook(own, prefix, {}, True, [], [], [])
             except Exception:
                 pass  # loading raises it again
+        state.update(own)
     wanted = {
         name: tuple(data.shape)
-        for name, data in module.state_dict().items()
+        # Within the module: its state_dict may rename them.
+        for name, data in (*module.named_parameters(), *module.named_buffers())
         # A counter: it fits wherever there is one.
         if not name.endswith('num_batches_tracked')
     }

@@ -124,7 +124,7 @@ def check_state(runner: Any, checkpoint: Mapping[str, Any], path: str,
         raise ConfigError(f'{here} is no checkpoint of a training: its meta '
                           'has no iter and epoch that are integers')
     model = unwrapped(runner.model)
-    state = _tensors(checkpoint, 'state_dict', here)
+    state = _part(checkpoint, 'state_dict', here)
     check_weights(model, {
         name.removeprefix('module.'): data
         for name, data in state.items()
@@ -133,7 +133,7 @@ def check_state(runner: Any, checkpoint: Mapping[str, Any], path: str,
         hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)
     ]
     for averaged in averages:
-        check_weights(averaged, _tensors(checkpoint, 'ema_state_dict', here),
+        check_weights(averaged, _part(checkpoint, 'ema_state_dict', here),
                       path, key)
     if 'ema_state_dict' in checkpoint and not averages:
         raise ConfigError(f'{here} has averaged weights, but custom_hooks has '
@@ -163,15 +163,12 @@ class _Misfit(Exception):
     """What is of another training."""
 
 
-def _tensors(checkpoint: Mapping[str, Any], part: str,
-             here: str) -> Dict[str, torch.Tensor]:
+def _part(checkpoint: Mapping[str, Any], part: str,
+          here: str) -> Dict[str, Any]:
     state = checkpoint.get(part)
     if not isinstance(state, Mapping) or not state:
         raise ConfigError(f'{here} has no {part}')
-    return {
-        name: data
-        for name, data in state.items() if isinstance(data, torch.Tensor)
-    }
+    return dict(state)
 
 
 def _check_optimizers(wrapper: Any, saved: Any) -> None:

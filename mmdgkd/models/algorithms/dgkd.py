@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import logging
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -18,8 +18,8 @@ from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
                                                     teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
-from mmdgkd.models.utils.networks import (peers_of, running_network,
-                                          teaching_network)
+from mmdgkd.models.utils.networks import (network_of, peers_of,
+                                          running_network, teaching_network)
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.models.utils.weights import load_weights
 
@@ -44,8 +44,9 @@ class DGKD(BaseAlgorithm):
             method ``over_networks(losses_of)``, which collects the losses of
             each.
         teachers (dict[str, dict]): For each teacher, by name, its model config
-            ``build_cfg`` (or the built network, with its weights) and the file
-            of its weights, ``ckpt_path``. The order does not matter.
+            ``build_cfg`` (or the built network, with its weights), the file
+            of its weights, ``ckpt_path``, and perhaps their key in the file,
+            ``ckpt_key``. The order does not matter.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
@@ -94,7 +95,9 @@ class DGKD(BaseAlgorithm):
         }
         self._cache: Optional[CachedTeachers] = None
         self._teacher_facts = {
-            name: teacher_facts(network, **teachers[name])
+            name:
+            teacher_facts(network, teachers[name]['build_cfg'],
+                          teachers[name].get('ckpt_path'))
             for name, network in networks.items()
         }
         networks = {
@@ -118,6 +121,7 @@ class DGKD(BaseAlgorithm):
             self.distiller.prepare_from_student(peer)
         self._clock = StepClock()
         self.soft_share = 1.
+        self._register_state_dict_hook(_name_as_alone)
 
     @property
     def student(self) -> nn.Module:
@@ -186,6 +190,28 @@ class DGKD(BaseAlgorithm):
 
         return self._over_networks(losses_of)
 
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """The depth of a parameter, for layer-wise learning rates.
+
+        That of the network that it belongs to; parameters of the distiller
+        are as deep as a head.
+
+        Args:
+            param_name (str): Such as ``'architecture.head.fc.bias'``.
+
+        Returns:
+            tuple[int, int]: The depth and the number of layers.
+
+        Raises:
+            AttributeError: If the network has no ``get_layer_depth``.
+        """
+        parts = param_name.split('.')
+        for i in range(1, len(parts)):
+            owner = self.get_submodule('.'.join(parts[:i]))
+            if hasattr(owner, 'get_layer_depth'):
+                return owner.get_layer_depth('.'.join(parts[i:]))
+        return network_of(self).get_layer_depth(param_name)
+
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:
         """The distillers whose recorders are in use in a step."""
@@ -237,6 +263,30 @@ class DGKD(BaseAlgorithm):
         return super()._apply(fn, *args, **kwargs)
 
 
+def _name_as_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str,
+                   _: Dict) -> None:
+    """Give weights of the student the names that it gives them alone.
+
+    A network such as timm's renames what it loads, also within an algorithm,
+    but what it saves only where it is not within another module.
+
+    Args:
+        algorithm (DGKD): The algorithm.
+        state (dict): The state dict, which is changed.
+        prefix (str): What is in front of its own names.
+    """
+    prefix = f'{prefix}architecture.'
+    alone = {
+        prefix + name: data
+        for name, data in algorithm.architecture.state_dict().items()
+    }
+    within = [name for name in state if name.startswith(prefix)]
+    if set(within) != set(alone):
+        for name in within:
+            del state[name]
+        state.update(alone)
+
+
 def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
     """Losses times a weight; values that are only logged stay."""
     scaled = {}
@@ -252,7 +302,7 @@ def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
 
 def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     here = f'model.teachers.{name}'
-    unknown = set(cfg) - {'build_cfg', 'ckpt_path'}
+    unknown = set(cfg) - {'build_cfg', 'ckpt_path', 'ckpt_key'}
     if 'build_cfg' not in cfg or unknown:
         raise ConfigError(
             f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')
@@ -261,7 +311,8 @@ def _build_teacher(name: str, cfg: Dict) -> nn.Module:
         return teacher
     teacher = MODELS.build(teacher)
     if cfg.get('ckpt_path'):
-        load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path')
+        load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path',
+                     cfg.get('ckpt_key'))
     else:
         teacher.init_weights()
         print_log(

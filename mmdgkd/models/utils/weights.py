@@ -1,103 +1,161 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
 import hashlib
-from typing import Dict, Iterable, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.fileio.state_dicts import Form, forms_of, state_dict_of
+from mmdgkd.utils.config import MISTAKES
 
-# In the checkpoint of an MMRazor algorithm the network is its architecture.
-_PREFIX = 'architecture.'
+# How many names of a file and of a network an error shows.
+_SHOWN = 3
 
 
-def network_weights(
-        checkpoint: Dict,
-        path: str,
-        key: str,
-        model: Optional[nn.Module] = None) -> Dict[str, torch.Tensor]:
+def network_weights(checkpoint: Dict,
+                    path: str,
+                    key: str,
+                    model: Optional[nn.Module] = None,
+                    entry: Optional[str] = None) -> Dict[str, torch.Tensor]:
     """The weights of the network alone, out of a checkpoint.
 
+    Where its names then are those of the model, prefixes are taken off and
+    names of torchvision converted, see :func:`forms_of`; the log says so.
+
     Args:
-        checkpoint (dict): What a checkpoint file holds: a bare state dict, a
-            checkpoint of MMPretrain or MMEngine, or the checkpoint of an
-            MMRazor algorithm, whose network is its ``architecture``.
+        checkpoint (dict): What a checkpoint file holds, see
+            :func:`state_dict_of`; in the checkpoint of an MMRazor algorithm
+            the network is its ``architecture``.
         path (str): Its file, for messages.
         key (str): The config key that names it, for messages.
         model (nn.Module, optional): The model to load them into.
             Defaults to None: a plain network.
+        entry (str, optional): The key of the state dict in the checkpoint.
+            Defaults to None: see :func:`state_dict_of`.
 
     Returns:
         dict[str, torch.Tensor]: The state dict of the network.
 
     Raises:
-        ConfigError: If it is none of these, or of a pruned network: its
+        ConfigError: If there is none, or if it is of a pruned network: its
             weights without the masks are another network.
     """
-    state = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(state, dict) or not state or not all(
-            isinstance(data, torch.Tensor) for data in state.values()):
+    forms = list(forms_of(state_dict_of(checkpoint, path, key, entry)))
+    form = forms[-1] if model is None else _fitting(forms, model)
+    if form.pruned:
         raise ConfigError(
-            f'{key}: {path!r} holds no state dict, neither by itself nor '
-            'under "state_dict"; it has: '
-            f'{", ".join(map(str, checkpoint)) or "nothing"}')
-    state = {key.removeprefix('module.'): data for key, data in state.items()}
-    surplus = _depth(state)
-    if model is not None:
-        surplus -= _depth(model.state_dict())
-    prefix = _PREFIX * max(surplus, 0)
-    for name, data in state.items():
-        if not name.startswith(prefix) and name.endswith(
-                '.mask') and not data.all():
-            raise ConfigError(
-                f'{key}: {path!r} is of a network that was pruned; the '
-                'network that begins from it is not')
-    return {
-        key.removeprefix(prefix): data
-        for key, data in state.items() if key.startswith(prefix)
-    }
-
-
-def _depth(state: Iterable[str]) -> int:
-    """The number of algorithms around the innermost network."""
-    depth = 0
-    while any(key.startswith(_PREFIX * (depth + 1)) for key in state):
-        depth += 1
-    return depth
+            f'{key}: {path!r} is of a network that was pruned; the '
+            'network that begins from it is not')
+    if form.changes:
+        print_log(
+            f'{key}: {", ".join(form.changes)} in the names of {path!r}',
+            logger='current')
+    return form.state
 
 
 def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
-                  path: str, key: str) -> None:
-    """Check that weights fit a network, name by name and shape by shape.
+                  path: str, key: str) -> Dict[str, torch.Tensor]:
+    """Check that weights fit a network, by loading them into a copy.
+
+    The module judges, strictly after its own hooks: it may rename or resize
+    what it loads, and counters of batches may be missing.
 
     Args:
-        model (nn.Module): The network; it may be on the meta device.
+        model (nn.Module): The network; on the meta device with weights that
+            are there, too.
         weights (dict[str, torch.Tensor]): The state dict to load into it.
         path (str): Its file, for messages.
         key (str): The config key that names it, for messages.
+
+    Returns:
+        dict[str, torch.Tensor]: The weights as the ``state_dict`` of the
+        network gives them.
 
     Raises:
         ConfigError: If they are those of another architecture, or of the same
             one with another number of classes.
     """
-    wanted = {
-        name: tuple(x.shape)
-        for name, x in model.state_dict().items()
-        # Not the extra state of a module, which may be anything.
-        if isinstance(x, torch.Tensor)
-    }
-    found = {name: tuple(x.shape) for name, x in weights.items()}
-    missing = [name for name in wanted if name not in found]
+    model = copy.deepcopy(model)
+    _load(model, weights, path, key)
+    return dict(model.state_dict())
+
+
+def load_weights(model: nn.Module,
+                 path: str,
+                 key: str,
+                 entry: Optional[str] = None) -> Dict:
+    """Load the weights of a network strictly.
+
+    Args:
+        model (nn.Module): The network.
+        path (str): The checkpoint, see :func:`network_weights`.
+        key (str): The config key that names it, for messages.
+        entry (str, optional): The key of the state dict in the checkpoint.
+            Defaults to None: see :func:`state_dict_of`.
+
+    Returns:
+        dict: The whole checkpoint.
+
+    Raises:
+        ConfigError: If the file is missing, unreadable or does not fit.
+    """
+    checkpoint = read_checkpoint(path, key)
+    weights = network_weights(checkpoint, path, key, model, entry)
+    _load(model, weights, path, key)
+    return checkpoint
+
+
+def _fitting(forms: List[Form], model: nn.Module) -> Form:
+    """The first form that a model takes, or else the one most like it."""
+    wanted = _names(model.state_dict())
+    for form in forms:
+        if _names(form.state) == wanted:
+            return form
+    for form in forms:
+        # By its hooks a module takes other names than it gives, too.
+        if _refusal(copy.deepcopy(model), form.state) is None:
+            return form
+    return max(
+        forms,
+        key=lambda form:
+        (len(wanted & _names(form.state)), -len(form.changes)))
+
+
+def _names(state: Iterable[str]) -> Set[str]:
+    """The names in a state dict but for counters, which may be missing."""
+    return {name for name in state if not name.endswith('num_batches_tracked')}
+
+
+def _refusal(model: nn.Module,
+             weights: Mapping[str, torch.Tensor]) -> Optional[str]:
+    """Load weights by the module's own rules; its message if it refuses."""
+    try:
+        # Without the versions of a file, BatchNorm sets a missing counter.
+        model.load_state_dict(dict(weights), strict=True)
+    except MISTAKES as error:
+        return ' '.join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _load(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str,
+          key: str) -> None:
+    """Load weights strictly, or raise an error that names what differs."""
+    refusal = _refusal(model, weights)
+    if refusal is None:
+        return
+    wanted, found = _shapes(model.state_dict()), _shapes(weights)
+    missing = [name for name in wanted if name in _names(wanted) - {*found}]
     surplus = [name for name in found if name not in wanted]
     differ = [
-        # The range of a quantizer without data takes any size.
         name for name in wanted
-        if name in found and found[name] != wanted[name] and wanted[name] != (
-            0, )
+        # The module may have resized others.
+        if found.get(name, wanted[name]) != wanted[name]
+        and f'{name}: ' in refusal
     ]
-    if not (missing or surplus or differ):
-        return
     if differ and not (missing or surplus) and all(
             name.startswith('head.') for name in differ):
         name = differ[0]
@@ -108,32 +166,32 @@ def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
         what = f'{missing[0]} is missing'
     elif surplus:
         what = f'{surplus[0]} is unknown'
-    else:
+    elif differ:
         what = f'{differ[0]} is {found[differ[0]]}, not {wanted[differ[0]]}'
+    else:
+        raise ConfigError(
+            f'{key}: {path!r} does not load into the network ({refusal})')
     count = len(missing) + len(surplus) + len(differ)
-    raise ConfigError(f'{key}: {path!r} is of another architecture: {what}'
-                      f'{f" ({count} such differences)" if count > 1 else ""}')
+    raise ConfigError(
+        f'{key}: {path!r} is of another architecture: {what}'
+        f'{f" ({count} such differences)" if count > 1 else ""}; the file has '
+        f'{_some([*surplus, *differ, *found], found)}, the network '
+        f'{_some([*missing, *differ, *wanted], wanted)}')
 
 
-def load_weights(model: nn.Module, path: str, key: str) -> Dict:
-    """Load the weights of a network strictly.
+def _shapes(state: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
+    """Shapes by name; of the extra state of a module, which may be anything,
+    an empty one."""
+    return {
+        name: tuple(data.shape) if isinstance(data, torch.Tensor) else ()
+        for name, data in state.items()
+    }
 
-    Args:
-        model (nn.Module): The network.
-        path (str): The checkpoint, see :func:`network_weights`.
-        key (str): The config key that names it, for messages.
 
-    Returns:
-        dict: The whole checkpoint.
-
-    Raises:
-        ConfigError: If the file is missing, unreadable or does not fit.
-    """
-    checkpoint = read_checkpoint(path, key)
-    weights = network_weights(checkpoint, path, key, model)
-    check_weights(model, weights, path, key)
-    model.load_state_dict(weights, strict=True)
-    return checkpoint
+def _some(names: List[str], shapes: Mapping[str, Tuple[int, ...]]) -> str:
+    """The first names, each once, with their shapes."""
+    first = list(dict.fromkeys(names))[:_SHOWN]
+    return ', '.join(f'{name} {shapes[name]}' for name in first) or 'nothing'
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

@@ -5,6 +5,7 @@ import os.path as osp
 
 import pytest
 import torch
+from mmpretrain.models import TimmClassifier
 from torch import nn
 
 from mmdgkd import ConfigError
@@ -185,6 +186,18 @@ class Renaming(nn.Linear):
             state[key.replace('theirs.', '')] = state.pop(key)
 
 
+class TimmLike(nn.Module):
+    """Its own state_dict has other names than its parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Linear(2, 2)
+        self._register_state_dict_hook(
+            TimmClassifier._remove_state_dict_prefix)
+        self._register_load_state_dict_pre_hook(
+            TimmClassifier._add_state_dict_prefix)
+
+
 def network():
     return nn.ModuleDict(dict(fc=nn.Linear(2, 2), bn=nn.BatchNorm1d(2)))
 
@@ -202,6 +215,9 @@ def other():
     (algorithm, algorithm),
     (nn.BatchNorm1d(2), nn.BatchNorm1d(2)),
     (Renaming, lambda: nn.ModuleDict(dict(theirs=nn.Linear(2, 2)))),
+    (TimmLike, lambda: nn.Linear(2, 2)),
+    (lambda: nn.ModuleDict(dict(a=TimmLike(), b=nn.Linear(3, 3))),
+     lambda: nn.ModuleDict(dict(b=nn.Linear(3, 3)))),
 ])
 def test_load_from_that_fits(tmp_path, model, saved):
     path = str(tmp_path / 'a.pth')

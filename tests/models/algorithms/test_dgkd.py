@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
@@ -406,3 +406,65 @@ def test_without_a_soft_loss_no_teacher_runs(make):
     assert len(ran) == 2
     assert list(losses) == ['student.loss']
     assert torch.equal(losses['student.loss'], hard['student.loss'])
+
+
+def vision_transformer():
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='VisionTransformer',
+            arch=dict(
+                embed_dims=16,
+                num_layers=2,
+                num_heads=2,
+                feedforward_channels=16),
+            img_size=8,
+            patch_size=4),
+        head=dict(
+            type='VisionTransformerClsHead',
+            num_classes=CLASSES,
+            in_channels=16))
+
+
+RECORDED = dict(
+    student_recorders=dict(
+        logits=dict(type='mmrazor.ModuleOutputs', source='head')),
+    connectors=dict(
+        fit=dict(
+            type='mmrazor.ConvModuleConnector', in_channel=1, out_channel=1)))
+
+
+@pytest.mark.parametrize('peers', [False, True])
+def test_layers_of_the_student_have_the_rates_that_they_have_alone(
+        make, peers):
+    """Also within another algorithm, and with connectors beside it."""
+    student = vision_transformer()
+    if peers:
+        student = dict(
+            type='mmrazor.MutualNetworks',
+            source='head.layers.head',
+            architecture=student,
+            peers=dict(other=vision_transformer()))
+    model = make(architecture=student, distiller=dict(distiller(), **RECORDED))
+    cfg = dict(
+        optimizer=dict(type='AdamW', lr=1., weight_decay=.1),
+        constructor='LearningRateDecayOptimWrapperConstructor',
+        paramwise_cfg=dict(layer_decay_rate=.5))
+
+    def rates_of(model):
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            wrapper = build_optim_wrapper(model, cfg)
+        groups = wrapper.optimizer.param_groups
+        return {group['param_name']: group['lr'] for group in groups}
+
+    alone = rates_of(build(vision_transformer()))
+    assert alone['backbone.cls_token'] == .125
+    assert alone['head.layers.head.bias'] == 1.
+    found = rates_of(model)
+    places = ['architecture.']
+    if peers:
+        places = ['architecture.architecture.', 'architecture.peers.other.']
+    for place in places:
+        for name, rate in alone.items():
+            assert found.pop(place + name) == rate, name
+    assert found and set(found.values()) == {1.}
