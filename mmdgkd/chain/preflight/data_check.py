@@ -43,6 +43,11 @@ class DataFacts:
     shapes: FrozenSet = frozenset()
     dataset: Any = None
 
+    @property
+    def classes(self) -> Optional[int]:
+        """Number of classes, None if it is not known."""
+        return len(self.names) or None
+
 
 class _Shared:
     """A data set that is not copied along with the config of its loader."""
@@ -61,11 +66,6 @@ class _Shared:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dataset, name)
-
-    @property
-    def classes(self) -> Optional[int]:
-        """Number of classes, None if it is not known."""
-        return len(self.names) or None
 
 
 def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:

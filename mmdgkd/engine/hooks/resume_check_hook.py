@@ -9,7 +9,6 @@ from itertools import chain
 from numbers import Number
 from typing import Any, Dict, List, Mapping, Optional
 
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.optim import OptimWrapperDict
