@@ -121,7 +121,11 @@ class _Inspection:
                 method.check(checked)
         for algorithm in algorithms:
             if chain.logit_store is not None and chain.teachers[name]:
-                check_cacheable(stage, algorithm, data.shape)
+                check_cacheable(stage, algorithm, data.shape,
+                                chain.logit_store.get('top_k'))
+            for module in algorithm.modules():
+                if hasattr(module, 'check_classes') and facts.classes:
+                    module.check_classes(facts.classes)
             check_losses(name, stage, algorithm, data, self._outputs)
         return facts
 

@@ -34,6 +34,7 @@ class CachedTeachers:
     def __init__(self, store: Any, teachers: FrozenTeachers, distiller: Any,
                  facts: Mapping[str,
                                 Dict], data_preprocessor: nn.Module) -> None:
+        check_top_k(distiller, store.top_k)
         self._store = store
         self._teachers = teachers
         self._distiller = distiller
@@ -168,6 +169,26 @@ def check_logits(name: str, output: Any) -> None:
             'model.distiller.teacher_recorders: a logit store keeps logits of '
             f'shape (N, C), but what is recorded of "{name}" is {what}; set '
             'chain.logit_store=None')
+
+
+def check_top_k(distiller: Any, top_k: Optional[int]) -> None:
+    """Refuse to keep only the largest logits for a loss by sigmoid.
+
+    The others keep their softmax together, not the sigmoid of each: the loss
+    would be another, without an error.
+
+    Args:
+        distiller (MultiTeacherDistiller): The distiller of the losses.
+        top_k (int, optional): See ``LogitStore``.
+
+    Raises:
+        ConfigError: If both are so.
+    """
+    if top_k is not None and distiller.by_sigmoid:
+        raise ConfigError(
+            f'chain.logit_store.top_k: {top_k} keeps the softmax of the other '
+            'classes together, but the labels of the student do not exclude '
+            "each other (DenseKDLoss.activation='sigmoid'); leave it out")
 
 
 def mixed_batches() -> ConfigError:
