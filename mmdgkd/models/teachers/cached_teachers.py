@@ -79,8 +79,9 @@ class CachedTeachers:
         self._views = views
         device = inputs.device
         precision = self._teachers.options.running_precision(device.type)
+        kernels = kernel_facts(device.type)
         self._wanted = {
-            name: dict(self._facts[name], precision=precision)
+            name: dict(self._facts[name], precision=precision, **kernels)
             for name in names
         }
         self._logits = {
@@ -224,6 +225,33 @@ def teacher_facts(teacher: nn.Module,
         weights=weights,
         model=hashlib.sha256(text.encode()).hexdigest(),
         path=ckpt_path)
+
+
+def kernel_facts(device: str) -> Dict[str, Any]:
+    """The settings of PyTorch that logits depend on beside the precision.
+
+    Args:
+        device (str): Type of the device, such as ``'cuda'``.
+
+    Returns:
+        dict[str, Any]: Empty on the CPU; else the ``device``, and on a GPU
+        whether float32 is computed with 10 bits (TF32), in matrix products
+        and in convolutions.
+    """
+    if device == 'cpu':
+        return {}
+    facts: Dict[str, Any] = dict(device=device)
+    if device == 'cuda':
+        backends = torch.backends
+        parts = [backends.cuda.matmul, getattr(backends.cudnn, 'conv', None)]
+        if all(hasattr(part, 'fp32_precision') for part in parts):
+            # PyTorch refuses the older names where the newer are used.
+            facts['tf32'] = [part.fp32_precision == 'tf32' for part in parts]
+        else:
+            facts['tf32'] = [
+                backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+            ]
+    return facts
 
 
 def _inputs_facts(data_preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
