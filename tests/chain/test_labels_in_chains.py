@@ -114,8 +114,19 @@ def test_one_logit_is_refused_before_training(make):
             match='a softmax over one logit is always 1') as error:
         ChainRunner(cfg).plan()
     assert '\n' not in str(error.value)
+    assert str(error.value).startswith('model: for the stage "resnet8": Dense')
     cfg.model.distiller.distill_losses.loss_kd.activation = 'sigmoid'
     ChainRunner(cfg).plan()
+    # Two networks without a teacher, by a loss of their own.
+    cfg.chain.networks = dict(
+        pair=dict(
+            model=dict(
+                type='mmrazor.MutualNetworks',
+                architecture=cfg.chain.networks.resnet14.model,
+                peers=dict(resnet8=cfg.chain.networks.resnet8.model))),
+        resnet8=dict(member_of='pair'))
+    with pytest.raises(ConfigError, match='over one logit is always 1'):
+        ChainRunner(cfg).plan()
 
 
 @pytest.mark.parametrize('change, message', [

@@ -1,12 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """How heads and their losses read logits."""
 import pytest
-import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
+from mmrazor.models.losses import KLDivergence, L2Loss
 from torch import nn
 
-from mmdgkd.models.utils.heads import activation_of
+from mmdgkd.models.utils import heads
+from mmdgkd.models.utils.heads import activation_of, fit_to_head
 
 SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
 
@@ -45,6 +46,17 @@ def test_heads_of_mmpretrain(head, wanted):
     assert activation_of(built(**head)) == wanted
 
 
+def test_losses_by_softmax_alone_get_a_warning(monkeypatch):
+    lines = []
+    monkeypatch.setattr(heads, 'print_log',
+                        lambda line, **_: lines.append(line))
+    losses = nn.ModuleDict(dict(a=KLDivergence(), b=L2Loss()))
+    fit_to_head(losses, built(type='ClsHead'))
+    assert not lines
+    fit_to_head(losses, built(type='MultiLabelClsHead'))
+    assert len(lines) == 1 and 'KLDivergence compares softmax' in lines[0]
+
+
 def test_a_wrapper_with_a_loss_of_its_own():
     network = nn.Module()
     assert activation_of(network) is None
@@ -54,4 +66,3 @@ def test_a_wrapper_with_a_loss_of_its_own():
         assert activation_of(network) == wanted
     network.head = nn.Linear(2, 2)
     assert activation_of(network) is None
-    assert torch.is_grad_enabled()
