@@ -10,6 +10,7 @@ functions name.
 import contextlib
 import functools
 import gc
+import hashlib
 import os.path as osp
 import random
 import sysconfig
@@ -50,21 +51,43 @@ def find_generators(dataset: Any) -> List[Tuple[str, Any]]:
         ``RandomNoise.draws``, in the same order in every process. The global
         ones are not among them.
     """
-    found: Dict[int, Tuple[str, Any]] = {}
+    return [(path, value) for path, value in _walk(dataset)
+            if isinstance(value, GENERATORS) and not any(value is each
+                                                         for each in _GLOBAL)]
+
+
+def code_of(dataset: Any) -> List[str]:
+    """Hash the functions that a data set and its transforms may call.
+
+    Only those of the user: installed packages have versions.
+
+    Args:
+        dataset (Any): The data set, perhaps a wrapper of others.
+
+    Returns:
+        list[str]: A sha256 of each, sorted. The same in every process of one
+        version of Python; comments do not count.
+    """
+    return sorted({
+        hashlib.sha256(_text_of(value.__code__).encode()).hexdigest()
+        for _, value in _walk(dataset)
+        if isinstance(value, types.FunctionType) and not _is_library(value)
+    })
+
+
+def _walk(dataset: Any) -> Iterator[Tuple[str, Any]]:
+    """All that a data set refers to, each once, with where it is."""
     seen: Dict[int, Any] = {}
     todo = deque([('', dataset, 0)])
     while todo:
         path, value, depth = todo.popleft()
-        if isinstance(value, GENERATORS):
-            if not any(value is each for each in _GLOBAL):
-                found.setdefault(id(value), (path, value))
-            continue
         if isinstance(value, _PLAIN) or id(value) in seen or depth > _DEEP:
             continue
         seen[id(value)] = value  # keep it: ids are used again
-        todo.extend(
-            (name, part, depth + 1) for name, part in _parts(path, value))
-    return list(found.values())
+        yield path, value
+        if not isinstance(value, GENERATORS):
+            todo.extend(
+                (name, part, depth + 1) for name, part in _parts(path, value))
 
 
 def seed_generators(generators: Sequence[Tuple[str, Any]], seed: int) -> None:
@@ -165,7 +188,7 @@ def _of_object(value: Any) -> Iterator[Tuple[str, Any]]:
     for name, item in attributes:
         if name not in RECORDS:
             yield f'{kind.__name__}.{name}', item
-    if callable(value) or hasattr(value, '__next__'):
+    if callable(value) or hasattr(kind, '__next__'):
         # Such as a method of a generator, or map(): objects in C.
         if not hasattr(value, '__dict__'):
             yield from ((kind.__name__, item)
@@ -183,7 +206,7 @@ def _of_function(path: str,
     yield path, function.__defaults__
     yield path, function.__kwdefaults__
     yield path, function.__dict__
-    is_library = function.__code__.co_filename.startswith(_LIBRARIES)
+    is_library = _is_library(function)
     names = _names_in(function.__code__)
     owners = [function.__globals__]
     for _ in range(3):  # RNG, module.RNG, package.module.RNG
@@ -198,6 +221,24 @@ def _of_function(path: str,
                         or isinstance(item, types.FunctionType)):
                     yield f'{path}.{name}', item
         owners = inner
+
+
+def _is_library(function: types.FunctionType) -> bool:
+    """Whether it is of this, an installed, or a built-in package."""
+    return function.__code__.co_filename.startswith(_LIBRARIES)
+
+
+def _text_of(code: types.CodeType) -> str:
+    """A compiled function as text, without its name, lines and addresses."""
+    consts = []
+    for item in code.co_consts:
+        if isinstance(item, types.CodeType):
+            consts.append(_text_of(item))
+        elif isinstance(item, frozenset):  # of any order
+            consts.append(repr(sorted(map(repr, item))))
+        else:
+            consts.append(repr(item))
+    return repr((code.co_code, code.co_names, code.co_varnames, consts))
 
 
 def _is_generator(value: Any) -> bool:

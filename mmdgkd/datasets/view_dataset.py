@@ -16,7 +16,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.structures.views import BatchViews, ViewSource
 from mmdgkd.utils.config import hash_of
 from mmdgkd.utils.random import aside, seed_all, states, view_seed
-from .generators import find_generators, seed_generators
+from .generators import code_of, find_generators, seed_generators
 from .identity import (FILE_KEYS, content_key, files_key, parts_of,
                        pipeline_of, texts_in)
 
@@ -237,6 +237,9 @@ class ViewDataset(Dataset):
         files = files_key(texts_in(described), self.file_key)
         if files is not None:
             facts['files'] = files
+        code = code_of(self.dataset)
+        if code:
+            facts['code'] = hash_of(code)
         if self._generators[1]:
             facts['generators'] = [path for path, _ in self._generators[1]]
         name = type(self.dataset).__name__

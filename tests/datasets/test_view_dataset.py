@@ -5,7 +5,10 @@ import hashlib
 import itertools
 import os
 import random
+import runpy
 import secrets
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -17,7 +20,8 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from mmdgkd import ConfigError
-from mmdgkd.datasets.generators import find_generators, seed_generators
+from mmdgkd.datasets.generators import (code_of, find_generators,
+                                        seed_generators)
 from mmdgkd.datasets.identity import content_key
 from mmdgkd.datasets.view_dataset import ViewDataset
 from mmdgkd.datasets.view_sampler import ViewSampler
@@ -459,6 +463,54 @@ def test_the_key_has_closures_and_objects_of_methods():
     for function in (times, of):
         assert key_with(function(2)) == key_with(function(2))
         assert key_with(function(2)) != key_with(function(3))
+
+
+CODE = """
+LABELS = {'a', 'b'}
+
+def helped(image):
+    return image if 'x' in {'x', 'y', 'z'} else image
+
+class Edited:
+    def __call__(self, results):
+        results['img'] = helped(results['img'])
+        return results
+"""
+
+
+def edited(path, code):
+    path.write_text(code)
+    dataset = build([dict(type='PackInputs')], images=2).dataset
+    dataset.pipeline.transforms.insert(0,
+                                       runpy.run_path(str(path))['Edited']())
+    return ViewDataset(dataset).source.key
+
+
+def test_the_key_has_the_code_of_transforms(tmp_path):
+    """A transform that is edited makes other images under the same name."""
+    path = tmp_path / 'edited.py'
+    key = edited(path, CODE)
+    assert edited(path, '# A comment.\n' + CODE) == key
+    changed = CODE.replace('return image if', 'return image * 2 if')
+    assert edited(path, changed) != key
+    assert code_of(build().dataset.pipeline.transforms[:5]) == []
+
+
+@pytest.mark.slow
+def test_the_key_of_code_is_that_of_any_process(tmp_path):
+    """Also of one with another order of sets."""
+    path = tmp_path / 'edited.py'
+    path.write_text(CODE)
+    script = ('import runpy, sys; from mmdgkd.datasets.generators import '
+              'code_of; print(code_of(runpy.run_path(sys.argv[1])["Edited"]))')
+    found = subprocess.run(
+        [sys.executable, '-c', script, str(path)],
+        env=dict(os.environ, PYTHONHASHSEED='1'),
+        capture_output=True,
+        text=True,
+        check=True).stdout
+    here = code_of(runpy.run_path(str(path))['Edited'])
+    assert len(here) == 2 and found == f'{here}\n'
 
 
 @pytest.mark.parametrize('draw, message', [
