@@ -3,12 +3,13 @@
 from importlib.util import find_spec
 from typing import Any, Dict, Mapping, Optional
 
+from mmdgkd.datasets.identity import FILE_KEYS
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.encoding import check_form
 from mmdgkd.utils.config import refuse_unknown
 
 _FORMATS = ('pth', 'safetensors')
-_VIEW_KEYS = ('seed', 'num_views')
+_VIEW_KEYS = ('seed', 'num_views', 'file_key')
 _STORE_KEYS = ('store_dir', 'dtype', 'top_k')
 
 
@@ -19,7 +20,7 @@ def read_views(cfg: Any) -> Optional[Dict]:
         cfg (Any): As in the config.
 
     Raises:
-        ConfigError: If it is not ``seed`` and ``num_views``.
+        ConfigError: If it is not ``seed``, ``num_views`` and ``file_key``.
     """
     here = 'chain.views'
     if cfg is None:
@@ -33,6 +34,9 @@ def read_views(cfg: Any) -> Optional[Dict]:
         if value is not None and not (type(value) is int and value >= least):
             raise ConfigError(f'{here}.{key}: {value!r} must be an integer'
                               f', {least} or more, or None')
+    if cfg.get('file_key', 'stat') not in FILE_KEYS:
+        raise ConfigError(f'{here}.file_key: {cfg["file_key"]!r} is none of '
+                          f'{", ".join(FILE_KEYS)}')
     return dict(cfg)
 
 

@@ -32,7 +32,7 @@ _OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
                       'model_wrapper_cfg')
 # Data may move, which data_root tells; data_prefix is which part is read.
 _IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
-               'pin_memory', 'prefetch_factor', 'store_dir')
+               'pin_memory', 'prefetch_factor', 'store_dir', 'file_key')
 
 
 def stage_config(cfg: Config, chain: Chain, name: str,
@@ -260,6 +260,8 @@ def _set_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
             seed=seed if chosen is None else chosen,
             num_views=views.get('num_views'),
             dataset=dict(dataset))
+        if 'file_key' in views:
+            loader['dataset']['file_key'] = views['file_key']
     sampler = dict(loader.get('sampler') or {})
     if type_of(sampler) != 'ViewSampler':
         loader['sampler'] = dict(

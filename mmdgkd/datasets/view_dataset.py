@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
 import functools
+import os
 import random
 from importlib import metadata
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -15,7 +16,9 @@ from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.structures.views import BatchViews, ViewSource
 from mmdgkd.utils.config import hash_of
 from mmdgkd.utils.random import aside, seed_all, states, view_seed
-from .identity import content_key, parts_of, pipeline_of
+from .generators import code_of, find_generators, seed_generators
+from .identity import (FILE_KEYS, content_key, files_key, parts_of,
+                       pipeline_of, texts_in)
 
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
@@ -35,7 +38,8 @@ class ViewDataset(Dataset):
     same in a resumed run, in another stage of a chain, in any worker process,
     on any rank. The epoch comes from a :class:`ViewSampler`, which yields
     (epoch, index). Before each sample the generators of Python, NumPy and
-    PyTorch are seeded from the three numbers, so transforms need no change.
+    PyTorch are seeded from the three numbers, and so are those that a
+    transform holds itself, so transforms need no change.
 
     The meta of each sample has ``view``, ``sample_idx`` and ``view_source``
     (:class:`ViewSource`). A pipeline that draws nothing has one view, unless
@@ -49,17 +53,25 @@ class ViewDataset(Dataset):
             they repeat. Defaults to None: a new one in each epoch.
         lazy_init (bool): Whether to load the data set later.
             Defaults to False.
+        file_key (str): What tells in the source of the views that an image
+            file has changed under its name: ``'stat'``, its size and time of
+            change, or ``'content'``, for which all files are read.
+            Defaults to ``'stat'``.
 
     Raises:
-        ConfigError: If ``num_views`` is no positive integer, or a transform
-            draws from a generator of its own, which cannot be repeated.
+        ConfigError: If ``num_views`` is no positive integer, for an unknown
+            ``file_key``, or if a transform draws from what cannot be seeded.
     """
 
     def __init__(self,
                  dataset: Any,
                  seed: int = 0,
                  num_views: Optional[int] = None,
-                 lazy_init: bool = False) -> None:
+                 lazy_init: bool = False,
+                 file_key: str = 'stat') -> None:
+        if file_key not in FILE_KEYS:
+            raise ConfigError(f'ViewDataset.file_key: {file_key!r} is none of '
+                              f'{", ".join(FILE_KEYS)}')
         if num_views is not None and not (isinstance(num_views, int)
                                           and num_views > 0):
             raise ConfigError(f'ViewDataset.num_views: {num_views!r} must be '
@@ -73,7 +85,10 @@ class ViewDataset(Dataset):
         self.dataset = dataset
         self.seed = seed
         self.max_views = num_views
+        self.file_key = file_key
         self._facts: Dict[str, Any] = {}
+        # The process, and the generators that its transforms hold.
+        self._generators: Tuple[int, List] = (0, [])
         self._metainfo = dataset.metainfo
         if not lazy_init:
             self.full_init()
@@ -84,8 +99,12 @@ class ViewDataset(Dataset):
             self.dataset.full_init()
             self._metainfo = self.dataset.metainfo
         if 'content' not in self._facts:
-            self._facts['content'] = content_key(self.dataset)
+            self._facts['content'] = content_key(self.dataset, self.file_key)
         self._look_at_pipeline()
+
+    def __getstate__(self) -> Dict:
+        # Another process finds its own: those of a module are not copied.
+        return dict(self.__dict__, _generators=(0, []))
 
     @property
     def metainfo(self) -> Dict:
@@ -189,7 +208,7 @@ class ViewDataset(Dataset):
 
     def _view(self, view: int, index: int) -> Dict:
         draws = self._facts['random']
-        seed_all(view_seed(self.seed, view, index) if draws else 0)
+        self._seed(view_seed(self.seed, view, index) if draws else 0)
         sample = self.dataset[index]
         if not draws and _next_draws() != _first_draws():
             raise ConfigError(
@@ -204,6 +223,14 @@ class ViewDataset(Dataset):
             dict(view=view, sample_idx=index, view_source=self.source))
         return sample
 
+    def _seed(self, seed: int) -> None:
+        """Seed all generators that a transform may draw from."""
+        seed_all(seed)
+        if self._generators[0] != os.getpid():
+            # A worker process may have other objects.
+            self._generators = os.getpid(), find_generators(self.dataset)
+        seed_generators(self._generators[1], seed)
+
     def _look_at_pipeline(self) -> None:
         """Find out whether it draws; again if a hook has replaced it."""
         now = _pipelines(self.dataset)
@@ -214,6 +241,7 @@ class ViewDataset(Dataset):
             self.full_init()
             return
         described = pipeline_of(self.dataset)
+        self._generators = os.getpid(), find_generators(self.dataset)
         # Already here: the probed samples carry the source, too.
         self._facts.update(pipelines=now, random=True, source=None)
         self._facts['random'] = self._draws()
@@ -224,6 +252,15 @@ class ViewDataset(Dataset):
             content=self._facts['content'],
             pipeline=described,
             seed=self.seed if self._facts['random'] else None)
+        # Not where there are none: older stores stay valid.
+        files = files_key(texts_in(described), self.file_key)
+        if files is not None:
+            facts['files'] = files
+        code = code_of(self.dataset)
+        if code:
+            facts['code'] = hash_of(code)
+        if self._generators[1]:
+            facts['generators'] = [path for path, _ in self._generators[1]]
         name = type(self.dataset).__name__
         self._facts['source'] = ViewSource(
             hash_of(facts), len(self),
@@ -239,7 +276,7 @@ class ViewDataset(Dataset):
             for index in sorted({i * len(self) // num for i in range(num)}):
                 first, second = None, None
                 for _ in range(2):
-                    seed_all(view_seed(self.seed, 0, index))
+                    self._seed(view_seed(self.seed, 0, index))
                     before = states()
                     first, second = second, self.dataset[index]
                     draws = draws or states() != before
@@ -248,11 +285,13 @@ class ViewDataset(Dataset):
                         'train_dataloader.dataset.pipeline: returns another '
                         f'image of sample {index} each time, from the same '
                         'seed of Python, NumPy and PyTorch; a transform that '
-                        'draws from a generator of its own cannot be repeated;'
+                        'draws from something else cannot be repeated;'
                         ' remove it, or set chain.views=None and '
                         'chain.logit_store=None')
-        # num_views overrides what was probed.
-        return draws or self.max_views is not None
+        # A generator of a transform may draw for few images, and num_views
+        # overrides what was probed.
+        return (draws or bool(self._generators[1])
+                or self.max_views is not None)
 
 
 def _next_draws() -> Tuple[float, ...]:

@@ -99,6 +99,16 @@ def view_seed(seed: int, view: int, index: int) -> int:
     return _hashed(b'view', seed, view, index)
 
 
+def generator_seed(seed: int, number: int) -> int:
+    """The seed of a generator that a transform holds: 32 bits.
+
+    Args:
+        seed (int): That of the view.
+        number (int): Which of the generators of the pipeline.
+    """
+    return _hashed(b'generator', seed, number, 0)
+
+
 def step_seed(seed: int, step: int, rank: int) -> int:
     """The seed of what the model draws in a step, such as Dropout: 32 bits.
 

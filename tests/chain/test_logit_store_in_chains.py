@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -159,6 +161,39 @@ def test_what_has_changed_is_never_served_old_rows(after, forwards, change,
     other.merge_from_dict(change)
     ChainRunner(other).train()
     assert forwards == refilled
+
+
+@pytest.mark.parametrize('file_key', ['stat', 'content'])
+def test_changed_files_are_never_served_old_rows(make, forwards, tmp_path,
+                                                 trained_resnet8, file_key):
+    """Images that change under their names, and a copy of the same."""
+    for i in range(10):
+        (tmp_path / 'images' / str(i)).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / f'images/{i}/0.png'), np.full((8, 8, 3), i))
+
+    def train(name):
+        forwards.clear()
+        cfg = make(name, epochs=1, store=dict(store_dir=str(tmp_path / 'l')))
+        cfg.chain.networks.resnet14 = None
+        cfg.chain.networks.resnet20.ckpt_path = trained_resnet8
+        cfg.chain.views = dict(file_key=file_key)
+        cfg.train_dataloader.batch_size = 10
+        cfg.train_dataloader.dataset = dict(
+            type='CustomDataset',
+            data_root=str(tmp_path / 'images'),
+            pipeline=[dict(type='LoadImageFromFile'),
+                      dict(type='PackInputs')])
+        ChainRunner(cfg).train()
+        return dict(forwards)
+
+    assert train('first') == dict(resnet20=1) and train('second') == {}
+    path = tmp_path / 'images/3/0.png'
+    data = path.read_bytes()
+    cv2.imwrite(str(path), np.full((8, 8, 3), 99))
+    assert train('third') == dict(resnet20=1)
+    path.write_bytes(data)
+    wanted = {} if file_key == 'content' else dict(resnet20=1)
+    assert train('fourth') == wanted
 
 
 def test_a_changed_teacher_is_never_served_old_rows(after, forwards, tmp_path):
@@ -317,6 +352,9 @@ def test_top_k(after, forwards):
     ({
         'chain.views': dict(epochs=1)
     }, 'chain.views.epochs: is unknown'),
+    ({
+        'chain.views': dict(file_key='md5')
+    }, "chain.views.file_key: 'md5' is none of stat, content"),
     ({
         'train_dataloader.sampler.type': 'RepeatAugSampler'
     }, 'train_dataloader.sampler: RepeatAugSampler repeats'),

@@ -1,9 +1,18 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The view of (seed, epoch, index), wherever and whenever it is made."""
 import copy
+import functools
+import hashlib
+import itertools
+import os
 import pickle
 import random
+import runpy
+import secrets
+import subprocess
+import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +22,9 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from mmdgkd import ConfigError
+from mmdgkd.datasets.generators import (code_of, find_generators,
+                                        seed_generators)
+from mmdgkd.datasets.identity import content_key
 from mmdgkd.datasets.view_dataset import ViewDataset
 from mmdgkd.datasets.view_sampler import ViewSampler
 from mmdgkd.utils.random import states, view_seed
@@ -72,15 +84,75 @@ class OnlyDraws:
 
 
 @TRANSFORMS.register_module(force=True)
-class OwnGenerator:
-    """Draws from a generator that cannot be seeded."""
+class SystemNoise:
+    """Draws what no seed repeats, from a generator or not."""
 
-    def __init__(self):
-        self.draws = np.random.default_rng()
+    def __init__(self, draws=None):
+        self.draws = draws or (lambda: os.urandom(1)[0])
 
     def __call__(self, results):
-        results['img'] = results['img'] * self.draws.random()
+        results['img'] = results['img'] * self.draws()
         return results
+
+
+class Rare:
+    """Changes an image with probability .05, by a generator of its own."""
+
+    def __init__(self, draw):
+        self.inner = [dict(draw=draw)]
+
+    def __call__(self, results):
+        draw = self.inner[0]['draw']
+        if draw() < .05:
+            results['img'] = results['img'] * draw()
+        return results
+
+
+IN_MODULE = np.random.RandomState()
+
+
+class OfClass:
+    """Draws from a generator of the class, by a function of the module."""
+    draws = random.Random()
+
+    def __call__(self):
+        return drawn_here() if self.draws.random() < .5 else 1.
+
+
+def drawn_here():
+    return sum(IN_MODULE.rand() for _ in range(1))
+
+
+class InSlots:
+    """Has no __dict__."""
+    __slots__ = ('draws', )
+
+    def __init__(self):
+        self.draws = torch.Generator()
+        self.draws.seed()
+
+    def __call__(self):
+        return float(torch.rand((), generator=self.draws))
+
+
+def of_closure():
+    draws = np.random.default_rng()
+    return lambda: draws.random()
+
+
+OWN = dict(
+    method=lambda: np.random.default_rng().random,
+    state=lambda: np.random.RandomState().rand,
+    python=lambda: random.Random().random,
+    closure=of_closure,
+    partial=lambda: functools.partial(random.Random().uniform, 0, 1),
+    default=lambda: lambda draws=np.random.default_rng(): draws.random(),
+    iterator=lambda: iter(
+        map(lambda _, draws=random.Random(): draws.random(), itertools.count())
+    ).__next__,
+    bits=lambda: lambda bits=np.random.PCG64(): bits.random_raw() / 2**64,
+    cls=OfClass,
+    slots=InSlots)
 
 
 @TRANSFORMS.register_module(force=True)
@@ -328,10 +400,204 @@ def test_lazy_loading():
     assert dataset.source.num_samples == 24
 
 
+def with_own(draw, images=60, **kwargs):
+    """Two such transforms; as a config has no objects, put in later."""
+    dataset = build([dict(type='PackInputs')], images).dataset
+    dataset.pipeline.transforms[:0] = [Rare(draw()), Rare(draw())]
+    return ViewDataset(dataset, **kwargs)
+
+
+@pytest.mark.parametrize('draw', OWN.values(), ids=OWN)
+def test_generators_of_transforms_are_seeded(draw):
+    """Also where they seldom draw, so that a few samples do not tell."""
+    dataset = with_own(draw)
+    assert dataset.num_views is None
+    views = all_views(dataset, epochs=3)
+    assert same(all_views(with_own(draw), epochs=3, seed=7), views)
+    changed = {
+        epoch
+        for epoch, index in views
+        if not torch.equal(views[epoch, index], views[0, index])
+    }
+    assert changed == {1, 2}
+    later = all_views(dataset, epochs=(2, ), num_workers=2)
+    assert same(later, {key: views[key] for key in later})
+    other = all_views(with_own(draw, seed=1), epochs=3)
+    assert not same(other, views)
+
+
+def test_two_generators_draw_differently():
+    pair = [np.random.default_rng(1), random.Random(1), random.Random(1)]
+    found = find_generators(SystemNoise(pair))
+    seed_generators(found, 3)
+    first = [each.random() for each in pair]
+    assert len(set(first)) == 3
+    seed_generators(found, 3)
+    assert [each.random() for each in pair] == first
+
+
+def test_the_generators_of_the_process_are_none_of_its_own():
+    """Nor is anything else in the transforms of MMPretrain."""
+    pair = (random.random, np.random.rand, np.random.mtrand._rand,
+            torch.default_generator)
+    assert find_generators(SystemNoise(pair)) == []
+    assert find_generators(build().dataset) == []
+    assert find_generators(build) == []
+
+
+def test_the_key_of_transforms_with_generators():
+    """It is the same in each process, and not that of older stores."""
+    keys = {
+        with_own(draw).source.key
+        for draw in (OWN['method'], OWN['method'], OWN['state'])
+    }
+    assert len(keys) == 2
+
+
+def test_the_key_has_closures_and_objects_of_methods():
+
+    def times(factor):
+        return lambda: factor
+
+    def of(value):
+        return Holder(value).__class__.__call__.__get__(Holder(value))
+
+    for function in (times, of):
+        assert key_with(function(2)) == key_with(function(2))
+        assert key_with(function(2)) != key_with(function(3))
+
+
+CODE = """
+LABELS = {'a', 'b'}
+
+def helped(image):
+    return image if 'x' in {'x', 'y', 'z'} else image
+
+class Edited:
+    def __call__(self, results):
+        results['img'] = helped(results['img'])
+        return results
+"""
+
+
+def edited(path, code):
+    path.write_text(code)
+    dataset = build([dict(type='PackInputs')], images=2).dataset
+    dataset.pipeline.transforms.insert(0,
+                                       runpy.run_path(str(path))['Edited']())
+    return ViewDataset(dataset).source.key
+
+
+def test_the_key_has_the_code_of_transforms(tmp_path):
+    """A transform that is edited makes other images under the same name."""
+    path = tmp_path / 'edited.py'
+    key = edited(path, CODE)
+    assert edited(path, '# A comment.\n' + CODE) == key
+    changed = CODE.replace('return image if', 'return image * 2 if')
+    assert edited(path, changed) != key
+    assert code_of(build().dataset.pipeline.transforms[:5]) == []
+
+
+@pytest.mark.slow
+def test_the_key_of_code_is_that_of_any_process(tmp_path):
+    """Also of one with another order of sets."""
+    path = tmp_path / 'edited.py'
+    path.write_text(CODE)
+    script = ('import runpy, sys; from mmdgkd.datasets.generators import '
+              'code_of; print(code_of(runpy.run_path(sys.argv[1])["Edited"]))')
+    found = subprocess.run(
+        [sys.executable, '-c', script, str(path)],
+        env=dict(os.environ, PYTHONHASHSEED='1'),
+        capture_output=True,
+        text=True,
+        check=True).stdout
+    here = code_of(runpy.run_path(str(path))['Edited'])
+    assert len(here) == 2 and found == f'{here}\n'
+
+
+@pytest.mark.parametrize('draw, message', [
+    (lambda: random.SystemRandom().random,
+     'Rare.inner.draw.* is a SystemRandom, which cannot be seeded'),
+    (lambda: np.random.RandomState(np.random.PCG64()).rand,
+     'Rare.inner.draw is a RandomState, which cannot be seeded'),
+    (lambda: lambda: secrets.randbelow(100) / 100,
+     'is a SystemRandom, which cannot be seeded'),
+])
+def test_generators_that_cannot_be_seeded_are_refused(draw, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        with_own(draw)
+    assert '\n' not in str(error.value)
+    assert 'train_dataloader.dataset.pipeline: ' in str(error.value)
+
+
+def image_folder(folder, names='abcd', **kwargs):
+    """Two classes of black images; the views of them."""
+    for name in names:
+        path = folder / f'class_{name < "c"}' / f'{name}.png'
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return DATASETS.build(
+            dict(
+                type='ViewDataset',
+                dataset=dict(
+                    type='CustomDataset',
+                    data_root=str(folder),
+                    pipeline=pipeline),
+                **kwargs))
+
+
+def listed(folder, **kwargs):
+    """The same images by a data set that is none of MMEngine's."""
+    image_folder(folder)
+    plain = Plain(torch.zeros(4, 3, 8, 8))
+    plain.names = np.array(
+        sorted(path.name for path in (folder / 'class_True').iterdir()))
+    plain.root = folder / 'class_True'
+    return ViewDataset(plain, **kwargs)
+
+
+@pytest.mark.parametrize('views', [image_folder, listed])
+def test_files_that_change_under_their_names(tmp_path, views):
+    path = tmp_path / 'class_True' / 'b.png'
+    key = views(tmp_path).source.key
+    assert views(tmp_path).source.key == key
+    content = views(tmp_path, file_key='content').source.key
+    # Of the same size, a moment later.
+    data = path.read_bytes()
+    cv2.imwrite(str(path), np.full((8, 8, 3), 255, np.uint8))
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 9))
+    assert views(tmp_path).source.key != key
+    assert views(tmp_path, file_key='content').source.key != content
+    path.write_bytes(data)
+    assert views(tmp_path).source.key != key
+    assert views(tmp_path, file_key='content').source.key == content
+
+
+def test_files_of_transforms(tmp_path):
+    path = tmp_path / 'mask.npy'
+    path.write_bytes(b'1')
+    key = key_with(str(path))
+    assert key_with(str(path)) == key
+    path.write_bytes(b'22')
+    assert key_with(str(path)) != key
+
+
+def test_images_in_memory_are_known_by_their_pixels():
+    """The digits have the key that they had before files were looked at."""
+    digits = build(images=3).dataset
+    before = hashlib.sha256(digits.data_bytes.tobytes() +
+                            digits.data_address.tobytes() + b'NoneNone3None')
+    assert content_key(digits) == before.hexdigest()
+
+
 @pytest.mark.parametrize('kwargs, message', [
     (dict(num_views=0), 'ViewDataset.num_views: 0 must be an integer'),
-    (dict(pipeline=[dict(type='OwnGenerator'),
-                    dict(type='PackInputs')]),
+    (dict(file_key='md5'), "ViewDataset.file_key: 'md5' is none of stat"),
+    (dict(pipeline=[dict(
+        type='SystemNoise'), dict(type='PackInputs')]),
      'train_dataloader.dataset.pipeline: returns another image of sample 0'),
     (dict(pipeline=[]), "end it with type='PackInputs'"),
 ])

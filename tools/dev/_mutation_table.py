@@ -140,6 +140,17 @@ _add(
     'datasets/test_view_dataset.py::'
     'test_the_generators_of_the_process_are_left_alone')
 
+_add(
+    'generators_of_transforms_not_seeded', 'mmdgkd/datasets/view_dataset.py',
+    'seed_generators(self._generators[1], seed)', 'pass',
+    'datasets/test_view_dataset.py::'
+    'test_generators_of_transforms_are_seeded')
+_add(
+    'changed_files_not_noticed', 'mmdgkd/datasets/identity.py',
+    "mark = f'{state.st_size} {state.st_mtime_ns}'", "mark = ''",
+    'datasets/test_view_dataset.py::'
+    'test_files_that_change_under_their_names')
+
 # Files ---------------------------------------------------------------------
 
 _FILES = 'mmdgkd/fileio/files.py'
@@ -369,6 +380,8 @@ _add('kd_mean_for_batchmean', _LOSS, _BATCHMEAN,
 _add('kd_without_teacher_weights', _LOSS,
      'if any(weight != 1 for weight in weights):', 'if False:',
      f'{_KD}test_weights_of_single_teachers')
+_add('kd_by_softmax_of_labels', _LOSS, "if activation == 'sigmoid':",
+     'if False:', f'{_KD}test_labels_that_do_not_exclude_each_other')
 _add('kd_with_graph_of_teachers', _LOSS, '_raised(logits.detach())',
      '_raised(logits)',
      f'{_KD}test_teachers_get_no_gradient_and_terms_no_graph')

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -125,7 +125,9 @@ class _Inspection:
         for algorithm in algorithms:
             _check_resumable(name, algorithm)
             if chain.logit_store is not None and chain.teachers[name]:
-                check_cacheable(stage, algorithm, data.shape)
+                check_cacheable(stage, algorithm, data.shape,
+                                chain.logit_store.get('top_k'))
+            _check_logits(name, (algorithm, self.models[name]), facts.classes)
             check_losses(name, stage, algorithm, data, self._outputs)
         return facts
 
@@ -240,6 +242,18 @@ def _check_classes(network: Network, classes: Optional[int],
     raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'
                       f' set {key} to {in_data}, or list the classes in the '
                       "dataset's metainfo=dict(classes=[...])")
+
+
+def _check_logits(name: str, models: Sequence[nn.Module],
+                  classes: Optional[int]) -> None:
+    """Have losses refuse a number of logits with which they are always 0."""
+    for module in (part for model in models for part in model.modules()):
+        if classes and hasattr(module, 'check_classes'):
+            try:
+                module.check_classes(classes)
+            except ConfigError as error:
+                raise ConfigError(
+                    f'model: for the stage "{name}": {error}') from None
 
 
 def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:

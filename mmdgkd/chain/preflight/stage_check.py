@@ -17,7 +17,7 @@ from torch import nn
 from mmdgkd.chain.chain import Chain
 from mmdgkd.engine.hooks.visualizer_backends import check_visualizer
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.teachers.cached_teachers import (check_logits,
+from mmdgkd.models.teachers.cached_teachers import (check_logits, check_top_k,
                                                     logits_source,
                                                     mixed_batches)
 from mmdgkd.models.utils.networks import network_cfg
@@ -178,14 +178,17 @@ def _check_loop(train_cfg: Any, here: str) -> None:
                               'an integer, 1 or more')
 
 
-def check_cacheable(stage: Config, algorithm: nn.Module,
-                    shape: Optional[Tuple[int, ...]]) -> None:
+def check_cacheable(stage: Config,
+                    algorithm: nn.Module,
+                    shape: Optional[Tuple[int, ...]],
+                    top_k: Optional[int] = None) -> None:
     """Check that the logits of a stage's teachers can be cached.
 
     Args:
         stage (Config): Its config.
         algorithm (nn.Module): The algorithm, on the meta device.
         shape (tuple[int], optional): Shape (C, H, W) of an image.
+        top_k (int, optional): That of the store. Defaults to None.
 
     Raises:
         ConfigError: If images are mixed in the batch, or if the losses need
@@ -198,6 +201,7 @@ def check_cacheable(stage: Config, algorithm: nn.Module,
         # MMPretrain's classifier hands them on to its preprocessor.
         raise mixed_batches('model.train_cfg.augments')
     distiller = algorithm.distiller
+    check_top_k(distiller, top_k)
     logits_source(distiller)
     if shape is None:
         return

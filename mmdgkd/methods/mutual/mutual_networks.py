@@ -10,6 +10,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
                                         record_logits)
+from mmdgkd.models.utils.heads import fit_to_head
 
 
 def mutual_losses(loss: Callable,
@@ -103,6 +104,8 @@ class MutualNetworks(OverNetworks, BaseAlgorithm):
         self._mutual_loss = MODELS.build(
             mutual_loss or dict(type='mmrazor.DenseKDLoss', form='averaged'))
         check_peer_loss(self._mutual_loss, 'model.mutual_loss')
+        for network in self.networks.values():
+            fit_to_head(self._mutual_loss, network)
         if getattr(self._mutual_loss, 'form', None) == 'paper':
             raise ConfigError(
                 "model.mutual_loss.form: 'paper' also weighs the labels by the"

@@ -10,6 +10,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
                                         record_logits)
+from mmdgkd.models.utils.heads import fit_to_head
 from .widths import find_units, name_of_width, read_widths, slimmable_units
 
 # The units do not depend on the size of the images.
@@ -107,6 +108,7 @@ class JointSlimmable(OverNetworks, SlimmableNetwork):
                 raise ConfigError(f'model.in_place.source: "{self._source}" '
                                   'is no module of the architecture')
             check_peer_loss(self._in_place, 'model.in_place')
+            fit_to_head(self._in_place, self.architecture)
         self.set_width(next(iter(self._choices)))
 
     @property

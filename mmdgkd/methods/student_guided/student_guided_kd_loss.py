@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss
+from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss, bernoulli_kl
 
 AGREEMENTS = ('cosine', 'kl')
 
@@ -17,7 +17,8 @@ def student_guided_mean(preds_S: torch.Tensor,
                         agreement: str = 'cosine',
                         keep: float = 0.1,
                         sharpness: float = 1.0,
-                        tau: float = 1.0) -> torch.Tensor:
+                        tau: float = 1.0,
+                        activation: str = 'softmax') -> torch.Tensor:
     """The weighted mean logits of several passes of a teacher, for a student.
 
     For each image the passes with the most similar logits to the student's are
@@ -34,6 +35,8 @@ def student_guided_mean(preds_S: torch.Tensor,
         sharpness (float): The weights are ``softmax(sharpness * similarity)``
             over the kept passes; 0 makes them equal. Defaults to 1.0.
         tau (float): Temperature of ``'kl'``. Defaults to 1.0.
+        activation (str): That of ``'kl'``, see ``DenseKDLoss``.
+            Defaults to ``'softmax'``.
 
     Returns:
         torch.Tensor: Shape (N, C), without gradients.
@@ -41,6 +44,8 @@ def student_guided_mean(preds_S: torch.Tensor,
     preds_S, passes = preds_S.detach().float(), passes.detach().float()
     if agreement == 'cosine':
         similarity = F.cosine_similarity(passes, preds_S[None], dim=2)
+    elif activation == 'sigmoid':
+        similarity = -bernoulli_kl(preds_S / tau, passes / tau).sum(2)
     else:
         similarity = -F.kl_div(
             F.log_softmax(preds_S / tau, 1).expand_as(passes),
@@ -125,6 +130,7 @@ class StudentGuidedKDLoss(DenseKDLoss):
             preds_S, {
                 name:
                 student_guided_mean(preds_S, passes, self.agreement, self.keep,
-                                    self.sharpness, self.tau)
+                                    self.sharpness, self.tau, self.activation
+                                    or 'softmax')
                 for name, passes in preds_T.items()
             })

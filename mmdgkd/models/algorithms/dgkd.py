@@ -18,6 +18,7 @@ from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
                                                     teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
+from mmdgkd.models.utils.heads import fit_to_head
 from mmdgkd.models.utils.networks import (network_of, peers_of,
                                           running_network, teaching_network)
 from mmdgkd.models.utils.step_clock import StepClock
@@ -119,6 +120,9 @@ class DGKD(BaseAlgorithm):
             })
         for peer in peers_of(self.student):
             self.distiller.prepare_from_student(peer)
+        for network in (network_of(self.student), *peers_of(self.student)):
+            fit_to_head(self.distiller, network)
+        self.distiller.check_means()
         self._clock = StepClock()
         self.soft_share = 1.
         self._register_state_dict_hook(_name_as_alone)

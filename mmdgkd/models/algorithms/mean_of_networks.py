@@ -3,15 +3,18 @@ import math
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor, BaseModel, ModuleList
 from mmengine.structures import BaseDataElement
 from mmrazor.registry import MODELS
 from torch import nn
 
+from mmdgkd.models.utils.heads import activation_of
 from mmdgkd.models.utils.networks import network_of
 
 
-def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+def mean_prediction(logits: Sequence[torch.Tensor],
+                    activation: str = 'softmax') -> torch.Tensor:
     """The mean prediction of several networks.
 
     The ensemble of the generations of Born Again Neural Networks (Furlanello
@@ -19,11 +22,18 @@ def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
 
     Args:
         logits (Sequence[torch.Tensor]): The logits of each, shape (N, C).
+        activation (str): ``'softmax'``, or ``'sigmoid'`` for labels that do
+            not exclude each other. Defaults to ``'softmax'``.
 
     Returns:
-        torch.Tensor: The logarithm of the mean, shape (N, C): logits again.
+        torch.Tensor: The logarithm of the mean, or of its odds, shape (N, C):
+        logits again.
     """
-    log_probs = torch.stack([one.float() for one in logits]).log_softmax(2)
+    stacked = torch.stack([one.float() for one in logits])
+    if activation == 'sigmoid':
+        return (F.logsigmoid(stacked).logsumexp(0) -
+                F.logsigmoid(-stacked).logsumexp(0))
+    log_probs = stacked.log_softmax(2)
     return log_probs.logsumexp(0) - math.log(len(log_probs))
 
 
@@ -66,11 +76,12 @@ class MeanOfNetworks(BaseModel):
             data_samples (list[DataSample], optional): Defaults to None.
             mode (str): ``'tensor'`` or ``'predict'``.
         """
+        network = network_of(self.networks[0])
         logits = mean_prediction([
-            network(batch, mode='tensor')
-            for network, batch in zip(self.networks, inputs)
-        ])
+            one(batch, mode='tensor')
+            for one, batch in zip(self.networks, inputs)
+        ],
+                                 activation_of(network) or 'softmax')
         if mode == 'tensor':
             return logits
-        head = network_of(self.networks[0]).head
-        return head._get_predictions(logits, data_samples)
+        return network.head._get_predictions(logits, data_samples)

@@ -165,6 +165,30 @@ class MultiTeacherDistiller(OFDDistiller):
         return self._active
 
     @property
+    def by_sigmoid(self) -> bool:
+        """Whether a loss reads each logit as a label of its own."""
+        return any(
+            getattr(loss, 'activation', None) == 'sigmoid'
+            for loss in self.distill_losses.values())
+
+    def check_means(self) -> None:
+        """Refuse ensembles by a mean of softmax for a loss by sigmoid.
+
+        Their logits would be of classes that exclude each other, without an
+        error.
+
+        Raises:
+            ConfigError: If there is one.
+        """
+        for name, ensemble in self._ensembles.all.items():
+            if ensemble.mean == 'probs' and self.by_sigmoid:
+                raise ConfigError(
+                    f"model.distiller.ensembles.{name}.mean: 'probs' is a mean"
+                    ' of softmax, but the labels of the student do not exclude'
+                    " each other (DenseKDLoss.activation='sigmoid'); use "
+                    "'logits'")
+
+    @property
     def has_drops(self) -> bool:
         """Whether a drop policy is among its connectors."""
         return bool(self._drops)

@@ -1,8 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import logging
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmrazor.registry import MODELS
 from torch import nn
 
@@ -10,6 +12,7 @@ from mmdgkd.errors import ConfigError
 
 REDUCTIONS = ('batchmean', 'mean')
 FORMS = ('released', 'paper', 'averaged')
+ACTIVATIONS = ('softmax', 'sigmoid')
 
 
 def dense_kd_loss(
@@ -18,7 +21,8 @@ def dense_kd_loss(
     tau: float = 1.0,
     reduction: str = 'batchmean',
     loss_weight: float = 1.0,
-    teacher_weights: Optional[Mapping[str, float]] = None
+    teacher_weights: Optional[Mapping[str, float]] = None,
+    activation: str = 'softmax'
 ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
     """Sum of the KL divergences from every teacher to the student.
 
@@ -28,6 +32,11 @@ def dense_kd_loss(
     ``sum_T tau^2 KL(softmax(preds_T / tau) || softmax(preds_S / tau))``. The
     terms are summed, not averaged. The student's log-softmax is computed once.
     Half-precision logits are raised to float32 first.
+
+    With ``activation='sigmoid'`` each label is a distribution of its own, and
+    the divergences of a sample's labels are summed:
+    ``sum_T tau^2 sum_c KL(Bernoulli(p_T) || Bernoulli(p_S))`` with
+    ``p = sigmoid(preds[:, c] / tau)``.
 
     Args:
         preds_S (torch.Tensor): Logits of the student, shape (N, C) or
@@ -41,6 +50,8 @@ def dense_kd_loss(
         loss_weight (float): Weight of all terms. Defaults to 1.0.
         teacher_weights (Mapping[str, float], optional): Weight of single
             terms; the others have weight 1. Defaults to None.
+        activation (str): ``'softmax'`` for classes that exclude each other,
+            ``'sigmoid'`` for labels that do not. Defaults to ``'softmax'``.
 
     Returns:
         tuple[torch.Tensor, dict[str, torch.Tensor]]: The loss, a scalar, and
@@ -59,14 +70,18 @@ def dense_kd_loss(
     preds_S = _raised(preds_S)
     if not preds_T:
         return preds_S.sum() * 0, {}
-    log_probs_S = F.log_softmax(preds_S / tau, dim=1)
     # All teachers at once: for a small student the launches of one operation
     # per teacher cost more than the operations.
     logits_T = torch.stack(
         [_raised(logits.detach()) for logits in preds_T.values()])
-    probs_T = F.softmax(logits_T / tau, dim=2)
-    divergence = F.kl_div(
-        log_probs_S.expand_as(probs_T), probs_T, reduction='none').flatten(1)
+    if activation == 'sigmoid':
+        divergence = bernoulli_kl(preds_S / tau, logits_T / tau).flatten(1)
+    else:
+        log_probs_S = F.log_softmax(preds_S / tau, dim=1)
+        probs_T = F.softmax(logits_T / tau, dim=2)
+        divergence = F.kl_div(
+            log_probs_S.expand_as(probs_T), probs_T,
+            reduction='none').flatten(1)
     # The order of operations is that of MMRazor's KLDivergence, so that one
     # teacher gives the same bits.
     if reduction == 'mean':
@@ -80,6 +95,24 @@ def dense_kd_loss(
         terms = torch.stack(
             [weight * term for weight, term in zip(weights, terms)])
     return terms.sum(), dict(zip(preds_T, terms.detach()))
+
+
+def bernoulli_kl(preds_S: torch.Tensor, preds_T: torch.Tensor) -> torch.Tensor:
+    """KL divergence of each label, a distribution of yes and no.
+
+    Args:
+        preds_S (torch.Tensor): Logits of the student, any shape.
+        preds_T (torch.Tensor): Logits of the teacher; the shapes broadcast.
+
+    Returns:
+        torch.Tensor: ``KL(sigmoid(preds_T) || sigmoid(preds_S))``, in the
+        common shape.
+    """
+    yes = torch.sigmoid(preds_T) * (
+        F.logsigmoid(preds_T) - F.logsigmoid(preds_S))
+    no = torch.sigmoid(-preds_T) * (
+        F.logsigmoid(-preds_T) - F.logsigmoid(-preds_S))
+    return yes + no
 
 
 def _raised(logits: torch.Tensor) -> torch.Tensor:
@@ -109,6 +142,12 @@ class DenseKDLoss(nn.Module):
     included, so that the weight of the labels is the same in all steps. The
     paper does not specify this.
 
+    KD is ``tau^2 KL(softmax(preds_T / tau) || softmax(preds_S / tau))``.
+    Labels that do not exclude each other have no softmax: with
+    ``activation='sigmoid'``, a form of this project, KD is ``tau^2`` times the
+    sum over the labels of the KL divergence between two distributions of yes
+    and no, see :func:`dense_kd_loss`. All forms and reductions are as before.
+
     Args:
         tau (float): Temperature. Defaults to 1.0.
         reduction (str): ``'batchmean'`` or ``'mean'``, see
@@ -120,13 +159,17 @@ class DenseKDLoss(nn.Module):
         teacher_weights (dict[str, float], optional): Weight of single
             teachers; ``'averaged'`` divides by their sum. Defaults to None:
             all have weight 1.
+        activation (str, optional): ``'softmax'`` or ``'sigmoid'``. Defaults to
+            None: as the head of the student reads its logits, see
+            :func:`activation_of`; a head that is not known gets a warning and
+            ``'softmax'``.
 
     Attributes:
         terms (dict[str, torch.Tensor]): The terms of the last forward by
             teacher, detached and still on the device, for logging.
 
     Raises:
-        ConfigError: For an unknown reduction or form, or tau <= 0.
+        ConfigError: For an unknown reduction, form or activation, or tau <= 0.
     """
 
     def __init__(self,
@@ -134,7 +177,8 @@ class DenseKDLoss(nn.Module):
                  reduction: str = 'batchmean',
                  loss_weight: float = 1.0,
                  form: str = 'released',
-                 teacher_weights: Optional[Dict[str, float]] = None) -> None:
+                 teacher_weights: Optional[Dict[str, float]] = None,
+                 activation: Optional[str] = None) -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
             raise ConfigError(f'DenseKDLoss.reduction: {reduction!r} is none '
@@ -143,12 +187,65 @@ class DenseKDLoss(nn.Module):
             raise ConfigError(f'DenseKDLoss.form: {form!r} is none of {FORMS}')
         if not tau > 0:
             raise ConfigError(f'DenseKDLoss.tau: {tau!r} must be positive')
+        if activation not in (None, *ACTIVATIONS):
+            raise ConfigError(
+                f'DenseKDLoss.activation: {activation!r} is none of '
+                f'{ACTIVATIONS}, and not None')
         self.tau = tau
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.form = form
         self.teacher_weights = dict(teacher_weights or {})
+        self.activation = activation
+        self._is_given = activation is not None
         self.terms: Dict[str, torch.Tensor] = {}
+
+    def fit_to_head(self, activation: Optional[str]) -> None:
+        """Take the activation of the student's head, if none is given.
+
+        Args:
+            activation (str, optional): That of the head; None if it is not
+                known.
+
+        Raises:
+            ConfigError: If another network that is trained with this loss has
+                another one.
+        """
+        if self._is_given:
+            return
+        if activation is None:
+            print_log(
+                'DenseKDLoss.activation: the head of the student does not tell'
+                " whether its classes exclude each other; 'softmax' is used, "
+                "set it, or activation='sigmoid' if they do not",
+                logger='current',
+                level=logging.WARNING)
+            activation = 'softmax'
+        if self.activation not in (None, activation):
+            raise ConfigError(
+                'DenseKDLoss.activation: the heads of the networks that are '
+                "trained together differ, some are by 'softmax', others by "
+                "'sigmoid'; set it")
+        self.activation = activation
+
+    def check_classes(self, classes: int) -> None:
+        """Refuse a single logit, unless a sigmoid is wanted for it.
+
+        Its softmax is always 1: the loss would be 0 in every step, without an
+        error.
+
+        Args:
+            classes (int): Length of the logits.
+
+        Raises:
+            ConfigError: If it is 1.
+        """
+        if classes == 1 and not (self._is_given
+                                 and self.activation == 'sigmoid'):
+            raise ConfigError(
+                'DenseKDLoss.activation: the student has one logit, and a '
+                "softmax over one logit is always 1; set activation='sigmoid' "
+                'to distill a label of yes and no, or use two classes')
 
     def check_teachers(self, names: Sequence[str]) -> None:
         """Refuse a weight for a teacher that the stage does not have.
@@ -186,8 +283,11 @@ class DenseKDLoss(nn.Module):
             torch.Tensor: The loss, a scalar.
 
         Raises:
+            ConfigError: For a single logit, see :meth:`check_classes`.
             ValueError: If the logits of a teacher have another shape.
         """
+        if preds_S.ndim > 1:
+            self.check_classes(preds_S.shape[1])
         loss_weight = self.loss_weight
         if self.form == 'averaged' and preds_T:
             # If all active teachers have weight 0 the loss is 0.
@@ -195,5 +295,6 @@ class DenseKDLoss(nn.Module):
                 self.teacher_weights.get(name, 1.0) for name in preds_T) or 1
         loss, self.terms = dense_kd_loss(preds_S, preds_T, self.tau,
                                          self.reduction, loss_weight,
-                                         self.teacher_weights)
+                                         self.teacher_weights, self.activation
+                                         or 'softmax')
         return loss

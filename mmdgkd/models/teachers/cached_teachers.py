@@ -34,6 +34,7 @@ class CachedTeachers:
     def __init__(self, store: Any, teachers: FrozenTeachers, distiller: Any,
                  facts: Mapping[str,
                                 Dict], data_preprocessor: nn.Module) -> None:
+        check_top_k(distiller, store.top_k)
         self._store = store
         self._teachers = teachers
         self._distiller = distiller
@@ -78,8 +79,9 @@ class CachedTeachers:
         self._views = views
         device = inputs.device
         precision = self._teachers.options.running_precision(device.type)
+        kernels = kernel_facts(device.type)
         self._wanted = {
-            name: dict(self._facts[name], precision=precision)
+            name: dict(self._facts[name], precision=precision, **kernels)
             for name in names
         }
         self._logits = {
@@ -170,6 +172,26 @@ def check_logits(name: str, output: Any) -> None:
             'chain.logit_store=None')
 
 
+def check_top_k(distiller: Any, top_k: Optional[int]) -> None:
+    """Refuse to keep only the largest logits for a loss by sigmoid.
+
+    The others keep their softmax together, not the sigmoid of each: the loss
+    would be another, without an error.
+
+    Args:
+        distiller (MultiTeacherDistiller): The distiller of the losses.
+        top_k (int, optional): See ``LogitStore``.
+
+    Raises:
+        ConfigError: If both are so.
+    """
+    if top_k is not None and distiller.by_sigmoid:
+        raise ConfigError(
+            f'chain.logit_store.top_k: {top_k} keeps the softmax of the other '
+            'classes together, but the labels of the student do not exclude '
+            "each other (DenseKDLoss.activation='sigmoid'); leave it out")
+
+
 def mixed_batches(
         key: str = 'data_preprocessor.batch_augments') -> ConfigError:
     """The error for MixUp, CutMix and the like.
@@ -207,6 +229,33 @@ def teacher_facts(teacher: nn.Module,
         weights=weights,
         model=hashlib.sha256(text.encode()).hexdigest(),
         path=ckpt_path)
+
+
+def kernel_facts(device: str) -> Dict[str, Any]:
+    """The settings of PyTorch that logits depend on beside the precision.
+
+    Args:
+        device (str): Type of the device, such as ``'cuda'``.
+
+    Returns:
+        dict[str, Any]: Empty on the CPU; else the ``device``, and on a GPU
+        whether float32 is computed with 10 bits (TF32), in matrix products
+        and in convolutions.
+    """
+    if device == 'cpu':
+        return {}
+    facts: Dict[str, Any] = dict(device=device)
+    if device == 'cuda':
+        backends = torch.backends
+        parts = [backends.cuda.matmul, getattr(backends.cudnn, 'conv', None)]
+        if all(hasattr(part, 'fp32_precision') for part in parts):
+            # PyTorch refuses the older names where the newer are used.
+            facts['tf32'] = [part.fp32_precision == 'tf32' for part in parts]
+        else:
+            facts['tf32'] = [
+                backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+            ]
+    return facts
 
 
 def _inputs_facts(data_preprocessor: Optional[nn.Module]) -> Dict[str, Any]:

@@ -68,3 +68,10 @@ def test_the_mean_by_hand():
     ]
     found = mean_prediction(logits)
     torch.testing.assert_close(found.exp(), torch.tensor([[.7, .3]]))
+
+
+def test_the_mean_of_labels_that_do_not_exclude_each_other():
+    logits = [torch.randn(4, 3) for _ in range(2)]
+    found = mean_prediction(logits, 'sigmoid').sigmoid()
+    torch.testing.assert_close(found,
+                               (logits[0].sigmoid() + logits[1].sigmoid()) / 2)

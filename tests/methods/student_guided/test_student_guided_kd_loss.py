@@ -58,6 +58,18 @@ def test_kl_goes_by_the_distributions():
     torch.testing.assert_close(found, wanted)
 
 
+def test_the_similarity_of_labels_that_do_not_exclude_each_other():
+    """The nearest pass by sigmoid, not the one with the same softmax."""
+    student = torch.tensor([[2., -2., 1.]])
+    passes = torch.stack([student + 5, student + .5])
+    near = dict(agreement='kl', keep=.5)
+    assert torch.allclose(
+        student_guided_mean(student, passes, **near), passes[0])
+    assert torch.equal(
+        student_guided_mean(student, passes, **near, activation='sigmoid'),
+        passes[1])
+
+
 def test_the_loss_is_kd_from_that_mean():
     torch.manual_seed(0)
     student = torch.randn(4, 5, requires_grad=True)

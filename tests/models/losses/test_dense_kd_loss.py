@@ -1,4 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import math
+import sys
+
 import pytest
 import torch
 from mmrazor.models.losses import KLDivergence
@@ -44,6 +47,84 @@ def test_one_teacher_gives_the_bits_of_mmrazors_kl(reduction):
     expected.backward()
     assert torch.equal(loss, expected)
     assert torch.equal(mine.grad, theirs.grad)
+
+
+def sigmoid_by_hand(preds_S, preds_T, tau):
+    """Label by label, in Python's numbers."""
+    total = 0.
+    for s, t in zip(preds_S.flatten().tolist(), preds_T.flatten().tolist()):
+        q, p = 1 / (1 + math.exp(-s / tau)), 1 / (1 + math.exp(-t / tau))
+        total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+    return tau**2 * total
+
+
+@pytest.mark.parametrize('tau', [1.0, 5.0])
+@pytest.mark.parametrize('reduction, divisor', [('batchmean', 6),
+                                                ('mean', 60)])
+def test_labels_that_do_not_exclude_each_other(tau, reduction, divisor):
+    preds_S, preds_T = logits(), {'a': logits(seed=1), 'b': logits(seed=2)}
+    loss, terms = dense_kd_loss(
+        preds_S, preds_T, tau, reduction, activation='sigmoid')
+    for name, term in terms.items():
+        wanted = sigmoid_by_hand(preds_S, preds_T[name], tau) / divisor
+        assert float(term) == pytest.approx(wanted, rel=1e-5)
+    torch.testing.assert_close(loss, terms['a'] + terms['b'])
+    same, _ = dense_kd_loss(preds_S, {'s': preds_S}, activation='sigmoid')
+    assert same == 0
+
+
+def test_the_sigmoid_of_large_logits():
+    preds_S = torch.tensor([[200., -200.]], requires_grad=True)
+    loss, _ = dense_kd_loss(
+        preds_S, {'t': -preds_S.detach()}, activation='sigmoid')
+    loss.backward()
+    assert loss == 400 and preds_S.grad.tolist() == [[1, -1]]
+
+
+def test_all_forms_have_it():
+    preds_T = {'a': logits(seed=1), 'b': logits(seed=2)}
+    settings = dict(tau=4., loss_weight=.9)
+    wanted, _ = dense_kd_loss(
+        logits(), preds_T, **settings, activation='sigmoid')
+    for form, share in (('released', 1), ('paper', 1), ('averaged', 2)):
+        loss = DenseKDLoss(form=form, activation='sigmoid', **settings)
+        torch.testing.assert_close(loss(logits(), preds_T), wanted / share)
+
+
+def test_one_logit_needs_the_sigmoid():
+    one = logits(classes=1)
+    for loss in (DenseKDLoss(), DenseKDLoss(activation='softmax')):
+        with pytest.raises(
+                ConfigError, match='a softmax over one logit is always 1'):
+            loss(one, {'t': logits(classes=1, seed=1)})
+    chosen = DenseKDLoss()
+    chosen.fit_to_head('sigmoid')
+    with pytest.raises(ConfigError, match="set activation='sigmoid'"):
+        chosen.check_classes(1)
+    loss = DenseKDLoss(activation='sigmoid')
+    assert loss(one, {'t': logits(classes=1, seed=1)}) > 0
+
+
+def test_the_head_of_the_student_chooses():
+    loss = DenseKDLoss()
+    loss.fit_to_head('sigmoid')
+    assert loss.activation == 'sigmoid'
+    with pytest.raises(ConfigError, match='trained together differ'):
+        loss.fit_to_head('softmax')
+    given = DenseKDLoss(activation='softmax')
+    given.fit_to_head('sigmoid')
+    assert given.activation == 'softmax'
+
+
+def test_an_unknown_head_gets_a_warning(monkeypatch):
+    lines = []
+    module = sys.modules[DenseKDLoss.__module__]
+    monkeypatch.setattr(module, 'print_log',
+                        lambda line, **_: lines.append(line))
+    loss = DenseKDLoss()
+    loss.fit_to_head(None)
+    assert loss.activation == 'softmax' and len(lines) == 1
+    assert 'DenseKDLoss.activation: the head of the student' in lines[0]
 
 
 class CountLogSoftmax(TorchFunctionMode):
@@ -139,6 +220,7 @@ def test_the_averaged_form_averages_by_weight():
     (dict(reduction='sum'), "reduction: 'sum' is none of"),
     (dict(form='mine'), "form: 'mine' is none of"),
     (dict(tau=0), 'tau: 0 must be positive'),
+    (dict(activation='relu'), "activation: 'relu' is none of"),
 ])  # yapf: disable
 def test_bad_settings(settings, message):
     with pytest.raises(ConfigError, match=message):

@@ -1,5 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What reaches the losses when teachers are cached."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -9,7 +11,7 @@ from torch import nn
 
 from mmdgkd import ConfigError
 from mmdgkd.logit_store.logit_store import LogitStore
-from mmdgkd.models.teachers.cached_teachers import teacher_facts
+from mmdgkd.models.teachers.cached_teachers import kernel_facts, teacher_facts
 from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.structures.views import ViewSource
 
@@ -170,6 +172,51 @@ def test_facts_change_with_the_weights_and_the_config():
     assert teacher_facts(teacher, other)['model'] != facts['model']
     teacher.head.fc.bias.data[0] += 1
     assert teacher_facts(teacher, network(8))['weights'] != facts['weights']
+
+
+def test_facts_have_the_device_and_tf32():
+    """A GPU rounds otherwise than the CPU; stores of a CPU stay valid."""
+    assert kernel_facts('cpu') == {}
+    base = kernel_facts('cuda')
+    assert base['device'] == 'cuda'
+    found = [base, kernel_facts('xpu')]
+    assert found[1] == dict(device='xpu')
+    backends = torch.backends
+    for part in (backends.cuda.matmul, backends.cudnn):
+        before = part.allow_tf32
+        try:
+            part.allow_tf32 = not before
+            found.append(kernel_facts('cuda'))
+        finally:
+            part.allow_tf32 = before
+    assert kernel_facts('cuda') == base
+    assert len({str(facts) for facts in found}) == 4
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, 'fp32_precision'),
+    reason='of newer PyTorch')
+def test_the_newer_names_of_tf32():
+    """Where they are used, PyTorch refuses to read the older ones."""
+    base, part = kernel_facts('cuda'), torch.backends.cudnn.conv
+    before = part.fp32_precision
+    try:
+        part.fp32_precision = 'ieee' if before == 'tf32' else 'tf32'
+        assert kernel_facts('cuda') != base
+    finally:
+        part.fp32_precision = before
+    assert kernel_facts('cuda') == base
+
+
+def test_lookups_have_the_device(store, monkeypatch):
+    model, seen = make(), []
+    model.use_store(store)
+    monkeypatch.setattr(store, 'lookup', lambda facts, *_: seen.append(facts))
+    inputs, samples = batch()
+    model._cache.lookup(['a'], inputs, samples)
+    on_gpu = SimpleNamespace(device=torch.device('cuda'))
+    model._cache.lookup(['a'], on_gpu, samples)
+    assert 'device' not in seen[0] and seen[1]['device'] == 'cuda'
 
 
 def test_weights_sha256():
