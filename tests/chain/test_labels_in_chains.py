@@ -125,6 +125,7 @@ def test_one_logit_is_refused_before_training(make):
                 architecture=cfg.chain.networks.resnet14.model,
                 peers=dict(resnet8=cfg.chain.networks.resnet8.model))),
         resnet8=dict(member_of='pair'))
+    cfg.chain.order = ['pair', 'resnet8']
     with pytest.raises(ConfigError, match='over one logit is always 1'):
         ChainRunner(cfg).plan()
 
