@@ -142,6 +142,7 @@ def changed(data, path, new):
     return data
 
 
+@pytest.mark.slow
 def test_any_entry_missing_or_of_another_type_is_one_line(trained, tmp_path):
     """In a whole ledger: it is planned and reported, or refused by a line."""
     cfg = copy.deepcopy(trained[0])
