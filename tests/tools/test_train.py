@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The command line, as a user types it."""
 import json
+import os
 import os.path as osp
 import re
 import signal
@@ -191,37 +192,52 @@ class Failing(Hook):
 """
 
 
-@pytest.mark.parametrize('extra, code, line', [
-    ("custom_hooks = [dict(type='Failing')]", 3,
-     'error: stage "resnet20": KeyError: \'no such metric\'; the traceback '),
-    ("train_dataloader = dict(num_workers=2, dataset=dict(pipeline=["
-     "dict(type='Unreadable'), dict(type='PackInputs')]))", 2,
-     'error: stage "resnet20": reading the data: OSError: cannot read '
-     'image_7.png; the traceback is in '),
-])
-def test_anything_else_that_is_raised_is_one_line(run_here, monkeypatch, root,
-                                                  tmp_path, extra, code, line):
-    """A user's own code, in the main process and in a worker of the data."""
-    (tmp_path / 'user_code.py').write_text(USER_CODE)
-    config = tmp_path / 'chain.py'
-    config.write_text(f'_base_ = {str(root / CONFIG)!r}\n'
-                      "custom_imports = dict(imports=['mmdgkd', 'user_code'])"
-                      f'\n{extra}\n')
+@pytest.fixture
+def users_config(root, tmp_path):
+    """A function that gives a config with a user's own code in it."""
+
+    def write(extra):
+        (tmp_path / 'user_code.py').write_text(USER_CODE)
+        config = tmp_path / 'chain.py'
+        config.write_text(
+            f'_base_ = {str(root / CONFIG)!r}\n'
+            f"custom_imports = dict(imports=['mmdgkd', 'user_code'])\n{extra}")
+        return config, '--work-dir', tmp_path / 'w', *TINY
+
+    return write
+
+
+def assert_one_line(text, start, work_dir):
+    found = text.strip().splitlines()[-1]
+    assert found.startswith(f'error: stage "resnet20": {start}; the traceback')
+    file = found.split(' the traceback is in ')[1]
+    assert 'Traceback' in Path(file).read_text()
+    os.remove(file)
+    assert states(work_dir)['resnet20'] == 'running'
+
+
+def test_anything_else_that_is_raised_is_one_line(run_here, users_config,
+                                                  monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
-    done = run_here(
-        'tools/train.py',
-        config,
-        '--work-dir',
-        tmp_path / 'w',
-        *TINY,
-        check=False)
-    assert done.returncode == code
-    (found, ) = done.stderr.strip().splitlines()
-    assert found.startswith(line)
-    (file, ) = tmp_path.glob('mmdgkd_error_*.txt')
-    assert str(file) in found and 'Traceback' in file.read_text()
-    assert states(tmp_path / 'w')['resnet20'] == 'running'
+    words = users_config("custom_hooks = [dict(type='Failing')]")
+    done = run_here('tools/train.py', *words, check=False)
+    assert done.returncode == 3 and done.stderr.count('\n') == 1
+    assert_one_line(done.stderr, "KeyError: 'no such metric'", tmp_path / 'w')
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_read_is_one_line(run_tool, users_config,
+                                                  tmp_path):
+    """In a worker of the data loader."""
+    words = users_config('train_dataloader = dict(num_workers=2, dataset=dict('
+                         "pipeline=[dict(type='Unreadable'), "
+                         "dict(type='PackInputs')]))")
+    done = run_tool(
+        'tools/train.py', *words, check=False, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert_one_line(done.stderr,
+                    'reading the data: OSError: cannot read image_7.png',
+                    tmp_path / 'w')
 
 
 def test_a_missing_package_is_one_line(run_tool, tmp_path):
