@@ -69,7 +69,9 @@ def chosen_metric(metrics: Mapping[str, Any],
                           f'are: {", ".join(metrics)}')
     value = number_of(metrics[name])
     if value is None:
-        numbers = [key for key in metrics if number_of(metrics[key])]
+        numbers = [
+            key for key in metrics if number_of(metrics[key]) is not None
+        ]
         raise ConfigError(
             f'chain.metric: "{name}" is not a single number; '
             f'{", ".join(numbers) or "no other metric"} would be')

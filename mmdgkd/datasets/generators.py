@@ -103,8 +103,7 @@ def seed_generators(generators: Sequence[Tuple[str, Any]], seed: int) -> None:
     for number, (path, generator) in enumerate(generators):
         try:
             _seed(generator, generator_seed(seed, number))
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError,
-                ValueError):
+        except (AttributeError, RuntimeError, TypeError, ValueError):
             raise ConfigError(
                 f'train_dataloader.dataset.pipeline: {path} is a '
                 f'{type(generator).__name__}, which cannot be seeded, so that '
@@ -131,7 +130,7 @@ def closure_of(function: Any) -> Dict[str, Any]:
 
 def _seed(generator: Any, seed: int) -> None:
     if isinstance(generator, random.SystemRandom):
-        raise NotImplementedError
+        raise TypeError('its seed() does nothing')
     if isinstance(generator, torch.Generator):
         generator.manual_seed(seed)
     elif isinstance(generator, (random.Random, np.random.RandomState)):

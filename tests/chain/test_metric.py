@@ -45,9 +45,9 @@ def test_numbers():
 
 
 def test_the_first_number_or_the_chosen_one():
-    metrics = dict(each=[1., 2.], a=torch.tensor(3.), b=4)
+    metrics = dict(each=[1., 2.], a=torch.tensor(3.), b=0)
     assert chosen_metric(metrics, None) == ('a', 3)
-    assert chosen_metric(metrics, 'b') == ('b', 4)
+    assert chosen_metric(metrics, 'b') == ('b', 0)
     assert chosen_metric(dict(each=[1.]), None) is None
     with pytest.raises(
             ConfigError, match='"c" is not measured; .* each, a, b'):

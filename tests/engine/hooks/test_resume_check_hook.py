@@ -175,6 +175,7 @@ def test_mixed_precision_has_a_scale(stage, monkeypatch):
 
 def test_weights_to_begin_from_are_not_a_training(stage):
     runner, _ = stage
+    assert not runner._resume
     ResumeCheckHook().after_load_checkpoint(runner, {})
 
 
