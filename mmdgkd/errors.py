@@ -1,5 +1,22 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The exceptions that end a run, with the exit codes of the tools."""
+import tempfile
+import traceback
+
+
+def write_traceback(error: BaseException) -> str:
+    """Write the traceback of an exception to a new file in the temp folder.
+
+    Args:
+        error (BaseException): The exception.
+
+    Returns:
+        str: The path of the file.
+    """
+    with tempfile.NamedTemporaryFile(
+            'w', prefix='mmdgkd_error_', suffix='.txt', delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return file.name
 
 
 class ConfigError(ValueError):

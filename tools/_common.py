@@ -7,7 +7,6 @@ import os
 import os.path as osp
 import re
 import sys
-import tempfile
 import time
 import traceback
 from typing import Any, Iterator, Optional, Sequence, Tuple, Type
@@ -150,16 +149,14 @@ def _unexpected(error: Exception) -> Tuple[str, int]:
         reason = re.sub(r'^mmdgkd\.errors\.\w+: ', '', lines[-1])
     else:
         reason = f'{type(error).__name__}: {lines[0]}'
-    with tempfile.NamedTemporaryFile(
-            'w', prefix='mmdgkd_error_', suffix='.txt', delete=False) as file:
-        traceback.print_exception(error, file=file)
+    from mmdgkd.errors import write_traceback
     where = [*getattr(error, '__notes__', ())]
     frames = traceback.extract_tb(error.__traceback__)
     in_data = any('/torch/utils/data/' in frame.filename for frame in frames)
     if in_data:
         where.append('reading the data')
-    return (f'{": ".join([*where, reason])}; the traceback is in {file.name}',
-            2 if in_data else 3)
+    return (f'{": ".join([*where, reason])}; the traceback is in '
+            f'{write_traceback(error)}', 2 if in_data else 3)
 
 
 def _exit(message: str, code: int, together: bool = False) -> None:

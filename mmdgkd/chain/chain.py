@@ -7,11 +7,11 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from .entries import Network, read_networks
 from .metric import read_metric
-from .options import read_format, read_store, read_views
+from .options import read_format, read_preflight, read_store, read_views
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'order', 'metric', 'views',
-               'logit_store', 'save_as')
+               'logit_store', 'save_as', 'preflight')
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Chain:
         rule (str, optional): Which of two of its values is better,
             ``'greater'`` or ``'less'``. Defaults to None: by its name, where
             that tells it.
+        preflight (dict, optional): ``steps`` of training in the rehearsal of
+            each stage. None: it is left out. Defaults to two steps.
     """
 
     networks: Tuple[Network, ...]
@@ -47,6 +49,7 @@ class Chain:
     logit_store: Optional[Dict] = None
     save_as: str = 'pth'
     rule: Optional[str] = None
+    preflight: Optional[Dict] = field(default_factory=lambda: dict(steps=2))
 
     @classmethod
     def from_cfg(cls, cfg: Optional[Mapping]) -> 'Chain':
@@ -58,7 +61,7 @@ class Chain:
                 ``order``, a list of these names, the largest first;
                 ``guidance``, by default ``'dense'``; ``metric``, a name or
                 ``dict(name=..., rule='greater'|'less')``; ``views``;
-                ``logit_store``; and ``save_as``.
+                ``logit_store``; ``save_as``; and ``preflight``.
 
         Raises:
             ConfigError: For a missing or unknown key, or a wrong value.
@@ -89,7 +92,8 @@ class Chain:
                                   'out')
         metric, rule = read_metric(cfg.get('metric'))
         return cls(networks, guidance, teachers, metric, views, store,
-                   read_format(cfg.get('save_as', 'pth')), rule)
+                   read_format(cfg.get('save_as', 'pth')), rule,
+                   read_preflight(cfg.get('preflight')))
 
     @property
     def names(self) -> List[str]:
@@ -131,6 +135,8 @@ class Chain:
             cfg['metric'] = self.metric
         if self.save_as != 'pth':
             cfg['save_as'] = self.save_as
+        if self.preflight != dict(steps=2):
+            cfg['preflight'] = self.preflight or False
         return cfg
 
     def needs(self, name: str) -> Tuple[str, ...]:

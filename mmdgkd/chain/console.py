@@ -50,6 +50,18 @@ class QuietRunner(Runner):
         return logger
 
 
+class SilentRunner(Runner):
+    """A Runner that prints nothing. Its log file has all."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger without its console."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.CRITICAL + 1)
+        return logger
+
+
 @contextlib.contextmanager
 def upstream_logged(kept: MemoryHandler) -> Iterator[None]:
     """Log what MMEngine, MMRazor, MMPretrain and PyTorch would print.

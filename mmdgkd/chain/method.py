@@ -26,8 +26,6 @@ class CheckedStage:
     Attributes:
         network (Network): The network that it trains.
         config (Config): Its config.
-        algorithms (list[nn.Module]): What it trains, on the meta device: one
-            for each stand-in of the network.
         models (dict[str, nn.Module]): The models of the chain as they were
             built, on the meta device.
         data (DataFacts): What is known of its data.
@@ -35,7 +33,6 @@ class CheckedStage:
 
     network: 'Network'
     config: Config
-    algorithms: List[nn.Module]
     models: Mapping[str, nn.Module]
     data: 'DataFacts'
 
@@ -64,10 +61,14 @@ class Method:
             ``model`` of a network, and trains them by one ``loss`` a step.
         decides_size (bool): Whether parameters and operations are known only
             after the training. They are then counted again.
+        prunes (bool): Whether the network is trained with ever fewer channels.
+            It is then rehearsed with the fewest, too, in which
+            :meth:`stand_ins` leaves it.
     """
 
     algorithms: Tuple[Type[nn.Module], ...] = ()
     decides_size = False
+    prunes = False
 
     def chain_entry(self, name: str, entry: Mapping[str, Any],
                     before: Mapping[str, 'Network']) -> Optional['Network']:
@@ -131,7 +132,7 @@ class Method:
         return ()
 
     def check(self, stage: CheckedStage) -> None:
-        """Refuse mistakes that would cause no error, or a late one.
+        """Refuse mistakes that would cause no error in the rehearsal.
 
         Called for all stages that are trained.
 

@@ -10,6 +10,7 @@ from mmdgkd.utils.config import refuse_unknown
 
 _FORMATS = ('pth', 'safetensors')
 _VIEW_KEYS = ('seed', 'num_views', 'file_key')
+_PREFLIGHT_KEYS = ('steps', )
 _STORE_KEYS = ('store_dir', 'dtype', 'top_k')
 
 
@@ -79,3 +80,30 @@ def read_format(name: Any) -> str:
         raise ConfigError("chain.save_as: 'safetensors' needs a package: "
                           'pip install safetensors')
     return name
+
+
+def read_preflight(cfg: Any) -> Optional[Dict]:
+    """Read ``chain.preflight``.
+
+    Args:
+        cfg (Any): As in the config.
+
+    Returns:
+        dict: ``steps``, the training steps of a rehearsal; None without one.
+
+    Raises:
+        ConfigError: If it is not ``steps``.
+    """
+    here = 'chain.preflight'
+    if cfg is False:
+        return None
+    cfg = {} if cfg in (True, None) else cfg
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f'{here}: must be dict(steps=...) or False, not '
+                          f'{cfg!r}')
+    refuse_unknown(cfg, _PREFLIGHT_KEYS, here)
+    steps = cfg.get('steps', 2)
+    if type(steps) is not int or steps < 1:
+        raise ConfigError(f'{here}.steps: {steps!r} must be an integer, 1 or '
+                          'more')
+    return dict(steps=steps)

@@ -6,7 +6,7 @@ import os.path as osp
 from datetime import timedelta
 from inspect import signature
 from logging.handlers import MemoryHandler
-from typing import ContextManager, Dict, List, Optional
+from typing import Any, ContextManager, Dict, List, Optional
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmrazor.registry import RUNNERS
 
 from mmdgkd.chain.preflight.chain_check import inspect_chain
+from mmdgkd.chain.preflight.rehearsal import rehearse
 from mmdgkd.engine.hooks._stop_signals import StopSignals
 from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 from mmdgkd.engine.hooks.visualizer_backends import live_hook
@@ -23,6 +24,7 @@ from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.utils.config import refuse_misspelt
 from mmdgkd.utils.distributed import start_processes
+from mmdgkd.utils.random import aside
 from .chain import Chain
 from .console import QuietRunner, quiet, upstream_logged
 from .evaluate import test_chain
@@ -82,6 +84,8 @@ class ChainRunner:
         live_hook(self.cfg)
         self.work = WorkDir(self.cfg, self.chain)
         self._facts: Dict[str, NetworkFacts] = {}
+        # What the checks have built, by its config.
+        self._datasets: Dict[str, Any] = {}
         self._logger: Optional[MMLogger] = None
         # What is logged before chain.log may be written.
         self._early = MemoryHandler(10**6)
@@ -100,7 +104,7 @@ class ChainRunner:
     def facts(self) -> Dict[str, NetworkFacts]:
         """What is known of each network. The first access runs all checks."""
         if not self._facts:
-            self._facts = inspect_chain(self.cfg, self.chain)
+            self._facts = inspect_chain(self.cfg, self.chain, self._datasets)
             for name in self.chain.names:
                 if self.work.ledger[name].get('state') == 'done':
                     self._count_trained(name)
@@ -137,7 +141,7 @@ class ChainRunner:
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
             stack.enter_context(self._console())
-            todo = self._begin(stack)
+            todo = self._begin(stack, signals)
             for name in todo:
                 if signals.decide():
                     raise TrainingStopped(
@@ -224,8 +228,15 @@ class ChainRunner:
     def _runner_type(self) -> type:
         return Runner if self.verbose else QuietRunner
 
-    def _plan(self, resume: bool) -> str:
-        self.work.todo(resume, self.only)
+    def _plan(self,
+              resume: bool,
+              signals: Optional[StopSignals] = None) -> str:
+        with aside():
+            return self._plan_and_checks(resume, signals)
+
+    def _plan_and_checks(self, resume: bool,
+                         signals: Optional[StopSignals]) -> str:
+        todo = self.work.todo(resume, self.only)
         stages = {
             name: self.work.stage_config(name)
             for name in self.chain.names
@@ -233,16 +244,21 @@ class ChainRunner:
         lines = (plan_table(self.chain, self.facts, stages, self.work.ledger),
                  store_lines(self.chain, self.facts, stages, self.work.path),
                  order_line(self.chain, self.facts))
+        if todo and self.chain.preflight:
+            lines += (rehearse(self.cfg, self.chain, self.work, todo,
+                               self._datasets, signals), )
+        self._datasets.clear()
         return '\n'.join(filter(None, lines))
 
-    def _begin(self, stack: contextlib.ExitStack) -> List[str]:
+    def _begin(self, stack: contextlib.ExitStack,
+               signals: StopSignals) -> List[str]:
         """Check all, then make and lock the work dir; the stages to train."""
         resume = bool(self.cfg.get('resume'))
         is_there = osp.isdir(self.work.path)
         if is_there:
             stack.enter_context(self.work.lock())
         # This checks all, before anything is written.
-        plan = self._plan(resume)
+        plan = self._plan(resume, signals)
         self.work.make()
         stack.enter_context(disk_full_as_error(self.work.path))
         if not is_there:

@@ -141,16 +141,21 @@ def seed_of(cfg: Config) -> int:
     return (cfg.get('randomness') or {}).get('seed') or 0
 
 
-def named_config(cfg: Config, filename: str) -> Config:
+def named_config(cfg: Config, filename: str, formatted: bool = True) -> Config:
     """A copy of a config, in plain types, under the name of a file to be.
 
     Args:
         cfg (Config): The config.
         filename (str): The path; a Runner dumps it under its last part.
+        formatted (bool): Whether its text is formatted, which takes a quarter
+            of a second each time. Defaults to True.
     """
     # Without a text MMEngine would read it from the file.
     return Config(
-        plain(cfg.to_dict(), copy.deepcopy), cfg_text=' ', filename=filename)
+        plain(cfg.to_dict(), copy.deepcopy),
+        cfg_text=' ',
+        filename=filename,
+        format_python_code=formatted)
 
 
 def network_config(cfg: Config, network: Network) -> Config:
@@ -171,7 +176,7 @@ def network_config(cfg: Config, network: Network) -> Config:
         if stage.get(key) is not None:
             alone[key] = stage[key]
     _import_mmdgkd(alone)
-    return Config(alone.to_dict())
+    return Config(alone.to_dict(), format_python_code=cfg._format_python_code)
 
 
 def training_settings(stage: Config) -> Dict[str, Any]:

@@ -83,7 +83,8 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
 
 def _build_runner(cfg: Config, work: WorkDir, name: str, stage: Config,
                   checkpoint: Optional[str], runner_type: type) -> Runner:
-    runtime = named_config(stage, stage.filename)
+    # The Runner writes its text four times.
+    runtime = named_config(stage, stage.filename, formatted=False)
     runtime.launcher = cfg.get('launcher', 'none')
     if checkpoint:
         runtime.resume, runtime.load_from = True, checkpoint
@@ -106,7 +107,7 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     checkpoint = latest_checkpoint(work.folder(name))
     if checkpoint is None:
         raise ConfigError('default_hooks.checkpoint: has left no checkpoint '
-                          f'of "{name}"; leave save_last on')
+                          f'of "{name}"; leave save_last on, and out_dir out')
     metric = work.ledger[name].get('metric', {})
     export_network(
         checkpoint,

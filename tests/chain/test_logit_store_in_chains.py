@@ -11,7 +11,6 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mmdgkd import ConfigError
 from mmdgkd.chain.plan import stage_cost
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
@@ -361,21 +360,21 @@ def test_top_k(after, forwards):
     ({
         'data_preprocessor.batch_augments':
         dict(augments=dict(type='Mixup', alpha=0.2))
-    }, 'data_preprocessor.batch_augments: mixes the images of a batch anew'),
+    }, 'data_preprocessor.batch_augments, .*: mixes the images of'),
     ({
         'chain.networks.resnet8.model.train_cfg':
         dict(augments=dict(type='Mixup', alpha=0.2))
-    }, 'model.train_cfg.augments: mixes the images of a batch anew'),
+    }, 'model.train_cfg.augments of the network: mixes the images of'),
     ({
         'model.distiller.teacher_recorders.more':
         dict(type='mmrazor.MultiTeacherOutputs', source='backbone')
     }, 'keeps one output of each teacher, not 2'),
     ({
         'model.distiller.teacher_recorders.logits.source': 'backbone.layer2'
-    }, r'what is recorded of "resnet20" is a tensor of shape \(2, 32, '),
+    }, r'what is recorded of "resnet20" is a tensor of shape \(32, 32, '),
     ({
         'model.teacher_options': dict(fold=True)
-    }, 'model.teacher_options.fold: for the stage .*: is unknown'),
+    }, 'model.teacher_options.fold: is unknown; .*"resnet14"'),
     ({
         'train_dataloader.dataset.type': 'BatchedDigits'
     }, "train_dataloader.collate_fn: 'default_collate' cannot take"),
@@ -384,7 +383,7 @@ def test_top_k(after, forwards):
         'train_dataloader.collate_fn': dict(type='pseudo_collate')
     }, 'data_preprocessor.type: None cannot take the whole batches'),
 ])
-def test_bad_input(make, change, message):
+def test_bad_input(make, refused, change, message):
     cfg = make()
     for key, value in change.items():
         parent, last = key.rsplit('.', 1)
@@ -392,7 +391,4 @@ def test_bad_input(make, change, message):
         for part in parent.split('.'):
             node = node[part]
         node[last] = value
-    with pytest.raises(ConfigError, match=message) as error:
-        ChainRunner(cfg).train()
-    assert '\n' not in str(error.value)
-    assert not os.path.exists(cfg.work_dir)
+    refused(cfg, message)

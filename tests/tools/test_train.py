@@ -75,9 +75,10 @@ def test_a_chain_prints_a_line_a_stage_and_logs_the_rest(run_here, tmp_path):
         r'chain ETA \d:\d\d:\d\d', stages[0])
     assert re.fullmatch(
         r'stage 2/2 resnet8: accuracy/top1 \d+\.\d\d, \d+\.\d s', stages[1])
-    # Beside them only the two tables and the line of the logit store.
+    # Beside them only the tables, and lines of logit store and rehearsal.
     assert all(
-        line.startswith(('The chain in ', '+', '| ', 'logit store: ', 'stage'))
+        line.startswith(('The chain in ', '+', '| ', 'logit store: ',
+                         'rehearsal: 2 stages of 2 steps', 'stage'))
         for line in lines)
     chain_log = (tmp_path / 'chain.log').read_text()
     assert 'DEBUG' not in chain_log
@@ -202,7 +203,8 @@ def users_config(root, tmp_path):
         config.write_text(
             f'_base_ = {str(root / CONFIG)!r}\n'
             f"custom_imports = dict(imports=['mmdgkd', 'user_code'])\n{extra}")
-        return config, '--work-dir', tmp_path / 'w', *TINY
+        return (config, '--work-dir', tmp_path / 'w', *TINY,
+                'chain.preflight=False')
 
     return write
 

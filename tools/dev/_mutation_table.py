@@ -201,7 +201,7 @@ _add('other_classes_of_teacher', _CHAIN_CHECK,
      '    _check_same_classes(chain, facts)\n', '',
      f'{_BAD_INPUT}test_networks_with_different_classes')
 _add('other_classes_of_data', _CHAIN_CHECK,
-     '        _check_classes(chain[name], facts.classes, data.classes)\n', '',
+     '        _check_classes(network, facts.classes, data.classes)\n', '',
      f'{_BAD_INPUT}test_other_classes_than_the_data')
 _add('other_normalization_of_teacher', _CHAIN_CHECK,
      '    _check_same_inputs(chain, inspection.stages)\n', '',

@@ -1,9 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Checking the networks, files and data of a chain before any training."""
-import contextlib
 import copy
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -19,31 +18,30 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, network_of
 from mmdgkd.models.utils.weights import check_weights, network_weights
-from mmdgkd.utils.config import MISTAKES
 from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
-from .stage_check import check_cacheable, check_stage
-from .trial_forward import check_losses
 
 
-def inspect_chain(cfg: Config, chain: Chain) -> Dict[str, NetworkFacts]:
-    """Check all that can be checked before any training.
+def inspect_chain(cfg: Config, chain: Chain,
+                  datasets: Dict[str, Any]) -> Dict[str, NetworkFacts]:
+    """Check what a rehearsal would not show, since it causes no error.
 
     Args:
         cfg (Config): The whole config.
         chain (Chain): Its chain.
+        datasets (dict): The data sets that have been built already; it is
+            added to.
 
     Returns:
         dict[str, NetworkFacts]: By network.
 
     Raises:
         ConfigError: If a network cannot be built or run, a given file does not
-            fit, classes differ, the data is missing, a stage's algorithm,
-            optimizer, schedule or data cannot be built, or its losses would
-            train nothing, or not all of the network.
+            fit, classes differ, the data is missing, or a method refuses its
+            stage.
     """
     refuse_load_from(cfg, chain)
-    inspection = _Inspection(cfg, chain)
+    inspection = _Inspection(cfg, chain, datasets)
     scope = cfg.get('default_scope', 'mmpretrain')
     for network in chain.networks:
         inspection.build(network, scope)
@@ -64,20 +62,17 @@ class _Inspection:
     Args:
         cfg (Config): The whole config.
         chain (Chain): Its chain.
+        datasets (dict): The data sets that have been built.
     """
 
-    def __init__(self, cfg: Config, chain: Chain) -> None:
-        self.cfg, self.chain = cfg, chain
+    def __init__(self, cfg: Config, chain: Chain, datasets: Dict[str,
+                                                                 Any]) -> None:
+        self.cfg, self.chain, self._datasets = cfg, chain, datasets
         self.models: Dict[str, nn.Module] = {}
         # By network what it may end as: after pruning or a search, a smaller
         # one. Where the training decides, the largest is the last one.
         self.plain: Dict[str, List[nn.Module]] = {}
-        # What is trained in its stage: as above, or with its ``trainer``.
-        self.trained: Dict[str, List[nn.Module]] = {}
         self.stages: Dict[str, Config] = {}
-        # What other stages have built and put out already.
-        self._data: Dict[str, DataFacts] = {}
-        self._outputs: Dict[Tuple[str, str], List] = {}
 
     def build(self, network: Network, scope: str) -> None:
         """Build a network, and check its weights and its algorithm."""
@@ -91,7 +86,6 @@ class _Inspection:
             check_weights(model, weights, network.ckpt_path, key)
         else:
             check_init_cfg(network, model)
-            _check_own_weights(name, model)
         # Of all methods, since each refuses what it replaces.
         found = [
             method.stand_ins(network, model, weights) for method in
@@ -100,47 +94,23 @@ class _Inspection:
         stand_ins = next(filter(None, found), (model, ))
         self.plain[name] = [each.to('meta').eval() for each in stand_ins]
         check_algorithm(name, model)
-        self.trained[name] = self.plain[name]
         if network.trainer and not network.ckpt_path:
-            trainer = build_on_cpu(
-                replace(network, model=network.trainer), scope)
-            check_algorithm(name, trainer)
-            self.trained[name] = [trainer.to('meta').eval()]
+            check_algorithm(
+                name,
+                build_on_cpu(replace(network, model=network.trainer), scope))
         self.models[name] = model.to('meta').eval()
         _check_init_from(network, self.models)
 
     def check(self, name: str) -> NetworkFacts:
         """Check a network and its stage; the facts of the network."""
-        chain, stage = self.chain, self.stages[name]
-        # All are built before the data is read, which may take long.
-        algorithms = self._algorithms(name)
-        data = self._data_of(name)
+        network, data = self.chain[name], self._data_of(name)
         facts = self._facts(name, data)
-        _check_classes(chain[name], facts.classes, data.classes)
-        if algorithms:
-            checked = CheckedStage(chain[name], stage, algorithms, self.models,
-                                   data)
+        _check_classes(network, facts.classes, data.classes)
+        if not (network.ckpt_path or network.part_of):
+            stage = CheckedStage(network, self.stages[name], self.models, data)
             for method in METHODS.values():
-                method.check(checked)
-        for algorithm in algorithms:
-            _check_resumable(name, algorithm)
-            if chain.logit_store is not None and chain.teachers[name]:
-                check_cacheable(stage, algorithm, data.shape,
-                                chain.logit_store.get('top_k'))
-            _check_logits(name, (algorithm, self.models[name]), facts.classes)
-            check_losses(name, stage, algorithm, data, self._outputs)
+                method.check(stage)
         return facts
-
-    def _algorithms(self, name: str) -> List[nn.Module]:
-        """A stage's algorithm, as its training begins and as it ends."""
-        if self.chain[name].ckpt_path or self.chain[name].part_of:
-            return []
-        shapes = {other: each[-1] for other, each in self.plain.items()}
-        return [
-            check_stage(name, self.stages[name], self.chain,
-                        dict(shapes, **{name: network}))
-            for network in self.trained[name]
-        ]
 
     def _data_of(self, name: str) -> DataFacts:
         """The data of a network. That of a given one is not its training's.
@@ -149,15 +119,15 @@ class _Inspection:
         """
         stages, chain = self.stages, self.chain
         if not chain[name].ckpt_path:
-            return check_data(stages[name], self._data)
+            return check_data(stages[name], self._datasets)
         given = Config(copy.deepcopy(stages[name].to_dict()))
         given.train_dataloader = None
-        data = check_data(given, self._data)
+        data = check_data(given, self._datasets)
         if data.shape is None:
             # Nothing is validated: then the inputs of those that are trained.
             for network in chain.networks:
                 if not (network.ckpt_path or network.part_of):
-                    return check_data(stages[network.name], self._data)
+                    return check_data(stages[network.name], self._datasets)
         return data
 
     def _facts(self, name: str, data: DataFacts) -> NetworkFacts:
@@ -178,36 +148,6 @@ class _Inspection:
                 f'{classes[:-1]} classes beside "{name}" of {classes[-1]}; '
                 'all need the same')
         return replace(facts, step_macs=sum(each.macs for each in found))
-
-
-def _check_own_weights(name: str, model: nn.Module) -> None:
-    """Check that a network loads what it saves, which it does at its end."""
-    if isinstance(model, BaseAlgorithm):
-        return
-    key, what = f'chain.networks.{name}.model', 'its own state_dict'
-    saved = dict(state_dict=dict(model.state_dict()))
-    check_weights(model, network_weights(saved, what, key, model), what, key)
-
-
-def _check_resumable(name: str, algorithm: nn.Module) -> None:
-    """Check that a resumed stage gets the weights of its network.
-
-    MMEngine loads what fits and logs the rest: hooks of a network that do not
-    mind their prefix would leave it with random weights within an algorithm.
-    """
-    if isinstance(getattr(algorithm, 'architecture', None), BaseAlgorithm):
-        return
-    missing: List[str] = []
-    # On the meta device other hooks may fail.
-    with contextlib.suppress(*MISTAKES):
-        missing = copy.deepcopy(algorithm).load_state_dict(
-            dict(algorithm.state_dict()), strict=False).missing_keys
-    missing = [key for key in missing if key.startswith('architecture.')]
-    if missing:
-        raise ConfigError(
-            f'chain.networks.{name}.model: loads nothing into {missing[0]} '
-            f'within a {type(algorithm).__name__}; the hooks of its '
-            'load_state_dict must keep the prefix that they are given')
 
 
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
@@ -242,18 +182,6 @@ def _check_classes(network: Network, classes: Optional[int],
     raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'
                       f' set {key} to {in_data}, or list the classes in the '
                       "dataset's metainfo=dict(classes=[...])")
-
-
-def _check_logits(name: str, models: Sequence[nn.Module],
-                  classes: Optional[int]) -> None:
-    """Have losses refuse a number of logits with which they are always 0."""
-    for module in (part for model in models for part in model.modules()):
-        if classes and hasattr(module, 'check_classes'):
-            try:
-                module.check_classes(classes)
-            except ConfigError as error:
-                raise ConfigError(
-                    f'model: for the stage "{name}": {error}') from None
 
 
 def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:

@@ -2,13 +2,11 @@
 """Reading a sample of the data of each stage before any training."""
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Dict, FrozenSet, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
-from mmengine.runner import Runner
 
-from mmdgkd.datasets.labels import sample_class
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import MISTAKES, find_type, reason_of
@@ -26,11 +24,6 @@ class DataFacts:
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
         batched (bool): Whether the data set returns whole batches.
-        sample (DataSample, optional): Of an image of the training data.
-        why_no_class (str, optional): Why the class of that image is not known;
-            None if it is.
-        shapes (frozenset): The shapes of three images.
-        dataset (Dataset, optional): The data set itself.
     """
 
     shape: Optional[Tuple[int, ...]] = None
@@ -38,10 +31,6 @@ class DataFacts:
     samples: Optional[int] = None
     views: Optional[int] = None
     batched: bool = False
-    sample: Any = None
-    why_no_class: Optional[str] = None
-    shapes: FrozenSet = frozenset()
-    dataset: Any = None
 
     @property
     def classes(self) -> Optional[int]:
@@ -49,54 +38,45 @@ class DataFacts:
         return len(self.names) or None
 
 
-class _Shared:
-    """A data set that is not copied along with the config of its loader."""
+def build_dataset(cfg: Mapping, known: Dict[str, Any]) -> Any:
+    """Build a data set, unless that has been done already.
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __deepcopy__(self, memo: Dict) -> '_Shared':
-        return self
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._dataset[index]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
+    Args:
+        cfg (Mapping): Its config.
+        known (dict): What has been built already; it is added to.
+    """
+    text = json.dumps(cfg, default=str, sort_keys=True)
+    if text not in known:
+        known[text] = DATASETS.build(cfg)
+    return known[text]
 
 
-def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
+def check_data(stage: Config, known: Dict[str, Any]) -> DataFacts:
     """Build the data sets of a stage and take a sample of each.
+
+    Other classes for the validation would cause no error, but a metric of
+    other classes.
 
     Args:
         stage (Config): The config of the stage.
-        known (dict): What has been built already; it is added to.
+        known (dict): The data sets that have been built already; it is added
+            to.
 
     Returns:
         DataFacts: Shape and classes are of the data for validation if there
         is any; without data all is None.
 
     Raises:
-        ConfigError: If the data is not there or cannot be read, or its
-            loader cannot be built or gives no batch, or if its parts have
-            other classes.
+        ConfigError: If the data is not there or cannot be read, or if its
+            parts have other classes.
     """
-    found = {}
-    for key in ('train_dataloader', 'val_dataloader'):
-        if stage.get(key) is None:
-            continue
-        loader = stage[key]
-        text = json.dumps([loader.get('dataset'), loader.sampler],
-                          default=str,
-                          sort_keys=True)
-        if text not in known:
-            known[text] = _read_data(loader, key)
-        found[key] = known[text]
-        _check_loader(loader, key, found[key])
-        if found[key].batched:
+    found = {
+        key: _read_data(stage[key].get('dataset'), key, known)
+        for key in ('train_dataloader', 'val_dataloader')
+        if stage.get(key) is not None
+    }
+    for key, facts in found.items():
+        if facts.batched:
             _check_batched(stage, key)
     train = found.get('train_dataloader', DataFacts())
     other = found.get('val_dataloader', train)
@@ -106,9 +86,7 @@ def check_data(stage: Config, known: Dict[str, DataFacts]) -> DataFacts:
         other,
         names=other.names or train.names,
         samples=train.samples,
-        views=train.views,
-        sample=train.sample,
-        why_no_class=train.why_no_class)
+        views=train.views)
 
 
 def _check_same_names(train: Tuple[str, ...], other: Tuple[str, ...]) -> None:
@@ -130,66 +108,27 @@ def _check_same_names(train: Tuple[str, ...], other: Tuple[str, ...]) -> None:
                 'same in the same order; set metainfo=dict(classes=[...])')
 
 
-def _read_data(loader: Config, key: str) -> DataFacts:
-    """Build a data set, and take some samples."""
-    cfg = loader.get('dataset')
+def _read_data(cfg: Any, key: str, known: Dict[str, Any]) -> DataFacts:
     try:
-        dataset = DATASETS.build(cfg)
-        first = dataset[0]
+        dataset = build_dataset(cfg, known)
         names = dataset.metainfo.get('classes')
-        facts = DataFacts(
-            tuple(first['inputs'].shape),
+        return DataFacts(
+            tuple(dataset[0]['inputs'].shape),
             () if names is None else tuple(map(str, names)), len(dataset),
             getattr(dataset, 'num_views', None),
-            hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'),
-            first.get('data_samples'), _why_no_class(dataset),
-            frozenset(
-                tuple(dataset[i]['inputs'].shape)
-                for i in (0, len(dataset) // 2, len(dataset) - 1)), dataset)
+            hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
     except ConfigError:
         raise
     except MISTAKES as error:
         raise ConfigError(
             f'{key}.dataset: {reason_of(error)}{_where_to_put(cfg)}') from None
-    return facts
-
-
-def _check_loader(loader: Config, key: str, facts: DataFacts) -> None:
-    """Build the loader, as the Runner will when the stage begins."""
-    try:
-        built = Runner.build_dataloader(
-            dict(loader, dataset=_Shared(facts.dataset)), seed=0)
-    except ConfigError:
-        raise
-    except MISTAKES as error:
-        raise ConfigError(f'{key}: {reason_of(error)}') from None
-    if not len(built):
-        raise ConfigError(
-            f'{key}: gives no batch: drop_last leaves out the only one, of '
-            f'{len(facts.dataset)} images; set batch_size to that or less, or '
-            'drop_last=False')
-    collate = str((loader.get('collate_fn') or {}).get('type'))
-    if len(facts.shapes) > 1 and collate.split('.')[-1] == 'default_collate':
-        raise ConfigError(
-            f'{key}.dataset.pipeline: gives images of the shapes '
-            f'{", ".join(map(str, sorted(facts.shapes)))}, which do not fit '
-            'into one batch; add a transform that resizes or crops them to '
-            'one')
-
-
-def _why_no_class(dataset: Any) -> Optional[str]:
-    # Most losses do not need it: without it the stage may still train.
-    try:
-        sample_class(dataset, 0)
-    except ConfigError as error:
-        return str(error)
-    except MISTAKES as error:
-        return f'train_dataloader.dataset: {reason_of(error)}'
-    return None
 
 
 def _check_batched(stage: Config, key: str) -> None:
-    """Check that collate and preprocessor take a batched data set."""
+    """Check that collate and preprocessor take a batched data set.
+
+    An error of theirs would not tell what would be right.
+    """
     collate = (stage[key].get('collate_fn') or {}).get('type')
     if str(collate).split('.')[-1] not in ('pseudo_collate', 'None'):
         raise ConfigError(

@@ -5,7 +5,7 @@ from typing import Any, Mapping
 from mmengine.config import Config
 
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.method import CheckedStage, Method, register_method
+from mmdgkd.chain.method import Method, register_method
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import ensure_hook
 from mmdgkd.utils.config import type_of
@@ -20,18 +20,6 @@ class CRD(Method):
         """Add the hook that gives the loss the classes of the data."""
         if chain.teachers[name]:
             add_sample_classes(stage)
-
-    def check(self, stage: CheckedStage) -> None:
-        """Refuse data without a class for each sample.
-
-        The loss would fail at its first step only, after the stages before.
-        """
-        reason = stage.data.why_no_class
-        if reason and any(
-                hasattr(module, 'learn_classes')
-                for algorithm in stage.algorithms
-                for module in algorithm.modules()):
-            raise ConfigError(reason)
 
 
 def add_sample_classes(stage: Config) -> None:

@@ -28,6 +28,7 @@ class GroupFisher(Method):
 
     algorithms = (TargetGroupFisher, )
     decides_size = True
+    prunes = True
 
     def prepare_stage(self, stage: Config, chain: Chain, name: str) -> None:
         """Add the hook that prunes."""

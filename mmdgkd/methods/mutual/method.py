@@ -5,14 +5,12 @@ import re
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
-from mmrazor.models.task_modules import ModuleOutputsRecorder
 from torch import nn
 
 from mmdgkd.chain.chain import Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import Weights, parent_of, refuse_deliveries
-from mmdgkd.models.algorithms.dgkd import DGKD
 from mmdgkd.utils.config import type_of
 from .mutual_networks import MutualNetworks
 
@@ -55,30 +53,10 @@ class Mutual(Method):
         return (*model.peers.values(), model.architecture)
 
     def check(self, stage: CheckedStage) -> None:
-        """Refuse losses and recorders that belong to one of the networks.
-
-        A connector or loss with parameters, or a recorder of a function, would
-        be shared by all networks, without an error.
-        """
-        if not (isinstance(stage.model, MutualNetworks)
-                and isinstance(stage.algorithms[0], DGKD)):
-            return
-        several = f'{stage.key} trains several networks'
-        refuse_deliveries(stage.config, f'{several} in a step')
-        distiller = stage.algorithms[0].distiller
-        for part in ('connectors', 'distill_losses'):
-            for name, module in getattr(distiller, part).items():
-                if module.state_dict():
-                    raise ConfigError(
-                        f'model.distiller.{part}.{name}: learns, and '
-                        f'{several}, each of which would need its own; use '
-                        'losses without, such as those on logits')
-        for name, recorder in distiller.student_recorders.recorders.items():
-            if not isinstance(recorder, ModuleOutputsRecorder):
-                raise ConfigError(
-                    f'model.distiller.student_recorders.{name}: {several}, of '
-                    'which modules can be recorded; use '
-                    "type='mmrazor.ModuleOutputs' or 'mmrazor.ModuleInputs'")
+        """Refuse deliveries, which would be for one of the networks alone."""
+        if isinstance(stage.model, MutualNetworks):
+            refuse_deliveries(
+                stage.config, f'{stage.key} trains several networks in a step')
 
     def extract(self, model: MutualNetworks,
                 network: Network) -> Dict[str, torch.Tensor]:

@@ -25,6 +25,7 @@ class Pruning(Method):
     """
 
     algorithms = (ItePruneAlgorithm, )
+    prunes = True
 
     def stand_ins(self,
                   network: Network,

@@ -6,22 +6,14 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmrazor.models.algorithms import MMArchitectureQuant
 from mmrazor.models.fake_quants import LearnableFakeQuantize
-from mmrazor.models.task_modules import (ModuleInputsRecorder,
-                                         ModuleOutputsRecorder)
 from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import Weights, ensure_hook
-from mmdgkd.models.algorithms.dgkd import DGKD
-from mmdgkd.models.distillers.multi_teacher_distiller import \
-    MultiTeacherDistiller
-from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
-    MultiTeacherOutputsRecorder
 from mmdgkd.models.utils.networks import (network_of, running_form,
-                                          running_network, static_form,
-                                          teaches_as_is)
+                                          static_form, teaches_as_is)
 from mmdgkd.utils.config import algorithm_types, type_of
 from .fixed_graph import fixed_graph
 
@@ -51,50 +43,13 @@ class QAT(Method):
         return (network_of(model), )
 
     def check(self, stage: CheckedStage) -> None:
-        """Refuse recorders of modules that the traced graphs do not call.
+        """Refuse hooks, loops and options that do not fit.
 
-        They would record nothing. Hooks, loops and options that do not fit
-        would fail only in the middle of the training.
+        They would fail only in the middle of the training, or change the
+        quantization without an error.
         """
-        student = stage.model
-        if isinstance(student, MMArchitectureQuant):
-            _check_student(stage.key, stage.config, student)
-        options = stage.config.model.get('teacher_options') or {}
-        for algorithm in stage.algorithms:
-            if not isinstance(algorithm, DGKD):
-                continue
-            distiller = algorithm.distiller
-            if isinstance(student, MMArchitectureQuant):
-                _check_recorders(distiller, stage.name, student)
-            for teacher in algorithm.teachers:
-                model = stage.models[teacher]
-                if not isinstance(model, MMArchitectureQuant):
-                    continue
-                if options.get('compile'):
-                    raise ConfigError(
-                        'model.teacher_options.compile: for the stage '
-                        f'"{stage.name}": cannot be on with the teacher '
-                        f'"{teacher}", which is quantized; leave it out')
-                _check_teacher_recorders(distiller, teacher, model)
-
-
-def _check_recorders(distiller: MultiTeacherDistiller, name: str,
-                     model: MMArchitectureQuant) -> None:
-    for key, recorder in distiller.student_recorders.recorders.items():
-        if type(recorder) in (ModuleInputsRecorder, ModuleOutputsRecorder):
-            _check_called(f'student_recorders.{key}', recorder.source, name,
-                          model, 'loss')
-
-
-def _check_teacher_recorders(distiller: MultiTeacherDistiller, teacher: str,
-                             model: MMArchitectureQuant) -> None:
-    for key, recorder in distiller.teacher_recorders.recorders.items():
-        key, source = f'teacher_recorders.{key}', recorder.source
-        if isinstance(recorder, MultiTeacherOutputsRecorder):
-            _check_called(key, source, teacher, model, 'tensor')
-        elif source.startswith(f'{teacher}.'):
-            _check_called(key, source[len(teacher) + 1:], teacher, model,
-                          'tensor')
+        if isinstance(stage.model, MMArchitectureQuant):
+            _check_student(stage.key, stage.config, stage.model)
 
 
 def _check_student(here: str, stage: Config,
@@ -131,21 +86,6 @@ def _check_student(here: str, stage: Config,
         raise ConfigError(
             f'{here}.model.quantizer: LearnableFakeQuantize trains in one '
             'process alone; use FakeQuantize, or one process')
-
-
-def _check_called(key: str, source: str, name: str, model: MMArchitectureQuant,
-                  mode: str) -> None:
-    """Check that a graph calls a module: it calls no containers."""
-    called = {
-        node.target
-        for node in running_network(model, mode).graph.nodes
-        if node.op == 'call_module'
-    }
-    if source not in called:
-        raise ConfigError(
-            f'model.distiller.{key}.source: "{source}" is not called in the '
-            f'graph of the quantized network "{name}"; use a module that '
-            'computes, such as "head.fc"')
 
 
 @running_form.register

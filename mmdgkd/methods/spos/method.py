@@ -12,7 +12,6 @@ from torch import nn
 
 from mmdgkd.chain.chain import Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
-from mmdgkd.chain.preflight.trial_forward import key_of_unused
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import (Weights, check_search_end,
                                           loaded_network, refuse_fixed_graphs,
@@ -113,11 +112,6 @@ def _check_options(stage: Config, here: str) -> None:
     if (stage.get('model_wrapper_cfg') or {}).get('static_graph'):
         raise ConfigError(f'model_wrapper_cfg.static_graph: {why}; leave it '
                           'out')
-    key = key_of_unused(stage)
-    if key is not None:
-        raise ConfigError(
-            f'{key}: {here}: must be on with several processes: a path leaves '
-            f'most parameters without gradient; set {key}=True')
 
 
 def _check_images(search: Mapping, stage: Config, here: str) -> None:

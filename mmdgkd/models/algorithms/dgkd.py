@@ -118,6 +118,8 @@ class DGKD(BaseAlgorithm):
                 name: running_network(teacher, 'tensor')
                 for name, teacher in self.teachers.items()
             })
+        if peers_of(self.student):
+            self.distiller.check_shared()
         for peer in peers_of(self.student):
             self.distiller.prepare_from_student(peer)
         for network in (network_of(self.student), *peers_of(self.student)):

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import torch
 from mmrazor.models.architectures.connectors import Paraphraser
 from mmrazor.models.distillers import OFDDistiller
+from mmrazor.models.task_modules import ModuleOutputsRecorder
 from mmrazor.registry import MODELS
 from torch import nn
 
@@ -187,6 +188,30 @@ class MultiTeacherDistiller(OFDDistiller):
                     ' of softmax, but the labels of the student do not exclude'
                     " each other (DenseKDLoss.activation='sigmoid'); use "
                     "'logits'")
+
+    def check_shared(self) -> None:
+        """Refuse what networks that are trained together cannot share.
+
+        A connector or loss with parameters would be of all of them, and a
+        recorder of a function of the first, without an error.
+
+        Raises:
+            ConfigError: If there is one.
+        """
+        several = 'the student is several networks'
+        for part in ('connectors', 'distill_losses'):
+            for name, module in getattr(self, part).items():
+                if module.state_dict():
+                    raise ConfigError(
+                        f'model.distiller.{part}.{name}: learns, and '
+                        f'{several}, each of which would need its own; use '
+                        'losses without, such as those on logits')
+        for name, recorder in self.student_recorders.recorders.items():
+            if not isinstance(recorder, ModuleOutputsRecorder):
+                raise ConfigError(
+                    f'model.distiller.student_recorders.{name}: {several}, of '
+                    'which modules can be recorded; use '
+                    "type='mmrazor.ModuleOutputs' or 'mmrazor.ModuleInputs'")
 
     @property
     def has_drops(self) -> bool:

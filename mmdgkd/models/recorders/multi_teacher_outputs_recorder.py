@@ -7,7 +7,7 @@ from mmrazor.models.task_modules import ModuleOutputsRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
-from .sources import refuse_source
+from .sources import recordable, refuse_source
 
 
 @TASK_UTILS.register_module()
@@ -32,11 +32,11 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
             ConfigError: If a teacher has no such module.
         """
         for name, teacher in model.items():
-            modules = dict(teacher.named_modules())
-            if self.source not in modules:
-                raise refuse_source(self.source, teacher, modules,
+            names = recordable(teacher)
+            if self.source not in names:
+                raise refuse_source(self.source, teacher, names,
                                     f'teacher "{name}"')
-            modules[self.source].register_forward_hook(
+            teacher.get_submodule(self.source).register_forward_hook(
                 partial(self._record, name))
 
     def _record(self, name: str, module: nn.Module, inputs: tuple,

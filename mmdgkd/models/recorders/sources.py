@@ -6,6 +6,7 @@ from typing import Iterable, List
 from mmrazor.models.task_modules import (ModuleOutputsRecorder,
                                          ParameterRecorder)
 from torch import nn
+from torch.fx import GraphModule
 
 from mmdgkd.errors import ConfigError
 
@@ -39,6 +40,29 @@ def refuse_source(source: str,
     return ConfigError(f'source: "{source}" is no {what} of {owner}; {hint}')
 
 
+def recordable(model: nn.Module) -> List[str]:
+    """Names of the modules whose outputs a recorder would get.
+
+    A traced graph, such as that of a quantized network, calls no containers:
+    of them nothing would be recorded.
+
+    Args:
+        model (nn.Module): A network, or several by name.
+    """
+    silent = set()
+    for path, graph in model.named_modules():
+        if isinstance(graph, GraphModule):
+            called = {
+                node.target
+                for node in graph.graph.nodes if node.op == 'call_module'
+            }
+            silent |= {
+                f'{path}.{name}'.strip('.')
+                for name, _ in graph.named_modules() if name not in called
+            }
+    return [name for name, _ in model.named_modules() if name not in silent]
+
+
 def check_stock_source(recorder: object, model: nn.Module, owner: str) -> None:
     """Check that the source of one of MMRazor's recorders exists.
 
@@ -60,7 +84,9 @@ def check_stock_source(recorder: object, model: nn.Module, owner: str) -> None:
         return
 
     def names(network: nn.Module) -> List[str]:
-        return [name for name, _ in getattr(network, f'named_{what}s')()]
+        if what == 'module':
+            return recordable(network)
+        return [name for name, _ in network.named_parameters()]
 
     source, front = recorder.source, ''
     if source in names(model):

@@ -69,7 +69,11 @@ class CachedTeachers:
                 batch are mixed.
         """
         if getattr(self._data_preprocessor, 'batch_augments', None):
-            raise mixed_batches()
+            raise ConfigError(
+                'data_preprocessor.batch_augments, or model.train_cfg.augments'
+                ' of the network: mixes the images of a batch anew in each '
+                'step, so that no logits can be cached; leave it out, or set '
+                'chain.logit_store=None')
         views = views_of(data_samples)
         if views is None:
             raise ConfigError(
@@ -190,18 +194,6 @@ def check_top_k(distiller: Any, top_k: Optional[int]) -> None:
             f'chain.logit_store.top_k: {top_k} keeps the softmax of the other '
             'classes together, but the labels of the student do not exclude '
             "each other (DenseKDLoss.activation='sigmoid'); leave it out")
-
-
-def mixed_batches(
-        key: str = 'data_preprocessor.batch_augments') -> ConfigError:
-    """The error for MixUp, CutMix and the like.
-
-    Args:
-        key (str): The config key of it.
-    """
-    return ConfigError(
-        f'{key}: mixes the images of a batch anew in each step, so that no '
-        'logits can be cached; leave it out, or set chain.logit_store=None')
 
 
 def teacher_facts(teacher: nn.Module,

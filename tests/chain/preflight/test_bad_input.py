@@ -7,14 +7,11 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, DefaultScope
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmpretrain.registry import TRANSFORMS
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.preflight.stage_check import _check_sync_bn
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.models.backbones.plain_cnn import PlainCNN
 
 
@@ -42,63 +39,55 @@ class GrowingImages(BaseTransform):
         return results
 
 
-def assert_refused(cfg, message, **kwargs):
-    with pytest.raises(ConfigError, match=message) as error:
-        ChainRunner(cfg, **kwargs).train()
-    assert '\n' not in str(error.value)
-    assert not os.path.exists(cfg.work_dir)
-
-
 @pytest.mark.parametrize('guidance, message', [
     (dict(resnet8=['resnet99']),
      'chain.guidance.resnet8: the teacher "resnet99" is no network'),
     (dict(resnet20=['resnet8']), '"resnet8" does not come before "resnet20"'),
     ('densely', "chain.guidance: 'densely' is none of"),
 ])
-def test_guidance(tiny_cfg, guidance, message):
+def test_guidance(refused, tiny_cfg, guidance, message):
     cfg = tiny_cfg()
     cfg.chain.guidance = guidance
-    assert_refused(cfg, message)
+    refused(cfg, message)
 
 
-def test_an_empty_chain(tiny_cfg):
+def test_an_empty_chain(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks = {}
-    assert_refused(cfg, 'chain.networks: is empty')
+    refused(cfg, 'chain.networks: is empty')
 
 
-def test_two_networks_of_one_name(tiny_cfg):
+def test_two_networks_of_one_name(refused, tiny_cfg):
     cfg = tiny_cfg()
     networks = [
         dict(entry, name=name) for name, entry in cfg.chain.networks.items()
     ]
     cfg.chain = dict(networks=networks + networks[:1])
-    assert_refused(cfg, 'there are 2 networks named "resnet20"')
+    refused(cfg, 'there are 2 networks named "resnet20"')
 
 
-def test_an_unknown_stage(tiny_cfg):
-    assert_refused(
-        tiny_cfg(), '--stage: "resnet9" is no network', only='resnet9')
+def test_an_unknown_stage(refused, tiny_cfg):
+    refused(tiny_cfg(), '--stage: "resnet9" is no network', only='resnet9')
 
 
-def test_a_missing_checkpoint(tiny_cfg):
+def test_a_missing_checkpoint(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = 'nowhere.pth'
-    assert_refused(
+    refused(
         cfg, "chain.networks.resnet20.ckpt_path: there is no file 'nowhere"
         ".pth'")
 
 
-def test_a_checkpoint_of_another_architecture(tiny_cfg, trained):
+def test_a_checkpoint_of_another_architecture(refused, tiny_cfg, trained):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = os.path.join(
         trained[0].work_dir, 'resnet14', 'resnet14.pth')
-    assert_refused(
+    refused(
         cfg, 'resnet20.ckpt_path: .* is of another architecture: '
         'backbone.layer1.2.conv1.weight is missing')
 
 
-def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
+def test_a_checkpoint_with_other_classes(refused, tiny_cfg, trained, tmp_path):
     path = os.path.join(trained[0].work_dir, 'resnet20', 'resnet20.pth')
     checkpoint = torch.load(path, weights_only=True)
     state = checkpoint['state_dict']
@@ -107,7 +96,7 @@ def test_a_checkpoint_with_other_classes(tiny_cfg, trained, tmp_path):
     torch.save(checkpoint, tmp_path / 'other.pth')
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = str(tmp_path / 'other.pth')
-    assert_refused(cfg, 'has 100 classes, the network has 10')
+    refused(cfg, 'has 100 classes, the network has 10')
 
 
 def no_classes(cfg):
@@ -116,11 +105,11 @@ def no_classes(cfg):
         cfg[key].dataset.metainfo = dict(classes=[])
 
 
-def test_networks_with_different_classes(tiny_cfg):
+def test_networks_with_different_classes(refused, tiny_cfg):
     cfg = tiny_cfg()
     no_classes(cfg)
     cfg.chain.networks.resnet20.model.head.num_classes = 100
-    assert_refused(
+    refused(
         cfg, 'chain.networks.resnet20.model: has 100 classes, "resnet14", '
         'which it teaches, has 10')
 
@@ -133,43 +122,43 @@ def stochastic(tiny_cfg, **policy):
     return cfg
 
 
-def test_as_many_dropped_as_there_are_teachers(tiny_cfg):
-    assert_refused(
+def test_as_many_dropped_as_there_are_teachers(refused, tiny_cfg):
+    refused(
         stochastic(tiny_cfg, num_drop=2),
         'for the stage "resnet8": StochasticDropConnector.num_drop: 2 must '
         'be at most 1: the stage has 2 teachers')
 
 
-def test_an_unknown_protected_teacher(tiny_cfg):
-    assert_refused(
+def test_an_unknown_protected_teacher(refused, tiny_cfg):
+    refused(
         stochastic(tiny_cfg, protect=['resnet32']),
         'protect: "resnet32" is no teacher here; there are: ')
 
 
-def test_an_unknown_weighted_teacher(tiny_cfg):
+def test_an_unknown_weighted_teacher(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.model.distiller.distill_losses.loss_kd.teacher_weights = dict(x=2.0)
-    assert_refused(cfg, 'teacher_weights: "x" is no teacher here')
+    refused(cfg, 'teacher_weights: "x" is no teacher here')
 
 
-def test_a_recorder_source_that_is_no_module(tiny_cfg):
-    here = 'model.distiller.{}_recorders.logits.source: for the stage '
+def test_a_recorder_source_that_is_no_module(refused, tiny_cfg):
+    here = 'model.distiller.{}_recorders.logits.source: '
     cfg = tiny_cfg()
     cfg.model.distiller.teacher_recorders.logits.source = 'head.gc'
-    assert_refused(
+    refused(
         cfg,
-        here.format('teacher') + '"resnet14": "head.gc" is no module of '
+        here.format('teacher') + '"head.gc" is no module of '
         'teacher "resnet20"; similar: head.fc')
     cfg = tiny_cfg()
     cfg.model.distiller.student_recorders.logits.source = 'head.gc'
-    assert_refused(
+    refused(
         cfg,
-        here.format('student') + '"resnet14": "head.gc" is no module of the '
-        'student; similar: head.fc')
+        here.format('student') + '"head.gc" is no module of the student; '
+        r'similar: head.fc.* \(stage "resnet14"\)')
 
 
 def test_a_recorder_source_that_the_student_has_and_a_teacher_has_not(
-        tiny_cfg):
+        refused, tiny_cfg):
     cfg = tiny_cfg()
     plain = dict(type='PlainCNN', depth=2, variant='cifar100', input_size=8)
     cfg.chain.networks.resnet20.model = dict(
@@ -183,40 +172,38 @@ def test_a_recorder_source_that_the_student_has_and_a_teacher_has_not(
     distiller = cfg.model.distiller
     for key in ('student_recorders', 'teacher_recorders'):
         distiller[key].logits.source = 'backbone.layer1'
-    here = ('model.distiller.teacher_recorders.{}.source: for the stage '
-            '"resnet8": ')
-    assert_refused(
+    here = 'model.distiller.teacher_recorders.{}.source: '
+    refused(
         cfg,
         here.format('logits') + '"backbone.layer1" is no module of teacher '
-        '"resnet20"; similar: backbone')
+        '"resnet20"; similar: backbone.*"resnet8"')
     distiller.teacher_recorders.logits.source = 'backbone'
     distiller.teacher_recorders.one = dict(
         type='mmrazor.ModuleOutputs', source='resnet14.backbone.layer1')
     distiller.teacher_recorders.other = dict(
         type='mmrazor.ModuleOutputs', source='resnet20.backbone.layer1')
-    assert_refused(
+    refused(
         cfg,
         here.format('other') + '"resnet20.backbone.layer1" is no module of '
         'teacher "resnet20"; similar: resnet20.backbone')
 
 
-def test_a_model_that_cannot_be_built(tiny_cfg):
+def test_a_model_that_cannot_be_built(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet14.model.backbone.type = 'ResNet6n3'
-    assert_refused(
-        cfg, 'chain.networks.resnet14.model: cannot be built .*ResNet6n3')
+    refused(cfg, 'chain.networks.resnet14.model: cannot be built .*ResNet6n3')
     cfg = tiny_cfg()
     cfg.chain.networks.resnet14.model.head.in_channels = 65
-    assert_refused(cfg, 'resnet14.model: does not run on an image of shape')
+    refused(cfg, 'resnet14.model: does not run on an image of shape')
 
 
-def test_an_unknown_distiller(tiny_cfg):
+def test_an_unknown_distiller(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.model.distiller.type = 'mmrazor.ConfigurableDistiller'
-    assert_refused(cfg, 'model.distiller')
+    refused(cfg, 'model.distiller')
 
 
-def test_missing_data(tiny_cfg, tmp_path):
+def test_missing_data(refused, tiny_cfg, tmp_path):
     cfg = tiny_cfg()
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[key].dataset = dict(
@@ -224,50 +211,48 @@ def test_missing_data(tiny_cfg, tmp_path):
             data_root=str(tmp_path / 'cifar'),
             download=False,
             pipeline=[dict(type='PackInputs')])
-    assert_refused(
+    refused(
         cfg, r'train_dataloader.dataset: .*; put the official files \(train, '
         r'test, meta\) into .*cifar/cifar-100-python/')
 
 
-def test_a_work_dir_that_cannot_be_made(tiny_cfg, tmp_path):
+def test_a_work_dir_that_cannot_be_made(refused, tiny_cfg, tmp_path):
     (tmp_path / 'file').write_text('')
     cfg = tiny_cfg(work_dir='file/work')
-    assert_refused(cfg, 'work_dir: .* cannot be made')
+    refused(cfg, 'work_dir: .* cannot be made')
 
 
-def test_a_given_network_cannot_be_trained(tiny_cfg, trained):
+def test_a_given_network_cannot_be_trained(refused, tiny_cfg, trained):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.ckpt_path = os.path.join(
         trained[0].work_dir, 'resnet20', 'resnet20.pth')
-    assert_refused(
-        cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
+    refused(cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
 
 
-def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
+def test_a_teacher_that_is_normalized_otherwise(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.model.data_preprocessor = dict(
         type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
-    assert_refused(
+    refused(
         cfg, r'chain.networks.resnet20: its data_preprocessor.mean is '
         r'\[0.5, 0.5, 0.5\], but "resnet14", whose inputs it gets')
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.stage = dict(
         data_preprocessor=dict(mean=[1.0] * 3))
-    assert_refused(cfg,
-                   'chain.networks.resnet20: its data_preprocessor.mean is ')
+    refused(cfg, 'chain.networks.resnet20: its data_preprocessor.mean is ')
 
 
 @pytest.mark.parametrize('options, message', [
     ({
         'model.type': 'mmrazor.DGKDD'
-    }, 'model: for the stage "resnet14": .*DGKDD'),
+    }, 'model.type: for the stage "resnet14": there is no mmrazor.DGKDD'),
     ({
         'model.task_loss_wieght': 0.3
-    }, 'model: for the stage "resnet14": .*task_loss_wieght'),
+    }, 'model.task_loss_wieght: .*; "task_loss_weight" is meant'),
     ({
         'chain.networks.resnet8.stage':
         dict(optim_wrapper=dict(optimizer=dict(type='SGDD')))
-    }, 'optim_wrapper: for the stage "resnet8": .*SGDD'),
+    }, 'optim_wrapper.optimizer.type: for the stage "resnet8": .*SGDD; "SGD"'),
     ({
         'chain.networks.resnet8.stage': dict(train_cg=dict(max_epochs=7))
     }, 'chain.networks.resnet8.stage.train_cg: is neither in the config nor'),
@@ -276,10 +261,11 @@ def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
     }, 'resnet20.stage.model: changes the template .* has no teachers'),
     ({
         'train_cfg.max_epoch': 7
-    }, 'train_cfg.max_epoch: for the stage "resnet20": is unknown; it takes'),
+    }, 'train_cfg.max_epoch: .*"resnet20": is unknown to .*"max_epochs"'),
     ({
         'train_cfg.max_epochs': 0
-    }, 'train_cfg.max_epochs: .*: 0 must be an integer, 1 or more'),
+    },
+     'train_cfg: trains in no iteration; max_epochs, or max_iters, must be 1'),
     ({
         'train_dataloader.dataset.split': 'trian'
     }, "train_dataloader.dataset: .*'trian' is neither"),
@@ -288,7 +274,7 @@ def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
     }, 'train_dataloader.dataset.pipeline: returns no data sample'),
     ({
         'val_evaluator.type': 'Acuracy'
-    }, 'val_evaluator: .*Acuracy'),
+    }, 'val_evaluator.type: .* no Acuracy; "Accuracy" is meant'),
     ({
         'param_scheduler.0.type': 'StepLr'
     }, 'param_scheduler: .*StepLr'),
@@ -301,7 +287,7 @@ def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
     }, 'param_scheduler: .*start_facto'),
     ({
         'train_dataloader.batch_size': 0
-    }, 'train_dataloader: batch_size should be a positive integer'),
+    }, 'train_dataloader: .*: batch_size should be a positive integer'),
     ({
         'val_dataloader.num_worker': 2
     }, 'val_dataloader: .*num_worker'),
@@ -311,50 +297,31 @@ def test_a_teacher_that_is_normalized_otherwise(tiny_cfg):
     }, 'train_dataloader: gives no batch: drop_last leaves out the only one'),
     ({
         'optim_wrapper.constructor': 'TwoOptimizers'
-    }, 'optim_wrapper: .* gives 2 optimizers, but ImageClassifier has no'),
+    }, 'optim_wrapper: .* gives several optimizers, but the model has no'),
     ({
         'val_dataloader.dataset.pipeline':
         [dict(type='GrowingImages'),
          dict(type='PackInputs')]
-    }, 'val_dataloader.dataset.pipeline: gives images of the shapes '
-     r'\(3, 8, 8\), \(3, 8, 9\)'),
+    }, 'val_dataloader.dataset: .* gives images of several shapes'),
     ({
         'default_hooks.checkpoint.save_last': False
-    }, 'default_hooks.checkpoint: .* with save_last on'),
+    }, 'default_hooks.checkpoint.save_last: .*: must be on'),
     ({
         'default_hooks.checkpoint.out_dir': '/tmp'
-    }, 'default_hooks.checkpoint: .* without out_dir'),
+    }, 'default_hooks.checkpoint: has left no checkpoint .* out_dir out'),
 ])
-def test_what_is_wrong_with_a_stage(tiny_cfg, options, message):
+def test_what_is_wrong_with_a_stage(refused, tiny_cfg, options, message):
     cfg = tiny_cfg()
     cfg.merge_from_dict(options)
-    assert_refused(cfg, message)
-
-
-@pytest.mark.parametrize('norm', ['SyncBN', None])
-def test_sync_bn_on_the_cpu(tiny_cfg, norm):
-    cfg = tiny_cfg()
-    stage = stage_config(cfg, Chain.from_cfg(cfg.chain), 'resnet20', {},
-                         cfg.work_dir)
-    stage.launcher = 'pytorch'
-    if norm:
-        stage.model.backbone.norm_cfg = dict(type=norm)
-    else:
-        stage.sync_bn = 'torch'
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(stage.model)
-    with pytest.raises(ConfigError, match='SyncBatchNorm needs GPUs'):
-        _check_sync_bn(stage, model, '')
-    stage.launcher = 'none'
-    _check_sync_bn(stage, model, '')
+    refused(cfg, message)
 
 
 @pytest.mark.parametrize('classes', [5, 20])
-def test_other_classes_than_the_data(tiny_cfg, classes):
+def test_other_classes_than_the_data(refused, tiny_cfg, classes):
     cfg = tiny_cfg()
     for network in cfg.chain.networks.values():
         network.model.head.num_classes = classes
-    assert_refused(
+    refused(
         cfg, f'resnet20.model: has {classes} classes, the data has 10; set '
         'chain.networks.resnet20.model.head.num_classes to 10, or ')
     # Data without classes is not checked.
@@ -363,10 +330,10 @@ def test_other_classes_than_the_data(tiny_cfg, classes):
     assert facts['resnet8'].classes == classes
 
 
-def test_validation_data_with_other_classes(tiny_cfg):
+def test_validation_data_with_other_classes(refused, tiny_cfg):
     cfg = tiny_cfg()
     cfg.val_dataloader.dataset.metainfo = dict(classes=list('abc'))
-    assert_refused(
+    refused(
         cfg, 'val_dataloader.dataset: has 3 classes, '
         'train_dataloader.dataset has 10')
 
@@ -376,24 +343,24 @@ def test_validation_data_with_other_classes(tiny_cfg):
       ], "its class 0 is '1', that of train_dataloader.dataset is '0'"),
     ([*'0123456798'], "its class 8 is '9', that of .* is '8'"),
 ])
-def test_validation_data_with_as_many_other_classes(tiny_cfg, classes,
+def test_validation_data_with_as_many_other_classes(refused, tiny_cfg, classes,
                                                     message):
     cfg = tiny_cfg()
     cfg.val_dataloader.dataset.metainfo = dict(classes=classes)
-    assert_refused(cfg, f'val_dataloader.dataset: {message}')
+    refused(cfg, f'val_dataloader.dataset: {message}')
     # Data that does not name its classes is not checked.
     cfg.train_dataloader.dataset.metainfo = dict(classes=[])
     assert ChainRunner(cfg).facts['resnet8'].classes == 10
 
 
-def test_a_loss_that_would_only_be_logged(tiny_cfg):
+def test_a_loss_that_would_only_be_logged(refused, tiny_cfg):
     cfg = tiny_cfg()
     distiller = cfg.model.distiller
     for key in ('distill_losses', 'loss_forward_mappings'):
         distiller[key] = dict(kd=distiller[key].loss_kd)
-    assert_refused(
-        cfg, 'model.distiller.distill_losses.kd: for the stage "resnet14": '
-        'has no "loss" in its name, .* call it "loss_kd"')
+    refused(
+        cfg, 'model.distiller.distill_losses.kd: has no "loss" in its name, '
+        '.* call it "loss_kd", .*"resnet14"')
 
 
 def test_a_metric_that_is_not_measured(tiny_cfg):

@@ -1,0 +1,202 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The rehearsal: every stage is really run, small, before any training."""
+import contextlib
+import io
+import os
+import os.path as osp
+import shutil
+import tempfile
+import time
+import warnings
+from dataclasses import replace
+from glob import glob
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import (barrier, broadcast_object_list, get_world_size,
+                           is_main_process)
+from mmengine.registry import DefaultScope
+from mmengine.utils import ManagerMixin
+
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.export.extract import extract_network
+from mmdgkd.chain.method import methods_of
+from mmdgkd.chain.network import build_on_cpu
+from mmdgkd.chain.stage_config import named_config
+from mmdgkd.chain.stage_training import train_stage
+from mmdgkd.chain.work_dir import WorkDir
+from mmdgkd.engine.hooks._stop_signals import StopSignals
+from mmdgkd.engine.hooks.visualizer_backends import (check_visualizer,
+                                                     without_curves)
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import write_weights
+from mmdgkd.utils.random import aside
+from .blame import describe
+from .few_batches import FewBatches
+from .rehearsal_hooks import (FirstRun, MonitorHook, PrunedRun, ResumedRun,
+                              Saved)
+
+
+def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
+             datasets: Dict[str, Any], signals: Optional[StopSignals]) -> str:
+    """Run stages as they will be run, on a few images, in a folder of its own.
+
+    Each trains for ``chain.preflight['steps']`` steps, the last of which has
+    the smallest batch of an epoch, and ends an epoch: it validates, saves,
+    resumes and exports. Teachers that are not trained yet are as their own
+    rehearsal leaves them. To be called on all ranks; generators and files are
+    afterwards as before.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        work (WorkDir): The work dir, which is not written to.
+        names (list[str]): The stages to train, in order.
+        datasets (dict): The data sets that have been built already.
+        signals (StopSignals, optional): The signals that stop the run.
+
+    Returns:
+        str: A line that tells what was done.
+
+    Raises:
+        ConfigError: If a stage fails. It names stage, config key, reason and,
+            where the reason alone may not tell, a file with the traceback.
+        TrainingStopped: If a signal has stopped it.
+    """
+    begin = time.monotonic()
+    steps = chain.preflight['steps']
+    scope = cfg.get('default_scope', 'mmpretrain')
+    with _left_as_before(work) as folder, DefaultScope.overwrite_default_scope(
+            scope):
+        there = _RehearsalDir(cfg, chain, work, folder)
+        data = FewBatches(steps, datasets)
+        for name in names:
+            with describe(name, there.stage_config(name)):
+                _rehearse_stage(there, name, data, signals or StopSignals())
+    return (f'rehearsal: {len(names)} stages of {steps} steps each, '
+            f'validated, saved, resumed and exported in '
+            f'{time.monotonic() - begin:.1f} s')
+
+
+def _rehearse_stage(work: '_RehearsalDir', name: str, data: FewBatches,
+                    signals: StopSignals) -> None:
+    cfg, chain = work.cfg, work.chain
+    if chain[name].part_of:
+        extract_network(cfg, chain, work, name, data.runner_type)
+        work.reload()
+        return
+    pruned = [
+        method for method in methods_of(chain[name].model) if method.prunes
+    ]
+    runs = [PrunedRun(data.steps, chain[name], pruned)] if pruned else []
+    for hook in (*runs, FirstRun(data.steps), ResumedRun()):
+        if isinstance(hook, FirstRun) and is_main_process():
+            shutil.rmtree(work.folder(name), ignore_errors=True)
+        barrier()
+        with contextlib.suppress(Saved):
+            train_stage(cfg, chain, work, name, [hook, MonitorHook()], signals,
+                        data.runner_type)
+    if is_main_process():
+        work.choose_size(name)
+        # Those of large networks may not all fit on the disk.
+        for path in glob(osp.join(work.folder(name), '*.pth')):
+            if path != work.own_file(name):
+                os.remove(path)
+    barrier()
+
+
+@contextlib.contextmanager
+def _left_as_before(work: WorkDir) -> Iterator[str]:
+    """A folder that is removed; generators are restored, nothing is shown."""
+    # A folder of this machine is not seen by the processes of another.
+    local = int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
+    parent = (None if local == get_world_size() else osp.dirname(work.path))
+    folder = [
+        tempfile.mkdtemp(prefix='mmdgkd_rehearsal_', dir=parent)
+        if is_main_process() else None
+    ]
+    broadcast_object_list(folder)
+    kinds = [ManagerMixin]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    named = [(kind, kind._instance_dict.copy()) for kind in kinds]
+    try:
+        with (warnings.catch_warnings(),
+              contextlib.redirect_stdout(io.StringIO()), aside(),
+              torch.random.fork_rng()):
+            # The training gives them again.
+            warnings.simplefilter('ignore')
+            yield folder[0]
+        barrier()
+    finally:
+        for kind, instances in named:
+            # Loggers and visualizers that a failed Runner has left.
+            kind._instance_dict.clear()
+            kind._instance_dict.update(instances)
+        if is_main_process():
+            shutil.rmtree(folder[0], ignore_errors=True)
+
+
+class _RehearsalDir(WorkDir):
+    """A work dir of the rehearsal, beside the real one.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        real (WorkDir): The work dir of the chain, which has the files of
+            what is trained already.
+        folder (str): An empty folder.
+    """
+
+    def __init__(self, cfg: Config, chain: Chain, real: WorkDir,
+                 folder: str) -> None:
+        if chain.logit_store is not None:
+            chain = replace(
+                chain, logit_store=dict(chain.logit_store, store_dir=None))
+        copied = Config(cfg.to_dict(), format_python_code=False)
+        copied.work_dir = folder
+        super().__init__(copied, chain)
+        self._real = real
+
+    def file_of(self, name: str) -> Optional[str]:
+        """The file of a network, trained in earnest or in the rehearsal."""
+        return self._real.file_of(name) or super().file_of(name)
+
+    def stage_config(self, name: str) -> Config:
+        """The config of a stage, which validates and saves at once."""
+        stage = super().stage_config(name)
+        train_cfg = stage.get('train_cfg') or {}
+        by_epoch = 'max_iters' not in train_cfg
+        if train_cfg:
+            train_cfg.val_interval = (1 if by_epoch else
+                                      self.chain.preflight['steps'])
+            if not self._decides_size(name):
+                train_cfg.pop('val_begin', None)
+        hooks = stage.get('default_hooks') or {}
+        for key in ('checkpoint', 'logger'):
+            if hooks.get(key) is not None:
+                hooks[key].interval = 1
+        if (hooks.get('checkpoint') or {}).get('save_last') is False:
+            raise ConfigError(
+                f'default_hooks.checkpoint.save_last: for the stage "{name}": '
+                'must be on: the trained network is taken from the last '
+                'checkpoint')
+        check_visualizer(stage, f'for the stage "{name}"')
+        without_curves(stage)
+        return named_config(stage, stage.filename, formatted=False)
+
+    def choose_size(self, name: str) -> None:
+        """Replace the file of a network of which nothing is chosen yet.
+
+        Its training is too short for that, and teachers need it.
+        """
+        network, scope = self.chain[name], self.cfg.get('default_scope')
+        for method in self._decides_size(name):
+            model = build_on_cpu(network, scope or 'mmpretrain')
+            method.stand_ins(network, model)
+            write_weights(self.own_file(name), model.state_dict(), {})
+
+    def _decides_size(self, name: str) -> List:
+        model = self.chain[self.chain.stage_of(name)].model
+        return [method for method in methods_of(model) if method.decides_size]
