@@ -1,7 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Testing and validating trained networks, each in a Runner of its own."""
 import os.path as osp
-from typing import Any, Callable, Dict, Mapping, Optional
+import tempfile
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -10,6 +11,7 @@ from torch import nn
 from mmdgkd.engine.hooks.visualizer_backends import without_curves
 from mmdgkd.engine.runner_cleanup import cleaned_up
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.files import can_write
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.distributed import fit_to_device
@@ -41,6 +43,16 @@ def test_chain(cfg: Config, chain: Chain, work: WorkDir,
     if not names:
         raise ConfigError(f'work_dir: {work.path!r} holds no trained network '
                           'yet')
+    if not can_write(work.path):
+        with tempfile.TemporaryDirectory(prefix='mmdgkd_test_') as folder:
+            return _test(cfg, chain, work, names, ckpt_path, mean, folder)
+    return _test(cfg, chain, work, names, ckpt_path, mean, work.path)
+
+
+def _test(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
+          ckpt_path: Optional[str], mean: bool,
+          folder: str) -> Dict[str, Dict[str, float]]:
+    """Test networks, with the logs of each in a folder."""
     results: Dict[str, Dict[str, float]] = {}
     for name in names:
         own = work.file_of(name)
@@ -54,11 +66,11 @@ def test_chain(cfg: Config, chain: Chain, work: WorkDir,
                 path,
                 chain[name].ckpt_key if own in (path,
                                                 osp.abspath(path)) else None),
-            work.folder(name), cfg, 'test')
+            osp.join(folder, name), cfg, 'test')
     if mean:
         paths = {name: work.file_of(name) for name in names}
-        results[f'mean of {len(names)}'] = _test_mean(
-            cfg, chain, paths, osp.join(work.path, 'mean'))
+        results[f'mean of {len(names)}'] = _test_mean(cfg, chain, paths,
+                                                      osp.join(folder, 'mean'))
     return results
 
 

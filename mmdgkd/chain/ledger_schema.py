@@ -103,6 +103,11 @@ def read_ledger(path: str) -> Dict[str, Any]:
         where = error.json_path[2:]
         raise _unreadable(path, (f'{where}: ' if where else '') +
                           error.message[:200].splitlines()[0])
+    for name, entry in data['stages'].items():
+        for other in entry.get('read', {}):
+            if other not in data['stages']:
+                raise _unreadable(
+                    path, f'stages.{name}.read: {other!r} is no stage')
     return data
 
 

@@ -21,7 +21,7 @@ from mmdgkd.engine.hooks._stop_signals import StopSignals
 from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 from mmdgkd.engine.hooks.visualizer_backends import live_hook
 from mmdgkd.errors import ConfigError, TrainingStopped
-from mmdgkd.fileio.files import atomic_write, disk_full_as_error
+from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from mmdgkd.utils.config import refuse_misspelt
 from mmdgkd.utils.distributed import start_processes
 from mmdgkd.utils.random import aside
@@ -33,6 +33,7 @@ from .ledger import Ledger
 from .network import NetworkFacts, facts_of_trained
 from .plan import (later_share, order_line, plan_table, result_table,
                    store_lines, test_table)
+from .schedules import schedule_lines
 from .stage_config import named_config
 from .stage_training import train_stage
 from .work_dir import WorkDir
@@ -206,7 +207,8 @@ class ChainRunner:
             self._logger = MMLogger.get_instance(
                 f'chain_{next(_CHAIN_NUMBERS)}',
                 logger_name='mmdgkd',
-                log_file=osp.join(self.work.path, 'chain.log'),
+                log_file=osp.join(self.work.path, 'chain.log')
+                if can_write(self.work.path) else None,
                 file_mode='a')
             for handler in self._logger.handlers:
                 if isinstance(handler, logging.FileHandler):
@@ -243,7 +245,8 @@ class ChainRunner:
         }
         lines = (plan_table(self.chain, self.facts, stages, self.work.ledger),
                  store_lines(self.chain, self.facts, stages, self.work.path),
-                 order_line(self.chain, self.facts))
+                 order_line(self.chain, self.facts),
+                 schedule_lines(self.chain, self.facts, stages))
         if todo and self.chain.preflight:
             lines += (rehearse(self.cfg, self.chain, self.work, todo,
                                self._datasets, signals), )
@@ -259,6 +262,9 @@ class ChainRunner:
             stack.enter_context(self.work.lock())
         # This checks all, before anything is written.
         plan = self._plan(resume, signals)
+        if is_there and not can_write(self.work.path) and not self.work.todo(
+                resume, self.only):
+            return []
         self.work.make()
         stack.enter_context(disk_full_as_error(self.work.path))
         if not is_there:

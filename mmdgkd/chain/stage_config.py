@@ -14,7 +14,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.utils.config import type_of
+from mmdgkd.utils.config import type_of, typed_parts
 from .chain import Chain, Network
 from .method import METHODS
 from .stage_hooks import keep_hooks
@@ -211,6 +211,20 @@ def fingerprint(stage: Config) -> str:
     """The sha256 of :func:`training_settings`."""
     text = json.dumps(training_settings(stage), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def needs_validation(stage: Config) -> bool:
+    """Whether the weights of a stage depend on its validation.
+
+    Args:
+        stage (Config): Its config.
+    """
+    parts = [
+        *typed_parts(stage.get('param_scheduler')),
+        *(stage.get('custom_hooks') or ())
+    ]
+    return any('Plateau' in type_of(part) or 'EarlyStop' in type_of(part)
+               for part in parts)
 
 
 def differences(old: Config, new: Config) -> List[str]:

@@ -2,23 +2,28 @@
 """The work dir of a chain, and whether it still fits the config."""
 import contextlib
 import fcntl
+import logging
 import os
 import os.path as osp
+import platform
 from typing import Iterator, List, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import require_file
-from mmdgkd.fileio.files import remove_parts, sha256_of
+from mmdgkd.fileio.files import (can_write, remove_parts, sha256_of,
+                                 without_locks)
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain
 from .ledger import Ledger, file_entry
-from .stage_config import differences, fingerprint, named_config, stage_config
+from .stage_config import (differences, fingerprint, named_config,
+                           needs_validation, stage_config)
 
 
 class WorkDir:
@@ -58,6 +63,9 @@ class WorkDir:
         except OSError as error:
             raise ConfigError(f'work_dir: {self.path!r} cannot be made '
                               f'({error.strerror})') from None
+        if not can_write(self.path):
+            raise ConfigError(f'work_dir: {self.path!r} cannot be written to; '
+                              'choose another --work-dir')
 
     def reload(self) -> None:
         """Read the ledger again, after the first rank has written it."""
@@ -135,14 +143,24 @@ class WorkDir:
         if not is_main_process():
             yield
             return
-        with open(osp.join(self.path, '.lock'), 'w') as file:
+        if not can_write(self.path):
+            # Nothing is trained there.
+            yield
+            return
+        with open(osp.join(self.path, '.lock'), 'a+') as file:
             try:
                 # Of the process, not of the file: workers do not inherit it.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with without_locks(file.name):
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
+                file.seek(0)
                 raise ConfigError(
-                    f'work_dir: another run is training in {self.path!r}; '
-                    'wait for it, or choose another --work-dir') from None
+                    f'work_dir: another run, process {file.read(200) or "?"}, '
+                    f'is training in {self.path!r}; wait for it or end it, or '
+                    'choose another --work-dir') from None
+            file.truncate(0)
+            file.write(f'{os.getpid()} on {platform.node()}')
+            file.flush()
             yield
 
     def todo(self, resume: bool, only: Optional[str]) -> List[str]:
@@ -235,15 +253,29 @@ class WorkDir:
             lines = lines or ['config.py was edited']
         else:
             lines = ['config.py is gone, so that the difference is not known']
+        longer = [line for line in lines if line[:10] == 'train_cfg.']
         if entry['state'] == 'running':
-            # Such as a longer training: the checkpoint does not fix that.
-            lines = [line for line in lines if line[:10] != 'train_cfg.']
+            # The checkpoint does not fix the length of the training.
+            lines = [line for line in lines if line not in longer]
+        validation = [line for line in lines if line[:4] == 'val_']
+        if validation and not needs_validation(stage):
+            print_log(
+                f'{folder!r}: was validated by other settings before: '
+                f'{validation[0]}; its weights do not depend on them',
+                logger='current',
+                level=logging.WARNING)
+            lines = [line for line in lines if line not in validation]
         if lines:
             more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
+            advice = (
+                'choose another --work-dir, and begin there from its weights, '
+                f"init_cfg=dict(type='Pretrained', checkpoint="
+                f'{self.own_file(name)!r}) in chain.networks.{name}.model'
+                if lines == longer else 'choose another --work-dir')
             raise ConfigError(
                 f'{folder!r}: was trained with another config: '
-                f'{lines[0]}{more}; take that back, choose another --work-dir,'
-                ' or remove this folder to train the stage again')
+                f'{lines[0]}{more}; take that back, {advice}, or remove this '
+                'folder to train the stage again')
 
     def _check_teachers(self, name: str, fresh: List[str]) -> None:
         """Refuse to keep a stage whose teachers have changed."""

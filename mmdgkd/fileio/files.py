@@ -5,6 +5,7 @@ import errno
 import glob
 import hashlib
 import json
+import logging
 import os
 import os.path as osp
 import sys
@@ -12,12 +13,40 @@ from pathlib import Path
 from typing import IO, Any, Iterator, Union
 
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
 
 from mmdgkd.errors import TrainingError
 from .checksum import write_with_checksum
 
 # There is no room: on the disk, in the quota, or for a file of this size.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# What a file system without locks says.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+@contextlib.contextmanager
+def without_locks(path: str) -> Iterator[None]:
+    """Go on where a lock fails since the file system of a file has none.
+
+    Args:
+        path (str): The file that is locked in this context.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        print_log(
+            f'{path}: its file system has no locks ({error.strerror}); see to '
+            'it that no second run uses this folder',
+            logger='current',
+            level=logging.WARNING)
+
+
+def can_write(folder: str) -> bool:
+    """Whether files can be made in a folder."""
+    return os.access(folder, os.W_OK)
 
 
 def sha256_of(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 import numpy as np
 
-from mmdgkd.fileio.files import parse_json
+from mmdgkd.fileio.files import parse_json, without_locks
 from .encoding import RowForm
 
 MAGIC = 'mmdgkd logits 1'
@@ -246,7 +246,8 @@ def locked(folder: str) -> Iterator[None]:
     # Not '.lock', which is that of a work dir, and a store may be in one: to
     # close a file drops all POSIX locks that the process holds on it.
     with open(osp.join(folder, '.logits.lock'), 'a') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with without_locks(file.name):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

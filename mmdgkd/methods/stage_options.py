@@ -1,11 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What several methods need of a stage, a chain entry or given weights."""
-import math
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
 from torch import nn
 
 from mmdgkd.chain.chain import Network
@@ -128,24 +126,6 @@ def check_search_end(stage: Config, here: str, key: str, last: int) -> None:
             f'{here}.stage.train_cfg.val_begin: {begin} should be after the '
             f'search, {last + 1} or more: before it there is no subnet whose '
             'accuracy could count')
-
-
-def length_in_iterations(stage: Config,
-                         samples: Optional[int]) -> Optional[int]:
-    """Number of iterations of a stage, or None if it is not known.
-
-    Args:
-        stage (Config): Its config.
-        samples (int, optional): Length of its training data.
-    """
-    train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
-    if 'max_epochs' not in train_cfg and 'max_iters' in train_cfg:
-        return train_cfg['max_iters']
-    batch = (stage.get('train_dataloader') or {}).get('batch_size')
-    if not samples or not batch:
-        return None
-    return train_cfg.get('max_epochs', 1) * math.ceil(
-        samples / batch / get_world_size())
 
 
 def parent_of(name: str, entry: Mapping[str, Any], keys: Sequence[str],

@@ -1,11 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Real, tiny trainings of chains."""
+import errno
 import json
 import os
 import os.path as osp
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import mmpretrain
 import numpy as np
@@ -125,13 +127,12 @@ def test_the_tables(trained):
 def test_a_teacher_that_is_smaller_than_its_student(tiny_cfg):
     """Such as after MMEngine has sorted the names."""
     cfg = tiny_cfg()
-    assert 'warning' not in ChainRunner(cfg).plan()
+    assert 'is smaller than' not in ChainRunner(cfg).plan()
     networks, order = cfg.chain.networks, cfg.chain.pop('order')
     cfg.chain.networks = {name: networks[name] for name in sorted(order)}
-    line = ChainRunner(cfg).plan().splitlines()[-1]
-    assert line.startswith(
-        'warning: the teacher "resnet14" is smaller than its student '
-        '"resnet20" (1.7 M MACs, not 2.6 M); chain.networks begins with ')
+    assert ('warning: the teacher "resnet14" is smaller than its student '
+            '"resnet20" (1.7 M MACs, not 2.6 M); chain.networks begins with '
+            ) in ChainRunner(cfg).plan()
     cfg.chain.networks = dict(
         small=networks.resnet8,
         medium=networks.resnet14,
@@ -139,7 +140,7 @@ def test_a_teacher_that_is_smaller_than_its_student(tiny_cfg):
     assert 'not 1.7 M, and 2 more);' in ChainRunner(cfg).plan()
     # In the order of the config again.
     cfg.chain.order = ['big', 'medium', 'small']
-    assert 'warning' not in ChainRunner(cfg).plan()
+    assert 'is smaller than' not in ChainRunner(cfg).plan()
 
 
 def test_a_stage_can_be_run_alone_and_gives_the_same_bits(trained, tmp_path):
@@ -383,12 +384,14 @@ def test_a_second_run_is_kept_out(copied):
         sys.executable, '-c', 'import fcntl, sys, time\n'
         f'file = open({osp.join(copied.work_dir, ".lock")!r}, "w")\n'
         'fcntl.lockf(file, fcntl.LOCK_EX)\n'
+        'print("4711 on n1", end="", file=file, flush=True)\n'
         'print("held", flush=True)\n'
         'time.sleep(60)'
     ],
                               stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b'held\n'
-    with pytest.raises(ConfigError, match='another run is training in'):
+    with pytest.raises(
+            ConfigError, match='another run, process 4711 on n1, is '):
         ChainRunner(copied).train()
     holder.kill()
     holder.wait()
@@ -561,3 +564,78 @@ def test_networks_as_safetensors(tiny_cfg):
     cfg.chain.save_as = 'onnx'
     with pytest.raises(ConfigError, match="chain.save_as: 'onnx' must be one"):
         ChainRunner(cfg)
+
+
+def test_the_lock_names_the_process_that_holds_it(copied):
+    with ChainRunner(copied).work.lock():
+        text = Path(copied.work_dir, '.lock').read_text()
+    assert text.startswith(f'{os.getpid()} on ')
+
+
+def test_a_file_system_without_locks(copied, monkeypatch):
+    """A run goes on, and says so; any other error is none of that."""
+
+    def fail(number):
+
+        def lock(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr('fcntl.lockf', lock)
+        monkeypatch.setattr('fcntl.flock', lock)
+
+    fail(errno.ENOSYS)
+    for name in ('resnet8', 'resnet14'):
+        shutil.rmtree(osp.join(copied.work_dir, name))
+    said = []
+    monkeypatch.setattr('mmdgkd.fileio.files.print_log',
+                        lambda text, **_: said.append(text))
+    ChainRunner(copied).train()
+    assert 'its file system has no locks (Function not' in said[0]
+    fail(errno.EIO)
+    with pytest.raises(OSError, match='Input/output error'):
+        ChainRunner(copied).train()
+
+
+def test_a_work_dir_that_is_only_read(copied, monkeypatch):
+    """What is finished is tested, planned and resumed, without a file."""
+    before = sorted(Path(copied.work_dir).rglob('*'))
+    # Tests run as root, who may write everywhere.
+    monkeypatch.setattr('os.access', lambda path, mode: mode != os.W_OK)
+    runner = ChainRunner(copied)
+    assert runner.train()['resnet8']['state'] == 'done'
+    assert list(runner.test('resnet8')['resnet8']) == ['accuracy/top1']
+    assert sorted(Path(copied.work_dir).rglob('*')) == before
+    os.remove(osp.join(copied.work_dir, 'resnet8', 'resnet8.pth'))
+    with pytest.raises(ConfigError, match='cannot be written to'):
+        ChainRunner(copied).train()
+
+
+@pytest.mark.parametrize('state', ['done', 'running'])
+def test_a_validation_may_change(copied, monkeypatch, state):
+    cfg = copied
+    if state == 'running':
+        path = osp.join(cfg.work_dir, 'chain.json')
+        ledger = json.loads(Path(path).read_text())
+        ledger['stages']['resnet8']['state'] = state
+        Path(path).write_text(json.dumps(ledger))
+        os.remove(osp.join(cfg.work_dir, 'resnet8', 'resnet8.pth'))
+    cfg.val_evaluator = dict(type='Accuracy', topk=(1, 3))
+    said = []
+    monkeypatch.setattr('mmdgkd.chain.work_dir.print_log',
+                        lambda text, **_: said.append(text))
+    ChainRunner(cfg).train()
+    assert 'was validated by other settings before: val_evaluator' in said[-1]
+    # Where the rates follow the metric, the weights do, too.
+    cfg.custom_hooks.append(
+        dict(type='EarlyStoppingHook', monitor='accuracy/top1'))
+    with pytest.raises(ConfigError, match='trained with another config: cust'):
+        ChainRunner(cfg).train()
+
+
+def test_a_finished_network_is_not_trained_on(copied):
+    copied.train_cfg.max_epochs = 5
+    with pytest.raises(
+            ConfigError,
+            match=r"train_cfg.max_epochs was 2, is 5; .* begin there from its "
+            r"weights, init_cfg=dict\(type='Pretrained', checkpoint=.*pth"):
+        ChainRunner(copied).train()

@@ -18,7 +18,9 @@ transformer = dict(
         drop_rate=0.1,
         drop_path_rate=0.2),
     head=head)
+# A kill is to be one of the training.
 chain = dict(
+    preflight=False,
     networks=dict(
         resnet20=dict(model=dict(backbone=dict(depth=8, drop_path_rate=0.1))),
         resnet14=dict(model=dict(_delete_=True, **transformer)),

@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(run_here, tmp_path):
     options = [
         CONFIG, '--work-dir', tmp_path, '--resume', '--cfg-options',
         'train_cfg.max_epochs=2', 'train_dataloader.dataset.indices=64',
-        'val_dataloader.dataset.indices=64'
+        'val_dataloader.dataset.indices=64', 'chain.preflight=False'
     ]
     run_here('tools/train.py', *options, '--stage', 'resnet20')
     before = json.loads((tmp_path / 'chain.json').read_text())['stages']

@@ -193,4 +193,4 @@ def _nearest(word: Any, known: List[str]) -> str:
     near = get_close_matches(str(word).split('.')[-1], known, 1)
     if near:
         return f'; "{near[0]}" is meant'
-    return f'; it takes {", ".join(known)}' if len(known) < 20 else ''
+    return f'; it takes {", ".join(known)}' if 0 < len(known) < 20 else ''

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from multiprocessing import util
 from typing import Any, Dict, Optional
 
 import torch
@@ -129,4 +130,16 @@ def _after_fork() -> None:
         _mask = None
 
 
+def _spawn(*args: Any) -> int:
+    """Start a process that is not forked, as by the method 'spawn'."""
+    _before_fork()
+    try:
+        return _spawn_unmasked(*args)
+    finally:
+        _after_fork()
+
+
+# It is no fork to Python, but the new process inherits the mask likewise.
+_spawn_unmasked = util.spawnv_passfds
+util.spawnv_passfds = _spawn
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)

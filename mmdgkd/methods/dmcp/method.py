@@ -8,11 +8,11 @@ from torch import nn
 
 from mmdgkd.chain.chain import Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
+from mmdgkd.chain.schedules import length_in_iterations
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import (Weights, check_search_end,
-                                          length_in_iterations, loaded_network,
-                                          refuse_fixed_graphs, refuse_replaced,
-                                          refuse_sync_bn)
+                                          loaded_network, refuse_fixed_graphs,
+                                          refuse_replaced, refuse_sync_bn)
 from mmdgkd.models.utils.networks import static_network
 from .subnet_dmcp import SubnetDMCP
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
+from mmdgkd.chain.schedules import length_in_iterations
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.stage_options import (Weights, ensure_hook,
-                                          length_in_iterations, loaded_network,
+from mmdgkd.methods.stage_options import (Weights, ensure_hook, loaded_network,
                                           refuse_fixed_graphs, refuse_replaced,
                                           refuse_sync_bn)
 from mmdgkd.models.utils.networks import static_network

@@ -8,9 +8,10 @@ from torch import nn
 
 from mmdgkd.chain.chain import Network
 from mmdgkd.chain.method import CheckedStage, Method, register_method
+from mmdgkd.chain.schedules import length_in_iterations
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.stage_options import (Weights, length_in_iterations,
-                                          loaded_network, refuse_sync_bn)
+from mmdgkd.methods.stage_options import (Weights, loaded_network,
+                                          refuse_sync_bn)
 from mmdgkd.models.utils.networks import hold, static_network
 from .fusion_channel_unit import FusionChannelUnit
 

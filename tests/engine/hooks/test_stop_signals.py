@@ -2,7 +2,9 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from multiprocessing import util
 
 import pytest
 
@@ -76,3 +78,17 @@ def test_workers_do_not_get_them():
         assert {signal.SIGTERM, signal.SIGUSR1, signal.SIGINT} <= mask
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert not mask_of_a_worker()
+
+
+def test_nor_do_those_that_are_spawned():
+
+    def signals_of_a_worker():
+        code = ('import signal, sys; '
+                'sys.exit(len(signal.pthread_sigmask(signal.SIG_BLOCK, ())))')
+        worker = util.spawnv_passfds(sys.executable.encode(),
+                                     [sys.executable, '-c', code], [])
+        return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+
+    with StopSignals():
+        assert signals_of_a_worker() == 3
+    assert signals_of_a_worker() == 0
