@@ -78,6 +78,7 @@ def test_a_chain_prints_a_line_a_stage_and_logs_the_rest(run_here, tmp_path):
     # Beside them only the tables, and lines of logit store and rehearsal.
     assert all(
         line.startswith(('The chain in ', '+', '| ', 'logit store: ',
+                         'warning: param_scheduler: ',
                          'rehearsal: 2 stages of 2 steps', 'stage'))
         for line in lines)
     chain_log = (tmp_path / 'chain.log').read_text()
