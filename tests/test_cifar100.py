@@ -38,7 +38,7 @@ def options(cifar100, images=128):
         '--cfg-options', 'train_cfg.max_epochs=1',
         f'train_dataloader.dataset.indices={images}',
         'val_dataloader.dataset.indices=200',
-        'test_dataloader.dataset.indices=200'
+        'test_dataloader.dataset.indices=200', 'chain.preflight=False'
     ] + [
         f'{loader}_dataloader.dataset.data_root={cifar100}'
         for loader in ('train', 'val', 'test')

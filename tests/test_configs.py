@@ -127,16 +127,15 @@ def wanted_counts(name, names):
     name if 'digits' in name else pytest.param(name, marks=pytest.mark.slow)
     for name in BASES
 ])
-def test_it_trains_an_iteration_per_stage(name, on_digits, tmp_path):
+def test_each_stage_is_rehearsed(name, on_digits, tmp_path):
     cfg = on_images(name, on_digits)
     cfg.work_dir = str(tmp_path / 'work')
+    cfg.chain.preflight = dict(steps=1)
     if not isinstance(cfg.chain.get('guidance'), dict):
         # TAs are trained as the student is.
         for ta in list(cfg.chain.networks)[1:-1]:
             cfg.chain.networks[ta] = None
-    ledger = ChainRunner(cfg).train()
-    assert {entry['state']
-            for entry in ledger.data['stages'].values()} == {'done'}
+    assert 'rehearsal: ' in ChainRunner(cfg).plan()
 
 
 def test_each_chain_of_the_bases_is_trained():

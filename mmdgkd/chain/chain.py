@@ -119,6 +119,8 @@ class Chain:
                 entry['ckpt_path'] = network.ckpt_path
             if network.ckpt_key:
                 entry['ckpt_key'] = network.ckpt_key
+            if network.input:
+                entry['input'] = network.input
             if network.init_from:
                 entry['init_from'] = network.init_from
             if network.stage and not network.part_of:

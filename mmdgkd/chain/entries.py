@@ -5,10 +5,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.ensembles import check_name
+from mmdgkd.models.teachers.teacher_input import read_input
 from mmdgkd.utils.config import refuse_unknown
 from .method import METHODS
 
-_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key')
+_NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key',
+                 'input')
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Network:
         ckpt_key (str, optional): The key of the weights in ``ckpt_path``, such
             as ``'model_ema'``. Defaults to None: ``'state_dict'`` or another
             known one, see :func:`state_dict_of`.
+        input (dict, optional): ``size``, ``mean``, ``std`` and ``to_rgb`` of
+            the images that it gets as a teacher. Defaults to None: those of
+            its own data preprocessor.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Network:
     part: Dict = field(default_factory=dict)
     trainer: Optional[Dict] = None
     ckpt_key: Optional[str] = None
+    input: Optional[Dict] = None
 
     @property
     def part_facts(self) -> Dict[str, Any]:
@@ -172,7 +178,7 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     Args:
         name (str): Its name.
         entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``ckpt_key``,
-            ``init_from`` and ``stage``.
+            ``init_from``, ``stage`` and ``input``.
 
     Raises:
         ConfigError: For another key, or a wrong value.
@@ -203,4 +209,5 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
         entry.get('ckpt_path'),
         stage,
         entry.get('init_from'),
-        ckpt_key=ckpt_key)
+        ckpt_key=ckpt_key,
+        input=read_input(entry.get('input'), f'{here}.input'))

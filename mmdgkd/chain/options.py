@@ -9,7 +9,7 @@ from mmdgkd.logit_store.encoding import check_form
 from mmdgkd.utils.config import refuse_unknown
 
 _FORMATS = ('pth', 'safetensors')
-_VIEW_KEYS = ('seed', 'num_views', 'file_key')
+_VIEW_KEYS = ('seed', 'num_views', 'file_key', 'skip_unreadable')
 _PREFLIGHT_KEYS = ('steps', )
 _STORE_KEYS = ('store_dir', 'dtype', 'top_k')
 
@@ -21,7 +21,8 @@ def read_views(cfg: Any) -> Optional[Dict]:
         cfg (Any): As in the config.
 
     Raises:
-        ConfigError: If it is not ``seed``, ``num_views`` and ``file_key``.
+        ConfigError: If it is not ``seed``, ``num_views``, ``file_key`` and
+            ``skip_unreadable``.
     """
     here = 'chain.views'
     if cfg is None:
@@ -35,6 +36,10 @@ def read_views(cfg: Any) -> Optional[Dict]:
         if value is not None and not (type(value) is int and value >= least):
             raise ConfigError(f'{here}.{key}: {value!r} must be an integer'
                               f', {least} or more, or None')
+    if not isinstance(cfg.get('skip_unreadable', False), bool):
+        raise ConfigError(
+            f'{here}.skip_unreadable: {cfg["skip_unreadable"]!r} '
+            'must be True or False')
     if cfg.get('file_key', 'stat') not in FILE_KEYS:
         raise ConfigError(f'{here}.file_key: {cfg["file_key"]!r} is none of '
                           f'{", ".join(FILE_KEYS)}')

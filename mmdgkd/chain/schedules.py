@@ -31,9 +31,10 @@ def length_in_iterations(stage: Config,
 
 def schedule_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
                    stages: Mapping[str, Config]) -> str:
-    """A warning for each schedule that is longer than its training.
+    """A warning for each schedule that does not fit its training.
 
-    It trains without an error, but with rates that end in the middle.
+    A longer one trains without an error, but with rates that end in the
+    middle; and a validation may never come, or be of the training images.
 
     Args:
         chain (Chain): The chain.
@@ -44,6 +45,7 @@ def schedule_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
         str: Empty if there is none.
     """
     found: Dict[str, List[str]] = {}
+    notes: Dict[str, List[str]] = {}
     for name in chain.names:
         if chain[name].ckpt_path or chain[name].part_of:
             continue
@@ -51,6 +53,9 @@ def schedule_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
         lengths = dict(
             epochs=(stage.get('train_cfg') or {}).get('max_epochs'),
             iters=length_in_iterations(stage, facts[name].samples))
+        note = _validation_note(stage)
+        if note:
+            notes.setdefault(note, []).append(name)
         for part in typed_parts(stage.get('param_scheduler')):
             unit = 'epochs' if part.get('by_epoch', True) else 'iters'
             needed, length = _length_of(part), lengths[unit]
@@ -58,9 +63,41 @@ def schedule_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
                 text = (f'{type_of(part)} needs {needed} {unit}, the training '
                         f'has {length}')
                 found.setdefault(text, []).append(name)
-    return '\n'.join(
+    lines = [
         f'warning: param_scheduler: {text}, so that it does not get to its end'
-        f' ({", ".join(names)})' for text, names in found.items())
+        f' ({", ".join(names)})' for text, names in found.items()
+    ]
+    lines += [
+        f'warning: {text} ({", ".join(names)})'
+        for text, names in notes.items()
+    ]
+    return '\n'.join(lines)
+
+
+def _validation_note(stage: Config) -> str:
+    """What is odd about the validation of a stage; empty if nothing is."""
+    train_cfg: Mapping[str, Any] = stage.get('train_cfg') or {}
+    data = (stage.get('val_dataloader') or {}).get('dataset')
+    if not data:
+        return ''
+    length = train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 0
+    for key in ('val_begin', 'val_interval'):
+        if length and train_cfg.get(key, 0) > length:
+            return (f'train_cfg.{key}: {train_cfg[key]} is after the end of '
+                    f'the training, {length}, so that nothing is validated')
+    train: Any = (stage.get('train_dataloader') or {}).get('dataset') or {}
+    if type_of(train) == 'ViewDataset':
+        train = train.get('dataset') or {}
+    if _images_of(train) == _images_of(data):
+        return ('val_dataloader.dataset: is that of the training, so that the '
+                'metric is of images that the networks have learned from')
+    return ''
+
+
+def _images_of(data: Mapping[str, Any]) -> str:
+    return repr(
+        sorted((key, repr(value)) for key, value in data.items()
+               if key not in ('pipeline', 'test_mode')))
 
 
 def _length_of(part: Dict) -> Optional[int]:

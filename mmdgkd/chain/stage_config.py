@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
+from mmdgkd.models.teachers.teacher_input import NORMALIZATION
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import type_of, typed_parts
 from .chain import Chain, Network
@@ -68,7 +69,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
             f'stages with teachers, but "{name}" has no teachers; change '
             f'chain.networks.{name}.model')
     if chain.teachers[name]:
-        model = _with_teachers(model, template, chain, name, files)
+        model = _with_teachers(model, template, chain, name, files, cfg)
         if chain.logit_store is not None:
             _add_hook(
                 stage, 'LogitStoreHook',
@@ -97,7 +98,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
 
 
 def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
-                   files: Mapping[str, str]) -> Dict:
+                   files: Mapping[str, str], cfg: Config) -> Dict:
     """The template of the config with a network and its teachers."""
     if not isinstance(template, Mapping) or 'distiller' not in template:
         raise ConfigError(
@@ -110,7 +111,8 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
         dict(
             build_cfg=copy.deepcopy(dict(chain[teacher].model)),
             ckpt_path=files.get(teacher),
-            **_ckpt_key(chain[teacher]))
+            **_ckpt_key(chain[teacher]),
+            **_input(model, chain[teacher], cfg))
         for teacher in chain.teachers[name]
     }
     return dict(
@@ -119,6 +121,20 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
 
 def _ckpt_key(network: Network) -> Dict[str, str]:
     return dict(ckpt_key=network.ckpt_key) if network.ckpt_key else {}
+
+
+def _input(model: Mapping, teacher: Network, cfg: Config) -> Dict[str, Any]:
+    """What a teacher needs to get its own images, if they are others."""
+    given = network_cfg(model).get('data_preprocessor') or {}
+    own = network_cfg(teacher.model).get('data_preprocessor') or dict(
+        cfg.get('data_preprocessor') or {},
+        **(teacher.stage.get('data_preprocessor') or {}))
+    given = {key: given.get(key) for key in NORMALIZATION}
+    mine = {key: own.get(key) for key in NORMALIZATION}
+    mine.update(teacher.input or {})
+    if mine == given:
+        return {}
+    return dict(input=dict(mine, given=given))
 
 
 def _add_hook(stage: Config, kind: str, **settings: Any) -> None:
@@ -279,8 +295,9 @@ def _set_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
             seed=seed if chosen is None else chosen,
             num_views=views.get('num_views'),
             dataset=dict(dataset))
-        if 'file_key' in views:
-            loader['dataset']['file_key'] = views['file_key']
+        for key in ('file_key', 'skip_unreadable'):
+            if key in views:
+                loader['dataset'][key] = views[key]
     sampler = dict(loader.get('sampler') or {})
     if type_of(sampler) != 'ViewSampler':
         loader['sampler'] = dict(

@@ -1,20 +1,22 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import contextlib
 import functools
+import logging
 import os
 import random
 from importlib import metadata
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.structures.views import BatchViews, ViewSource
-from mmdgkd.utils.config import hash_of
+from mmdgkd.utils.config import hash_of, reason_of
 from mmdgkd.utils.random import aside, seed_all, states, view_seed
 from .generators import code_of, find_generators, seed_generators
 from .identity import (FILE_KEYS, content_key, files_key, parts_of,
@@ -23,6 +25,8 @@ from .identity import (FILE_KEYS, content_key, files_key, parts_of,
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
 _PROBED = 4
+# What loading an image raises; MMCV asserts that a file could be decoded.
+_UNREADABLE = (AssertionError, OSError, ValueError)
 # Increase it when the same seed gives other views.
 _VERSION = 1
 # The packages of the transforms: a new version may make other images.
@@ -57,6 +61,9 @@ class ViewDataset(Dataset):
             file has changed under its name: ``'stat'``, its size and time of
             change, or ``'content'``, for which all files are read.
             Defaults to ``'stat'``.
+        skip_unreadable (bool): Whether the next image takes the place of one
+            that cannot be read, with a warning that counts them.
+            Defaults to False: that is an error.
 
     Raises:
         ConfigError: If ``num_views`` is no positive integer, for an unknown
@@ -68,7 +75,8 @@ class ViewDataset(Dataset):
                  seed: int = 0,
                  num_views: Optional[int] = None,
                  lazy_init: bool = False,
-                 file_key: str = 'stat') -> None:
+                 file_key: str = 'stat',
+                 skip_unreadable: bool = False) -> None:
         if file_key not in FILE_KEYS:
             raise ConfigError(f'ViewDataset.file_key: {file_key!r} is none of '
                               f'{", ".join(FILE_KEYS)}')
@@ -86,6 +94,8 @@ class ViewDataset(Dataset):
         self.seed = seed
         self.max_views = num_views
         self.file_key = file_key
+        self.skip_unreadable = skip_unreadable
+        self._unreadable: Set[int] = set()
         self._facts: Dict[str, Any] = {}
         # The process, and the generators that its transforms hold.
         self._generators: Tuple[int, List] = (0, [])
@@ -209,7 +219,13 @@ class ViewDataset(Dataset):
     def _view(self, view: int, index: int) -> Dict:
         draws = self._facts['random']
         self._seed(view_seed(self.seed, view, index) if draws else 0)
-        sample = self.dataset[index]
+        try:
+            sample = self.dataset[index]
+        except _UNREADABLE as error:
+            if not self.skip_unreadable:
+                raise
+            self._note_unreadable(index, error)
+            return self._view(view, (index + 1) % len(self))
         if not draws and _next_draws() != _first_draws():
             raise ConfigError(
                 'train_dataloader.dataset.pipeline: draws for sample '
@@ -222,6 +238,20 @@ class ViewDataset(Dataset):
         sample['data_samples'].set_metainfo(
             dict(view=view, sample_idx=index, view_source=self.source))
         return sample
+
+    def _note_unreadable(self, index: int, error: Exception) -> None:
+        if index in self._unreadable:
+            return
+        self._unreadable.add(index)
+        if len(self._unreadable) == len(self):
+            raise ConfigError('train_dataloader.dataset: none of its '
+                              f'{len(self)} images can be read ({error})')
+        print_log(
+            f'train_dataloader.dataset: sample {index} cannot be read '
+            f'({reason_of(error)}); the next one takes its place, '
+            f'{len(self._unreadable)} so far in process {os.getpid()}',
+            logger='current',
+            level=logging.WARNING)
 
     def _seed(self, seed: int) -> None:
         """Seed all generators that a transform may draw from."""
@@ -278,7 +308,9 @@ class ViewDataset(Dataset):
                 for _ in range(2):
                     self._seed(view_seed(self.seed, 0, index))
                     before = states()
-                    first, second = second, self.dataset[index]
+                    with contextlib.suppress(
+                            *_UNREADABLE if self.skip_unreadable else ()):
+                        first, second = second, self.dataset[index]
                     draws = draws or states() != before
                 if not _same(first, second):
                     raise ConfigError(

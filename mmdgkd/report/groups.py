@@ -159,10 +159,13 @@ class Variant:
         return min(self.stages(name), key=lambda one: one.state == 'given')
 
 
-def group_runs(runs: Sequence[Run]) -> list[Variant]:
+def group_runs(
+    runs: Sequence[Run], groups: Sequence[Group] = ()) -> list[Variant]:
     """Put runs together whose stages differ in nothing but the seed.
 
-    A network that one of them is given may be trained in the other.
+    A network that one of them is given may be trained in the other. Those of
+    one method have the names that their students have among the groups, or
+    else those of their work dirs.
     """
     variants: list[Variant] = []
     for run in runs:
@@ -173,10 +176,24 @@ def group_runs(runs: Sequence[Run]) -> list[Variant]:
         else:
             variants.append(Variant(run.method, [run]))
     methods = [variant.method for variant in variants]
-    for variant in variants:
+    named = [_name_in(groups, variant) for variant in variants]
+    for variant, name in zip(variants, named):
         if methods.count(variant.method) > 1:
-            variant.method += f' ({variant.runs[0].label})'
+            variant.method = name if named.count(name) == 1 and name else (
+                f'{variant.method} ({variant.runs[0].label})')
     return sorted(variants, key=lambda one: rank_of(one.runs[0].method))
+
+
+def _name_in(groups: Sequence[Group], variant: Variant) -> str:
+    """The method of the group of its student, if that is one group."""
+    students = variant.stages(variant.names[-1])
+    found = {
+        group.method
+        for group in groups
+        for stage in group.stages
+        if any(stage is student for student in students)
+    }
+    return found.pop() if len(found) == 1 else ''
 
 
 def _same_chain(first: Run, second: Run) -> bool:

@@ -8,6 +8,7 @@ import base64
 import io
 import math
 import os.path as osp
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ from .records import Stage
 
 _STYLE = osp.join(osp.dirname(__file__), 'plots.mplstyle')
 _INK, _FAINT, _TIME = '#1f2933', '#52606d', '#4a7ba6'
+# Letters of a legend in the width of a picture.
+_LETTERS = 62
 _COSTS = {'macs': 'MACs per image', 'params': 'parameters'}
 _DASHES = ((6, 2), (2, 2), (6, 2, 1, 2), (1, 1), (9, 3), (4, 1, 1, 1, 1, 1))
 
@@ -43,6 +46,10 @@ class Panel:
     def data_uri(self) -> str:
         """The picture within a page."""
         return f'data:image/png;base64,{base64.b64encode(self.png).decode()}'
+
+
+def _wrapped(label: str) -> str:
+    return '\n'.join(textwrap.wrap(label, _LETTERS - 8)) or label
 
 
 def _new_axes(width: float, height: float) -> Axes:
@@ -123,9 +130,13 @@ def _draw_accuracy(axes: Axes, by_cost: dict[float, list[Group]]) -> None:
     axes.set_xticks(list(by_cost), [format_short(cost) for cost in by_cost])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(y=0.1)
-    axes.figure.legend([handles[method] for method in styles], [*styles],
+    labels = [_wrapped(method) for method in styles]
+    longest = max(len(line) for label in labels for line in label.split('\n'))
+    # As many side by side as fit: what does not is cut off.
+    axes.figure.legend([handles[method] for method in styles],
+                       labels,
                        loc='outside upper left',
-                       ncols=3)
+                       ncols=max(1, min(3, _LETTERS // (longest + 6))))
 
 
 @style.context(_STYLE)
@@ -238,7 +249,7 @@ def plot_times(times: Mapping[str, Sequence[Time]]) -> list[Panel]:
     for method, rows in known.items():
         if rows:
             axes = _new_axes(4.04, 0.75 + 0.25 * len(rows))
-            axes.set_title(method)
+            axes.set_title(_wrapped(method))
             _draw_times(axes, rows, longest)
             alt = f'Time of each stage, {method}: ' + format_list(
                 f'{row.network} {row.text}' for row in rows) + '.'

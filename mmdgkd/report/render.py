@@ -15,7 +15,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.version import __version__
 from . import formatting, plots, summary
-from .groups import Group, Levels, Savings, Variant, group_runs, group_stages
+from .groups import Levels, Savings, Variant, group_runs, group_stages
 from .methods import METHOD_STYLES
 from .records import Run, Stage, read_runs
 from .settings import add_settings
@@ -74,7 +74,8 @@ def write_report(work_dirs: Sequence[str],
 
 def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
     """What the templates get."""
-    groups, variants = group_stages(runs), group_runs(runs)
+    groups = group_stages(runs)
+    variants = group_runs(runs, groups)
     levels, savings = Levels(runs), Savings(runs)
     chains = summary.chains_of(variants)
     times = {
@@ -98,7 +99,7 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         runs=runs,
         groups=groups,
         few_seeds=any(0 < len(group.done) < 3 for group in groups),
-        given=_given(groups, variants, levels),
+        given=_given(variants, levels),
         variants=variants,
         levels=levels,
         metric=metric,
@@ -117,15 +118,14 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         time_panels=plots.plot_times(times))
 
 
-def _given(groups: Sequence[Group], variants: Sequence[Variant],
-           levels: Levels) -> dict[str, Stage]:
+def _given(variants: Sequence[Variant], levels: Levels) -> dict[str, Stage]:
     """The networks that none of the runs has trained."""
-    trained = {group.network for group in groups}
     given: dict[str, Stage] = {}
     for variant in variants:
         for name in variant.names:
             stage = variant.stage(name)
-            if name not in trained and not levels.origin(stage):
+            # By its file: another chain may have trained one of its name.
+            if stage.state == 'given' and not levels.origin(stage):
                 given.setdefault(name, stage)
     return given
 

@@ -46,6 +46,12 @@ def _result(groups: Sequence[Group], variant: Variant) -> list[str]:
     teacher, student = ([
         group for group in groups if group.network == name and group.done
     ] for name in (variant.names[0], variant.names[-1]))
+    # By their files: another chain may have a teacher of the same name.
+    files = {stage.wrote for stage in variant.stages(variant.names[0])}
+    teacher = [
+        group for group in teacher
+        if any(stage.wrote in files for stage in group.done)
+    ]
     if not student:
         return []
     metric = student[0].first.metric

@@ -25,3 +25,27 @@ def test_what_does_not_get_to_its_end(tiny_cfg, schedule, warning):
     assert ('warning: param_scheduler: ' in plan) == bool(warning)
     assert warning in plan
     assert not warning or '(resnet20, resnet14, resnet8)' in plan
+
+
+@pytest.mark.parametrize('change, warning', [
+    ({
+        'train_cfg.val_interval': 5
+    }, 'train_cfg.val_interval: 5 is after the end of the training, 4, so that'
+     ' nothing is validated (resnet20, resnet14, resnet8)'),
+    ({
+        'train_cfg.val_begin': 5
+    }, 'train_cfg.val_begin: 5 is after the end'),
+    ({
+        'val_dataloader.dataset.split': 'train'
+    }, 'val_dataloader.dataset: is that of the training, so that the metric'),
+    ({
+        'train_cfg.val_interval': 4
+    }, ''),
+])
+def test_a_validation_that_says_nothing(tiny_cfg, change, warning):
+    cfg = tiny_cfg(epochs=4)
+    cfg.param_scheduler = []
+    cfg.merge_from_dict(change)
+    plan = ChainRunner(cfg).plan()
+    assert ('warning: ' in plan) == bool(warning)
+    assert warning in plan

@@ -77,6 +77,7 @@ def test_a_chain_trains_on_it(svhn_files, root, tmp_path):
         cfg[key].dataset.update(data_root=str(tmp_path), download=False)
         cfg[key].batch_size = 20
     cfg.train_cfg.max_epochs = 1
+    cfg.chain.preflight = False
     cfg.work_dir = str(tmp_path / 'work')
     assert ChainRunner(cfg).train()['resnet8']['state'] == 'done'
 

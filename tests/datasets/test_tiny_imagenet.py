@@ -105,6 +105,7 @@ def test_a_chain_trains_on_it(tiny_root, root, tmp_path):
         cfg[key].dataset.data_root = str(tiny_root)
         cfg[key].update(batch_size=6, num_workers=0)
     cfg.train_cfg.max_epochs = 1
+    cfg.chain.preflight = False
     cfg.work_dir = str(tmp_path / 'work')
     with pytest.raises(ConfigError, match='has 200 classes, the data has 3'):
         ChainRunner(cfg).train()

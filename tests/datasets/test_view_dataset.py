@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, TRANSFORMS
 from mmpretrain.structures import DataSample
@@ -639,3 +640,39 @@ def test_a_copy_gives_the_same_views(copied, expected):
     assert dataset.CLASSES == build().CLASSES
     with pytest.raises(AttributeError, match='ViewDataset has no dataset'):
         ViewDataset.__new__(ViewDataset).dataset
+
+
+@TRANSFORMS.register_module()
+class SomeUnreadable(BaseTransform):
+    """Some files are no images."""
+
+    def transform(self, results):
+        if results['sample_idx'] % 7 in (2, 3):
+            raise OSError(f'cannot read image_{results["sample_idx"]}.png')
+        return results
+
+
+def test_what_cannot_be_read_may_be_skipped(monkeypatch):
+    """With a count; the sample, its label and its index are the next one's."""
+    pipeline = [dict(type='SomeUnreadable'), *PIPELINE]
+    with pytest.raises(OSError, match='image_2.png'):
+        build(pipeline)[0, 2]
+    said = []
+    monkeypatch.setattr('mmdgkd.datasets.view_dataset.print_log',
+                        lambda text, **_: said.append(text))
+    dataset = build(pipeline, skip_unreadable=True)
+    assert dataset[0, 2]['data_samples'].sample_idx == 4
+    assert torch.equal(dataset[1, 2]['inputs'], dataset[1, 4]['inputs'])
+    assert torch.equal(dataset[1, 3]['inputs'], dataset[1, 4]['inputs'])
+    assert len(said) == 2 and 'sample 2 cannot be read (cannot re' in said[0]
+    assert ' 2 so far in process ' in said[1]
+    none = build([dict(type='NeverReadable'), *PIPELINE], skip_unreadable=True)
+    with pytest.raises(ConfigError, match='none of its 24 images can be'):
+        none[0, 0]
+
+
+@TRANSFORMS.register_module()
+class NeverReadable(BaseTransform):
+
+    def transform(self, results):
+        raise OSError('no image')

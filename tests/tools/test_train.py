@@ -16,7 +16,8 @@ from mmdgkd.logit_store import __main__ as logit_store
 CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 SMALL = [
     '--cfg-options', 'train_cfg.max_epochs=2',
-    'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64'
+    'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64',
+    'chain.preflight=False'
 ]
 
 
@@ -60,12 +61,14 @@ def test_dry_run_prints_what_is_done(run_here, trained):
 
 TINY = [
     '--cfg-options', 'train_cfg.max_epochs=1', 'chain.networks.resnet14=None',
-    'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64'
+    'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=64',
+    'chain.preflight=False'
 ]
 
 
 def test_a_chain_prints_a_line_a_stage_and_logs_the_rest(run_here, tmp_path):
-    done = run_here('tools/train.py', CONFIG, '--work-dir', tmp_path, *TINY)
+    done = run_here('tools/train.py', CONFIG, '--work-dir', tmp_path, *TINY,
+                    'chain.preflight=True')
     assert not done.stderr
     lines = done.stdout.splitlines()
     stages = [line for line in lines if line.startswith('stage ')]
@@ -204,8 +207,7 @@ def users_config(root, tmp_path):
         config.write_text(
             f'_base_ = {str(root / CONFIG)!r}\n'
             f"custom_imports = dict(imports=['mmdgkd', 'user_code'])\n{extra}")
-        return (config, '--work-dir', tmp_path / 'w', *TINY,
-                'chain.preflight=False')
+        return config, '--work-dir', tmp_path / 'w', *TINY
 
     return write
 

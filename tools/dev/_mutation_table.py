@@ -197,15 +197,43 @@ _CHAIN_CHECK = 'mmdgkd/chain/preflight/chain_check.py'
 _WORK_DIR = 'mmdgkd/chain/work_dir.py'
 _BAD_INPUT = 'chain/preflight/test_bad_input.py::'
 _RUNNER = 'chain/test_runner.py::'
+_INPUTS = 'chain/test_inputs_in_chains.py::'
 _add('other_classes_of_teacher', _CHAIN_CHECK,
      '    _check_same_classes(chain, facts)\n', '',
      f'{_BAD_INPUT}test_networks_with_different_classes')
+_REHEARSAL = 'chain/preflight/test_rehearsal.py::'
+_add('no_rehearsal', 'mmdgkd/chain/runner.py',
+     '        if todo and self.chain.preflight:\n', '        if False:\n',
+     f'{_REHEARSAL}test_what_is_found')
+_add('rehearsal_without_the_smallest_batch',
+     'mmdgkd/chain/preflight/few_batches.py',
+     '        batch, last = size, len(sampler) % size\n',
+     '        batch, last = size, 0\n',
+     f'{_REHEARSAL}test_the_smallest_batch_of_an_epoch_is_tried')
+_add('rehearsal_builds_data_again', 'mmdgkd/chain/preflight/data_check.py',
+     '    if text not in known:\n', '    if True:\n',
+     f'{_REHEARSAL}test_a_data_set_is_built_once')
+_add('monitors_not_checked', 'mmdgkd/chain/preflight/rehearsal_hooks.py',
+     '            if monitor is not None and monitor not in metrics:\n',
+     '            if False:\n', f'{_REHEARSAL}test_what_is_found')
+_add(
+    'input_not_in_the_key', 'mmdgkd/models/teachers/cached_teachers.py',
+    '    if input_cfg:\n', '    if False:\n',
+    'models/teachers/test_cached_teachers.py::'
+    'test_facts_change_with_the_weights_and_the_config')
+_add('schedules_not_looked_at', 'mmdgkd/chain/schedules.py',
+     '            if None not in (length, needed) and needed > length:\n',
+     '            if False:\n',
+     'chain/test_schedules.py::test_what_does_not_get_to_its_end')
 _add('other_classes_of_data', _CHAIN_CHECK,
      '        _check_classes(network, facts.classes, data.classes)\n', '',
      f'{_BAD_INPUT}test_other_classes_than_the_data')
-_add('other_normalization_of_teacher', _CHAIN_CHECK,
-     '    _check_same_inputs(chain, inspection.stages)\n', '',
-     f'{_BAD_INPUT}test_a_teacher_that_is_normalized_otherwise')
+_add('other_sizes_of_teacher', _CHAIN_CHECK,
+     '    _check_same_sizes(chain, facts)\n', '',
+     f'{_INPUTS}test_another_size_is_to_be_chosen')
+_add('other_normalization_of_teacher', 'mmdgkd/chain/stage_config.py',
+     '            **_input(model, chain[teacher], cfg))\n', ')\n',
+     f'{_INPUTS}test_by_default_the_normalization_is_its_own')
 _add('shapes_of_ckpt_not_checked', 'mmdgkd/models/utils/weights.py',
      '    if refusal is None:\n', '    if True:\n',
      'models/utils/test_weights.py::test_what_does_not_fit_is_named')

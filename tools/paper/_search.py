@@ -106,8 +106,8 @@ class Search(Reproduction):
         options += [
             option for option in self.args.cfg_options
             # Neither where things are nor how often it is logged.
-            if not option.split('=')[0].endswith(PLACES)
-            and not option.startswith('default_hooks.logger.')
+            if not option.split('=')[0].endswith(PLACES) and
+            not option.startswith(('default_hooks.logger.', 'chain.preflight'))
         ]
         return ' '.join(options)
 

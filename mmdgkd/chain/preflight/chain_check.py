@@ -16,7 +16,7 @@ from mmdgkd.chain.network import NetworkFacts, build_on_cpu, network_facts
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.models.utils.networks import network_cfg, network_of
+from mmdgkd.models.utils.networks import network_of
 from mmdgkd.models.utils.weights import check_weights, network_weights
 from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
@@ -49,9 +49,9 @@ def inspect_chain(cfg: Config, chain: Chain,
         name: stage_config(cfg, chain, chain.stage_of(name), {}, '')
         for name in chain.names
     }
-    _check_same_inputs(chain, inspection.stages)
     with DefaultScope.overwrite_default_scope(scope):
         facts = {name: inspection.check(name) for name in chain.names}
+    _check_same_sizes(chain, facts)
     _check_same_classes(chain, facts)
     return facts
 
@@ -184,27 +184,23 @@ def _check_classes(network: Network, classes: Optional[int],
                       "dataset's metainfo=dict(classes=[...])")
 
 
-def _check_same_inputs(chain: Chain, stages: Dict[str, Config]) -> None:
-    """Check that teachers and students normalize images alike.
+def _check_same_sizes(chain: Chain, facts: Mapping[str, NetworkFacts]) -> None:
+    """Check that a teacher gets images of the size that it was trained with.
 
-    A teacher gets its inputs from the data preprocessor of its student.
+    Most run on others, and are much worse there, without an error.
     """
-
-    def preprocessor(name: str) -> Dict:
-        model = network_cfg(stages[name].model)
-        return dict(model.get('data_preprocessor') or {})
-
     for name, teachers in chain.teachers.items():
-        mine = preprocessor(name)
         for teacher in teachers:
-            theirs = preprocessor(teacher)
-            for key in ('mean', 'std', 'to_rgb'):
-                if mine.get(key) != theirs.get(key):
-                    raise ConfigError(
-                        f'chain.networks.{teacher}: its data_preprocessor.'
-                        f'{key} is {theirs.get(key)}, but "{name}", whose '
-                        'inputs it gets as its teacher, has '
-                        f'{mine.get(key)}; both must be normalized alike')
+            mine, theirs = facts[name].shape, facts[teacher].shape
+            size = (chain[teacher].input or {}).get('size')
+            if None in (mine, theirs) or size or mine[1:] == theirs[1:]:
+                continue
+            raise ConfigError(
+                f'chain.networks.{teacher}.input.size: "{teacher}" has images '
+                f'of {theirs[1]} x {theirs[2]}, and gets those of "{name}", '
+                f'{mine[1]} x {mine[2]}, as its teacher; set input=dict(size='
+                f'{list(theirs[1:])}) to have them resized, or '
+                f'{list(mine[1:])}')
 
 
 def _check_same_classes(chain: Chain, facts: Mapping[str,

@@ -17,6 +17,7 @@ from mmdgkd.models.distillers.records import detached
 from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
                                                     teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
+from mmdgkd.models.teachers.teacher_input import convert_inputs
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
 from mmdgkd.models.utils.heads import fit_to_head
 from mmdgkd.models.utils.networks import (network_of, peers_of,
@@ -98,13 +99,17 @@ class DGKD(BaseAlgorithm):
         self._teacher_facts = {
             name:
             teacher_facts(network, teachers[name]['build_cfg'],
-                          teachers[name].get('ckpt_path'))
+                          teachers[name].get('ckpt_path'),
+                          teachers[name].get('input'))
             for name, network in networks.items()
         }
         networks = {
             name: teaching_network(network)
             for name, network in networks.items()
         }
+        for name, network in networks.items():
+            if teachers[name].get('input'):
+                convert_inputs(network, teachers[name]['input'])
         self._teachers = FrozenTeachers(
             networks, TeacherOptions.from_cfg(teacher_options))
         if not teacher_module_inplace:
@@ -308,7 +313,7 @@ def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
 
 def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     here = f'model.teachers.{name}'
-    unknown = set(cfg) - {'build_cfg', 'ckpt_path', 'ckpt_key'}
+    unknown = set(cfg) - {'build_cfg', 'ckpt_path', 'ckpt_key', 'input'}
     if 'build_cfg' not in cfg or unknown:
         raise ConfigError(
             f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')

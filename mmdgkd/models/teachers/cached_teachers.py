@@ -198,17 +198,21 @@ def check_top_k(distiller: Any, top_k: Optional[int]) -> None:
 
 def teacher_facts(teacher: nn.Module,
                   build_cfg: Any,
-                  ckpt_path: Optional[str] = None) -> Dict[str, Any]:
+                  ckpt_path: Optional[str] = None,
+                  input_cfg: Optional[Mapping] = None) -> Dict[str, Any]:
     """The properties of a teacher that its logits depend on.
 
     Args:
         teacher (nn.Module): The teacher, with its weights.
         build_cfg (dict | nn.Module): Its config, or itself.
         ckpt_path (str, optional): The file of its weights. Defaults to None.
+        input_cfg (dict, optional): How its images differ from the student's.
+            Defaults to None: they do not.
 
     Returns:
         dict[str, Any]: ``weights``, the sha256 of the weights, ``model``, that
-        of the config, and ``path``, for messages alone.
+        of the config, ``input``, if it is given, and ``path``, for messages
+        alone.
     """
     weights = weights_sha256(teacher.state_dict())
     if isinstance(build_cfg, nn.Module):
@@ -217,10 +221,13 @@ def teacher_facts(teacher: nn.Module,
         text = str(build_cfg) if weights else ''
     else:
         text = json.dumps(build_cfg, sort_keys=True, default=str)
-    return dict(
+    facts = dict(
         weights=weights,
         model=hashlib.sha256(text.encode()).hexdigest(),
         path=ckpt_path)
+    if input_cfg:
+        facts['input'] = json.dumps(input_cfg, sort_keys=True)
+    return facts
 
 
 def kernel_facts(device: str) -> Dict[str, Any]:

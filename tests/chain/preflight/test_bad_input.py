@@ -229,19 +229,6 @@ def test_a_given_network_cannot_be_trained(refused, tiny_cfg, trained):
     refused(cfg, 'has a ckpt_path, so that there is nothing', only='resnet20')
 
 
-def test_a_teacher_that_is_normalized_otherwise(refused, tiny_cfg):
-    cfg = tiny_cfg()
-    cfg.chain.networks.resnet20.model.data_preprocessor = dict(
-        type='ClsDataPreprocessor', mean=[0.5] * 3, std=[95.9] * 3)
-    refused(
-        cfg, r'chain.networks.resnet20: its data_preprocessor.mean is '
-        r'\[0.5, 0.5, 0.5\], but "resnet14", whose inputs it gets')
-    cfg = tiny_cfg()
-    cfg.chain.networks.resnet20.stage = dict(
-        data_preprocessor=dict(mean=[1.0] * 3))
-    refused(cfg, 'chain.networks.resnet20: its data_preprocessor.mean is ')
-
-
 @pytest.mark.parametrize('options, message', [
     ({
         'model.type': 'mmrazor.DGKDD'

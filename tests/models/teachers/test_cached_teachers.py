@@ -168,6 +168,9 @@ def test_facts_change_with_the_weights_and_the_config():
     teacher = model.teachers['b']
     facts = teacher_facts(teacher, network(8), 'b.pth')
     assert facts == teacher_facts(teacher, network(8), 'b.pth')
+    resized = teacher_facts(teacher, network(8), 'b.pth', dict(size=4))
+    assert resized != facts and resized != teacher_facts(
+        teacher, network(8), 'b.pth', dict(size=8))
     other = network(8)
     other['backbone']['base_channels'] = 16
     assert teacher_facts(teacher, other)['model'] != facts['model']

@@ -44,7 +44,8 @@ def test_students_are_trained_and_measured_on_training_images(
         run_here, monkeypatch, tmp_path, small_cifar100, trainings):
     monkeypatch.setattr('_search.TRAIN_IMAGES', dict(cifar100=256))
     common = ('--epochs', '1', '--seeds', '0', '--work-dir', tmp_path / 'w',
-              '--data-root', small_cifar100, '--no-amp', '--cfg-options')
+              '--data-root', small_cifar100, '--no-amp', '--cfg-options',
+              'chain.preflight=False')
     run_here('tools/paper/reproduce.py', 'own-crop_flip', '--methods', 'kd',
              '--results', tmp_path / 'r', *common,
              'train_dataloader.dataset.indices=64')
