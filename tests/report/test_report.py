@@ -405,3 +405,63 @@ def test_bad_folders(trained, tmp_path):
                                  'cannot be made')):
         with pytest.raises(ConfigError, match=message):
             write_report(paths, out)
+
+
+def test_a_teacher_is_the_one_of_its_file(tmp_path):
+    """Two chains, whose teachers have a name in common."""
+    first = make_run(
+        tmp_path / 'a',
+        dict(
+            big=stage(90., 'a1'),
+            small=stage(
+                80., 'a2', ['big'],
+                read=dict(big=dict(file='x', sha256='a1')))))
+    second = make_run(
+        tmp_path / 'b',
+        dict(
+            big=dict(
+                state='given', guides=[], wrote=dict(file='y', sha256='b1')),
+            small=stage(
+                70., 'b2', ['big'],
+                read=dict(big=dict(file='y', sha256='b1')))),
+        seed=1)
+    write_report([first, second], str(tmp_path / 'out'))
+    text = (tmp_path / 'out/report.md').read_text()
+    assert '70.00' in text and '80.00' in text
+    # The given one has no level here: that of the other chain is not its.
+    assert text.count('big') > 2
+    runs = read_runs([second])
+    variants = group_runs(runs, group_stages(runs))
+    assert Levels(read_runs([first,
+                             second])).of_teachers(variants[0],
+                                                   'small') == dict(big=None)
+    alone = tmp_path / 'alone'
+    write_report([second, first], str(alone))
+    rows = [
+        line for line in (alone / 'report.md').read_text().splitlines()
+        if 'given' in line and 'big' in line
+    ]
+    assert rows
+
+
+def test_headings_are_the_names_in_the_charts(tmp_path):
+    """Of two variants of one method, and legends fit their pictures."""
+    paths = [
+        make_run(
+            tmp_path / name,
+            dict(
+                big=stage(90. + seed, f'{name}1', config_sha256=name),
+                small=stage(80. + seed, f'{name}2', ['big'])),
+            seed=seed) for seed, name in enumerate(('one', 'two'))
+    ]
+    runs = read_runs(paths)
+    for run, tau in zip(runs, (1, 4)):
+        for one in run.stages.values():
+            one.settings = {
+                'a_very_long_key_of_a_distiller_in_a_config.tau': str(tau)
+            }
+    groups = group_stages(runs)
+    variants = group_runs(runs, groups)
+    names = {group.method for group in groups if group.network == 'small'}
+    assert len(names) == 2
+    assert {variant.method for variant in variants} == names
