@@ -13,6 +13,7 @@ takes too long or kills its process, is listed; the exit code is then 1.
 import argparse
 import collections
 import copy
+import functools
 import glob
 import json
 import os
@@ -202,15 +203,10 @@ def _run(trial: Callable[[str], None], folder: str, pipe: Any) -> None:
                        f'{frame.filename}:{frame.lineno}')
 
 
-def configs() -> List[Tuple[str, Dict]]:
-    """The shipped configs that declare a chain, with their content."""
+@functools.lru_cache(maxsize=None)
+def _read(path: str) -> Dict:
     from mmengine.config import Config
-    found = []
-    for path in sorted(glob.glob(osp.join(ROOT, 'configs', '*', '*.py'))):
-        cfg = Config.fromfile(path)
-        if cfg.get('chain'):
-            found.append((path, cfg.to_dict()))
-    return found
+    return Config.fromfile(path).to_dict()
 
 
 def trained_chain(folder: str) -> Any:
@@ -250,12 +246,16 @@ def trials(what: str, count: int, seed: int,
     """
     draw = random.Random(seed)
     if what == 'configs':
-        known = configs()
-        on_digits = [item for item in known if 'digits' in item[0]]
+        known = [
+            path for path in glob.glob(osp.join(ROOT, 'configs', '*', '*.py'))
+            if '/_base_/' not in path
+        ]
+        on_digits = [path for path in known if 'digits' in path]
         for _ in range(count):
             # The data of the others may not be there.
-            path, cfg = draw.choice(known if draw.random() < .2 else on_digits)
-            cfg = copy.deepcopy(cfg)
+            path = draw.choice(
+                sorted(known if draw.random() < .2 else on_digits))
+            cfg = copy.deepcopy(_read(path))
             text = f'{osp.relpath(path, ROOT)}: {change(cfg, draw)}'
             yield text, lambda at, path=path, cfg=cfg: try_config(
                 path, cfg, at)
