@@ -28,10 +28,10 @@ class ResumedRun(Hook):
 
 
 class FirstRun(Hook):
-    """Ends a stage after its first epoch.
+    """Ends a stage after the first epoch in which it has made its steps.
 
     Args:
-        steps (int): The number of training steps, without epochs.
+        steps (int): The number of training steps.
     """
 
     priority = 'LOWEST'
@@ -50,8 +50,8 @@ class FirstRun(Hook):
             runner.train_loop.stop_training = runner.iter + 1 >= self.steps
 
     def after_train_epoch(self, runner: Any) -> None:
-        """End the training."""
-        runner.train_loop.stop_training = True
+        """End the training, unless an epoch has fewer steps."""
+        runner.train_loop.stop_training = runner.iter >= self.steps
 
     def after_train(self, runner: Any) -> None:
         """Stop as a signal would, after the hook that saves."""
