@@ -53,8 +53,8 @@ _STAGE = dict(
         store=_each(
             _dict(
                 'recalled computed',
-                recalled=_COUNT,
-                computed=_COUNT,
+                recalled=_of('integer', minimum=0),
+                computed=_of('integer', minimum=0),
                 seconds=_of('number', 'null'))),
         params=_COUNT,
         macs=_COUNT,

@@ -243,13 +243,15 @@ class ChainRunner:
             name: self.work.stage_config(name)
             for name in self.chain.names
         }
-        lines = (plan_table(self.chain, self.facts, stages, self.work.ledger),
-                 store_lines(self.chain, self.facts, stages, self.work.path),
-                 order_line(self.chain, self.facts),
-                 schedule_lines(self.chain, self.facts, stages))
+        facts, rehearsed = self.facts, ''
         if todo and self.chain.preflight:
-            lines += (rehearse(self.cfg, self.chain, self.work, todo,
-                               self._datasets, signals), )
+            # First: the lines below take it that the config works.
+            rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
+                                 self._datasets, signals)
+        lines = (plan_table(self.chain, facts, stages, self.work.ledger),
+                 store_lines(self.chain, facts, stages, self.work.path),
+                 order_line(self.chain, facts),
+                 schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()
         return '\n'.join(filter(None, lines))
 

@@ -168,6 +168,9 @@ class _RehearsalDir(WorkDir):
         stage = super().stage_config(name)
         train_cfg = stage.get('train_cfg') or {}
         by_epoch = 'max_iters' not in train_cfg
+        here = f'for the stage "{name}"'
+        for key in ('val_begin', 'val_interval'):
+            _check_interval(train_cfg.get(key, 1), f'train_cfg.{key}: {here}')
         if train_cfg:
             train_cfg.val_interval = (1 if by_epoch else
                                       self.chain.preflight['steps'])
@@ -176,13 +179,16 @@ class _RehearsalDir(WorkDir):
         hooks = stage.get('default_hooks') or {}
         for key in ('checkpoint', 'logger'):
             if hooks.get(key) is not None:
+                every = hooks[key].get('interval', 1)
+                # -1: only the last checkpoint.
+                _check_interval(1 if every == -1 else every,
+                                f'default_hooks.{key}.interval: {here}')
                 hooks[key].interval = 1
         if (hooks.get('checkpoint') or {}).get('save_last') is False:
             raise ConfigError(
-                f'default_hooks.checkpoint.save_last: for the stage "{name}": '
-                'must be on: the trained network is taken from the last '
-                'checkpoint')
-        check_visualizer(stage, f'for the stage "{name}"')
+                f'default_hooks.checkpoint.save_last: {here}: must be on: the '
+                'trained network is taken from the last checkpoint')
+        check_visualizer(stage, here)
         without_curves(stage)
         return named_config(stage, stage.filename, formatted=False)
 
@@ -200,3 +206,9 @@ class _RehearsalDir(WorkDir):
     def _decides_size(self, name: str) -> List:
         model = self.chain[self.chain.stage_of(name)].model
         return [method for method in methods_of(model) if method.decides_size]
+
+
+def _check_interval(value: Any, here: str) -> None:
+    """Check what the rehearsal replaces by 1, so that nothing else does."""
+    if type(value) is not int or value < 1:
+        raise ConfigError(f'{here}: {value!r} must be an integer, 1 or more')

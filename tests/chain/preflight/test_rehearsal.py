@@ -147,6 +147,12 @@ def test_a_head_whose_loss_would_only_be_logged(tiny_cfg, refused, name):
         'chain.networks.resnet14': None
     }, 'model: for the stage "resnet8": AssertionError: one image'),
     ({
+        'train_cfg.val_interval': 'x'
+    }, "train_cfg.val_interval: .*: 'x' must be an integer, 1 or more"),
+    ({
+        'default_hooks.logger.interval': 2.5
+    }, 'default_hooks.logger.interval: .*: 2.5 must be an integer'),
+    ({
         'train_dataloader.dataset.pipeline': []
     }, 'train_dataloader.dataset.pipeline: returns no data sample'),
 ])
