@@ -249,8 +249,8 @@ class ChainRunner:
             rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
                                  self._datasets, signals)
         lines = (plan_table(self.chain, facts, stages, self.work.ledger),
-                 store_lines(self.chain, facts, stages, self.work.path),
-                 order_line(self.chain, facts),
+                 store_lines(self.chain, facts, stages,
+                             self.work.path), order_line(self.chain, facts),
                  schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()
         return '\n'.join(filter(None, lines))
