@@ -125,10 +125,11 @@ class Ledger:
             rule (str, optional): Which of two values is better, ``'greater'``
                 or ``'less'``. Defaults to None: see :func:`rule_of`.
         """
-        history = [
-            point for point in self[name].get('metric', {}).get('history', [])
-            if point[0] < step
-        ] + [[step, value]]
+        held = self[name].get('metric', {})
+        # Those of another metric are no history of this one.
+        before = held['history'] if held.get('name') == metric else []
+        history = [point for point in before if point[0] < step]
+        history.append([step, value])
         self._set_history(name, metric, history, rule)
 
     def rewind(self, name: str, step: int) -> bool:

@@ -121,8 +121,8 @@ class ChainRunner:
         Raises:
             ConfigError: As :meth:`train`.
         """
-        with self._console():
-            return self._plan(resume)
+        with self._console(), StopSignals() as signals:
+            return self._plan(resume, signals)
 
     def train(self) -> Ledger:
         """Train what is not done yet.

@@ -109,8 +109,8 @@ def _length_of(part: Dict) -> Optional[int]:
         for key, value in part.items()
         if key in ('T_max', 'milestones', 'periods', 'total_steps')
     ]
-    known = [end] if end is not None else [begin + value for value in own]
     try:
+        known = [end] if end is not None else [begin + value for value in own]
         return int(max(known)) if known and math.isfinite(max(known)) else None
     except TypeError:
         return None

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A stage of the chain as an ordinary config of MMEngine."""
+import contextlib
 import copy
 import hashlib
 import json
@@ -8,6 +9,8 @@ from inspect import signature
 from typing import Any, Dict, List, Mapping
 
 from mmengine.config import Config
+from mmengine.hooks import EarlyStoppingHook
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
@@ -15,7 +18,7 @@ from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.teachers.teacher_input import NORMALIZATION
 from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.utils.config import type_of, typed_parts
+from mmdgkd.utils.config import find_type, type_of, typed_parts
 from .chain import Chain, Network
 from .method import METHODS
 from .stage_hooks import keep_hooks
@@ -239,8 +242,14 @@ def needs_validation(stage: Config) -> bool:
         *typed_parts(stage.get('param_scheduler')),
         *(stage.get('custom_hooks') or ())
     ]
-    return any('Plateau' in type_of(part) or 'EarlyStop' in type_of(part)
-               for part in parts)
+    for part in parts:
+        kind: Any = part.get('type')
+        with contextlib.suppress(KeyError):
+            kind = find_type(HOOKS, kind)
+        if 'Plateau' in type_of(part) or (isinstance(kind, type) and
+                                          issubclass(kind, EarlyStoppingHook)):
+            return True
+    return False
 
 
 def differences(old: Config, new: Config) -> List[str]:

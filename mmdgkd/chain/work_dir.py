@@ -265,6 +265,9 @@ class WorkDir:
                 logger='current',
                 level=logging.WARNING)
             lines = [line for line in lines if line not in validation]
+            if entry['state'] == 'running':
+                # The best of two validations would be of neither.
+                entry.pop('metric', None)
         if lines:
             more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
             advice = (

@@ -26,7 +26,7 @@ from .identity import (FILE_KEYS, content_key, files_key, parts_of,
 Item = Union[int, Tuple[int, int]]
 _PROBED = 4
 # What loading an image raises; MMCV asserts that a file could be decoded.
-_UNREADABLE = (AssertionError, OSError, ValueError)
+_UNREADABLE = (AssertionError, OSError)
 # Increase it when the same seed gives other views.
 _VERSION = 1
 # The packages of the transforms: a new version may make other images.
@@ -217,15 +217,19 @@ class ViewDataset(Dataset):
         return [dict(inputs=batch.images, data_samples=batch)]
 
     def _view(self, view: int, index: int) -> Dict:
+        while True:
+            try:
+                return self._view_at(view, index)
+            except _UNREADABLE as error:
+                if not self.skip_unreadable:
+                    raise
+                self._note_unreadable(index, error)
+                index = (index + 1) % len(self)
+
+    def _view_at(self, view: int, index: int) -> Dict:
         draws = self._facts['random']
         self._seed(view_seed(self.seed, view, index) if draws else 0)
-        try:
-            sample = self.dataset[index]
-        except _UNREADABLE as error:
-            if not self.skip_unreadable:
-                raise
-            self._note_unreadable(index, error)
-            return self._view(view, (index + 1) % len(self))
+        sample = self.dataset[index]
         if not draws and _next_draws() != _first_draws():
             raise ConfigError(
                 'train_dataloader.dataset.pipeline: draws for sample '

@@ -48,6 +48,8 @@ def test_a_size_is_resized_and_the_same_is_left_alone():
     (dict(sise=3), 'must be a dict of size'),
     (dict(size=0), r'here.size: 0 must be an integer, or height and width'),
     (dict(size=[8, 8, 8]), 'here.size'),
+    (dict(size=[8]), 'here.size'),
+    (dict(std=[0.]), r'here.std: \[0.0\] must not be 0'),
     (dict(mean=3), 'here.mean: 3 must be a list of a number for each channel'),
 ])
 def test_its_options(cfg, message):

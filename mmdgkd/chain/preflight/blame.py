@@ -75,24 +75,34 @@ def describe(name: str, stage: Config) -> Iterator[None]:
             reason, and a file with the traceback.
     """
     here = f'for the stage "{name}"'
+    # At the top there is the model of stages with teachers.
+    taught = 'distiller' in (stage.get('model') or {})
+
+    def own(key: Optional[str]) -> Optional[str]:
+        return f'chain.networks.{name}.model' if key == 'model' and not (
+            taught) else key
+
     try:
         yield
-    except TrainingStopped:
-        raise
+    except TrainingStopped as error:
+        raise TrainingStopped(
+            f'stopped in the rehearsal of the stage "{name}", before any '
+            'training') from error
     except (ConfigError, TrainingError) as error:
-        text = str(error)
+        # Not what is in a folder that is gone by then.
+        text = re.sub('; [^;]*mmdgkd_rehearsal_[^;]*', '', str(error))
         if f'"{name}"' not in text:
             begins_with_key = re.split(
                 '[.:]', text)[0] in {'chain', 'data_preprocessor', *stage}
-            key = None if begins_with_key else key_of(error, stage)
+            key = None if begins_with_key else own(key_of(error, stage))
             text = f'{key}: {here}: {text}' if key else (
                 f'{text} (stage "{name}")')
         raise type(error)(text) from None
     except Exception as error:
-        key = key_of(error, stage) or f'chain.networks.{name}'
+        key = own(key_of(error, stage)) or f'chain.networks.{name}'
         for text, (always, advice) in _ADVICE.items():
             if text in str(error):
-                raise ConfigError(f'{always or key}: {here}: {advice}; '
+                raise ConfigError(f'{own(always) or key}: {here}: {advice}; '
                                   f'{_traceback(error)}') from None
         unknown = _unknown(error)
         if unknown:

@@ -1,8 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The data of a rehearsal: real batches, but few, of data sets built once."""
 import itertools
+import math
 from typing import Any, Dict, Iterator
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.device import get_device
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Sampler
@@ -38,13 +40,15 @@ class FewBatches:
 
             def build_train_loop(self, loop: Any) -> Any:
                 shared.trains = True
+                shared.iterations = loop.get('max_iters') if isinstance(
+                    loop, dict) else None
                 try:
                     return super().build_train_loop(loop)
                 finally:
                     shared.trains = False
 
         self.runner_type = RehearsalRunner
-        self.trains = False
+        self.trains, self.iterations = False, None
 
     def loader(self, cfg: Any, *args: Any, **kwargs: Any) -> DataLoader:
         """Build a loader of few batches.
@@ -73,7 +77,11 @@ class FewBatches:
         if sampler is None or size is None:
             return loader
         batch, last = size, len(sampler) % size
-        if not last or loader.batch_sampler.drop_last:
+        endless = isinstance(
+            getattr(sampler, 'sampler', sampler), InfiniteSampler)
+        ends_before = (self.iterations or math.inf) < len(sampler) / size
+        if (not last or endless or ends_before
+                or loader.batch_sampler.drop_last):
             last = size
         if get_device() == 'cpu':
             batch, last = min(batch, _CPU_BATCH), min(last, _CPU_BATCH)

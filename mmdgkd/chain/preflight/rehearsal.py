@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import os.path as osp
+import platform
 import shutil
 import tempfile
 import time
@@ -14,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import (barrier, broadcast_object_list, get_world_size,
+from mmengine.dist import (all_gather_object, barrier, broadcast_object_list,
                            is_main_process)
 from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
@@ -109,25 +110,18 @@ def _rehearse_stage(work: '_RehearsalDir', name: str, data: FewBatches,
 @contextlib.contextmanager
 def _left_as_before(work: WorkDir) -> Iterator[str]:
     """A folder that is removed; generators are restored, nothing is shown."""
-    # A folder of this machine is not seen by the processes of another.
-    local = int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
-    parent = (None if local == get_world_size() else osp.dirname(work.path))
-    folder = [
-        tempfile.mkdtemp(prefix='mmdgkd_rehearsal_', dir=parent)
-        if is_main_process() else None
-    ]
-    broadcast_object_list(folder)
+    folder = _make_folder(work)
     kinds = [ManagerMixin]
     for kind in kinds:
         kinds += kind.__subclasses__()
     named = [(kind, kind._instance_dict.copy()) for kind in kinds]
     try:
-        with (warnings.catch_warnings(),
+        with (_switches_kept(), warnings.catch_warnings(),
               contextlib.redirect_stdout(io.StringIO()), aside(),
               torch.random.fork_rng()):
             # The training gives them again.
             warnings.simplefilter('ignore')
-            yield folder[0]
+            yield folder
         barrier()
     finally:
         for kind, instances in named:
@@ -135,7 +129,42 @@ def _left_as_before(work: WorkDir) -> Iterator[str]:
             kind._instance_dict.clear()
             kind._instance_dict.update(instances)
         if is_main_process():
-            shutil.rmtree(folder[0], ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(work: WorkDir) -> str:
+    """Make an empty folder that all processes see."""
+    parent = None
+    if len(set(all_gather_object(platform.node()))) > 1:
+        # That of one machine is not seen by the processes of another.
+        parent = osp.dirname(work.path)
+        while not osp.isdir(parent):
+            parent = osp.dirname(parent)
+    made = ['', '']
+    if is_main_process():
+        try:
+            made[0] = tempfile.mkdtemp(prefix='mmdgkd_rehearsal_', dir=parent)
+        except OSError as error:
+            made[1] = str(error)
+    broadcast_object_list(made)
+    if made[1]:
+        raise ConfigError(
+            f'chain.preflight: no folder can be made for it ({made[1]}); set '
+            'TMPDIR to another, or leave the rehearsal out by False')
+    return made[0]
+
+
+@contextlib.contextmanager
+def _switches_kept() -> Iterator[None]:
+    """Restore what one stage sets for the whole process."""
+    cudnn = torch.backends.cudnn
+    before = (torch.are_deterministic_algorithms_enabled(),
+              cudnn.deterministic, cudnn.benchmark)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]
 
 
 class _RehearsalDir(WorkDir):
@@ -184,10 +213,12 @@ class _RehearsalDir(WorkDir):
                 _check_interval(1 if every == -1 else every,
                                 f'default_hooks.{key}.interval: {here}')
                 hooks[key].interval = 1
-        if (hooks.get('checkpoint') or {}).get('save_last') is False:
+        checkpoint = hooks.get('checkpoint') or {}
+        if checkpoint.get('save_last') is False or checkpoint.get('out_dir'):
             raise ConfigError(
-                f'default_hooks.checkpoint.save_last: {here}: must be on: the '
-                'trained network is taken from the last checkpoint')
+                f'default_hooks.checkpoint: {here}: must have save_last on and'
+                ' no out_dir: the trained network is taken from the last '
+                'checkpoint')
         check_visualizer(stage, here)
         without_curves(stage)
         return named_config(stage, stage.filename, formatted=False)

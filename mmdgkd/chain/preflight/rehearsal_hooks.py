@@ -113,17 +113,16 @@ class PrunedRun(FirstRun):
 
 
 def _check_own_loss(model: nn.Module, logged: Dict) -> None:
-    """Check that MMEngine sums up the network's own losses.
+    """Check that MMEngine sums up the own losses of a network with teachers.
 
     It logs those without "loss" in their names and trains nothing with them,
-    without an error.
+    without an error. (Without teachers nothing is trained, which is one.)
     """
-    if type(model).train_step is not BaseModel.train_step:
+    if (type(model).train_step is not BaseModel.train_step
+            or not isinstance(model, DGKD)):
         return
-    own, weight = [key for key in logged if key != 'loss'], 1.
-    if isinstance(model, DGKD):
-        own = [key[len('student.'):] for key in own if key[:8] == 'student.']
-        weight = model.task_loss_weight * model.distiller.task_weight()
+    own = [key[len('student.'):] for key in logged if key[:8] == 'student.']
+    weight = model.task_loss_weight * model.distiller.task_weight()
     if own and weight and not any('loss' in key for key in own):
         raise ConfigError(
             f'model.head: its losses ({", ".join(own)}) have no "loss" in '

@@ -96,8 +96,8 @@ def read_input(cfg: Any, here: str) -> Optional[Dict[str, Any]]:
         raise ConfigError(f'{here}: {cfg!r} must be a dict of '
                           f'{", ".join(known)}')
     size = cfg.get('size')
-    sizes = size if isinstance(size, (list, tuple)) else [size]
-    if size is not None and not (len(sizes) in (1, 2) and all(
+    sizes = size if isinstance(size, (list, tuple)) else [size, size]
+    if size is not None and not (len(sizes) == 2 and all(
             type(one) is int and one > 0 for one in sizes)):
         raise ConfigError(f'{here}.size: {size!r} must be an integer, or '
                           'height and width')
@@ -109,4 +109,6 @@ def read_input(cfg: Any, here: str) -> Optional[Dict[str, Any]]:
                                            for one in values)):
             raise ConfigError(f'{here}.{key}: {values!r} must be a list of a '
                               'number for each channel')
+        if key == 'std' and 0 in (values or ()):
+            raise ConfigError(f'{here}.std: {values!r} must not be 0')
     return dict(cfg)

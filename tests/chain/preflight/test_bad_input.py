@@ -292,10 +292,10 @@ def test_a_given_network_cannot_be_trained(refused, tiny_cfg, trained):
     }, 'val_dataloader.dataset: .* gives images of several shapes'),
     ({
         'default_hooks.checkpoint.save_last': False
-    }, 'default_hooks.checkpoint.save_last: .*: must be on'),
+    }, 'default_hooks.checkpoint: .*: must have save_last on and no out_dir'),
     ({
         'default_hooks.checkpoint.out_dir': '/tmp'
-    }, 'default_hooks.checkpoint: has left no checkpoint .* out_dir out'),
+    }, 'default_hooks.checkpoint: .*: must have save_last on and no out_dir'),
 ])
 def test_what_is_wrong_with_a_stage(refused, tiny_cfg, options, message):
     cfg = tiny_cfg()

@@ -4,6 +4,7 @@ import glob
 import os
 import random
 import re
+import signal
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mmengine.visualization import Visualizer
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 
+from mmdgkd import TrainingStopped
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.backbones.resnet_6n2 import ResNet6n2
 from mmdgkd.utils.random import states
@@ -83,6 +85,14 @@ class AfterEpochs(Hook):
 
 
 @HOOKS.register_module()
+class StopsItself(Hook):
+    """Sends a signal to this process."""
+
+    def before_train_iter(self, runner, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@HOOKS.register_module()
 class Drawing(Hook):
     """Draws from all generators, and counts the batches."""
 
@@ -112,7 +122,9 @@ def test_a_head_whose_loss_would_only_be_logged(tiny_cfg, refused, name):
 @pytest.mark.parametrize('changes, message', [
     ({
         'chain.networks.resnet20.model.head.type': 'FrozenHead'
-    }, 'model: for the stage "resnet20": nothing would be trained'),
+    },
+     'chain.networks.resnet20.model: for the stage "resnet20": nothing would '
+     ),
     ({
         'val_evaluator.topk': (1, 11)
     }, 'val_evaluator: for the stage "resnet20": .*Top-11 '),
@@ -191,6 +203,68 @@ def test_a_data_set_is_built_once(tiny_cfg, monkeypatch):
     cfg.chain.preflight = True
     ChainRunner(cfg).plan()
     assert sorted(built) == ['test', 'train']
+
+
+@pytest.mark.parametrize('changes', [
+    {
+        'chain.networks.resnet20.model.head.cal_acc': True
+    },
+    {
+        'train_cfg': dict(type='IterBasedTrainLoop', max_iters=5),
+        'param_scheduler': [],
+        'train_dataloader.sampler': dict(type='InfiniteSampler'),
+        'train_dataloader.batch_size': 21,
+        'chain.networks.resnet20.model.backbone.type': 'OneImageOnly'
+    },
+    {
+        'train_cfg.max_epochs': 3,
+        'train_cfg.val_begin': 2,
+        'default_hooks.checkpoint.interval': -1
+    },
+])
+def test_what_trains_is_not_refused(tiny_cfg, changes):
+    """Accuracy beside the loss; a short batch that never comes."""
+    cfg = tiny_cfg()
+    if 'train_cfg' in changes:
+        cfg.pop('train_cfg')
+    cfg.merge_from_dict(changes)
+    cfg.chain.preflight = True
+    assert 'rehearsal: 3 stages' in ChainRunner(cfg).plan()
+
+
+def test_a_folder_for_checkpoints_stays_empty(tiny_cfg, refused, tmp_path):
+    cfg = tiny_cfg()
+    cfg.default_hooks.checkpoint.out_dir = str(tmp_path / 'out')
+    refused(cfg, 'default_hooks.checkpoint: .* no out_dir')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_what_a_stage_sets_for_the_process_is_set_back(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.preflight = True
+    cfg.chain.networks.resnet8.stage = dict(
+        randomness=dict(deterministic=True))
+    ChainRunner(cfg).plan()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.deterministic
+
+
+def test_no_folder_can_be_made(tiny_cfg, refused, monkeypatch, tmp_path):
+    cfg = tiny_cfg()
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'none'))
+    refused(cfg, r'chain.preflight: no folder can be made for it .*; '
+            'set TMPDIR')
+
+
+def test_stopped_before_any_training(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.preflight = True
+    cfg.custom_hooks.append(dict(type='StopsItself'))
+    with pytest.raises(
+            TrainingStopped,
+            match='stopped in the rehearsal of the stage "resnet20", before'):
+        ChainRunner(cfg).train()
+    assert not os.path.exists(cfg.work_dir)
 
 
 def instances():
