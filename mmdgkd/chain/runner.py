@@ -71,6 +71,9 @@ class ChainRunner:
         refuse_misspelt(
             cfg, ('chain', 'runner_type', *signature(Runner).parameters))
         self.cfg = named_config(cfg, cfg.filename)
+        if not self.cfg.get('default_scope'):
+            # As in default_runtime.py: the networks are MMPretrain's.
+            self.cfg.default_scope = 'mmpretrain'
         start_processes(
             self.cfg.get('launcher', 'none'), self.cfg.get('env_cfg', {}))
         self.chain = Chain.from_cfg(self.cfg.get('chain'))

@@ -200,7 +200,9 @@ def _all(registry: Registry) -> List[str]:
 
 def _nearest(word: Any, known: List[str]) -> str:
     known = [name for name in known if name not in ('self', 'args', 'kwargs')]
-    near = get_close_matches(str(word).split('.')[-1], known, 1)
+    name = str(word).split('.')[-1]
+    # The very name is in another scope.
+    near = get_close_matches(name, [*{*known} - {name}], 1)
     if near:
         return f'; "{near[0]}" is meant'
     return f'; it takes {", ".join(known)}' if 0 < len(known) < 20 else ''

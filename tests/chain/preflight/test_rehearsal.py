@@ -326,6 +326,15 @@ def test_trained_by_iterations(tiny_cfg):
     assert 'rehearsal: 3 stages of 2 steps' in ChainRunner(cfg).plan()
 
 
+def test_a_config_without_a_default_runtime(tiny_cfg):
+    cfg = tiny_cfg()
+    for key in ('default_scope', 'default_hooks', 'custom_hooks', 'env_cfg',
+                'randomness', 'log_processor'):
+        cfg.pop(key, None)
+    cfg.chain.preflight = True
+    assert 'rehearsal: 3 stages' in ChainRunner(cfg).plan()
+
+
 @pytest.mark.parametrize('preflight, message', [
     (dict(step=3), 'chain.preflight.step: is unknown'),
     (dict(steps=0), 'chain.preflight.steps: 0 must be an integer, 1 or more'),
