@@ -233,14 +233,11 @@ class ChainRunner:
     def _runner_type(self) -> type:
         return Runner if self.verbose else QuietRunner
 
-    def _plan(self,
-              resume: bool,
-              signals: Optional[StopSignals] = None) -> str:
+    def _plan(self, resume: bool, signals: StopSignals) -> str:
         with aside():
             return self._plan_and_checks(resume, signals)
 
-    def _plan_and_checks(self, resume: bool,
-                         signals: Optional[StopSignals]) -> str:
+    def _plan_and_checks(self, resume: bool, signals: StopSignals) -> str:
         todo = self.work.todo(resume, self.only)
         stages = {
             name: self.work.stage_config(name)

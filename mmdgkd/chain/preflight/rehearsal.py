@@ -40,7 +40,7 @@ from .rehearsal_hooks import (FirstRun, MonitorHook, PrunedRun, ResumedRun,
 
 
 def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
-             datasets: Dict[str, Any], signals: Optional[StopSignals]) -> str:
+             datasets: Dict[str, Any], signals: StopSignals) -> str:
     """Run stages as they will be run, on a few images, in a folder of its own.
 
     Each trains for ``chain.preflight['steps']`` steps, the last of which has
@@ -55,7 +55,7 @@ def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
         work (WorkDir): The work dir, which is not written to.
         names (list[str]): The stages to train, in order.
         datasets (dict): The data sets that have been built already.
-        signals (StopSignals, optional): The signals that stop the run.
+        signals (StopSignals): The signals that stop the run.
 
     Returns:
         str: A line that tells what was done.
@@ -74,7 +74,7 @@ def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
         data = FewBatches(steps, datasets)
         for name in names:
             with describe(name, there.stage_config(name)):
-                _rehearse_stage(there, name, data, signals or StopSignals())
+                _rehearse_stage(there, name, data, signals)
     return (f'rehearsal: {len(names)} stages of {steps} steps each, '
             f'validated, saved, resumed and exported in '
             f'{time.monotonic() - begin:.1f} s')

@@ -49,18 +49,18 @@ def recordable(model: nn.Module) -> List[str]:
     Args:
         model (nn.Module): A network, or several by name.
     """
-    silent = set()
+    unused = set()
     for path, graph in model.named_modules():
         if isinstance(graph, GraphModule):
             called = {
                 node.target
                 for node in graph.graph.nodes if node.op == 'call_module'
             }
-            silent |= {
+            unused |= {
                 f'{path}.{name}'.strip('.')
                 for name, _ in graph.named_modules() if name not in called
             }
-    return [name for name, _ in model.named_modules() if name not in silent]
+    return [name for name, _ in model.named_modules() if name not in unused]
 
 
 def check_stock_source(recorder: object, model: nn.Module, owner: str) -> None:
