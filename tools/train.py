@@ -77,7 +77,7 @@ def train_without_chain(cfg: Any) -> None:
     from mmengine.runner import Runner, find_latest_checkpoint
 
     from mmdgkd import ConfigError
-    from mmdgkd.chain.preflight.pretrained import check_load_from
+    from mmdgkd.chain.preflight.pretrained import check_pretrained
     from mmdgkd.engine.hooks._stop_signals import StopSignals
     from mmdgkd.engine.hooks.resume_check_hook import ResumeCheckHook
     from mmdgkd.engine.hooks.resume_hooks import DataOnlyHook
@@ -105,8 +105,8 @@ def train_without_chain(cfg: Any) -> None:
             f'work_dir: {cfg.work_dir!r} already holds a training; add '
             '--resume to go on, or choose another --work-dir')
     runner = Runner.from_cfg(cfg)
-    if not cfg.resume:
-        check_load_from(runner.model, cfg.get('load_from'))
+    if cfg.get('load_from') and not cfg.resume:
+        check_pretrained(runner.model, cfg.load_from, 'load_from')
     with disk_full_as_error(cfg.work_dir), StopSignals() as signals:
         runner.register_hook(StopHook(signals))
         runner.register_hook(DataOnlyHook())

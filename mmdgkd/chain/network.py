@@ -44,25 +44,19 @@ class NetworkFacts:
     step_macs: Optional[int] = None
 
 
-def build_network(network: Network,
-                  scope: str,
-                  device: str = 'meta') -> nn.Module:
-    """Build a network, by default on the meta device: it costs no memory.
+def build_network(network: Network, scope: str) -> nn.Module:
+    """Build a network, on the CPU.
+
+    MMPretrain's backbones compute with real numbers while they are built: they
+    cannot be built on the meta device.
 
     Args:
         network (Network): The network.
         scope (str): The default scope of the config.
-        device (str): The device. Defaults to ``'meta'``.
 
     Raises:
         ConfigError: If its config builds no model.
     """
-    # MMPretrain's backbones compute with real numbers while they are built:
-    # they cannot be built on the meta device.
-    return build_on_cpu(network, scope).to(device).eval()
-
-
-def build_on_cpu(network: Network, scope: str) -> nn.Module:
     try:
         with DefaultScope.overwrite_default_scope(scope):
             return MODELS.build(copy.deepcopy(dict(network.model)))
@@ -141,7 +135,7 @@ def facts_of_trained(network: Network, facts: NetworkFacts, path: str,
     if not deciding:
         return facts
     key = f'chain.networks.{network.name}'
-    model = build_on_cpu(network, scope)
+    model = build_network(network, scope)
     weights = network_weights(read_checkpoint(path, key), path, key, model)
     check_weights(model, weights, path, key)
     plain = deciding[0].stand_ins(

@@ -301,7 +301,7 @@ class ChainRunner:
         """Count anew what the training may have made smaller."""
         path = self.work.file_of(name)
         if path is not None:
-            scope = self.cfg.get('default_scope', 'mmpretrain')
+            scope = self.cfg.default_scope
             self._facts[name] = facts_of_trained(self.chain[name],
                                                  self._facts[name], path,
                                                  scope)

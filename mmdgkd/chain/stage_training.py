@@ -110,10 +110,8 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
                           f'of "{name}"; leave save_last on, and out_dir out')
     metric = work.ledger[name].get('metric', {})
     export_network(
-        checkpoint,
-        build_network(chain[name], cfg.get('default_scope', 'mmpretrain'),
-                      'cpu'), network_config(cfg, chain[name]),
-        work.own_file(name),
+        checkpoint, build_network(chain[name], cfg.default_scope),
+        network_config(cfg, chain[name]), work.own_file(name),
         dict(
             network=name,
             guides=list(chain.teachers[name]),

@@ -294,28 +294,3 @@ class SampledChoices:
             return str(method(self))
 
         OneShotMutableOP.sample_choice = sample_choice
-
-
-class GeneratorDevice:
-    """MMRazor knows two devices, the CPU and CUDA: its generators for
-    distillation without data put their noise onto the CPU on any other, so
-    that they cannot be run on the meta device before a training."""
-
-    name = 'generator device'
-
-    @staticmethod
-    def symptom() -> Optional[str]:
-        import torch
-        from mmrazor.models.architectures.generators import DAFLGenerator
-        generator = DAFLGenerator(4, 1, 2).to('meta')
-        try:
-            generator.process_latent(torch.empty(1, 1, device='meta'))
-        except NotImplementedError as error:
-            return f'the noise of a generator on the meta device: {error}'
-        return None
-
-    @staticmethod
-    def fix() -> None:
-        from mmrazor.models.architectures.generators import base_generator
-        base_generator.get_module_device = (
-            lambda module: next(module.parameters()).device)

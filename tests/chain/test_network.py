@@ -10,7 +10,7 @@ def test_a_network_that_leaves_out_the_dimension_of_a_single_image():
             type='ImageClassifier',
             backbone=dict(type='LeNet5', num_classes=10),
             head=dict(type='ClsHead')))
-    model = build_network(network, 'mmpretrain')
+    model = build_network(network, 'mmpretrain').to('meta').eval()
     facts = network_facts(model, 'lenet', (1, 32, 32))
     assert (facts.params, facts.classes) == (61706, 10)
     # Convolutions of 28, 10 and 1 pixels, then two linear layers.

@@ -17,7 +17,6 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.architectures.classifiers import image
-from mmrazor.models.architectures.generators import DAFLGenerator
 from mmrazor.models.losses import KDSoftCELoss
 from mmrazor.models.mutables import OneShotMutableOP
 from mmrazor.models.task_modules import ModuleOutputsRecorder
@@ -285,9 +284,3 @@ def test_a_sampled_choice_can_be_read_again():
     choice = OneShotMutableOP(nn.ModuleDict(
         dict(one=nn.Identity()))).sample_choice()
     assert Candidates([dict(a=choice)]).subnets == [dict(a='one')]
-
-
-def test_noise_goes_to_the_device_of_the_generator():
-    generator = DAFLGenerator(8, 4, 2).to('meta')
-    images = generator(torch.empty(5, 4, device='meta'), 5)
-    assert images.device.type == 'meta' and images.shape == (5, 3, 8, 8)

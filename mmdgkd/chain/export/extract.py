@@ -73,12 +73,12 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
 def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
                 path: str) -> None:
     """Write weights and config of a network, out of its parent's file."""
-    scope = cfg.get('default_scope', 'mmpretrain')
-    parent = build_network(chain[network.part_of], scope, 'cpu')
+    scope = cfg.default_scope
+    parent = build_network(chain[network.part_of], scope).eval()
     meta = load_weights(parent, source, 'work_dir',
                         chain[network.part_of].ckpt_key).get('meta') or {}
     weights = check_weights(
-        build_network(network, scope, 'cpu'),
+        build_network(network, scope),
         methods_of(parent)[0].extract(parent, network), source, network.name)
     facts = {
         key: meta[key]

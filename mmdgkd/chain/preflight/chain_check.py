@@ -12,7 +12,7 @@ from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS, CheckedStage, methods_of
-from mmdgkd.chain.network import NetworkFacts, build_on_cpu, network_facts
+from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
@@ -42,7 +42,7 @@ def inspect_chain(cfg: Config, chain: Chain,
     """
     refuse_load_from(cfg, chain)
     inspection = _Inspection(cfg, chain, datasets)
-    scope = cfg.get('default_scope', 'mmpretrain')
+    scope = cfg.default_scope
     for network in chain.networks:
         inspection.build(network, scope)
     inspection.stages = {
@@ -77,7 +77,7 @@ class _Inspection:
     def build(self, network: Network, scope: str) -> None:
         """Build a network, and check its weights and its algorithm."""
         name, weights = network.name, None
-        model = build_on_cpu(network, scope)
+        model = build_network(network, scope)
         if network.ckpt_path:
             key = f'chain.networks.{name}.ckpt_path'
             weights = network_weights(
@@ -97,7 +97,7 @@ class _Inspection:
         if network.trainer and not network.ckpt_path:
             check_algorithm(
                 name,
-                build_on_cpu(replace(network, model=network.trainer), scope))
+                build_network(replace(network, model=network.trainer), scope))
         self.models[name] = model.to('meta').eval()
         _check_init_from(network, self.models)
 

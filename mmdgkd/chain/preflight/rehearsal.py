@@ -23,7 +23,7 @@ from mmengine.utils import ManagerMixin
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.export.extract import extract_network
 from mmdgkd.chain.method import methods_of
-from mmdgkd.chain.network import build_on_cpu
+from mmdgkd.chain.network import build_network
 from mmdgkd.chain.stage_config import named_config
 from mmdgkd.chain.stage_training import train_stage
 from mmdgkd.chain.work_dir import WorkDir
@@ -67,7 +67,7 @@ def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
     """
     begin = time.monotonic()
     steps = chain.preflight['steps']
-    scope = cfg.get('default_scope', 'mmpretrain')
+    scope = cfg.default_scope
     with _left_as_before(work) as folder, DefaultScope.overwrite_default_scope(
             scope):
         there = _RehearsalDir(cfg, chain, work, folder)
@@ -228,9 +228,9 @@ class _RehearsalDir(WorkDir):
 
         Its training is too short for that, and teachers need it.
         """
-        network, scope = self.chain[name], self.cfg.get('default_scope')
+        network, scope = self.chain[name], self.cfg.default_scope
         for method in self._decides_size(name):
-            model = build_on_cpu(network, scope or 'mmpretrain')
+            model = build_network(network, scope)
             method.stand_ins(network, model)
             write_weights(self.own_file(name), model.state_dict(), {})
 

@@ -65,10 +65,7 @@ class StepGuard:
         self._max_skips = max_skips
         self.device = next(model.parameters()).device
         self.on_host = self.device.type == 'cpu'
-        self._buffers = [
-            buffer for buffer in model.buffers()
-            if buffer.device.type != 'meta'
-        ]
+        self._buffers = [*model.buffers()]
         self._saved_buffers = [buffer.clone() for buffer in self._buffers]
         self._losses: List[torch.Tensor] = []
         self._forwards: List[Dict[str, Any]] = []

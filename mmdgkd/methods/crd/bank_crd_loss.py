@@ -209,8 +209,6 @@ class BankCRDLoss(nn.Module):
                     f'{tuple(feats.shape)}; dim_out of loss and CRDConnector '
                     'must be the same')
         indices = self._indices_of(data_samples, s_feats.device)
-        if s_feats.is_meta:
-            return self._loss(indices, s_feats, t_feats)
         with torch.autocast(s_feats.device.type, enabled=False):
             return self._loss(indices, s_feats.float(), t_feats.float())
 
@@ -222,10 +220,9 @@ class BankCRDLoss(nn.Module):
     def _loss(self, indices: torch.Tensor, s_feats: torch.Tensor,
               t_feats: torch.Tensor) -> torch.Tensor:
         counts = self._draw(indices)
-        is_trial = s_feats.is_meta
-        if not (is_trial or self._begun):
+        if not self._begun:
             self._begun = bool((self.norms > 0).all())
-        if not (is_trial or self._begun):
+        if not self._begun:
             for bank in (self.student_bank, self.teacher_bank):
                 dist.broadcast(bank)
         pairs = ((s_feats, self.teacher_bank), (t_feats, self.student_bank))
@@ -234,20 +231,17 @@ class BankCRDLoss(nn.Module):
             crd_scores(feats, bank.to(feats.device, copy=True),
                        self.temperature) for feats, bank in pairs
         ]
-        if not (is_trial or self._begun):
+        if not self._begun:
             self._set_norms(scores, indices, counts)
         loss = sum(
             crd_loss(score, indices, counts, norm.to(score.device), self.eps)
             for score, norm in zip(scores, self.norms))
-        if not is_trial:
-            self._keep_features(indices, s_feats, t_feats)
+        self._keep_features(indices, s_feats, t_feats)
         return self.loss_weight * loss
 
     def _draw(self, indices: torch.Tensor) -> torch.Tensor:
         """How often each sample is a negative, shape (N, M)."""
         shape = len(indices), len(self.labels)
-        if indices.is_meta:  # a trial before the training, of shapes alone
-            return torch.empty(shape, device='meta')
         negatives = draw_negatives(self._clock.seed, self._clock.tick(),
                                    indices, self._sorted(), self.neg_num)
         # Integers: their sum is exact in any order.

@@ -40,10 +40,8 @@ def latent_noise(seed: int,
     Returns:
         torch.Tensor: Standard normal, float32 of shape (N, D).
     """
-    device, generator = torch.device(device), None
-    if device.type != 'meta':  # where nothing is drawn
-        generator = torch.Generator(device)
-        generator.manual_seed(noise_seed(seed, step, rank))
+    generator = torch.Generator(device)
+    generator.manual_seed(noise_seed(seed, step, rank))
     return torch.randn(
         batch_size,
         latent_dim,

@@ -118,7 +118,7 @@ class SubnetDMCP(DMCP):
     @property
     def chosen(self) -> bool:
         """Whether the subnet is chosen."""
-        if self._version != self.groups._version and not self.groups.is_meta:
+        if self._version != self.groups._version:
             # A step that was undone has undone the choice, too.
             self._read_groups()
         return self._chosen
@@ -256,8 +256,7 @@ class SubnetDMCP(DMCP):
     def _load_from_state_dict(self, state_dict: Dict, prefix: str, *args: Any,
                               **kwargs: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        if not self.groups.is_meta:
-            self._read_groups()
+        self._read_groups()
 
 
 @contextlib.contextmanager

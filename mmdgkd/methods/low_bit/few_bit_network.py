@@ -149,8 +149,6 @@ class FewBitNetwork(BaseAlgorithm):
         network = self.plain_network().eval()
         for key, parts in self.quantizers.items():
             layer = network.get_submodule(key.replace('-', '.'))
-            if layer.weight.is_meta:
-                continue
             quantizer = copy.deepcopy(parts['weight']).eval()
             with torch.no_grad():
                 layer.weight.copy_(quantizer(layer.weight))

@@ -155,5 +155,4 @@ class SubnetSPOS(SPOS):
     def _load_from_state_dict(self, state_dict: Dict, prefix: str, *args: Any,
                               **kwargs: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        if not self.subnet.is_meta:
-            self._read_subnet()
+        self._read_subnet()

@@ -216,9 +216,7 @@ def teacher_facts(teacher: nn.Module,
     """
     weights = weights_sha256(teacher.state_dict())
     if isinstance(build_cfg, nn.Module):
-        # On the meta device, where nothing is cached, a pruned network has no
-        # text: its masks have no values.
-        text = str(build_cfg) if weights else ''
+        text = str(build_cfg)
     else:
         text = json.dumps(build_cfg, sort_keys=True, default=str)
     facts = dict(

@@ -46,8 +46,7 @@ class FrozenTeachers:
                 teacher.requires_grad_(False).eval()
             if self.options.channels_last:
                 teacher.to(memory_format=torch.channels_last)
-            on_meta = any(param.is_meta for param in teacher.parameters())
-            if self.options.compile and not on_meta:
+            if self.options.compile:
                 compile_network(teacher, f'model.teachers.{name}')
             self.modules[name] = teacher
 

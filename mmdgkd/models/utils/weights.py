@@ -147,7 +147,7 @@ def _load(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str,
     refusal = _refusal(model, weights)
     if refusal is None:
         return
-    wanted, found = _shapes(model.state_dict()), _shapes(weights)
+    wanted, found = shapes_of(model.state_dict()), shapes_of(weights)
     missing = [name for name in wanted if name in _names(wanted) - {*found}]
     surplus = [name for name in found if name not in wanted]
     differ = [
@@ -175,21 +175,34 @@ def _load(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str,
     raise ConfigError(
         f'{key}: {path!r} is of another architecture: {what}'
         f'{f" ({count} such differences)" if count > 1 else ""}; the file has '
-        f'{_some([*surplus, *differ, *found], found)}, the network '
-        f'{_some([*missing, *differ, *wanted], wanted)}')
+        f'{some_shapes([*surplus, *differ, *found], found)}, the network '
+        f'{some_shapes([*missing, *differ, *wanted], wanted)}')
 
 
-def _shapes(state: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
-    """Shapes by name; of the extra state of a module, which may be anything,
-    an empty one."""
+def shapes_of(state: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
+    """Shapes by name.
+
+    Args:
+        state (Mapping[str, Any]): A state dict.
+
+    Returns:
+        dict[str, tuple[int]]: Of the extra state of a module, which may be
+        anything, an empty one.
+    """
     return {
         name: tuple(data.shape) if isinstance(data, torch.Tensor) else ()
         for name, data in state.items()
     }
 
 
-def _some(names: List[str], shapes: Mapping[str, Tuple[int, ...]]) -> str:
-    """The first names, each once, with their shapes."""
+def some_shapes(names: List[str], shapes: Mapping[str, Tuple[int,
+                                                             ...]]) -> str:
+    """The first names, each once, with their shapes.
+
+    Args:
+        names (list[str]): The names, the most telling ones first.
+        shapes (Mapping[str, tuple[int]]): Their shapes, for one line.
+    """
     first = list(dict.fromkeys(names))[:_SHOWN]
     return ', '.join(f'{name} {shapes[name]}' for name in first) or 'nothing'
 
@@ -203,12 +216,10 @@ def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
         weights (Mapping[str, torch.Tensor]): A state dict.
 
     Returns:
-        str: In hex; empty if they are on the meta device.
+        str: In hex.
     """
     digest = hashlib.sha256()
     for name, data in sorted(weights.items()):
-        if data.is_meta:
-            return ''
         digest.update(f'{name} {data.dtype} {tuple(data.shape)}'.encode())
         # As bytes: NumPy has no bfloat16.
         data = data.detach().cpu().contiguous().reshape(-1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Network
-from mmdgkd.chain.preflight.pretrained import check_init_cfg, check_load_from
+from mmdgkd.chain.preflight.pretrained import check_init_cfg, check_pretrained
 from mmdgkd.chain.runner import ChainRunner
 
 
@@ -74,25 +74,25 @@ HERE = 'chain.networks.resnet14.model'
 
 @pytest.mark.parametrize('part, file, prefix, message', [
     ('', 'nowhere.pth', None, ".init_cfg: there is no file 'nowhere.pth'"),
-    ('', 'algorithm', None, ".init_cfg: no key of '{}' is one of the module: "
-     'those of the file are such as "architecture.backbone.conv1.weight", '
-     'those of the module such as "backbone.conv1.weight"; set prefix='
-     "'architecture.' in it"),
-    ('backbone', 'network', None, ".backbone.init_cfg: no key of '{}' is one "
-     'of the module: those of the file are such as "backbone.conv1.weight", '
-     'those of the module such as "conv1.weight"; set prefix=\'backbone.\''),
-    ('backbone', 'backbone', 'backbone', ".backbone.init_cfg: no key of '{}' "
-     'is one of the module after the prefix "backbone.": those of the file '
-     'are such as "conv1.weight", those of the module such as "conv1.weight"; '
-     'leave its prefix out'),
-    ('head', 'other', None, ".head.init_cfg: no key of '{}' is one of the "
-     'module: those of the file are such as "weight", those of the module '
-     'such as "fc.weight"'),
-    ('', 'wider', None, ".init_cfg: no weight in '{}' has the shape that it "
-     'has in the module: backbone.conv1.weight is (2, 16, 3, 3, 3), not '
-     '(16, 3, 3, 3)'),
+    ('', 'algorithm', None, ".init_cfg: nothing in '{0}' is for the model: "
+     'the file has architecture.backbone.conv1.weight (16, 3, 3, 3), '),
+    ('', 'algorithm', None, "the model backbone.conv1.weight (16, 3, 3, 3), "),
+    ('', 'algorithm', None, "; init_cfg=dict(type='Pretrained', "
+     "checkpoint='{}', prefix='architecture.') takes it"),
+    ('backbone', 'network', None, "checkpoint='{}', prefix='backbone.') "
+     'takes it'),
+    ('backbone', 'backbone', 'backbone', ".backbone.init_cfg: nothing in '{0}'"
+     " under the prefix 'backbone.' is for the model: the file has "
+     'conv1.weight (16, 3, 3, 3), '),
+    ('backbone', 'backbone', 'backbone',
+     "; init_cfg=dict(type='Pretrained', checkpoint='{}') takes it"),
+    ('head', 'other', None, ".head.init_cfg: nothing in '{}' is for the "
+     'model: the file has weight (1,), the model fc.weight (10, 64), '
+     'fc.bias (10,)'),
+    ('', 'wider', None, "is for the model: the file has backbone.conv1.weight "
+     '(2, 16, 3, 3, 3), '),
     ('', 'numbers', None, ".init_cfg: '{}' holds no weights"),
-    ('', 'network', '', 'is one of the module after the prefix ".":'),
+    ('', 'network', '', 'is for the model: the file has '),
     ('backbone', None, None, '.backbone.init_cfg: checkpoint=None must be'),
 ])
 def test_a_network_that_would_begin_from_nothing(tiny_cfg, files, part, file,
@@ -112,9 +112,7 @@ def test_a_module_without_weights(files):
     model = nn.Identity()
     model.init_cfg = dict(type='Pretrained', checkpoint=files['network'])
     with pytest.raises(
-            ConfigError,
-            match='chain.networks.x.model.init_cfg: the module has no weights'
-    ):
+            ConfigError, match=r'x.model.init_cfg: .* the model no'):
         check_init_cfg(Network('x', {}), model)
 
 
@@ -124,13 +122,13 @@ def test_one_of_several_init_cfgs(tiny_cfg, files):
         dict(type='Constant', layer='Conv2d', val=0.0),
         dict(type='Pretrained', checkpoint=files['other'])
     ]
-    assert_refused(cfg, f'{HERE}.backbone.init_cfg[1]: no key of ')
+    assert_refused(cfg, f'{HERE}.backbone.init_cfg[1]: nothing in ')
 
 
 def test_mmpretrains_short_form(tiny_cfg, files):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet14.model.pretrained = files['other']
-    assert_refused(cfg, f'{HERE}.pretrained: no key of ')
+    assert_refused(cfg, f'{HERE}.pretrained: nothing in ')
 
 
 @pytest.mark.parametrize('part, file, prefix', [
@@ -224,42 +222,41 @@ def test_load_from_that_fits(tmp_path, model, saved):
     model = model if isinstance(model, nn.Module) else model()
     saved = saved if isinstance(saved, nn.Module) else saved()
     torch.save(dict(state_dict=saved.state_dict()), path)
-    check_load_from(model, path)
-    check_load_from(model, None)
+    check_pretrained(model, path, 'load_from')
 
 
 @pytest.mark.parametrize('model, saved, message', [
-    (algorithm, network,
-     'its keys begin with "architecture.", those of the file, such as '
-     '"fc.weight", do not; give model.architecture.init_cfg=dict('
-     "type='Pretrained', checkpoint='{}') instead"),
-    (network, algorithm,
-     'the keys of the file begin with "architecture.", those of the model, '
-     'such as "fc.weight", do not; give model.init_cfg=dict('
-     "type='Pretrained', checkpoint='{}', prefix='architecture.') instead"),
-    (other, algorithm,
-     'its keys are such as "fd.weight", those of the file such as '
-     '"architecture.fc.weight"'),
+    (algorithm, network, 'the file has fc.weight (2, 2), fc.bias (2,), '
+     'bn.weight (2,), the model architecture.fc.weight (2, 2), '
+     'architecture.fc.bias (2,), architecture.bn.weight (2,)'),
+    (network, algorithm, 'the file has architecture.fc.weight (2, 2), '
+     'architecture.fc.bias (2,), architecture.bn.weight (2,), the model '
+     'fc.weight (2, 2), fc.bias (2,), bn.weight (2,); '
+     "init_cfg=dict(type='Pretrained', checkpoint='{}', "
+     "prefix='architecture.') takes it"),
+    (network, other, 'the file has fd.weight (3, 3), fd.bias (3,), '
+     'bn.weight (3,), the model fc.weight (2, 2), fc.bias (2,), '
+     'bn.weight (2,)'),
 ])
 def test_load_from_that_loads_nothing(tmp_path, model, saved, message):
+    """A counter fits wherever there is one, and is no weight."""
     path = str(tmp_path / 'a.pth')
     torch.save(saved().state_dict(), path)
     with pytest.raises(ConfigError) as error:
-        check_load_from(model(), path)
+        check_pretrained(model(), path, 'load_from')
     assert str(
         error.value) == (f"load_from: nothing in '{path}' is for the model: "
                          f'{message.format(path)}')
 
 
-def test_load_from_with_other_shapes_alone(tmp_path):
-    """A counter fits wherever there is one, and is no weight."""
-    path = str(tmp_path / 'a.pth')
-    torch.save(other().state_dict(), path)
+def test_load_from_that_does_not_load(tmp_path):
+    """What a module's own hook raises is a line, too."""
+    model, path = network(), str(tmp_path / 'a.pth')
+    torch.save(model.state_dict(), path)
+    model._register_load_state_dict_pre_hook(lambda state, *_: state['no'])
     with pytest.raises(
-            ConfigError,
-            match=r'load_from: no weight in .* has the shape that it has in '
-            r'the model: bn.weight is \(3,\), not \(2,\)'):
-        check_load_from(network(), path)
+            ConfigError, match='load_from: .* does not load into the model'):
+        check_pretrained(model, path, 'load_from')
 
 
 def test_what_a_file_has_not_is_named(tmp_path, monkeypatch):
@@ -268,10 +265,10 @@ def test_what_a_file_has_not_is_named(tmp_path, monkeypatch):
                         lambda line, **_: lines.append(line))
     path = str(tmp_path / 'a.pth')
     torch.save(network().state_dict(), path)
-    check_load_from(network(), path)
+    check_pretrained(network(), path, 'load_from')
     assert not lines
     torch.save(nn.ModuleDict(dict(fc=nn.Linear(2, 2))).state_dict(), path)
-    check_load_from(network(), path)
+    check_pretrained(network(), path, 'load_from')
     assert lines == [
         f'load_from: 4 of the 6 weights are not in {path!r}, or not in that '
         'shape, and begin without it, such as bn.weight'
@@ -280,7 +277,7 @@ def test_what_a_file_has_not_is_named(tmp_path, monkeypatch):
 
 def test_load_from_that_is_not_there():
     with pytest.raises(ConfigError, match='load_from: there is no file'):
-        check_load_from(network(), 'nowhere.pth')
+        check_pretrained(network(), 'nowhere.pth', 'load_from')
 
 
 @pytest.mark.slow

@@ -140,15 +140,6 @@ def test_half_precision_stays_out_of_it():
         assert torch.equal(make()(*feats(4), samples_of(range(4))), wanted)
 
 
-def test_on_the_meta_device_no_bank_is_updated():
-    loss = make(learned=False)
-    before = copy.deepcopy(loss.state_dict())
-    given = feats(4).to('meta').requires_grad_()
-    assert loss(*given, samples_of(range(4))).requires_grad
-    for name, data in loss.state_dict().items():
-        assert torch.equal(data, before[name]), name
-
-
 def _on_a_rank(rank, port, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(

@@ -54,8 +54,6 @@ class ActQuantizer(nn.Module):
         Args:
             x (torch.Tensor): Shape (N, ...), also that of the result.
         """
-        if x.is_meta:
-            return x
         # In reduced precision levels would be no multiples of the step.
         values = x.float()
         if self.training and self.observing:
@@ -123,7 +121,7 @@ class ActQuantizer(nn.Module):
             self.begun.copy_(finite)
 
     def _has_begun(self) -> bool:
-        return self._begun or (not self.begun.is_meta and bool(self.begun))
+        return self._begun or bool(self.begun)
 
     def _is_signed(self) -> bool:
         return self._signed if self._begun else bool(self.signed)

@@ -62,7 +62,7 @@ class WeightQuantizer(nn.Module):
                 self.low,
                 self.high,
                 clip_gradient=False)
-        if self.training and not self._has_begun() and not weight.is_meta:
+        if self.training and not self._has_begun():
             with torch.no_grad():
                 step = self._optimal(weight)
                 # On a GPU the order of sums, and their last bit, may differ.
@@ -107,4 +107,4 @@ class WeightQuantizer(nn.Module):
             self._begun = self._has_begun()
 
     def _has_begun(self) -> bool:
-        return self._begun or (not self.begun.is_meta and bool(self.begun))
+        return self._begun or bool(self.begun)
