@@ -13,7 +13,7 @@ from mmdgkd.chain.chain import Network
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.weights import check_weights, network_weights
-from mmdgkd.utils.config import MISTAKES, reason_of
+from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.meta import QuickMeta
 from .method import methods_of
 
@@ -60,7 +60,7 @@ def build_network(network: Network, scope: str) -> nn.Module:
     try:
         with DefaultScope.overwrite_default_scope(scope):
             return MODELS.build(copy.deepcopy(dict(network.model)))
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError(f'chain.networks.{network.name}.model: cannot be '
                           f'built ({reason_of(error)})') from None
 
@@ -83,7 +83,7 @@ def network_facts(model: nn.Module, name: str,
     images = torch.empty(1, *input_shape, device='meta')
     try:
         macs, logits = count_macs(model, images, mode='tensor')
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError(
             f'chain.networks.{name}.model: does not run on an image of shape '
             f'{tuple(input_shape)} ({reason_of(error)})') from None

@@ -4,7 +4,6 @@ import itertools
 import logging
 import os.path as osp
 from datetime import timedelta
-from inspect import signature
 from logging.handlers import MemoryHandler
 from typing import Any, ContextManager, Dict, List, Optional
 
@@ -22,7 +21,6 @@ from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 from mmdgkd.engine.hooks.visualizer_backends import live_hook
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
-from mmdgkd.utils.config import refuse_misspelt
 from mmdgkd.utils.distributed import start_processes
 from mmdgkd.utils.random import aside
 from .chain import Chain
@@ -33,6 +31,7 @@ from .ledger import Ledger
 from .network import NetworkFacts, facts_of_trained
 from .plan import (later_share, order_line, plan_table, result_table,
                    store_lines, test_table)
+from .runner_keys import check_runner_keys
 from .schedules import schedule_lines
 from .stage_config import named_config
 from .stage_training import train_stage
@@ -68,9 +67,8 @@ class ChainRunner:
                  cfg: Config,
                  only: Optional[str] = None,
                  verbose: bool = True) -> None:
-        refuse_misspelt(
-            cfg, ('chain', 'runner_type', *signature(Runner).parameters))
         self.cfg = named_config(cfg, cfg.filename)
+        check_runner_keys(self.cfg.to_dict())
         if not self.cfg.get('default_scope'):
             # As in default_runtime.py: the networks are MMPretrain's.
             self.cfg.default_scope = 'mmpretrain'

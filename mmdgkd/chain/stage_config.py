@@ -5,13 +5,11 @@ import copy
 import hashlib
 import json
 import os.path as osp
-from inspect import signature
 from typing import Any, Dict, List, Mapping
 
 from mmengine.config import Config
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
@@ -21,6 +19,7 @@ from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import find_type, type_of, typed_parts
 from .chain import Chain, Network
 from .method import METHODS
+from .runner_keys import RUNNER_KEYS, check_runner_keys
 from .stage_hooks import keep_hooks
 
 # What determines the weights and the metrics of a stage. The rest (logging,
@@ -30,10 +29,6 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
                   'val_evaluator', 'val_cfg', 'custom_hooks', 'randomness',
                   'sync_bn', 'compile', 'efficient_conv_bn_eval',
                   'activation_checkpointing')
-# Keys that a Runner takes from the config but not as arguments.
-_OTHER_RUNNER_KEYS = ('sync_bn', 'compile', 'efficient_conv_bn_eval',
-                      'activation_checkpointing', 'find_unused_parameters',
-                      'model_wrapper_cfg')
 # Data may move, which data_root tells; data_prefix is which part is read.
 _IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
                'pin_memory', 'prefetch_factor', 'store_dir', 'file_key')
@@ -272,7 +267,7 @@ def differences(old: Config, new: Config) -> List[str]:
 def _merged(cfg: Config, network: Network) -> Config:
     """The config with the ``stage`` of a network merged into it."""
     here = f'chain.networks.{network.name}.stage'
-    known = {*cfg.keys(), *signature(Runner).parameters, *_OTHER_RUNNER_KEYS}
+    known = {*cfg.keys(), *RUNNER_KEYS}
     for key in network.stage:
         if key not in known:
             raise ConfigError(f'{here}.{key}: is neither in the config nor '
@@ -285,6 +280,7 @@ def _merged(cfg: Config, network: Network) -> Config:
     except (TypeError, KeyError) as error:
         raise ConfigError(f'{here}: does not merge into the config '
                           f'({str(error).splitlines()[0]})') from None
+    check_runner_keys(stage.to_dict(), f'{here}.')
     # ChainRunner adds it, with what it knows; a Runner refuses a None.
     (stage.get('default_hooks') or {}).pop('live_progress', None)
     return stage

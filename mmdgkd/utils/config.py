@@ -2,7 +2,6 @@
 """Read the parts of configs, and describe their mistakes."""
 import hashlib
 import json
-from difflib import get_close_matches
 from typing import Any, Dict, List, Mapping, Sequence
 
 from mmengine.registry import Registry
@@ -31,11 +30,6 @@ def type_of(cfg: Mapping[str, Any]) -> str:
     """
     kind = cfg.get('type')
     return str(getattr(kind, '__name__', kind)).split('.')[-1]
-
-
-# The exceptions of a wrong config inside of MMEngine and its family.
-MISTAKES = (AssertionError, AttributeError, ImportError, LookupError, OSError,
-            RuntimeError, TypeError, ValueError)
 
 
 def reason_of(error: BaseException) -> str:
@@ -90,23 +84,6 @@ def refuse_unknown(cfg: Mapping, known: Sequence[str], here: str) -> None:
         if key not in known:
             raise ConfigError(f'{here}.{key}: is unknown; {here} takes '
                               f'{", ".join(known)}')
-
-
-def refuse_misspelt(cfg: Mapping, known: Sequence[str]) -> None:
-    """Refuse keys that look like known ones, of a config that takes any.
-
-    Args:
-        cfg (Mapping): The config.
-        known (Sequence[str]): The keys that are used.
-
-    Raises:
-        ConfigError: If there is one; it would be ignored without a word.
-    """
-    for key in cfg:
-        near = get_close_matches(key, known, 1, .9)
-        if near and key not in known:
-            raise ConfigError(f'{key}: would be ignored; "{near[0]}" is meant,'
-                              ' or choose a name that is less like it')
 
 
 def hash_of(facts: Any) -> str:

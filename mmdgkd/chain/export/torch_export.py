@@ -21,7 +21,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
-from mmdgkd.utils.config import MISTAKES, reason_of
+from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.same_logits import logits_match
 
 # Number of images on which program and network are compared.
@@ -199,6 +199,6 @@ def _images_of(alone: Config) -> torch.Tensor:
         dataset = DATASETS.build(loader.dataset)
         count = min(_IMAGES, len(dataset))
         return torch.stack([dataset[i]['inputs'] for i in range(count)])
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError('test_dataloader.dataset: gives no images of one '
                           f'size ({reason_of(error)})') from None

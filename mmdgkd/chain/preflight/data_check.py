@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import network_cfg
-from mmdgkd.utils.config import MISTAKES, find_type, reason_of
+from mmdgkd.utils.config import find_type, reason_of
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _read_data(cfg: Any, key: str, known: Dict[str, Any]) -> DataFacts:
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
     except ConfigError:
         raise
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError(
             f'{key}.dataset: {reason_of(error)}{_where_to_put(cfg)}') from None
 

@@ -20,7 +20,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.models.utils.weights import shapes_of, some_shapes
-from mmdgkd.utils.config import MISTAKES, reason_of
+from mmdgkd.utils.config import reason_of
 
 
 def refuse_load_from(cfg: Config, chain: Chain) -> None:
@@ -107,7 +107,7 @@ def check_pretrained(model: nn.Module,
     }
     try:
         load_state_dict(model, state, logger='silent')
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError(f'{key}: {path!r} does not load into the model '
                           f'({reason_of(error)})') from None
     rest = [name for name, data in weights.items() if data.isnan().all()]

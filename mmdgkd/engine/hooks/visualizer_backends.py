@@ -67,9 +67,6 @@ def check_visualizer(cfg: Config, here: str) -> None:
     if cfg.get('visualizer'):
         parts.append(('visualizer', VISUALIZERS, cfg.visualizer))
     for key, registry, part in parts:
-        if not isinstance(part, dict):
-            raise ConfigError(f'{key}: {here}: {part!r} must be a dict with a '
-                              'type')
         kind = part.get('type')
         if isinstance(kind, str):
             with registry.switch_scope_and_registry(None) as inner:

@@ -17,7 +17,7 @@ from mmdgkd.methods.stage_options import (Weights, check_search_end,
                                           loaded_network, refuse_fixed_graphs,
                                           refuse_replaced)
 from mmdgkd.models.utils.networks import static_form, static_network
-from mmdgkd.utils.config import MISTAKES, reason_of, type_of, typed_parts
+from mmdgkd.utils.config import reason_of, type_of, typed_parts
 from mmdgkd.utils.random import aside, seed_all
 from .subnet_spos import SubnetSPOS
 
@@ -100,7 +100,7 @@ def _build_search_hook(stage: Config, here: str) -> Any:
         return HOOKS.build(copy.deepcopy(dict(searches[0])))
     except ConfigError:
         raise
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError('custom_hooks.SubnetSearchHook: '
                           f'{reason_of(error)}') from None
 
@@ -125,7 +125,7 @@ def _check_images(search: Mapping, stage: Config, here: str) -> None:
             METRICS.build(copy.deepcopy(cfg))
     except ConfigError:
         raise
-    except MISTAKES as error:
+    except Exception as error:
         raise ConfigError(f'{here}.{part}: {reason_of(error)}') from None
 
     def images(cfg: Mapping) -> str:
@@ -156,7 +156,7 @@ def _check_bounds(search: Mapping, model: SubnetSPOS, here: str) -> None:
             model.mutator.set_choices(model.mutator.sample_choices())
             try:
                 costs = estimator.estimate(static_network(model))
-            except MISTAKES as error:
+            except Exception as error:
                 raise ConfigError(
                     f'{here}.input_shape: the supernet does not run on such '
                     f'an image ({reason_of(error)})') from None

@@ -10,7 +10,6 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.fileio.state_dicts import Form, forms_of, state_dict_of
-from mmdgkd.utils.config import MISTAKES
 
 # How many names of a file and of a network an error shows.
 _SHOWN = 3
@@ -136,7 +135,7 @@ def _refusal(model: nn.Module,
     try:
         # Without the versions of a file, BatchNorm sets a missing counter.
         model.load_state_dict(dict(weights), strict=True)
-    except MISTAKES as error:
+    except Exception as error:
         return ' '.join(str(error).split()) or type(error).__name__
     return None
 
