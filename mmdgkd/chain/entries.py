@@ -1,12 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Reading the networks of a chain: pure data, nothing is built here."""
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from mmengine.config import Config
+from mmengine.hub import get_config
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.ensembles import check_name
 from mmdgkd.models.teachers.teacher_input import read_input
-from mmdgkd.utils.config import refuse_unknown
+from mmdgkd.utils.config import reason_of, refuse_unknown
 from .method import METHODS
 
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key',
@@ -205,9 +209,44 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
                           f'this stage, not {type(stage).__name__}')
     return Network(
         name,
-        entry['model'],
+        _model_of(entry['model'], f'{here}.model'),
         entry.get('ckpt_path'),
         stage,
         entry.get('init_from'),
         ckpt_key=ckpt_key,
         input=read_input(entry.get('input'), f'{here}.input'))
+
+
+def _model_of(model: Mapping[str, Any], here: str) -> Mapping[str, Any]:
+    """A model's config, also where it names that of another package.
+
+    As MMRazor has it: ``cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'``
+    and perhaps ``pretrained=True``. Other keys are merged into it. Weights that
+    it begins from were trained with its normalization, which it then keeps.
+    """
+    if 'type' in model or 'cfg_path' not in model:
+        return model
+    try:
+        package = str(model['cfg_path']).split('::')[0]
+        if not find_spec(package):
+            # MMEngine would install it.
+            raise ValueError(f'the package {package} is not installed')
+        found = get_config(model['cfg_path'], model.get('pretrained', False))
+        own = Config(dict(model=found.model))
+        if model.get('pretrained'):
+            own.model.init_cfg = dict(
+                type='Pretrained', checkpoint=found.model_path)
+            own.model.setdefault('data_preprocessor',
+                                 found.get('data_preprocessor'))
+        others = {
+            key: value
+            for key, value in model.items()
+            if key not in ('cfg_path', 'pretrained')
+        }
+        own.merge_from_dict(dict(model=others))
+    except Exception as error:
+        raise ConfigError(
+            f'{here}.cfg_path: {model["cfg_path"]!r} names no '
+            f'config ({reason_of(error)}); it is such as '
+            "'mmpretrain::resnet/resnet18_8xb32_in1k.py'") from None
+    return own.to_dict()['model']

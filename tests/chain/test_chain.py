@@ -173,3 +173,37 @@ def test_an_unknown_name_is_reported_with_its_key():
     with pytest.raises(
             ConfigError, match='--stage: "x" is no network .* t, a, b, s'):
         chain().require('x', '--stage')
+
+
+def of_path(**model):
+    chain = Chain.from_cfg(dict(networks=dict(a=dict(model=model))))
+    return chain['a'].model
+
+
+def test_a_model_of_another_package():
+    """MMRazor's way to name one; other keys are merged into it."""
+    path = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+    model = of_path(cfg_path=path, head=dict(num_classes=7))
+    assert model['backbone']['depth'] == 18
+    assert model['head']['num_classes'] == 7
+    assert 'init_cfg' not in model and 'data_preprocessor' not in model
+
+
+def test_a_pretrained_model_of_another_package_keeps_its_normalization():
+    model = of_path(
+        cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py', pretrained=True)
+    assert model['init_cfg']['checkpoint'].startswith('https://')
+    assert model['data_preprocessor']['mean'] == [123.675, 116.28, 103.53]
+
+
+@pytest.mark.parametrize('path, reason', [
+    (3, 'the package 3 is not installed'),
+    ('mmpretran::a.py', 'the package mmpretran is not installed'),
+    ('mmpretrain::resnet/nothing.py', 'does not exist'),
+    ('mmpretrain', 'please specify the package name'),
+])
+def test_a_path_that_names_no_model(path, reason):
+    with pytest.raises(ConfigError, match=reason) as error:
+        of_path(cfg_path=path)
+    assert str(error.value).startswith(
+        f'chain.networks.a.model.cfg_path: {path!r} names no config (')

@@ -140,7 +140,8 @@ def test_a_missing_package(tiny_cfg, refused, monkeypatch, kind, package):
     (dict(TENSORBOARD, vis_backends=[dict(type='Tensorboard')]),
      r'^visualizer\.vis_backends: .*there is no Tensorboard$'),
     (dict(TENSORBOARD, vis_backends=['TensorboardVisBackend']),
-     r"^visualizer\.vis_backends\[0\]: 'TensorboardVisBackend' must be a dict"),
+     r"^visualizer\.vis_backends\[0\]: 'TensorboardVisBackend' must be a dict"
+     ),
 ])
 def test_mistakes(tiny_cfg, refused, visualizer, match):
     refused(watched_cfg(tiny_cfg, visualizer), match)
