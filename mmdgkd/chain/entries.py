@@ -221,8 +221,8 @@ def _model_of(model: Mapping[str, Any], here: str) -> Mapping[str, Any]:
     """A model's config, also where it names that of another package.
 
     As MMRazor has it: ``cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'``
-    and perhaps ``pretrained=True``. Other keys are merged into it. Weights that
-    it begins from were trained with its normalization, which it then keeps.
+    and perhaps ``pretrained=True``. Other keys are merged into it. Weights
+    that it begins from were trained with its normalization: it keeps that.
     """
     if 'type' in model or 'cfg_path' not in model:
         return model
