@@ -242,6 +242,8 @@ TRIALS: Dict[str, Trial] = {
         kills=(1, 3)),
     'student_guided':
     Trial(f'student_guided/{_CHAIN}', 'resnet8'),
+    'student_guided_features':
+    Trial(f'student_guided/features_{_CHAIN}', 'resnet8'),
     'toy':
     Trial(f'dgkd/{_CHAIN}', 'resnet8', 'Toy', change=_toy),
 }

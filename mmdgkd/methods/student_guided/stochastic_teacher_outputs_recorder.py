@@ -55,7 +55,8 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
     it is one thinned teacher.
 
     The recorded data is ``{teacher name: outputs}`` of shape (P, N, C), for a
-    :class:`StudentGuidedKDLoss`. A logit store cannot cache it.
+    :class:`StudentGuidedKDLoss`, or the thinned features themselves, (P, N,
+    D), for a :class:`StudentGuidedFeatureLoss`. A logit store cannot cache it.
 
     Args:
         source (str): The module of each teacher whose input is dropped, such
@@ -66,6 +67,8 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
             0.5 (our choice).
         seed (int, optional): Seed of the masks. Defaults to None: the seed of
             the Runner.
+        features (bool): Whether the input of the module is recorded instead of
+            its output, thinned in the same way. Defaults to False.
 
     Raises:
         ConfigError: For a number out of its range.
@@ -75,7 +78,8 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
                  source: str,
                  num_passes: int = 100,
                  drop_prob: float = 0.5,
-                 seed: Optional[int] = None) -> None:
+                 seed: Optional[int] = None,
+                 features: bool = False) -> None:
         super().__init__(source)
         here = 'StochasticTeacherOutputs'
         if type(num_passes) is not int or num_passes < 1:
@@ -86,6 +90,7 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
                               'more, and below 1')
         self._num_passes = num_passes
         self._drop_prob = drop_prob
+        self._features = features
         self._clock = StepClock(seed)
         self._step = 0
 
@@ -108,6 +113,9 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
                        features.shape[1], self._drop_prob))
         masks = masks.to(features.device, features.dtype)
         thinned = masks[:, None] * features
+        if self._features:
+            self.record(name, thinned)
+            return
         # Not by a call, of which this is a hook.
         logits = module.forward(thinned.flatten(0, 1))
         self.record(name, logits.unflatten(0, thinned.shape[:2]))

@@ -9,7 +9,7 @@ from mmrazor.registry import MODELS
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss, bernoulli_kl
 
-AGREEMENTS = ('cosine', 'kl')
+AGREEMENTS = ('cosine', 'kl', 'dot')
 
 
 def student_guided_mean(preds_S: torch.Tensor,
@@ -19,17 +19,20 @@ def student_guided_mean(preds_S: torch.Tensor,
                         sharpness: float = 1.0,
                         tau: float = 1.0,
                         activation: str = 'softmax') -> torch.Tensor:
-    """The weighted mean logits of several passes of a teacher, for a student.
+    """The weighted mean of several passes of a teacher, for a student.
 
-    For each image the passes with the most similar logits to the student's are
-    kept, and weighted by their similarity.
+    For each image the passes with the most similar logits, or features, to the
+    student's are kept, and weighted by their similarity. Of the weights over
+    all passes these are the ones at or above the percentile ``1 - keep``,
+    divided by their sum.
 
     Args:
-        preds_S (torch.Tensor): Logits of the student, shape (N, C).
-        passes (torch.Tensor): Logits of the teacher, shape (P, N, C).
-        agreement (str): The similarity: ``'cosine'`` of the logits, or
-            ``'kl'``, ``-KL(teacher || student)`` at tau.
-            Defaults to ``'cosine'``.
+        preds_S (torch.Tensor): Logits or features of the student, shape
+            (N, C).
+        passes (torch.Tensor): Those of the teacher, shape (P, N, C).
+        agreement (str): The similarity: ``'cosine'``, the scalar product
+            ``'dot'``, or ``'kl'``, ``-KL(teacher || student)`` of logits at
+            tau. Defaults to ``'cosine'``.
         keep (float): The share of the passes that is kept, at least one.
             Defaults to 0.1.
         sharpness (float): The weights are ``softmax(sharpness * similarity)``
@@ -44,6 +47,8 @@ def student_guided_mean(preds_S: torch.Tensor,
     preds_S, passes = preds_S.detach().float(), passes.detach().float()
     if agreement == 'cosine':
         similarity = F.cosine_similarity(passes, preds_S[None], dim=2)
+    elif agreement == 'dot':
+        similarity = torch.einsum('pnc,nc->pn', passes, preds_S)
     elif activation == 'sigmoid':
         similarity = -bernoulli_kl(preds_S / tau, passes / tau).sum(2)
     else:
@@ -60,6 +65,43 @@ def student_guided_mean(preds_S: torch.Tensor,
     return (weights[..., None] * kept).sum(0)
 
 
+def check_weighting(keep: float, sharpness: float, here: str) -> None:
+    """Check the numbers of :func:`student_guided_mean`.
+
+    Args:
+        keep (float): The share of the passes that is kept.
+        sharpness (float): The factor of the similarity.
+        here (str): Whose they are, for messages.
+
+    Raises:
+        ConfigError: If one is out of its range.
+    """
+    if isinstance(keep, bool) or not 0 < keep <= 1:
+        raise ConfigError(f'{here}.keep: {keep!r} must be above 0, and at '
+                          'most 1')
+    if not sharpness >= 0:
+        raise ConfigError(f'{here}.sharpness: {sharpness!r} must be 0 or more')
+
+
+def check_passes(student: torch.Tensor, passes: Mapping[str, torch.Tensor],
+                 here: str) -> None:
+    """Check that each teacher has several passes.
+
+    Args:
+        student (torch.Tensor): What they are compared with, shape (N, C).
+        passes (Mapping[str, torch.Tensor]): By teacher.
+        here (str): The argument of the loss, for messages.
+
+    Raises:
+        ConfigError: If one has a single pass.
+    """
+    for name, each in passes.items():
+        if each.ndim != student.ndim + 1:
+            raise ConfigError(f'{here}: "{name}" has one pass, of shape '
+                              f'{tuple(each.shape)}; its recorder must be of '
+                              "type='mmrazor.StochasticTeacherOutputs'")
+
+
 @MODELS.register_module()
 class StudentGuidedKDLoss(DenseKDLoss):
     """KD from dropout passes of each teacher, weighted by the student.
@@ -67,13 +109,12 @@ class StudentGuidedKDLoss(DenseKDLoss):
     Student-guided weighting of stochastic teachers (arXiv 2504.14307, ECML
     PKDD 2025): the passes of a :class:`StochasticTeacherOutputsRecorder` that
     are nearest to the student's logits make one teacher, see
-    :func:`student_guided_mean`, for a :class:`DenseKDLoss`. The released code
-    keeps the nearest tenth, too, but compares and regresses features: weights
-    ``softmax(<s, t> / 5)``, loss ``0.5 MSE + 0.5 CE``. Logits and KD are our
-    choice.
+    :func:`student_guided_mean`, for a :class:`DenseKDLoss`. Logits and KD are
+    a form of this project; :class:`StudentGuidedFeatureLoss` is the published
+    one.
 
     Args:
-        agreement (str): The similarity, ``'cosine'`` or ``'kl'``.
+        agreement (str): The similarity, ``'cosine'``, ``'dot'`` or ``'kl'``.
             Defaults to ``'cosine'``.
         keep (float): The share of the passes that is kept. Defaults to 0.1.
         sharpness (float): Factor of the similarity in the weights.
@@ -95,12 +136,7 @@ class StudentGuidedKDLoss(DenseKDLoss):
         if agreement not in AGREEMENTS:
             raise ConfigError(f'{here}.agreement: {agreement!r} is none of '
                               f'{AGREEMENTS}')
-        if isinstance(keep, bool) or not 0 < keep <= 1:
-            raise ConfigError(f'{here}.keep: {keep!r} must be above 0, and at '
-                              'most 1')
-        if not sharpness >= 0:
-            raise ConfigError(f'{here}.sharpness: {sharpness!r} must be 0 or '
-                              'more')
+        check_weighting(keep, sharpness, here)
         self.agreement = agreement
         self.keep = keep
         self.sharpness = sharpness
@@ -120,12 +156,7 @@ class StudentGuidedKDLoss(DenseKDLoss):
         Raises:
             ConfigError: If the logits of a teacher are of one pass.
         """
-        for name, passes in preds_T.items():
-            if passes.ndim != preds_S.ndim + 1:
-                raise ConfigError(
-                    f'preds_T: "{name}" has one pass, of shape '
-                    f'{tuple(passes.shape)}; its recorder must be of '
-                    "type='mmrazor.StochasticTeacherOutputs'")
+        check_passes(preds_S, preds_T, 'preds_T')
         return super().forward(
             preds_S, {
                 name:

@@ -67,6 +67,14 @@ def test_each_pass_is_the_module_on_thinned_features():
                 torch.testing.assert_close(output, wanted)
 
 
+def test_the_thinned_features_themselves():
+    feature = torch.randn(3, 6)
+    data = recorded(
+        dict(one=Teacher()), feature, num_passes=5, seed=7, features=True)()
+    masks = torch.from_numpy(pass_masks(7, 0, 'one', 5, 6, .5))
+    torch.testing.assert_close(data['one'], masks[:, None] * feature)
+
+
 def test_without_dropout_each_pass_is_the_teacher_itself():
     teacher, feature = Teacher(), torch.randn(3, 6)
     data = recorded(dict(one=teacher), feature, num_passes=2, drop_prob=0)()

@@ -88,7 +88,8 @@ def test_the_loss_is_kd_from_that_mean():
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(agreement='l2'), "agreement: 'l2' is none of ('cosine', 'kl')"),
+    (dict(agreement='l2'),
+     "agreement: 'l2' is none of ('cosine', 'kl', 'dot')"),
     (dict(keep=0), 'keep: 0 must be above 0, and at most 1'),
     (dict(keep=1.5), 'keep: 1.5 must be above 0, and at most 1'),
     (dict(sharpness=-1), 'sharpness: -1 must be 0 or more'),

@@ -1,0 +1,12 @@
+# ResNet-20-14-8, a few epochs each; each network is regressed to the features
+# of many Dropout passes of a teacher that are nearest to its own, as
+# published.
+_base_ = [
+    '../_base_/chains/resnet20_to_resnet8_cifar100.py',
+    '../_base_/distillers/student_guided_features.py',
+    '../_base_/datasets/cifar100_bs128.py',
+    '../_base_/schedules/sgd_4e_onecycle.py',
+    '../_base_/default_runtime.py',
+]
+# The teachers' features differ in each step.
+chain = dict(logit_store=None)
