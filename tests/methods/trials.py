@@ -202,6 +202,8 @@ TRIALS: Dict[str, Trial] = {
         logits_off=.05),
     'mutual':
     Trial(f'mutual/{_CHAIN}', 'resnet14', 'Mutual', ('resnet20', ), _mutual),
+    'one_shot':
+    Trial(f'one_shot/{_CHAIN}', 'resnet8_pruned', 'OneShot', ('resnet8', )),
     'pacemaker':
     Trial(
         'onthefly/pacemaker_resnet20_to_resnet8_digits.py',
