@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The views of a batch: of which data set, which sample, which number."""
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional, Sequence
+from typing import Any, Iterable, NamedTuple, Optional
 
 import numpy as np
 
@@ -41,11 +41,14 @@ class SampleList(list):
     """The data samples of a batch, with their views at hand.
 
     Args:
-        samples (Sequence): The data samples.
-        views (BatchViews): Their views.
+        samples (Iterable): The data samples.
+        views (BatchViews, optional): Their views. Defaults to None: those of
+            the samples, as in the copies that MMEngine makes of a list.
     """
 
-    def __init__(self, samples: Sequence, views: BatchViews) -> None:
+    def __init__(self,
+                 samples: Iterable,
+                 views: Optional[BatchViews] = None) -> None:
         super().__init__(samples)
         self.views = views
 
@@ -60,10 +63,10 @@ def views_of(data_samples: Any) -> Optional[BatchViews]:
         BatchViews, optional: None if a sample has none, or if there are
         several sources.
     """
-    if isinstance(data_samples, SampleList):
+    if isinstance(data_samples, SampleList) and data_samples.views is not None:
         return data_samples.views
     try:
-        # DDP of older PyTorch makes a plain list of a SampleList.
+        # A copy, or a plain list, which DDP of older PyTorch makes of it.
         views = data_samples[0].get('batch_views')
         if views is not None and len(views.indices) == len(data_samples):
             return views

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from mmpretrain.structures import DataSample
 
+from mmdgkd.models.distillers.records import detached
 from mmdgkd.structures.views import SampleList, ViewSource, views_of
 
 SOURCE = ViewSource('key', 10, 'ten')
@@ -22,6 +23,9 @@ def test_views_of_samples():
     first = DataSample()
     first.set_metainfo(dict(batch_views=views))
     assert views_of([first, DataSample()]).indices.tolist() == [4, 3]
+    # And MMEngine a copy, on its way to a loss.
+    copied = detached(SampleList([first, DataSample()], views))
+    assert views_of(copied).indices.tolist() == [4, 3]
 
 
 def test_samples_without_views():
