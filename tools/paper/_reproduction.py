@@ -169,7 +169,7 @@ class Reproduction:
         if left > 0:
             command = self.command_of(run, again)
             print(f'== {run.name}\n{" ".join(command)}', flush=True)
-            code = _finish(command, left)
+            code = finish(command, left)
         if code == STOPPED:
             print(f'stopped in {run.name}; the same command goes on')
         if code:
@@ -335,8 +335,12 @@ def changed(args: argparse.Namespace, **changes: Any) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(args), **changes})
 
 
-def _finish(command: List[str], seconds: float) -> int:
+def finish(command: List[str], seconds: float) -> int:
     """Run a training; stop it by a signal when its time is over.
+
+    Args:
+        command (list[str]): Its command line.
+        seconds (float): Its time.
 
     Returns:
         int: Its exit code.

@@ -102,5 +102,5 @@ def trainings(monkeypatch):
                 sys.setrecursionlimit(limit)
         return 0
 
-    monkeypatch.setattr('_reproduction._finish', finish)
+    monkeypatch.setattr('_reproduction.finish', finish)
     return commands

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from _reproduction import STOPPED, Reproduction, _finish
+from _reproduction import STOPPED, Reproduction, finish
 from results.record import read_records
 from results.record_check import unpack_errors
 
@@ -59,7 +59,7 @@ def test_mixed_precision_is_the_default(monkeypatch, words, amp):
          'sys.exit(75)); time.sleep(60)', 1, STOPPED),
     ])
 def test_exit_codes_of_trainings(code, seconds, expected):
-    assert _finish([sys.executable, '-c', code], seconds) == expected
+    assert finish([sys.executable, '-c', code], seconds) == expected
 
 
 def test_no_time_is_left_and_other_settings_are_refused(run_here, tmp_path):
