@@ -28,14 +28,24 @@ def _list(*others: str) -> Dict:
 _TEXT = dict(type=['string', 'null'])
 _FLAG = dict(type=['boolean', 'null'])
 _NAMES = dict(type=['string', 'array', 'null'], items=dict(type=['string']))
-_LOADER = _dict(dataset=_dict(), sampler=_dict(), batch_sampler=_dict())
+_COUNT = dict(type=['integer', 'null'])
+_LOADER = _dict(
+    dataset=_dict(),
+    sampler=_dict(),
+    batch_sampler=_dict(),
+    batch_size=_COUNT,
+    num_workers=_COUNT)
 _FORMS = _dict(
     model=_dict(),
     work_dir=_TEXT,
     train_dataloader=_LOADER,
     val_dataloader=_LOADER,
     test_dataloader=_LOADER,
-    train_cfg=_dict(),
+    train_cfg=_dict(
+        max_epochs=_COUNT,
+        max_iters=_COUNT,
+        val_begin=_COUNT,
+        val_interval=_COUNT),
     val_cfg=_dict(),
     test_cfg=_dict(),
     auto_scale_lr=_dict(enable=_FLAG),
@@ -53,7 +63,7 @@ _FORMS = _dict(
     log_processor=_dict(),
     visualizer=_dict(vis_backends=_list('object')),
     default_scope=_TEXT,
-    randomness=_dict(seed=dict(type=['integer', 'null'])),
+    randomness=_dict(seed=_COUNT),
     model_wrapper_cfg=_dict(),
     find_unused_parameters=_FLAG,
     custom_imports=_dict(imports=_NAMES))

@@ -12,6 +12,8 @@ from mmdgkd.chain.runner_keys import check_runner_keys
     ('train_dataloader.sampler', 1, 'a dict or None'),
     ('val_dataloader.dataset', 'x', 'a dict or None'),
     ('train_cfg', True, 'a dict or None'),
+    ('train_cfg.val_begin', [], 'an integer or None'),
+    ('val_dataloader.batch_size', '8', 'an integer or None'),
     ('optim_wrapper.optimizer', 0.1, 'a dict or None'),
     ('param_scheduler', 3, 'a list or a dict or None'),
     ('default_hooks.logger', 2.5, 'a dict or None'),

@@ -84,8 +84,8 @@ def command_of(name: str, seed: int, args: argparse.Namespace) -> List[str]:
     return [
         sys.executable,
         osp.join(ROOT, 'tools/train.py'), config, '--work-dir',
-        osp.join(args.work_dir, f'{name}_{seed}'), '--resume', '--cfg-options',
-        *(f'{key}={value}' for key, value in options.items())
+        osp.join(args.work_dir, f'{name}_{seed}'), '--resume', '--amp',
+        '--cfg-options', *(f'{key}={value}' for key, value in options.items())
     ]
 
 
