@@ -56,7 +56,7 @@ BASES = [
 BATCHED = [
     f'{method}_to_resnet8_cifar100.py'
     for method in ('crd/resnet20', 'dist/resnet20', 'dkd/resnet20',
-                   'feed/resnet20', 'one_shot/resnet20',
+                   'dskd/resnet20', 'feed/resnet20', 'one_shot/resnet20',
                    'student_guided/features_resnet20')
 ] + ['byot/resnet8_cifar100.py']
 
@@ -120,8 +120,11 @@ def wanted_counts(name, names):
         if 'resnet8_' in name[:16]:
             return [0, 0]
         return [0, 1, 1] if 'digits' in name else [0, *[4] * 0, *[1] * 3, 4]
-    if name.startswith(('kd', 'dkd', 'dist', 'crd', 'feed/resnet20')) and not (
-            'dense' in name or name == 'crd/resnet20_to_resnet8_digits.py'):
+    if name.startswith(
+        ('kd', 'dkd', 'dist', 'crd', 'feed/resnet20',
+         'dskd')) and not ('dense' in name
+                           or name in ('crd/resnet20_to_resnet8_digits.py',
+                                       'dskd/resnet20_to_resnet8_digits.py')):
         # By the first alone, whatever is between.
         return [0] + [1] * (len(names) - 1)
     if name.startswith(('takd', 'feed/sfeed', 'born_again')):
@@ -172,7 +175,7 @@ def test_it_is_short_and_names_its_objective(name):
     if name.startswith(
         ('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed', 'onthefly',
          'slimmable', 'pruning', 'quantization', 'born_again', 'mutual',
-         'student_guided', 'byot', 'crd/resnet20', 'dafl',
+         'student_guided', 'byot', 'crd/resnet20', 'dafl', 'dskd',
          'one_shot')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:

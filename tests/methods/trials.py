@@ -157,6 +157,8 @@ TRIALS: Dict[str, Trial] = {
         _dmcp,
         kills=(1, 3),
         ranks=1),
+    'dskd':
+    Trial(f'dskd/{_CHAIN}', 'resnet8'),
     'feed':
     Trial(f'feed/dgkd_{_CHAIN}', 'resnet8'),
     'fisher':

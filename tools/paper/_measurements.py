@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Tuple
 EPOCHS = 10
 _TEACHER = dict(resnet20='teacher/resnet20')
 _SHORT = 'resnet20_to_resnet8_cifar100.py'
-_LOSSES = dict(dkd='DKD', dist='DIST', crd='CRD', feed='FEED')
+_LOSSES = dict(dkd='DKD', dist='DIST', crd='CRD', feed='FEED', dskd='DSKD')
 
 
 @dataclass(frozen=True)

@@ -259,8 +259,9 @@ class DSKDLoss(nn.Module):
         weight = weight.to(maps.device) * t_weight.float().std()
         every = torch.cat(dist.all_gather(pooled))
         self.mean.copy_(mean)
-        # A channel without any spread is 0 in these units.
-        self.deviation.copy_((square - mean**2).clamp_min(0).sqrt() + 1e-6)
+        deviation = (square - mean**2).clamp_min(0).sqrt()
+        # Of a channel with hardly any spread a later value would be huge.
+        self.deviation.copy_(deviation.clamp_min(.1 * deviation.mean() + 1e-6))
         self.hash_weight.copy_(weight)
         self.hash_bias.copy_(-(every @ weight.T).median(0).values)
 
