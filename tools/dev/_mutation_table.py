@@ -533,3 +533,31 @@ _add('subnet_not_in_state', 'mmdgkd/methods/spos/subnet_spos.py',
      'prefix, *args, **kwargs)\n        self._read_subnet()\n',
      'prefix, *args, **kwargs)\n',
      'methods/spos/test_subnet_spos.py::test_the_subnet_is_part_of_the_state')
+_ONE_SHOT = 'methods/one_shot/test_one_shot_pruned.py::'
+_add('what_is_pruned_grows_again',
+     'mmdgkd/methods/one_shot/one_shot_pruned.py',
+     '        return gradient * getattr(self, key)\n',
+     '        return gradient\n', f'{_ONE_SHOT}test_what_is_pruned_stays_so')
+_add('pruned_without_the_context',
+     'mmdgkd/methods/one_shot/one_shot_pruned.py', '            if alpha:\n',
+     '            if False:\n', f'{_ONE_SHOT}test_teachers_are_the_context')
+_add(
+    'guidance_away_from_the_class', 'mmdgkd/methods/dskd/diffusion.py',
+    'return noise - scale * (1', 'return noise + scale * (1',
+    'methods/dskd/test_diffusion.py::'
+    'test_guidance_is_the_gradient_of_the_classifier')
+_add('all_images_teach', 'mmdgkd/methods/dskd/dskd_loss.py',
+     '(terms * chosen).sum()', 'terms.sum()',
+     'methods/dskd/test_dskd_loss.py::test_the_hash_loss_by_hand')
+_add(
+    'student_guides_itself_with_gradients',
+    'mmdgkd/methods/student_guided/student_guided_kd_loss.py',
+    'passes.detach().float()', 'passes.float()',
+    'methods/student_guided/test_student_guided_feature_loss.py::'
+    'test_gradients_are_those_of_the_student_alone')
+_add('other_forms_of_keys_pass', 'mmdgkd/chain/runner_keys.py',
+     '    if error is not None:\n', '    if False:\n',
+     'chain/test_runner_keys.py::test_another_form_than_a_runner_takes')
+_add('a_copy_of_samples_loses_its_views', 'mmdgkd/structures/views.py',
+     ' and data_samples.views is not None:', ':',
+     'structures/test_views.py::test_views_of_samples')

@@ -137,24 +137,13 @@ MEASUREMENTS: Dict[str, Measurement] = {
             'chain.networks.resnet8.model.backbone.conv_cfg.type':
             'mmrazor.RowConv'
         }),
-    'pacemaker_tas':
-    Measurement(
-        f'onthefly/pacemaker_{_SHORT}',
-        'the two TAs',
-        network='resnet14_row',
-        given=_TEACHER,
-        left_out=('resnet8_row_paced', 'resnet8_row'),
-        seeds=(0, )),
     'pacemaker':
     Measurement(
         f'onthefly/pacemaker_{_SHORT}',
         'ResNet-8 of rows, pacemaker and then KD',
         'row_kd',
         network='resnet8_row',
-        given=dict(
-            _TEACHER,
-            resnet14='pacemaker_tas/resnet14',
-            resnet14_row='pacemaker_tas/resnet14_row')),
+        given=_TEACHER),
 }
 for _percent in (50, 90, 95, 98):
     for _name, _criterion, _baseline in (('magnitude', 'magnitude', ''),
