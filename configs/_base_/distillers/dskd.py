@@ -9,8 +9,7 @@ dskd_edge = dict(
         maps=dict(type='mmrazor.ModuleOutputs', source='backbone'),
         weight=dict(type='mmrazor.Parameter', source='head.fc.weight'),
         bias=dict(type='mmrazor.Parameter', source='head.fc.bias')),
-    distill_losses=dict(
-        loss_dskd=dict(type='mmrazor.DSKDLoss', channels=64)),
+    distill_losses=dict(loss_dskd=dict(type='mmrazor.DSKDLoss', channels=64)),
     loss_forward_mappings=dict(
         loss_dskd=dict(
             s_maps=dict(recorder='maps', from_student=True, data_idx=0),
