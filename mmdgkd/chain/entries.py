@@ -209,7 +209,8 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
                           f'this stage, not {type(stage).__name__}')
     return Network(
         name,
-        _model_of(entry['model'], f'{here}.model'),
+        _model_of(entry['model'], f'{here}.model',
+                  bool(entry.get('ckpt_path'))),
         entry.get('ckpt_path'),
         stage,
         entry.get('init_from'),
@@ -217,12 +218,14 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
         input=read_input(entry.get('input'), f'{here}.input'))
 
 
-def _model_of(model: Mapping[str, Any], here: str) -> Mapping[str, Any]:
+def _model_of(model: Mapping[str, Any], here: str,
+              is_given: bool) -> Mapping[str, Any]:
     """A model's config, also where it names that of another package.
 
     As MMRazor has it: ``cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'``
     and perhaps ``pretrained=True``. Other keys are merged into it. Weights
-    that it begins from were trained with its normalization: it keeps that.
+    that are given, or that it begins from, were trained with its
+    normalization: it keeps that.
     """
     if 'type' in model or 'cfg_path' not in model:
         return model
@@ -232,10 +235,11 @@ def _model_of(model: Mapping[str, Any], here: str) -> Mapping[str, Any]:
             # MMEngine would install it.
             raise ValueError(f'the package {package} is not installed')
         found = get_config(model['cfg_path'], model.get('pretrained', False))
-        own = Config(dict(model=found.model))
+        own = Config(dict(model=dict(found.model, _scope_=package)))
         if model.get('pretrained'):
             own.model.init_cfg = dict(
                 type='Pretrained', checkpoint=found.model_path)
+        if model.get('pretrained') or is_given:
             own.model.setdefault('data_preprocessor',
                                  found.get('data_preprocessor'))
         others = {

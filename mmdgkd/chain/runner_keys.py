@@ -45,7 +45,8 @@ _FORMS = _dict(
         max_epochs=_COUNT,
         max_iters=_COUNT,
         val_begin=_COUNT,
-        val_interval=_COUNT),
+        # MMEngine takes inf, too.
+        val_interval=dict(type=['number', 'null'])),
     val_cfg=_dict(),
     test_cfg=_dict(),
     auto_scale_lr=_dict(enable=_FLAG),
@@ -73,6 +74,7 @@ _WORDS = dict(
     string='a string',
     boolean='True or False',
     integer='an integer',
+    number='a number',
     null='None')
 _Validator = extend(
     Draft202012Validator,

@@ -54,12 +54,7 @@ def keep_hooks(stage: Config, cfg: Config) -> None:
 
 
 def _hooks_of(cfg: Config) -> List[Mapping]:
-    hooks = cfg.get('custom_hooks') or []
-    if not (isinstance(hooks, (list, tuple))
-            and all(isinstance(hook, Mapping) for hook in hooks)):
-        raise ConfigError('custom_hooks: must be a list of hooks, each '
-                          f'dict(type=...), not {hooks!r}')
-    return list(hooks)
+    return list(cfg.get('custom_hooks') or ())
 
 
 def _is_enabled(hook: Mapping) -> bool:

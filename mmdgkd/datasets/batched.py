@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.structures.image_batch import ImageBatch
+from .chosen_classes import ChosenClasses
 from .digits import Digits
 from .svhn import SVHN
 
@@ -18,7 +19,7 @@ _KNOWN = ('RandomCrop (padding_mode constant), RandomFlip (horizontal) and '
           'PackInputs, in this order')
 
 
-class BatchedImages:
+class BatchedImages(ChosenClasses):
     """Mixin of a data set of small images: whole batches at once.
 
     A Python pipeline makes some 10,000 images a second; a small student trains

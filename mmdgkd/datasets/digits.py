@@ -7,11 +7,13 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from .chosen_classes import ChosenClasses
+
 _TEST_SHARE = 5  # every fifth image of each digit
 
 
 @DATASETS.register_module()
-class Digits(BaseDataset):
+class Digits(ChosenClasses, BaseDataset):
     """scikit-learn's bundled handwritten digits: real images, no download.
 
     1,797 images of 8x8 pixels in 17 grey levels (UCI Optical Recognition of

@@ -8,11 +8,13 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 from torchvision import datasets
 
+from .chosen_classes import ChosenClasses
+
 _SPLITS = tuple(datasets.SVHN.split_list)
 
 
 @DATASETS.register_module()
-class SVHN(BaseDataset):
+class SVHN(ChosenClasses, BaseDataset):
     """House numbers in photographs, cropped to one digit each.
 
     "Reading Digits in Natural Images with Unsupervised Feature Learning"

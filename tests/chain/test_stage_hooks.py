@@ -66,8 +66,8 @@ def test_the_hooks_of_a_stage(tiny_cfg, own, stage, expected):
 
 
 @pytest.mark.parametrize('hooks, message', [
-    (EMA, 'custom_hooks: must be a list of hooks'),
-    (['EMAHook'], 'custom_hooks: must be a list of hooks'),
+    (EMA, 'custom_hooks: .* must be a list or None'),
+    (['EMAHook'], r"custom_hooks\[0\]: 'EMAHook' must be a dict"),
     ([dict(SEED, enabled='no')
       ], "custom_hooks: StepSeedHook.enabled: 'no' must be True or False"),
 ])

@@ -154,7 +154,8 @@ def main() -> None:
                 code = finish(command, left) if left > 0 else STOPPED
                 if code:
                     sys.exit(code)
-            note(name, seed, entry_of(name, seed, args), args)
+            if not args.dry_run:
+                note(name, seed, entry_of(name, seed, args), args)
     if not args.dry_run:
         write_pages(args.root)
 

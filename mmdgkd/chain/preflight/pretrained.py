@@ -98,14 +98,12 @@ def check_pretrained(model: nn.Module,
         data
         for name, data in every.items() if name.startswith(begin)
     }
-    model = copy.deepcopy(unwrapped(model))
-    # Within the model: its state_dict may rename them. Counters always fit.
-    weights = {
-        name: data.detach().fill_(float('nan'))
-        for name, data in (*model.named_parameters(), *model.named_buffers())
-        if data.is_floating_point()
-    }
     try:
+        model = copy.deepcopy(unwrapped(model))
+        weights = {
+            name: data.detach().fill_(float('nan'))
+            for name, data in _saved_floats(model)
+        }
         load_state_dict(model, state, logger='silent')
     except Exception as error:
         raise ConfigError(f'{key}: {path!r} does not load into the model '
@@ -129,6 +127,21 @@ def check_pretrained(model: nn.Module,
             f'{rest[0]}',
             logger='current',
             level=logging.WARNING)
+
+
+def _saved_floats(model: nn.Module) -> Iterator[Tuple[str, torch.Tensor]]:
+    """What a file may have, by its name within the model.
+
+    The state dict may have other names. Counters always fit.
+    """
+    unsaved = {
+        f'{prefix}.{name}'.lstrip('.')
+        for prefix, module in model.named_modules()
+        for name in module._non_persistent_buffers_set
+    }
+    for name, data in (*model.named_parameters(), *model.named_buffers()):
+        if data.is_floating_point() and data.numel() and name not in unsaved:
+            yield name, data
 
 
 def _pretrained(init_cfg: Any) -> Iterator[Tuple[str, Mapping]]:

@@ -59,8 +59,8 @@ class DSKDLoss(nn.Module):
 
     - maps are in units of the teacher's deviations from its mean, channel by
       channel, both from the first batch of all processes (*);
-    - the student's maps get the noise of step ``start`` (*), and are denoised
-      by DDIM in ``denoising_steps``, with ``guidance`` = 1;
+    - the student's maps get the noise of step number ``start`` (*), and are
+      denoised by DDIM in ``denoising_steps`` equal strides;
     - the hashes have 32 times as many directions as features, drawn with the
       deviation of the classifier's weights, and a threshold at their median,
       here over the first batch (*);
@@ -77,8 +77,8 @@ class DSKDLoss(nn.Module):
             gradient the student has no part. Defaults to 1.0.
         hashes (int, optional): M, the number of hashes. Defaults to None: 32
             times the channels.
-        start (int): The step from which the student's maps are denoised.
-            Defaults to 500.
+        start (int): The step, counted from 1, from which the student's maps
+            are denoised. Defaults to 500.
         denoising_steps (int): Steps of DDIM. Defaults to 5.
         guidance (float): s, see :func:`guided_noise`. Defaults to 1.0.
         steps (int): T, the steps of the diffusion. Defaults to 1000.
@@ -160,19 +160,21 @@ class DSKDLoss(nn.Module):
         labels = self._check(s_maps, t_maps, labels, t_weight)
         step = self._clock.tick()
         draw = torch.Generator(t_maps.device)
-        draw.manual_seed(noise_seed(self._clock.seed, step, dist.get_rank()))
-        s_maps, t_maps = s_maps.float(), t_maps.detach().float()
-        pooled = t_maps.mean((2, 3))
-        self._begin(t_maps, pooled, t_weight)
-        denoiser = self._denoiser_loss(self._scaled(t_maps), draw)
-        with torch.no_grad():
-            rightly = F.linear(pooled, t_weight, t_bias).argmax(1) == labels
-            better = self._denoised(
-                self._scaled(s_maps), labels, t_weight, t_bias, draw)
-            better = better.mean((2, 3)) * self.deviation + self.mean
-        hashes = lsh_loss(
-            s_maps.mean((2, 3)), better, self.hash_weight, self.hash_bias,
-            rightly)
+        draw.manual_seed(noise_seed(self._clock.seed, step, self._clock.rank))
+        # In half precision one hash in a hundred would be another.
+        with torch.autocast(s_maps.device.type, enabled=False):
+            s_maps, t_maps = s_maps.float(), t_maps.detach().float()
+            pooled = t_maps.mean((2, 3))
+            self._begin(t_maps, pooled, t_weight)
+            denoiser = self._denoiser_loss(self._scaled(t_maps), draw)
+            with torch.no_grad():
+                logits = F.linear(pooled, t_weight, t_bias)
+                better = self._denoised(
+                    self._scaled(s_maps), labels, t_weight, t_bias, draw)
+                better = better.mean((2, 3)) * self.deviation + self.mean
+            hashes = lsh_loss(
+                s_maps.mean((2, 3)), better, self.hash_weight, self.hash_bias,
+                logits.argmax(1) == labels)
         self.terms = dict(hashes=hashes.detach(), denoiser=denoiser.detach())
         return self.loss_weight * hashes + self.denoiser_weight * denoiser
 
@@ -208,7 +210,7 @@ class DSKDLoss(nn.Module):
         noise = _noise_like(maps, draw)
         alpha = self.alphas[step][:, None, None, None]
         found = self.denoiser(noisy(maps, noise, alpha), step)
-        return F.mse_loss(found.float(), noise)
+        return F.mse_loss(found, noise)
 
     def _denoised(self, maps: torch.Tensor, labels: torch.Tensor,
                   t_weight: torch.Tensor, t_bias: Optional[torch.Tensor],
@@ -219,7 +221,7 @@ class DSKDLoss(nn.Module):
         for step, before in zip(path, (*path[1:], None)):
             alpha = self.alphas[step]
             steps = torch.full((len(maps), ), step, device=maps.device)
-            noise = self.denoiser(maps, steps).float()
+            noise = self.denoiser(maps, steps)
             if self.guidance:
                 noise = guided_noise(maps, noise, alpha, labels, self.mean,
                                      self.deviation, t_weight, t_bias,
@@ -231,11 +233,10 @@ class DSKDLoss(nn.Module):
         return maps
 
     def _path(self) -> Sequence[int]:
-        """The steps of the denoising, the last one first: 400, ..., 0."""
-        stride = self.start // self.denoising_steps
+        """The steps of the denoising, from ``start`` on: 499, ..., 99."""
+        count = self.denoising_steps
         return [
-            stride * number
-            for number in reversed(range(self.denoising_steps))
+            self.start * number // count - 1 for number in range(count, 0, -1)
         ]
 
     def _scaled(self, maps: torch.Tensor) -> torch.Tensor:
@@ -263,7 +264,9 @@ class DSKDLoss(nn.Module):
         # Of a channel with hardly any spread a later value would be huge.
         self.deviation.copy_(deviation.clamp_min(.1 * deviation.mean() + 1e-6))
         self.hash_weight.copy_(weight)
-        self.hash_bias.copy_(-(every @ weight.T).median(0).values)
+        # The lower median: torch.median is not deterministic on a GPU.
+        values = (every @ weight.T).sort(0).values
+        self.hash_bias.copy_(-values[(len(values) - 1) // 2])
 
 
 def _noise_like(maps: torch.Tensor, draw: torch.Generator) -> torch.Tensor:

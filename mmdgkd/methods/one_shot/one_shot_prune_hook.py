@@ -4,10 +4,12 @@ from itertools import islice
 from typing import Any, Dict, Iterator, Tuple
 
 import torch
-from mmengine.dist import all_reduce, get_rank
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
+from mmdgkd.chain.hooks.init_from_hook import InitFromHook
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.utils.random import aside, seed_all, step_seed
 from .one_shot_pruned import OneShotPruned
@@ -26,9 +28,11 @@ class OneShotPruneHook(Hook):
         """Prune, unless the training was resumed."""
         outer = unwrapped(runner.model)
         for module in outer.modules():
-            if isinstance(module, OneShotPruned) and not module.is_pruned:
-                module.prune(_scores(runner, outer, module))
-                _report(runner, module)
+            if isinstance(module, OneShotPruned):
+                if not module.is_pruned:
+                    module.prune(_scores(runner, outer, module))
+                    _report(runner, module)
+                module.mask_gradients()
 
 
 def _scores(runner: Any, outer: Any,
@@ -37,9 +41,18 @@ def _scores(runner: Any, outer: Any,
     weights = {name: weight.detach() for name, weight in network.weights()}
     if network.criterion == 'magnitude':
         return {name: weight.abs() for name, weight in weights.items()}
-    teachers = getattr(outer, 'teachers', {})
+    # The network that it begins from has the same logits: no context.
+    own = {
+        hook.source
+        for hook in runner.hooks if isinstance(hook, InitFromHook)
+    }
+    teachers = {
+        name: teacher
+        for name, teacher in getattr(outer, 'teachers', {}).items()
+        if name not in own
+    }
     with aside():
-        seed_all(step_seed(runner.seed, 0, get_rank()), device=True)
+        seed_all(step_seed(runner.seed, 0, get_rank()))
         found = network.gradients(_batches(runner, network), teachers)
     for gradient in found.values():
         all_reduce(gradient)
@@ -53,10 +66,14 @@ def _batches(runner: Any,
              network: OneShotPruned) -> Iterator[Tuple[torch.Tensor, Any]]:
     """One pass over the training data."""
     model = unwrapped(runner.model)
-    loader = runner.build_dataloader(
-        runner.cfg.train_dataloader, seed=runner.seed)
-    for batch in islice(loader,
-                        min(len(loader), network.batches or len(loader))):
+    # All processes together read all of it.
+    differ = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+    loader = runner.build_dataloader(runner.cfg.train_dataloader, runner.seed,
+                                     differ)
+    count = len(loader)
+    if isinstance(loader.sampler, InfiniteSampler):
+        count = -(-count // get_world_size())
+    for batch in islice(loader, min(count, network.batches or count)):
         data = model.data_preprocessor(batch, training=True)
         yield data['inputs'], data['data_samples']
 
@@ -71,7 +88,8 @@ def _report(runner: Any, network: OneShotPruned) -> None:
         f'pruned once by {network.criterion}: {kept:,} of {total:,} weights '
         f'are left ({kept / total:.1%}); fewest in {name}: {count:,} of '
         f'{size:,}')
-    if not count:
+    empty = [name for name, (count, _) in left.items() if not count]
+    if empty:
         runner.logger.log(
             logging.WARNING, f'model.sparsity: {network.sparsity} leaves '
-            f'nothing of {name}')
+            f'nothing of {", ".join(empty)}')

@@ -66,7 +66,8 @@ class OneShotPruned(BaseAlgorithm):
     mutators prune channels. Its hooks on modules are not used: they rename
     the weights, and make a network that has run impossible to copy. Here a
     pruned weight is 0 and gets no gradient, so that SGD and Adam leave it as
-    it is; names, recorders and checkpoints stay those of the network.
+    it is; names, recorders and checkpoints stay those of the network. Layers
+    that are frozen are not pruned.
 
     Args:
         architecture (dict | BaseModel): The network, no other algorithm.
@@ -126,10 +127,11 @@ class OneShotPruned(BaseAlgorithm):
         self.batches = batches
         self.layers = tuple(
             name for name, module in self.architecture.named_modules()
-            if isinstance(module, (nn.Conv2d, nn.Linear)))
+            if isinstance(module, (nn.Conv2d,
+                                   nn.Linear)) and module.weight.requires_grad)
         if not self.layers:
             raise ConfigError('model.architecture: has no convolution and no '
-                              'linear layer')
+                              'linear layer that is trained')
         self.register_buffer('is_pruned', torch.zeros((), dtype=torch.uint8))
         for name, weight in self.weights():
             self.register_buffer(
@@ -149,11 +151,21 @@ class OneShotPruned(BaseAlgorithm):
         """
         return getattr(self, _key(layer))
 
+    def mask_gradients(self) -> None:
+        """Give what is pruned no gradient; before a training, once.
+
+        Not in the constructor: a copy does not have the hooks of its original.
+        """
+        for name, weight in self.weights():
+            weight.register_hook(partial(self._masked, _key(name)))
+
     def gradients(self, batches: Iterable[Tuple[torch.Tensor, Any]],
                   teachers: Mapping[str, nn.Module]) -> Dict[str, Any]:
         """Sum the gradients of the criterion's loss over batches.
 
-        The network is in eval mode, and all of it is left as it was.
+        The network is in eval mode; its weights, gradients and statistics are
+        left as they were. The loss of a batch is a mean: images of a smaller
+        one weigh more.
 
         Args:
             batches (Iterable): Preprocessed images, shape (N, C, H, W), and
@@ -213,7 +225,8 @@ class OneShotPruned(BaseAlgorithm):
         sizes = [scores[name].numel() for name in self.layers]
         for (name, weight), part in zip(self.weights(), kept.split(sizes)):
             self.mask(name).copy_(part.view_as(weight))
-            weight.mul_(self.mask(name))
+            # No product: it would make a negative zero of a negative weight.
+            weight.masked_fill_(~self.mask(name), 0)
         self.is_pruned.fill_(1)
 
     def kept(self) -> Dict[str, Tuple[int, int]]:

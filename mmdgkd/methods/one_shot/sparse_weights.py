@@ -55,7 +55,7 @@ def dense_weights(
         tensors (Mapping[str, torch.Tensor]): As read from the file.
 
     Returns:
-        dict[str, torch.Tensor]: With the same bits.
+        dict[str, torch.Tensor]: With equal numbers.
     """
     state = dict(tensors)
     for key in [key for key in tensors if key.endswith(_VALUES)]:

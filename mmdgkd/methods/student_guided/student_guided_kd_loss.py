@@ -48,7 +48,8 @@ def student_guided_mean(preds_S: torch.Tensor,
     if agreement == 'cosine':
         similarity = F.cosine_similarity(passes, preds_S[None], dim=2)
     elif agreement == 'dot':
-        similarity = torch.einsum('pnc,nc->pn', passes, preds_S)
+        # No matrix product: under AMP it would be in half precision.
+        similarity = (passes * preds_S).sum(2)
     elif activation == 'sigmoid':
         similarity = -bernoulli_kl(preds_S / tau, passes / tau).sum(2)
     else:

@@ -249,6 +249,18 @@ def test_load_from_that_loads_nothing(tmp_path, model, saved, message):
                          f'{message.format(path)}')
 
 
+def test_what_no_file_has_is_not_missed(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmdgkd.chain.preflight.pretrained.print_log',
+                        lambda line, **_: lines.append(line))
+    model, path = network(), str(tmp_path / 'a.pth')
+    model.register_buffer('mean', torch.ones(3), persistent=False)
+    model.fc.register_parameter('none', nn.Parameter(torch.ones(0)))
+    torch.save(model.state_dict(), path)
+    check_pretrained(model, path, 'load_from')
+    assert not lines
+
+
 def test_load_from_that_does_not_load(tmp_path):
     """What a module's own hook raises is a line, too."""
     model, path = network(), str(tmp_path / 'a.pth')

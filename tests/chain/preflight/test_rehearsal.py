@@ -160,7 +160,7 @@ def test_a_head_whose_loss_would_only_be_logged(tiny_cfg, refused, name):
     }, 'model: for the stage "resnet8": AssertionError: one image'),
     ({
         'train_cfg.val_interval': 'x'
-    }, "train_cfg.val_interval: .*: 'x' must be an integer, 1 or more"),
+    }, "train_cfg.val_interval: 'x' must be a number or None"),
     ({
         'default_hooks.logger.interval': 2.5
     }, 'default_hooks.logger.interval: .*: 2.5 must be an integer'),

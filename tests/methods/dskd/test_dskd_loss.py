@@ -108,6 +108,18 @@ def test_the_student_of_the_teachers_maps_is_hardly_changed():
     assert (found - scaled).abs().mean() < .02
 
 
+def test_denoising_begins_at_the_start():
+    assert make()._path() == [499, 399, 299, 199, 99]
+    assert make(start=1000, denoising_steps=1)._path() == [999]
+    assert make(start=3, denoising_steps=2)._path() == [2, 0]
+
+
+def test_half_precision_stays_out_of_it():
+    wanted = make()(*maps())
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(make()(*maps()), wanted)
+
+
 def test_a_denoiser_learns():
     torch.manual_seed(0)
     loss = make(loss_weight=0.)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are pruned once in a chain."""
+import copy
 import re
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import torch
 
 from mmdgkd.chain.export.torch_export import export_chain
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.methods.one_shot import one_shot_prune_hook
+from mmdgkd.methods.one_shot.one_shot_pruned import OneShotPruned
 from mmdgkd.methods.one_shot.sparse_weights import dense_weights
 
 NAME = 'resnet8_pruned'
@@ -53,6 +56,26 @@ def test_that_many_weights_are_left(trial_cfg, tmp_path, criterion):
     assert line.startswith(f'pruned once by {criterion}: 1,547 of 77,360')
     # Once: not at the end of each epoch, and not after it was validated.
     assert log.count('pruned once') == 1
+
+
+def test_the_network_that_it_begins_from_is_no_context(trial_cfg, tmp_path,
+                                                       monkeypatch):
+    seen = []
+
+    def gradients(self, batches, teachers):
+        seen.append((list(teachers), len(list(batches))))
+        return {name: torch.ones_like(one) for name, one in self.weights()}
+
+    monkeypatch.setattr(OneShotPruned, 'gradients', gradients)
+    sums = []
+    monkeypatch.setattr(one_shot_prune_hook, 'all_reduce', sums.append)
+    cfg = trial_cfg('one_shot')
+    cfg.chain.networks.resnet14 = copy.deepcopy(cfg.chain.networks.resnet8)
+    trained(cfg, tmp_path / 'one')
+    # 64 images in batches of 32.
+    assert seen == [(['resnet14'], 2)]
+    # Of all processes.
+    assert len(sums) == 10
 
 
 def test_criteria_choose_other_weights(trial_cfg, tmp_path):

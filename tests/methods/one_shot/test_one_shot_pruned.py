@@ -99,6 +99,8 @@ def test_one_threshold_for_all_layers():
         kept = scores[name] > 1
         assert torch.equal(model.mask(name), kept)
         assert torch.equal(weight, before[f'{name}.weight'] * kept)
+        # No negative zero, which has other bits.
+        assert not weight[~kept].signbit().any()
         assert model.kept()[name] == (count, weight.numel())
 
 
@@ -112,6 +114,7 @@ def test_what_is_pruned_stays_so(optimizer):
     model = OneShotPruned(Net(4, 8, 3), sparsity=.75)
     model.prune({name: weight.abs() for name, weight in model.weights()})
     before = copy.deepcopy(model.state_dict())
+    model.mask_gradients()
     optimizer = optimizer(model.parameters())
     for _ in range(3):
         optimizer.zero_grad()
@@ -148,6 +151,15 @@ def test_a_copy_has_masks_of_its_own():
 def test_wrong_settings(change, message):
     with pytest.raises(ConfigError, match=re.escape(f'model.{message}')):
         OneShotPruned(Net(2, 2), **change)
+
+
+def test_frozen_layers_are_not_pruned():
+    net = Net(2, 3, 2)
+    net.layers[0].weight.requires_grad_(False)
+    model = OneShotPruned(net, sparsity=.5)
+    assert model.layers == ('layers.1', )
+    model.gradients([(torch.randn(2, 2), torch.tensor([0, 1]))], {})
+    model.mask_gradients()
 
 
 def test_networks_that_it_cannot_prune():

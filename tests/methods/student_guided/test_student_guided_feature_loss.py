@@ -50,6 +50,14 @@ def test_gradients_are_those_of_the_student_alone():
     assert student.grad.abs().sum() > 0
 
 
+def test_half_precision_stays_out_of_it():
+    torch.manual_seed(0)
+    given = torch.randn(4, 5), dict(a=torch.randn(30, 4, 5))
+    wanted = StudentGuidedFeatureLoss()(*given)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(StudentGuidedFeatureLoss()(*given), wanted)
+
+
 @pytest.mark.parametrize('change, message', [
     (dict(divisor=0), 'divisor: 0 must be above 0'),
     (dict(keep=0), 'keep: 0 must be above 0, and at most 1'),
