@@ -2,16 +2,22 @@
 """The measurements of ``measure.py``: pure data, nothing is run here.
 
 Each trains a ResNet-8 on CIFAR-100 by one method, for as many epochs as its
-baseline. The teacher, a ResNet-20, is trained once, with seed 0, and its
+baseline, all on the first 20,000 training images. The teacher, a ResNet-20, is trained once, with seed 0, and its
 logits are cached for all.
 """
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 EPOCHS = 10
+# The first training images.
+IMAGES = 20000
 _TEACHER = dict(resnet20='teacher/resnet20')
 _SHORT = 'resnet20_to_resnet8_cifar100.py'
 _LOSSES = dict(dkd='DKD', dist='DIST', crd='CRD', feed='FEED', dskd='DSKD')
+_OPTIONS = dict(crd={
+    'model.distiller.edges.default.distill_losses.loss_crd.sample_n':
+    IMAGES
+})
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,13 @@ MEASUREMENTS: Dict[str, Measurement] = {
     'kd':
     Measurement(f'kd/{_SHORT}', 'KD', 'alone', given=_TEACHER),
     **{
-        name: Measurement(f'{name}/{_SHORT}', words, 'kd', given=_TEACHER)
+        name:
+        Measurement(
+            f'{name}/{_SHORT}',
+            words,
+            'kd',
+            given=_TEACHER,
+            options=_OPTIONS.get(name, {}))
         for name, words in _LOSSES.items()
     },
     'student_guided':

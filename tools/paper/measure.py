@@ -43,14 +43,16 @@ def parse_args() -> argparse.Namespace:
 
 def options_of(name: str, seed: int, args: argparse.Namespace) -> Dict:
     """The changes of a measurement to its config, by dotted key."""
-    from _measurements import MEASUREMENTS
+    from _measurements import IMAGES, MEASUREMENTS
     one = MEASUREMENTS[name]
     options: Dict[str, Any] = {
         'randomness.seed': seed,
         'chain.views.seed': 0,
         'chain.views.num_views': None,
         'chain.preflight': False,
+        'train_dataloader.dataset.indices': IMAGES,
         'train_cfg.max_epochs': one.epochs,
+        'train_cfg.val_interval': one.epochs,
         'param_scheduler.1.T_max': one.epochs - 1,
         'param_scheduler.1.end': one.epochs,
         **{
