@@ -2,8 +2,8 @@
 """The measurements of ``measure.py``: pure data, nothing is run here.
 
 Each trains a ResNet-8 on CIFAR-100 by one method, for as many epochs as its
-baseline, all on the first 20,000 training images. The teacher, a ResNet-20, is trained once, with seed 0, and its
-logits are cached for all.
+baseline, all on the first 20,000 training images. The teacher, a ResNet-20, is
+trained once, with seed 0, and its logits are cached for all.
 """
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Tuple
