@@ -561,3 +561,13 @@ _add('other_forms_of_keys_pass', 'mmdgkd/chain/runner_keys.py',
 _add('a_copy_of_samples_loses_its_views', 'mmdgkd/structures/views.py',
      ' and data_samples.views is not None:', ':',
      'structures/test_views.py::test_views_of_samples')
+_PRUNE_HOOK = 'mmdgkd/methods/one_shot/one_shot_prune_hook.py'
+_NO_CONTEXT = ('methods/one_shot/test_one_shot_networks.py::'
+               'test_the_network_that_it_begins_from_is_no_context')
+_add('importance_of_one_process_alone', _PRUNE_HOOK,
+     '        all_reduce(gradient)\n', '        pass\n', _NO_CONTEXT)
+_add('its_own_context', _PRUNE_HOOK, '        if name not in own\n', '',
+     _NO_CONTEXT)
+_add('denoising_begins_elsewhere', 'mmdgkd/methods/dskd/dskd_loss.py',
+     'self.start * number // count - 1', 'self.start * (number - 1) // count',
+     'methods/dskd/test_dskd_loss.py::test_denoising_begins_at_the_start')

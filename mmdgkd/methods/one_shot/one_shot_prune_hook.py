@@ -71,7 +71,8 @@ def _batches(runner: Any,
     loader = runner.build_dataloader(runner.cfg.train_dataloader, runner.seed,
                                      differ)
     count = len(loader)
-    if isinstance(loader.sampler, InfiniteSampler):
+    sampler = getattr(loader.sampler, 'sampler', loader.sampler)
+    if isinstance(sampler, InfiniteSampler):
         count = -(-count // get_world_size())
     for batch in islice(loader, min(count, network.batches or count)):
         data = model.data_preprocessor(batch, training=True)

@@ -78,6 +78,27 @@ def test_the_network_that_it_begins_from_is_no_context(trial_cfg, tmp_path,
     assert len(sums) == 10
 
 
+def test_one_pass_of_a_training_in_iterations(trial_cfg, tmp_path,
+                                              monkeypatch):
+    """Its sampler has no end, and has all images on each of two processes."""
+    seen = []
+
+    def gradients(self, batches, teachers):
+        seen.append(len(list(batches)))
+        return {name: torch.ones_like(one) for name, one in self.weights()}
+
+    monkeypatch.setattr(OneShotPruned, 'gradients', gradients)
+    for processes, batches in ((1, 2), (2, 1)):
+        monkeypatch.setattr(one_shot_prune_hook, 'get_world_size',
+                            lambda: processes)
+        cfg = trial_cfg('one_shot')
+        cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+        cfg.train_cfg = dict(by_epoch=False, max_iters=2, val_interval=2)
+        cfg.param_scheduler = []
+        trained(cfg, tmp_path / f'{processes}')
+        assert seen.pop() == batches
+
+
 def test_criteria_choose_other_weights(trial_cfg, tmp_path):
     masks = [
         trained(
