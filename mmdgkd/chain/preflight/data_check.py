@@ -144,11 +144,15 @@ def _check_batched(stage: Config, key: str) -> None:
 
 def _where_to_put(dataset_cfg: Any) -> str:
     """For a data set of the CIFAR family the files that it looks for."""
-    cfg = dataset_cfg if isinstance(dataset_cfg, dict) else {}
-    cfg = cfg.get('dataset') or cfg
-    if not cfg.get('data_root'):
+    cfg = dataset_cfg
+    if isinstance(cfg, dict) and isinstance(cfg.get('dataset'), dict):
+        cfg = cfg['dataset']
+    if not (isinstance(cfg, dict) and isinstance(cfg.get('data_root'), str)):
         return ''
-    dataset = find_type(DATASETS, cfg.get('type'))
+    try:
+        dataset = find_type(DATASETS, cfg.get('type'))
+    except KeyError:  # the reason names it
+        return ''
     folder = getattr(dataset, 'base_folder', None)
     if folder is None:
         return ''

@@ -105,6 +105,27 @@ def no_classes(cfg):
         cfg[key].dataset.metainfo = dict(classes=[])
 
 
+@pytest.mark.parametrize('change, message', [
+    ({
+        'train_dataloader.dataset.data_root': 1
+    }, 'train_dataloader.dataset: '),
+    ({
+        'train_dataloader.dataset.type': 'Digts',
+        'train_dataloader.dataset.data_root': 'd'
+    }, 'train_dataloader.dataset: .*Digts'),
+    ({
+        'val_dataloader.dataset.type': 1
+    }, 'val_dataloader.dataset: '),
+    ({
+        'chain.networks.resnet14.model.type': 1
+    }, r'chain.networks.resnet14.model: cannot be built \(type must be a str'),
+])
+def test_what_is_no_type_or_no_folder(refused, tiny_cfg, change, message):
+    cfg = tiny_cfg()
+    cfg.merge_from_dict(change)
+    refused(cfg, message)
+
+
 def test_networks_with_different_classes(refused, tiny_cfg):
     cfg = tiny_cfg()
     no_classes(cfg)
