@@ -128,8 +128,13 @@ class LiveProgressHook(Hook):
                         runner: Any,
                         metrics: Optional[Dict[str, float]] = None) -> None:
         """Keep the metric."""
-        name = self.metric or next(iter(metrics or ()), '')
-        if isinstance(value := (metrics or {}).get(name), (int, float)):
+        numbers = {
+            name: value
+            for name, value in (metrics or {}).items()
+            if isinstance(value, (int, float))
+        }
+        name = self.metric or next(iter(numbers), '')
+        if (value := numbers.get(name)) is not None:
             self._validated = f'{name.split("/")[-1]} {value:.2f}'
 
     def _update(self, runner: Any, where: str, done: int, length: int,

@@ -197,3 +197,10 @@ def test_a_mistake(chain_cfg):
     with pytest.raises(
             ConfigError, match=r"default_hooks\.live_progress: .*'speed'"):
         ChainRunner(cfg)
+
+
+def test_the_first_metric_that_is_a_number():
+    """As in the ledger: those by class, which come first, are none."""
+    hook = LiveProgressHook()
+    hook.after_val_epoch(None, {'a/by_class': [1., 2.], 'a/top1': 51.234})
+    assert hook._validated == 'top1 51.23'
