@@ -233,6 +233,7 @@ def methods_of(model: Union[nn.Module, Mapping[str, Any]]) -> List[Method]:
             model = getattr(model, 'architecture', None)
     # By class: one may be derived from a method's.
     return list(
-        dict.fromkeys(method for kind in kinds if isinstance(kind, type)
-                      for method in METHODS.values()
-                      if issubclass(kind, method.algorithms)))
+        dict.fromkeys(
+            method for kind in kinds if isinstance(kind, type)
+            for method in METHODS.values()
+            if issubclass(kind, method.algorithms)))
