@@ -226,7 +226,12 @@ def methods_of(model: Union[nn.Module, Mapping[str, Any]]) -> List[Method]:
     while model is not None:
         if isinstance(model, Mapping):
             kind = model.get('type')
-            kinds.append(MODELS.get(kind) if isinstance(kind, str) else kind)
+            if isinstance(kind, str):
+                try:
+                    kind = MODELS.get(kind)
+                except Exception:  # building it names the mistake
+                    kind = None
+            kinds.append(kind)
             model = model.get('architecture')
         else:
             kinds.append(type(model))

@@ -119,6 +119,9 @@ def no_classes(cfg):
     ({
         'chain.networks.resnet14.model.type': 1
     }, r'chain.networks.resnet14.model: cannot be built \(type must be a str'),
+    ({
+        'chain.networks.resnet14.model.type': ''
+    }, 'chain.networks.resnet14.model: cannot be built'),
 ])
 def test_what_is_no_type_or_no_folder(refused, tiny_cfg, change, message):
     cfg = tiny_cfg()
