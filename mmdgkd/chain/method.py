@@ -5,6 +5,7 @@ A method is a way to train or compress a network: pruning, quantization, mutual
 learning, a loss that needs a hook. The chain names none of them: it loops over
 :func:`methods_of` and :data:`METHODS`. ``docs/new_method.md`` has an example.
 """
+import contextlib
 from dataclasses import dataclass
 from typing import (TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple,
                     Type, Union)
@@ -227,10 +228,9 @@ def methods_of(model: Union[nn.Module, Mapping[str, Any]]) -> List[Method]:
         if isinstance(model, Mapping):
             kind = model.get('type')
             if isinstance(kind, str):
-                try:
+                # Building it names a mistake.
+                with contextlib.suppress(Exception):
                     kind = MODELS.get(kind)
-                except Exception:  # building it names the mistake
-                    kind = None
             kinds.append(kind)
             model = model.get('architecture')
         else:

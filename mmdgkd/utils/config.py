@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Read the parts of configs, and describe their mistakes."""
+import contextlib
 import hashlib
 import json
 from typing import Any, Dict, List, Mapping, Sequence
@@ -49,10 +50,13 @@ def find_type(registry: Registry, kind: Any) -> Any:
     """
     if not isinstance(kind, str):
         return kind
-    with registry.switch_scope_and_registry(None) as inner:
+    found = None
+    # Of some names, such as '', it raises.
+    with contextlib.suppress(Exception), \
+            registry.switch_scope_and_registry(None) as inner:
         found = inner.get(kind)
     if found is None:
-        raise KeyError(f'there is no {kind}')
+        raise KeyError(f'there is no {kind or "type"}')
     return found
 
 

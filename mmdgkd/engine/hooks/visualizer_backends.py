@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config import type_of
+from mmdgkd.utils.config import find_type, type_of
 from .live_progress_hook import LiveProgressHook
 
 # Packages that a backend of MMEngine imports only when it is used.
@@ -67,13 +67,10 @@ def check_visualizer(cfg: Config, here: str) -> None:
     if cfg.get('visualizer'):
         parts.append(('visualizer', VISUALIZERS, cfg.visualizer))
     for key, registry, part in parts:
-        kind = part.get('type')
-        if isinstance(kind, str):
-            with registry.switch_scope_and_registry(None) as inner:
-                kind = inner.get(kind)
-        if kind is None:
-            raise ConfigError(f'{key}: {here}: there is no '
-                              f'{part.get("type")}')
+        try:
+            find_type(registry, part.get('type', ''))
+        except KeyError as error:
+            raise ConfigError(f'{key}: {here}: {error.args[0]}') from None
         package = _PACKAGES.get(type_of(part))
         if package and find_spec(package) is None:
             raise ConfigError(

@@ -137,6 +137,7 @@ def test_a_missing_package(tiny_cfg, refused, monkeypatch, kind, package):
 
 @pytest.mark.parametrize('visualizer, match', [
     (dict(type='Universal'), '^visualizer: .*there is no Universal$'),
+    (dict(type=''), '^visualizer: .*there is no type$'),
     (dict(TENSORBOARD, vis_backends=[dict(type='Tensorboard')]),
      r'^visualizer\.vis_backends: .*there is no Tensorboard$'),
     (dict(TENSORBOARD, vis_backends=['TensorboardVisBackend']),
