@@ -27,7 +27,7 @@ def _list(*others: str) -> Dict:
 
 _TEXT = dict(type=['string', 'null'])
 _FLAG = dict(type=['boolean', 'null'])
-_NAMES = dict(type=['string', 'array', 'null'], items=dict(type=['string']))
+_NAMES = dict(type=['string', 'array'], items=dict(type=['string']))
 _COUNT = dict(type=['integer', 'null'])
 _LOADER = _dict(
     dataset=_dict(),
