@@ -73,7 +73,7 @@ def guided_noise(maps: torch.Tensor, noise: torch.Tensor, alpha: torch.Tensor,
         deviation (torch.Tensor): Likewise.
         weight (torch.Tensor): Of the classifier, shape (K, C).
         bias (torch.Tensor, optional): Shape (K, ).
-        scale (float): s, how strongly it guides.
+        scale (float): s, the factor of the gradient.
     """
     pooled = maps.mean((2, 3)) * deviation + mean
     chances = F.linear(pooled, weight, bias).softmax(1)

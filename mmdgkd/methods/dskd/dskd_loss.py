@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -270,5 +270,4 @@ class DSKDLoss(nn.Module):
 
 
 def _noise_like(maps: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
-    shape: Tuple[int, ...] = tuple(maps.shape)
-    return torch.randn(shape, generator=draw, device=maps.device)
+    return torch.randn(maps.shape, generator=draw, device=maps.device)

@@ -136,7 +136,6 @@ class OneShotPruned(BaseAlgorithm):
         for name, weight in self.weights():
             self.register_buffer(
                 _key(name), torch.ones(weight.shape, dtype=torch.bool))
-            weight.register_hook(partial(self._masked, _key(name)))
 
     def weights(self) -> Iterator[Tuple[str, nn.Parameter]]:
         """The layers and their weights."""

@@ -121,4 +121,4 @@ def test_a_table_by_hand():
     ]
     # Of one seed there is no spread.
     assert dkd[1:] == ['54.00', '`kd`', '+1.00', '1', '10', '`dkd`']
-    assert dkd[0] == '[DKD]({}dkd/README.md)'
+    assert dkd[0] == '[DKD](dkd/README.md)'

@@ -31,12 +31,16 @@ def read_rows(root: str) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def measured_table(rows: pd.DataFrame, names: Iterable[str]) -> str:
+def measured_table(rows: pd.DataFrame,
+                   names: Iterable[str],
+                   configs: str = '') -> str:
     """Each measurement beside its baseline.
 
     Args:
         rows (DataFrame): Of :func:`read_rows`.
         names (Iterable[str]): The measurements.
+        configs (str): The folder ``configs`` in a link of the page. Defaults
+            to ``''``: that of the page.
 
     Returns:
         str: In Markdown: mean and sample standard deviation over the seeds,
@@ -54,7 +58,7 @@ def measured_table(rows: pd.DataFrame, names: Iterable[str]) -> str:
         if one.baseline in found:
             other = str(difference(found[name], found[one.baseline]) or '-')
         lines.append([
-            f'[{one.words}]({{}}{one.card}/README.md)',
+            f'[{one.words}]({configs}{one.card}/README.md)',
             mean_sd(found[name]), f'`{one.baseline}`' if one.baseline else '-',
             other,
             str(len(found[name])),
@@ -83,11 +87,7 @@ def tables_of(rows: pd.DataFrame) -> Dict[str, Dict[str, str]]:
     Returns:
         dict[str, dict[str, str]]: By page, then by block.
     """
-    pages = {
-        PAGE: {
-            'measured': measured_table(rows, MEASUREMENTS).replace('{}', '')
-        }
-    }
+    pages = {PAGE: dict(measured=measured_table(rows, MEASUREMENTS))}
     cards: Dict[str, Dict[str, None]] = {}
     for name, one in MEASUREMENTS.items():
         if one.baseline:
@@ -97,7 +97,6 @@ def tables_of(rows: pd.DataFrame) -> Dict[str, Dict[str, str]]:
                 name: None
             })
     for card, names in cards.items():
-        pages[f'configs/{card}/README.md'] = {
-            'measured': measured_table(rows, names).replace('{}', '../')
-        }
+        pages[f'configs/{card}/README.md'] = dict(
+            measured=measured_table(rows, names, '../'))
     return pages
