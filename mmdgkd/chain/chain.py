@@ -235,7 +235,8 @@ def _check_teachers(name: str, teachers: Any,
     if isinstance(teachers, str) or not isinstance(teachers, Sequence):
         raise ConfigError(f'{here}: {teachers!r} must be a list of names')
     for teacher in teachers:
-        if teacher not in before:
+        # What has no hash is in a tuple, or not; of a dict it is an error.
+        if teacher not in tuple(before):
             raise ConfigError(f'{here}: the teacher "{teacher}" is no network '
                               f'of this chain; there are: {names}')
         if teacher not in before[name]:

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Each mistake gets one line, before anything is written or trained."""
+import contextlib
 import os
 
 import numpy as np
@@ -127,6 +128,32 @@ def test_what_is_no_type_or_no_folder(refused, tiny_cfg, change, message):
     cfg = tiny_cfg()
     cfg.merge_from_dict(change)
     refused(cfg, message)
+
+
+@pytest.mark.parametrize('key', [
+    'guidance', 'guidance.resnet8', 'logit_store', 'logit_store.dtype',
+    'logit_store.store_dir', 'logit_store.top_k', 'metric', 'metric.name',
+    'metric.rule', 'networks', 'networks.resnet8',
+    'networks.resnet8.ckpt_path', 'networks.resnet8.ensemble',
+    'networks.resnet8.init_from', 'networks.resnet8.input',
+    'networks.resnet8.member_of', 'networks.resnet8.model.cfg_path',
+    'networks.resnet8.width', 'networks.resnet8.width_of', 'order',
+    'preflight', 'preflight.steps', 'save_as', 'views', 'views.file_key',
+    'views.num_views', 'views.seed', 'views.skip_unreadable'
+])
+def test_an_option_of_any_form_is_taken_or_one_line(tiny_cfg, key):
+    *parents, last = f'chain.{key}'.split('.')
+    for value in (dict(x=1), [dict(x=1)], [['a']], dict(resnet8=[[1]])):
+        cfg = tiny_cfg()
+        part = cfg
+        for parent in parents:
+            if not isinstance(part.get(parent), dict):
+                part[parent] = {}
+            part = part[parent]
+        part[last] = value
+        # Another exception would be a traceback of the user's.
+        with contextlib.suppress(ConfigError):
+            ChainRunner(cfg)
 
 
 def test_networks_with_different_classes(refused, tiny_cfg):
