@@ -18,6 +18,10 @@ _OPTIONS = dict(crd={
     'model.distiller.edges.default.distill_losses.loss_crd.sample_n':
     IMAGES
 })
+_TEN = 'dafl/resnet20_to_resnet8_ten_classes_cifar100.py'
+_ALL_IMAGES = {'train_dataloader.dataset.indices': None}
+_GENERATOR_LR = ('chain.networks.resnet8.stage.optim_wrapper.generator.'
+                 'optimizer.lr')
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,9 @@ MEASUREMENTS: Dict[str, Measurement] = {
             options=_OPTIONS.get(name, {}))
         for name, words in _LOSSES.items()
     },
+    'fitnet':
+    Measurement(
+        f'feed/fitnet_{_SHORT}', 'FitNet, to compare', 'kd', given=_TEACHER),
     'student_guided':
     Measurement(
         f'student_guided/{_SHORT}',
@@ -157,6 +164,26 @@ MEASUREMENTS: Dict[str, Measurement] = {
         network='resnet8_row',
         given=_TEACHER),
 }
+MEASUREMENTS['teacher_ten'] = Measurement(
+    _TEN,
+    'ResNet-20 on ten classes, alone',
+    network='resnet20',
+    left_out=('resnet8', ),
+    epochs=4 * EPOCHS,
+    seeds=(0, ),
+    options=_ALL_IMAGES)
+for _name, _words, _lr in (('noise_ten', 'KD on images of a generator that '
+                            'learns nothing', 0.),
+                           ('dafl_ten', 'DAFL on ten classes', 1e-3)):
+    MEASUREMENTS[_name] = Measurement(
+        _TEN,
+        _words,
+        'noise_ten' if _lr else '',
+        given=dict(resnet20='teacher_ten/resnet20'),
+        epochs=2 * EPOCHS,
+        options={
+            **_ALL_IMAGES, _GENERATOR_LR: _lr
+        })
 for _percent in (50, 90, 95, 98):
     for _name, _criterion, _baseline in (('magnitude', 'magnitude', ''),
                                          ('one_shot', 'context',

@@ -53,6 +53,8 @@ def options_of(name: str, seed: int, args: argparse.Namespace) -> Dict:
         'train_dataloader.dataset.indices': IMAGES,
         'train_cfg.max_epochs': one.epochs,
         'train_cfg.val_interval': one.epochs,
+        'param_scheduler.0.end': 1,
+        'param_scheduler.1.begin': 1,
         'param_scheduler.1.T_max': one.epochs - 1,
         'param_scheduler.1.end': one.epochs,
         **{
