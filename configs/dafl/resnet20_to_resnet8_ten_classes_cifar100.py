@@ -13,6 +13,7 @@ data_preprocessor = dict(num_classes=10)
 ten = dict(dataset=dict(filter_cfg=dict(classes=list(range(0, 100, 10)))))
 train_dataloader, val_dataloader, test_dataloader = ten, ten, ten
 model = dict(
+    generator=dict(hidden_channels=64),
     generator_distiller=dict(
         edges=dict(
             default=dict(
@@ -35,7 +36,7 @@ chain = dict(
                     dataset=dict(
                         _delete_=True,
                         type='NoImages',
-                        length=25600,
+                        length=12800,
                         shape=(3, 32, 32))),
                 optim_wrapper=dict(
                     constructor='mmrazor.GeneratorOptimWrapperConstructor',
