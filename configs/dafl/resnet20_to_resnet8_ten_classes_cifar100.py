@@ -12,37 +12,27 @@ _base_ = [
 data_preprocessor = dict(num_classes=10)
 ten = dict(dataset=dict(filter_cfg=dict(classes=list(range(0, 100, 10)))))
 train_dataloader, val_dataloader, test_dataloader = ten, ten, ten
+weights = dict(loss_onehot=0.05, loss_entropy=5.0, loss_activation=0.01)
+edge = dict(distill_losses={
+    name: dict(loss_weight=weight)
+    for name, weight in weights.items()
+})
 model = dict(
     generator=dict(hidden_channels=64),
-    generator_distiller=dict(
-        edges=dict(
-            default=dict(
-                distill_losses=dict(
-                    loss_onehot=dict(loss_weight=0.05),
-                    loss_entropy=dict(loss_weight=5.0),
-                    loss_activation=dict(loss_weight=0.01))))))
-chain = dict(
-    guidance='direct',
-    # No image comes twice.
-    logit_store=None,
-    networks=dict(
-        resnet20=dict(model=dict(head=dict(num_classes=10))),
-        resnet14=None,
-        resnet8=dict(
-            model=dict(head=dict(num_classes=10)),
-            stage=dict(
-                train_dataloader=dict(
-                    batch_size=128,
-                    dataset=dict(
-                        _delete_=True,
-                        type='NoImages',
-                        length=12800,
-                        shape=(3, 32, 32))),
-                optim_wrapper=dict(
-                    constructor='mmrazor.GeneratorOptimWrapperConstructor',
-                    generator=dict(optimizer=dict(type='Adam', lr=1e-3))),
-                # The generator's stays what it is.
-                param_scheduler=dict(
-                    _delete_=True,
-                    student=_base_.param_scheduler,
-                    generator=[])))))
+    generator_distiller=dict(edges=dict(default=edge)))
+head = dict(head=dict(num_classes=10))
+data_free = dict(
+    train_dataloader=dict(
+        dataset=dict(_delete_=True, type='NoImages', length=12800)),
+    optim_wrapper=dict(
+        constructor='mmrazor.GeneratorOptimWrapperConstructor',
+        generator=dict(optimizer=dict(type='Adam', lr=1e-3))),
+    # The generator's stays what it is.
+    param_scheduler=dict(
+        _delete_=True, student=_base_.param_scheduler, generator=[]))
+networks = dict(
+    resnet20=dict(model=head),
+    resnet14=None,
+    resnet8=dict(model=head, stage=data_free))
+# No image comes twice.
+chain = dict(guidance='direct', logit_store=None, networks=networks)

@@ -172,13 +172,15 @@ MEASUREMENTS['teacher_ten'] = Measurement(
     epochs=4 * EPOCHS,
     seeds=(0, ),
     options=_ALL_IMAGES)
-for _name, _words, _lr in (('noise_ten', 'KD on images of a generator that '
-                            'learns nothing', 0.),
-                           ('dafl_ten', 'DAFL on ten classes', 1e-3)):
+for _name, _words, _config, _baseline, _lr in (
+    ('noise_ten', 'KD on images of a generator that learns nothing', _TEN, '',
+     0.), ('dafl_ten', 'DAFL on ten classes', _TEN, 'noise_ten', 1e-3),
+    ('dafl_statistics_ten', 'DAFL and the statistics of the training images',
+     _TEN.replace('/', '/statistics_'), 'dafl_ten', 1e-3)):
     MEASUREMENTS[_name] = Measurement(
-        _TEN,
+        _config,
         _words,
-        'noise_ten' if _lr else '',
+        _baseline,
         given=dict(resnet20='teacher_ten/resnet20'),
         epochs=2 * EPOCHS,
         options={

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """DAFL: chains without data, on generated images."""
+from .batch_norm_gaps import BatchNormGapLoss, BatchNormGapsRecorder
 from .dense_dafl import DenseDAFL
 from .generated_images_hook import GeneratedImagesHook
 from .generator_optim_wrapper_constructor import \
@@ -8,6 +9,6 @@ from .method import DAFL
 from .no_images import NoImages
 
 __all__ = [
-    'DAFL', 'DenseDAFL', 'GeneratedImagesHook',
-    'GeneratorOptimWrapperConstructor', 'NoImages'
+    'BatchNormGapLoss', 'BatchNormGapsRecorder', 'DAFL', 'DenseDAFL',
+    'GeneratedImagesHook', 'GeneratorOptimWrapperConstructor', 'NoImages'
 ]

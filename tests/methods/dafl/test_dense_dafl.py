@@ -195,6 +195,54 @@ def test_one_teacher_alone_may_score(make):
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_gaps_join_the_losses_and_are_not_those_of_folded_teachers(make):
+
+    def add_gaps(cfg):
+        cfg['teacher_options'] = dict(fold_bn=False)
+        edge = cfg['generator_distiller']['edges']['default']
+        edge['teacher_recorders']['gaps'] = dict(
+            type='mmrazor.BatchNormGaps', source='backbone')
+        edge['distill_losses']['loss_gaps'] = dict(
+            type='mmrazor.BatchNormGapLoss', loss_weight=.5)
+        edge['loss_forward_mappings']['loss_gaps'] = dict(
+            gaps=dict(recorder='gaps', from_student=False))
+
+    model = make(add_gaps)
+    losses = losses_of(model)
+    for name, teacher in model.teachers.items():
+        expected, hooks = [], [
+            layer.register_forward_pre_hook(lambda layer, inputs: expected.
+                                            append(gap_of(layer, inputs[0])))
+            for layer in teacher.modules()
+            if isinstance(layer, torch.nn.BatchNorm2d)
+        ]
+        outputs_of(teacher, model.images)
+        for hook in hooks:
+            hook.remove()
+        # Of two forwards.
+        found = losses[f'generator.loss_gaps_{name}']
+        assert found.item() == pytest.approx(
+            .5 / 2 * sum(expected) / 2, rel=1e-4)
+
+    def add_folded(cfg):
+        add_gaps(cfg)
+        cfg['teacher_options'] = dict(fold_bn=True)
+
+    with pytest.raises(
+            ConfigError,
+            match='^model.generator_distiller.teacher_recorders.gaps_resnet14.'
+            'source: .*set model.teacher_options.fold_bn=False'):
+        make(add_folded)
+
+
+def gap_of(layer, images):
+    """The gap of a layer, by its own formula."""
+    mean = images.mean((0, 2, 3))
+    var = (images**2).mean((0, 2, 3)) - mean**2
+    return float((mean - layer.running_mean).norm() +
+                 (var - layer.running_var).norm())
+
+
 def set_at(path, value):
 
     def change(model):
