@@ -529,6 +529,16 @@ _add(
     'if self.detach_teachers and not from_student:', 'if False:',
     'methods/dafl/test_dense_dafl.py::'
     'test_the_student_loss_does_not_reach_the_generator')
+_add(
+    'gaps_of_a_failed_call_are_kept', 'mmdgkd/methods/dafl/batch_norm_gaps.py',
+    'super().reset_data_buffer()\n        self._gaps = []\n',
+    'super().reset_data_buffer()\n', 'methods/dafl/test_batch_norm_gaps.py::'
+    'test_nothing_is_left_of_a_call_that_failed')
+_add(
+    'a_name_must_have_a_hash', 'mmdgkd/chain/chain.py',
+    'if teacher not in tuple(before):', 'if teacher not in before:',
+    'chain/preflight/test_bad_input.py::'
+    'test_an_option_of_any_form_is_taken_or_one_line')
 _add('subnet_not_in_state', 'mmdgkd/methods/spos/subnet_spos.py',
      'prefix, *args, **kwargs)\n        self._read_subnet()\n',
      'prefix, *args, **kwargs)\n',

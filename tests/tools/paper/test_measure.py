@@ -30,7 +30,9 @@ def test_the_pages_have_the_numbers_that_are_committed():
     assert set(rows['measurement']) <= set(MEASUREMENTS)
     assert not rows.duplicated(['measurement', 'seed']).any()
     for page, blocks in tables_of(rows).items():
-        assert not stale(page, read_page(str(ROOT), page), blocks), page
+        text = read_page(str(ROOT), page)
+        assert '<!-- results: measured begin -->' in text, page
+        assert not stale(page, text, blocks), page
 
 
 def test_each_is_trained_as_long_as_its_baseline():
