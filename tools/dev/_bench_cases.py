@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.stage_config import stage_config
+from mmdgkd.errors import ConfigError
 
 CASES = ('released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone')
 
@@ -31,7 +32,8 @@ def stage_of(cfg: Any, args: argparse.Namespace, name: str, guidance: str,
     chain_cfg = copy.deepcopy(dict(cfg.chain), {})
     chain_cfg.update(guidance=guidance, logit_store=None)
     for network in chain_cfg['networks'].values():
-        network.pop('ckpt_path', None)
+        if network is not None:
+            network.pop('ckpt_path', None)
     stage = stage_config(cfg, Chain.from_cfg(chain_cfg), name, {}, folder)
     stage.val_dataloader = stage.val_cfg = stage.val_evaluator = None
     stage.visualizer = None
@@ -84,6 +86,9 @@ def with_drop(distiller: Any, drop: bool) -> None:
     Args:
         distiller (dict): The config; it is changed.
         drop (bool): Whether one is dropped.
+
+    Raises:
+        ConfigError: If all losses are those of edges.
     """
     kind = 'mmrazor.StochasticDropConnector'
     connectors = dict(distiller.get('connectors') or {})
@@ -91,7 +96,12 @@ def with_drop(distiller: Any, drop: bool) -> None:
         name
         for name, connector in connectors.items() if connector['type'] == kind
     }
-    for mapping in distiller.loss_forward_mappings.values():
+    mappings = distiller.get('loss_forward_mappings') or {}
+    if drop and not mappings:
+        raise ConfigError("--cases: 'drop' drops teachers of "
+                          'model.distiller.loss_forward_mappings, and there '
+                          'are none; leave it out')
+    for mapping in mappings.values():
         for record in mapping.values():
             if record.get('connector') in names:
                 record.pop('connector')

@@ -11,7 +11,8 @@ CASES = {'released', 'mmrazor', 'live', 'drop', 'stored', 'student_alone'}
 def test_a_stage(run_here, tmp_path):
     done = run_here('tools/dev/benchmark.py', DIGITS, '--steps', 2, '--rounds',
                     1, '--json', tmp_path / 'b.json', '--cfg-options',
-                    'train_dataloader.batch_size=16')
+                    'train_dataloader.batch_size=16',
+                    'chain.networks.left_out=None')
     figures = json.loads((tmp_path / 'b.json').read_text())
     assert {'config', 'device', 'versions', 'cases'} <= set(figures)
     assert figures['config'] == DIGITS
@@ -45,3 +46,12 @@ def test_bad_input(run_here):
     done = run_here(
         'tools/dev/benchmark.py', DIGITS, '--stage', 'resnet9', check=False)
     assert done.returncode == 2 and '"resnet9" is no network' in done.stderr
+    # The losses of edges are timed, too, but none is dropped.
+    done = run_here(
+        'tools/dev/benchmark.py',
+        'configs/dskd/resnet20_to_resnet8_digits.py',
+        '--cases',
+        'live',
+        'drop',
+        check=False)
+    assert done.returncode == 2 and "--cases: 'drop' drops" in done.stderr
