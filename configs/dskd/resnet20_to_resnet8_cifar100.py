@@ -1,6 +1,6 @@
 # ResNet-8, a few epochs; it learns from its own features, denoised as if they
 # were those of ResNet-20 (DSKD).
-# Objective: CE + 6 LSH, and the denoiser's (see _base_/distillers/dskd.py).
+# Objective: CE + LSH, and the denoiser's (see _base_/distillers/dskd.py).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_cifar100.py',
     '../_base_/distillers/dskd.py',

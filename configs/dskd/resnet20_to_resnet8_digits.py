@@ -1,6 +1,6 @@
 # ResNet-20-14-8; each network learns from its own features, denoised as if
 # they were those of a teacher (DSKD).
-# Objective: CE + 6 LSH, and the denoiser's (see _base_/distillers/dskd.py).
+# Objective: CE + LSH, and the denoiser's (see _base_/distillers/dskd.py).
 _base_ = [
     '../_base_/chains/resnet20_to_resnet8_digits.py',
     '../_base_/distillers/dskd.py',

@@ -1,4 +1,4 @@
-# CE + 6 LSH between the student's features and themselves, denoised as if they
+# CE + LSH between the student's features and themselves, denoised as if they
 # were the teacher's, + the denoiser's own loss. Of several teachers the mean.
 # For `edges.default` of a distiller.
 dskd_edge = dict(

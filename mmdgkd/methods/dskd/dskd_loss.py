@@ -72,13 +72,13 @@ class DSKDLoss(nn.Module):
 
     Args:
         channels (int): C, of the teacher's maps, and of the student's.
-        loss_weight (float): The weight of :func:`lsh_loss`. Defaults to 6.0.
+        loss_weight (float): The weight of :func:`lsh_loss`. Defaults to 1.0.
         denoiser_weight (float): That of the denoiser's own loss, in whose
             gradient the student has no part. Defaults to 1.0.
         hashes (int, optional): M, the number of hashes. Defaults to None: 32
             times the channels.
         start (int): The step, counted from 1, from which the student's maps
-            are denoised. Defaults to 500.
+            are denoised. Defaults to 300.
         denoising_steps (int): Steps of DDIM. Defaults to 5.
         guidance (float): s, see :func:`guided_noise`. Defaults to 1.0.
         steps (int): T, the steps of the diffusion. Defaults to 1000.
@@ -96,10 +96,10 @@ class DSKDLoss(nn.Module):
 
     def __init__(self,
                  channels: int,
-                 loss_weight: float = 6.0,
+                 loss_weight: float = 1.0,
                  denoiser_weight: float = 1.0,
                  hashes: Optional[int] = None,
-                 start: int = 500,
+                 start: int = 300,
                  denoising_steps: int = 5,
                  guidance: float = 1.0,
                  steps: int = 1000,
@@ -233,7 +233,7 @@ class DSKDLoss(nn.Module):
         return maps
 
     def _path(self) -> Sequence[int]:
-        """The steps of the denoising, from ``start`` on: 499, ..., 99."""
+        """The steps of the denoising, from ``start`` on: 299, ..., 59."""
         count = self.denoising_steps
         return [
             self.start * number // count - 1 for number in range(count, 0, -1)

@@ -109,7 +109,7 @@ def test_the_student_of_the_teachers_maps_is_hardly_changed():
 
 
 def test_denoising_begins_at_the_start():
-    assert make()._path() == [499, 399, 299, 199, 99]
+    assert make()._path() == [299, 239, 179, 119, 59]
     assert make(start=1000, denoising_steps=1)._path() == [999]
     assert make(start=3, denoising_steps=2)._path() == [2, 0]
 
