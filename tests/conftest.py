@@ -19,7 +19,7 @@ def pytest_xdist_auto_num_workers(config):
     The slow tests often wait for processes of their own.
     """
     cores = len(os.sched_getaffinity(0))
-    return min(4, cores + (config.option.markexpr != 'not slow'))
+    return min(4, cores + (config.option.markexpr == 'slow'))
 
 
 def pytest_collection_modifyitems(config, items):
