@@ -235,7 +235,7 @@ def _check_teachers(name: str, teachers: Any,
     if isinstance(teachers, str) or not isinstance(teachers, Sequence):
         raise ConfigError(f'{here}: {teachers!r} must be a list of names')
     for teacher in teachers:
-        # What has no hash is in a tuple, or not; of a dict it is an error.
+        # In a tuple: a dict raises for what has no hash.
         if teacher not in tuple(before):
             raise ConfigError(f'{here}: the teacher "{teacher}" is no network '
                               f'of this chain; there are: {names}')

@@ -136,8 +136,8 @@ def check_form(dtype: str, top_k: Optional[int]) -> None:
     Raises:
         ConfigError: For another dtype, or a ``top_k`` out of its range.
     """
-    # A list, for what has no hash.
-    if dtype not in list(DTYPES):
+    # In a tuple: a dict raises for what has no hash.
+    if dtype not in tuple(DTYPES):
         raise ConfigError(f'chain.logit_store.dtype: {dtype!r} is none of '
                           f'{", ".join(DTYPES)}')
     if top_k is not None and not (isinstance(top_k, int) and top_k > 0):

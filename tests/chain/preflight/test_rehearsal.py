@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What a stage would end in after hours is found before it begins."""
+import copy
 import glob
 import os
 import random
@@ -298,7 +299,7 @@ def test_everything_is_as_before(tiny_cfg, weights_of, tmp_path, monkeypatch):
 
 def test_only_what_is_to_be_trained(trained):
     cfg, _ = trained
-    again = cfg.copy()
+    again = copy.deepcopy(cfg)
     again.chain.preflight = True
     again.resume = True
     plan = ChainRunner(again).plan()
