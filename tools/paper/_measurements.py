@@ -156,13 +156,30 @@ MEASUREMENTS: Dict[str, Measurement] = {
             'chain.networks.resnet8.model.backbone.conv_cfg.type':
             'mmrazor.RowConv'
         }),
+    'pacemaker_tas':
+    Measurement(
+        f'onthefly/pacemaker_{_SHORT}',
+        'ResNet-14 of rows, KD; one of the TAs of the pacemaker',
+        network='resnet14_row',
+        given=_TEACHER,
+        left_out=('resnet8_row_paced', 'resnet8_row'),
+        seeds=(0, ),
+        # As there, without those that are left out.
+        options={
+            'chain.guidance': 'direct',
+            'chain.order': None,
+            'model.distiller.ensembles': None
+        }),
     'pacemaker':
     Measurement(
         f'onthefly/pacemaker_{_SHORT}',
         'ResNet-8 of rows, pacemaker and then KD',
         'row_kd',
         network='resnet8_row',
-        given=_TEACHER),
+        given=dict(
+            _TEACHER,
+            resnet14='pacemaker_tas/resnet14',
+            resnet14_row='pacemaker_tas/resnet14_row')),
 }
 MEASUREMENTS['teacher_ten'] = Measurement(
     _TEN,

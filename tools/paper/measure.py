@@ -72,7 +72,8 @@ def options_of(name: str, seed: int, args: argparse.Namespace) -> Dict:
         options[f'chain.networks.{network}.ckpt_path'] = osp.join(
             args.work_dir, f'{run}_{trained}', file, f'{file}.pth')
     for key, value in one.options.items():
-        options[key] = str(value).format(seed=seed)
+        options[key] = (
+            value.format(seed=seed) if isinstance(value, str) else value)
     return options
 
 

@@ -116,11 +116,26 @@ def test_a_table_by_hand():
     table = measured_table(rows, ['alone', 'kd', 'dkd', 'crd'])
     alone, kd, dkd = ([cell.strip() for cell in line.strip('|').split('|')]
                       for line in table.splitlines()[2:])
-    assert alone[1:] == ['51.00 ± 1.41', '-', '-', '2', '10', '`alone`']
+    assert alone[1:] == [
+        '51.00 ± 1.41', '-', '-', '2', '10', '`measure.py alone`', '-'
+    ]
     # sqrt(2 / 2 + 0)
     assert kd[1:] == [
-        '53.00 ± 0.00', '`alone`', '+2.00 (1.00)', '2', '10', '`kd`'
+        '53.00 ± 0.00', '`alone`', '+2.00 (1.00)', '2', '10',
+        '`measure.py kd`', 'first look'
     ]
     # Of one seed there is no spread.
-    assert dkd[1:] == ['54.00', '`kd`', '+1.00', '1', '10', '`dkd`']
+    assert dkd[1:] == [
+        '54.00', '`kd`', '+1.00', '1', '10', '`measure.py dkd`', 'first look'
+    ]
     assert dkd[0] == '[DKD](dkd/README.md)'
+
+
+@pytest.mark.parametrize('count, mark', [(3, 'measured'), (2, 'first look')])
+def test_of_three_seeds_it_is_measured(count, mark):
+    rows = pd.DataFrame([
+        dict(measurement=name, seed=seed, epochs=10, top1=50., seconds=1)
+        for name, seeds in (('alone', 3), ('kd', count))
+        for seed in range(seeds)
+    ])
+    assert measured_table(rows, ['kd']).endswith(f'| {mark} |')

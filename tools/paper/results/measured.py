@@ -11,7 +11,9 @@ from .statistics import difference, mean_sd
 
 CSV, PAGE = 'configs/results.csv', 'configs/RESULTS.md'
 _HEADS = ('ResNet-8 by', 'top-1, %', 'baseline', 'difference', 'seeds',
-          'epochs', 'name')
+          'epochs', 'command', 'mark')
+# That are enough to be called measured.
+_SEEDS = 3
 
 
 def read_rows(root: str) -> pd.DataFrame:
@@ -44,7 +46,8 @@ def measured_table(rows: pd.DataFrame,
 
     Returns:
         str: In Markdown: mean and sample standard deviation over the seeds,
-        and the difference with its standard error.
+        the difference with its standard error, and whether that is of enough
+        seeds.
     """
     found: Dict[str, pd.Series] = {
         name: mine.set_index('seed')['top1']
@@ -54,15 +57,17 @@ def measured_table(rows: pd.DataFrame,
     for name in names:
         if name not in found:
             continue
-        one, other = MEASUREMENTS[name], '-'
+        one, gain = MEASUREMENTS[name], None
         if one.baseline in found:
-            other = str(difference(found[name], found[one.baseline]) or '-')
+            gain = difference(found[name], found[one.baseline])
+        mark = 'measured' if gain and gain.n >= _SEEDS else 'first look'
         lines.append([
             f'[{one.words}]({configs}{one.card}/README.md)',
             mean_sd(found[name]), f'`{one.baseline}`' if one.baseline else '-',
-            other,
+            str(gain or '-'),
             str(len(found[name])),
-            str(one.epochs), f'`{name}`'
+            str(one.epochs), f'`measure.py {name}`',
+            mark if one.baseline else '-'
         ])
     return table(_HEADS, lines) if lines else NO_RUNS
 
