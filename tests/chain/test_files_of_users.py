@@ -19,8 +19,8 @@ class TimmLike(TimmClassifier):
     """MMPretrain's wrapper, with its hooks, of a model that needs no timm."""
 
     def __init__(self, num_classes=10, data_preprocessor=None):
-        preprocessor = dict(
-            data_preprocessor or {}, type='ClsDataPreprocessor')
+        preprocessor = dict(type='ClsDataPreprocessor')
+        preprocessor.update(data_preprocessor or {})
         BaseClassifier.__init__(self, data_preprocessor=preprocessor)
         self.model = nn.Sequential(
             nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(),

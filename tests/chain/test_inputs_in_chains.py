@@ -71,7 +71,7 @@ def test_by_default_the_normalization_is_its_own(tiny_cfg, weights_of,
     """With the store, too, whose rows are those of that input."""
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.model.data_preprocessor = dict(
-        type='ClsDataPreprocessor', **OTHER)
+        type='BatchedDataPreprocessor', **OTHER)
     ChainRunner(cfg).train()
     alone = built_from_file(cfg, 'resnet20')
     images = torch.randint(

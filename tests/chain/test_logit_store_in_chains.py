@@ -376,11 +376,10 @@ def test_top_k(after, forwards):
         'model.teacher_options': dict(fold=True)
     }, 'model.teacher_options.fold: is unknown; .*"resnet14"'),
     ({
-        'train_dataloader.dataset.type': 'BatchedDigits'
+        'train_dataloader.collate_fn.type': 'default_collate'
     }, "train_dataloader.collate_fn: 'default_collate' cannot take"),
     ({
-        'train_dataloader.dataset.type': 'BatchedDigits',
-        'train_dataloader.collate_fn': dict(type='pseudo_collate')
+        'data_preprocessor.type': None
     }, 'data_preprocessor.type: None cannot take the whole batches'),
 ])
 def test_bad_input(make, refused, change, message):

@@ -28,7 +28,7 @@ def test_the_table_of_files(trained, capsys):
              if line.startswith('| resnet')]
     assert len(lines) == 2
     for line in lines:
-        assert line[1] == 'Digits, 64 samples, view seed 0'
+        assert line[1] == 'BatchedDigits, 64 samples, view seed 0'
         assert line[2] == 'float16' and line[3] == '2: 128'
         assert line[5] == 'in use'
 

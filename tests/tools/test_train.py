@@ -235,9 +235,10 @@ def test_anything_else_that_is_raised_is_one_line(run_here, users_config,
 def test_an_image_that_cannot_be_read_is_one_line(run_tool, users_config,
                                                   tmp_path):
     """In a worker of the data loader."""
-    words = users_config('train_dataloader = dict(num_workers=2, dataset=dict('
-                         "pipeline=[dict(type='Unreadable'), "
-                         "dict(type='PackInputs')]))")
+    words = users_config(
+        'train_dataloader = dict(num_workers=2, '
+        "collate_fn=dict(type='default_collate'), dataset=dict(type='Digits', "
+        "pipeline=[dict(type='Unreadable'), dict(type='PackInputs')]))")
     done = run_tool(
         'tools/train.py', *words, check=False, PYTHONPATH=str(tmp_path))
     assert done.returncode == 2

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from chain_fixtures import ONE_BY_ONE
 from mmcv.transforms import BaseTransform
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -308,7 +309,7 @@ def test_a_given_network_cannot_be_trained(refused, tiny_cfg, trained):
         'train_dataloader.dataset.split': 'trian'
     }, "train_dataloader.dataset: .*'trian' is neither"),
     ({
-        'train_dataloader.dataset.pipeline': []
+        **ONE_BY_ONE, 'train_dataloader.dataset.pipeline': []
     }, 'train_dataloader.dataset.pipeline: returns no data sample'),
     ({
         'val_evaluator.type': 'Acuracy'
@@ -337,7 +338,7 @@ def test_a_given_network_cannot_be_trained(refused, tiny_cfg, trained):
         'optim_wrapper.constructor': 'TwoOptimizers'
     }, 'optim_wrapper: .* gives several optimizers, but the model has no'),
     ({
-        'val_dataloader.dataset.pipeline':
+        **ONE_BY_ONE, 'val_dataloader.dataset.pipeline':
         [dict(type='GrowingImages'),
          dict(type='PackInputs')]
     }, 'val_dataloader.dataset: .* gives images of several shapes'),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chain_fixtures import ONE_BY_ONE
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
@@ -101,8 +102,8 @@ class Drawing(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch):
         random.random(), np.random.rand(), torch.rand(1)
-        self.sizes.append(
-            (runner.experiment_name.split('_')[0], len(data_batch['inputs'])))
+        self.sizes.append((runner.experiment_name.split('_')[0],
+                           len(data_batch['inputs'][0])))
 
 
 @pytest.mark.parametrize('name', ['resnet20', 'resnet8'])
@@ -166,7 +167,7 @@ def test_a_head_whose_loss_would_only_be_logged(tiny_cfg, refused, name):
         'default_hooks.logger.interval': 2.5
     }, 'default_hooks.logger.interval: .*: 2.5 must be an integer'),
     ({
-        'train_dataloader.dataset.pipeline': []
+        **ONE_BY_ONE, 'train_dataloader.dataset.pipeline': []
     }, 'train_dataloader.dataset.pipeline: returns no data sample'),
 ])
 def test_what_is_found(tiny_cfg, refused, changes, message):

@@ -53,6 +53,9 @@ def stage(trained, tmp_path):
     cfg = Config.fromfile(
         osp.join(trained[0].work_dir, 'resnet20', 'config.py'))
     cfg.train_dataloader.batch_size = 10
+    # Watch looks at single samples.
+    cfg.train_dataloader.dataset.dataset.type = 'Digits'
+    cfg.train_dataloader.collate_fn = dict(type='default_collate')
     cfg.custom_hooks.append(dict(type='Watch'))
     cfg.default_hooks.checkpoint.update(
         by_epoch=False, interval=1, max_keep_ckpts=-1)
