@@ -16,10 +16,10 @@ def pytest_configure(config):
 def pytest_xdist_auto_num_workers(config):
     """How many workers ``-n auto`` is: each needs 2 GB of memory.
 
-    The slow tests often wait for processes of their own.
+    The slow tests often wait for processes of their own: with them, one more.
     """
     cores = len(os.sched_getaffinity(0))
-    return min(4, cores + (config.option.markexpr == 'slow'))
+    return min(4, cores + (config.option.markexpr != 'not slow'))
 
 
 def pytest_collection_modifyitems(config, items):
