@@ -17,7 +17,6 @@ from .method import methods_of
 from .metric import number_of
 from .network import NetworkFacts
 from .stage_config import store_dir
-from .work_dir import WorkDir
 
 
 def length_of(stage: Config) -> str:
@@ -58,26 +57,28 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
                          if teacher not in cached)
 
 
-def later_share(chain: Chain, facts: Mapping[str, NetworkFacts], work: WorkDir,
-                name: str, names: Sequence[str]) -> float:
+def later_share(chain: Chain, facts: Mapping[str, NetworkFacts],
+                stages: Mapping[str, Config], ledger: Ledger, name: str,
+                names: Sequence[str]) -> float:
     """The operations of all later stages, as a multiple of those of one.
 
     Args:
         chain (Chain): The chain.
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
-        work (WorkDir): Its work dir; stages that are done do not count.
+        stages (Mapping[str, Config]): The config of each stage.
+        ledger (Ledger): Its ledger; stages that are done do not count.
         name (str): The stage.
         names (Sequence[str]): All that are trained in this run, in order.
     """
 
     def cost(stage: str) -> float:
-        train_cfg = work.stage_config(stage).get('train_cfg') or {}
+        train_cfg = stages[stage].get('train_cfg') or {}
         steps = train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 1
         return stage_cost(chain, facts, stage) * steps
 
     later = [
         other for other in names[names.index(name) + 1:]
-        if work.ledger[other]['state'] in ('pending', 'running')
+        if ledger[other]['state'] in ('pending', 'running')
     ]
     own = cost(name)
     return sum(map(cost, later)) / own if own else 0.0

@@ -86,6 +86,8 @@ class ChainRunner:
         live_hook(self.cfg)
         self.work = WorkDir(self.cfg, self.chain)
         self._facts: Dict[str, NetworkFacts] = {}
+        # As planned: before any network has been trained.
+        self._stages: Dict[str, Config] = {}
         # What the checks have built, by its config.
         self._datasets: Dict[str, Any] = {}
         self._logger: Optional[MMLogger] = None
@@ -237,7 +239,7 @@ class ChainRunner:
 
     def _plan_and_checks(self, resume: bool, signals: StopSignals) -> str:
         todo = self.work.todo(resume, self.only)
-        stages = {
+        stages = self._stages = {
             name: self.work.stage_config(name)
             for name in self.chain.names
         }
@@ -305,7 +307,8 @@ class ChainRunner:
                                                  scope)
 
     def _later_share(self, name: str) -> float:
-        return later_share(self.chain, self.facts, self.work, name,
+        return later_share(self.chain, self.facts, self._stages,
+                           self.work.ledger, name,
                            [name] if self.only else self.chain.names)
 
     def _progress_hooks(self, name: str) -> List[Hook]:

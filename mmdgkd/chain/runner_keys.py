@@ -99,8 +99,8 @@ def check_runner_keys(cfg: Mapping, here: str = '') -> None:
     """
     known = ('chain', 'runner_type', *RUNNER_KEYS)
     for key in cfg:
-        near = get_close_matches(key, known, 1, .9)
-        if near and key not in known:
+        near = key not in known and get_close_matches(key, known, 1, .9)
+        if near:
             raise ConfigError(
                 f'{here}{key}: would be ignored; "{near[0]}" is meant, or '
                 'choose a name that is less like it')
