@@ -6,10 +6,12 @@ import os.path as osp
 import re
 import signal
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
+from _common import load_config
 from mmengine.config import Config
 
 from mmdgkd.logit_store import __main__ as logit_store
@@ -265,20 +267,21 @@ def test_a_missing_package_is_one_line(run_tool, tmp_path):
     ]
 
 
-def test_guidance_names_the_default_work_dir(run_tool, tmp_path):
-    script = (
-        'import sys; sys.path.insert(0, "tools"); '
-        'from argparse import Namespace; import _common; '
-        f'args = Namespace(config={CONFIG!r}, work_dir=None, '
-        'cfg_options=None, launcher="none", local_rank=0, guidance=None); '
-        'plain = _common.load_config(args); args.guidance = "direct"; '
-        'cfg = _common.load_config(args); '
-        'print(cfg.work_dir, plain.work_dir, cfg.chain.guidance)')
-    done = run_tool(sys.executable, '-c', script)
-    assert done.stdout.split() == [
-        'work_dirs/resnet20_to_resnet8_digits_direct',
-        'work_dirs/resnet20_to_resnet8_digits', 'direct'
-    ]
+def test_guidance_names_the_default_work_dir(root, monkeypatch):
+    monkeypatch.chdir(root)
+    args = Namespace(
+        config=CONFIG,
+        work_dir=None,
+        cfg_options=None,
+        launcher='none',
+        local_rank=0,
+        guidance=None)
+    plain = load_config(args)
+    args.guidance = 'direct'
+    cfg = load_config(args)
+    assert cfg.work_dir == 'work_dirs/resnet20_to_resnet8_digits_direct'
+    assert plain.work_dir == 'work_dirs/resnet20_to_resnet8_digits'
+    assert cfg.chain.guidance == 'direct'
 
 
 @pytest.mark.slow
@@ -339,6 +342,7 @@ def test_a_killed_run_is_resumed_to_the_end(fork_tool, run_here, trained,
 KILL_HOOK = """
 import os
 import signal
+import sys
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 

@@ -31,41 +31,41 @@ def test_repairs():
 
 @pytest.mark.slow
 def test_outcomes_are_counted_and_compared(run_here, tmp_path):
+    """A file each, since each is a process that imports all."""
     folder = tmp_path / 'source/tests/some'
     folder.mkdir(parents=True)
-    (folder / 'test_a.py').write_text(OUTCOMES)
-    (folder / 'test_b.py').write_text('import not_there\n')
     (folder / 'helpers.py').write_text('raise ValueError\n')
     tool = 'tools/dev/mmrazor_tests.py'
-    found = {}
-    for name, words in (('bare', ['--bare']), ('repaired', [])):
-        if name == 'repaired':
-            # Each file is a process that imports all.
-            (folder / 'test_b.py').unlink()
+    found, printed = {}, {}
+    for name, code, *words in (('bare', 'import not_there\n', '--bare'),
+                               ('repaired', OUTCOMES)):
+        (folder / 'test_a.py').write_text(code)
         out = tmp_path / f'{name}.json'
-        output = run_here(tool, 'run', tmp_path / 'source', out, '--jobs', '2',
-                          *words).stdout
-        assert ("tests/some/test_b.py {'error': 1}" in output) == (
-            name == 'bare')
+        printed[name] = run_here(tool, 'run', tmp_path / 'source', out,
+                                 '--jobs', '2', *words).stdout
         found[name] = json.loads(out.read_text())
-    good = 'tests/some/test_a.py::TestSome::test_good'
-    assert found['bare']['counts'] == dict(
-        error=1, failed=2, passed=1, skipped=1)
+    assert "tests/some/test_a.py {'error': 1}" in printed['bare']
+    assert found['bare']['counts'] == dict(error=1)
     assert found['repaired']['counts'] == dict(failed=1, passed=2, skipped=1)
-    tests = found['bare']['tests']
-    assert tests[good] == dict(outcome='passed', said='')
-    assert tests['tests/some/test_a.py::TestSome::test_bad'][
-        'said'].startswith('AssertionError: it is bad')
-    assert tests['tests/some/test_b.py']['said'] == \
+    tests = found['repaired']['tests']
+    file = 'tests/some/test_a.py'
+    assert tests[f'{file}::TestSome::test_good'] == dict(
+        outcome='passed', said='')
+    assert tests[f'{file}::TestSome::test_bad']['said'].startswith(
+        'AssertionError: it is bad')
+    assert found['bare']['tests'][file]['said'] == \
         "ModuleNotFoundError: No module named 'not_there'"
     assert 'mmdgkd' in found['repaired']['versions']
     assert 'mmdgkd' not in found['bare']['versions']
 
     output = run_here(tool, 'compare', tmp_path / 'repaired.json',
                       tmp_path / 'bare.json').stdout.splitlines()
-    assert output[0] == 'passed before: 2, of these after: 1'
-    assert output[1].startswith('tests/some/test_a.py::test_repairs: failed: ')
-    assert len(output) == 2
+    # A file that could not be imported stands for its tests.
+    assert output == [
+        'passed before: 2, of these after: 0',
+        *(f'{file}::{test}: error: ModuleNotFoundError: No module named '
+          "'not_there'" for test in ('TestSome::test_good', 'test_repairs'))
+    ]
 
 
 def test_a_folder_without_tests_is_an_error(run_here, tmp_path):
