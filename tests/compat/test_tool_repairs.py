@@ -113,7 +113,11 @@ def test_tools_run_on_a_work_dir(trained, tmp_path, run_tool, tool, config,
                                  words):
     work = trained[0].work_dir
     words = words.format(out=tmp_path, ckpt=f'{work}/resnet8/resnet8.pth')
-    done = run_tool(f'{TOOLS}/{tool}.py', f'{work}/{config}', *words.split())
+    # The chains of the tests have no visualizer.
+    (tmp_path / 'shown.py').write_text(
+        f"_base_ = {f'{work}/{config}'!r}\n"
+        "visualizer = dict(type='UniversalVisualizer', _delete_=True)\n")
+    done = run_tool(f'{TOOLS}/{tool}.py', tmp_path / 'shown.py', *words.split())
     assert 'do not match' not in done.stdout + done.stderr
     if 'shape' in words:
         assert 'Params: 78.042K' in done.stdout
