@@ -2,20 +2,25 @@
 """Testing and validating trained networks, each in a Runner of its own."""
 import os.path as osp
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdgkd.engine.hooks.predictions_hook import PredictionsHook
 from mmdgkd.engine.hooks.visualizer_backends import without_curves
 from mmdgkd.engine.runner_cleanup import cleaned_up
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import can_write
+from mmdgkd.fileio.predictions import write_predictions
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.distributed import fit_to_device
 from .chain import Chain, Network
+from .ledger import file_entry
 from .stage_config import network_config
 from .work_dir import WorkDir
 
@@ -60,18 +65,39 @@ def _test(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
         if path is None:
             raise ConfigError(f'work_dir: {work.path!r} has no trained '
                               f'"{name}" yet; name its file')
+        is_own = own in (path, osp.abspath(path))
+        seen = PredictionsHook()
         results[name] = _evaluate(
-            network_config(cfg, chain[name]), name,
-            _loader(
-                path,
-                chain[name].ckpt_key if own in (path,
-                                                osp.abspath(path)) else None),
-            osp.join(folder, name), cfg, 'test')
+            network_config(cfg, chain[name]),
+            name,
+            _loader(path, chain[name].ckpt_key if is_own else None),
+            osp.join(folder, name),
+            cfg,
+            'test',
+            hooks=[seen])
+        if is_own and folder == work.path:
+            save_predictions(seen, folder, name, path)
     if mean:
         paths = {name: work.file_of(name) for name in names}
         results[f'mean of {len(names)}'] = _test_mean(cfg, chain, paths,
                                                       osp.join(folder, 'mean'))
     return results
+
+
+def save_predictions(seen: PredictionsHook, work_dir: str, name: str,
+                     path: str) -> None:
+    """Write what a network has predicted into its folder, for reports.
+
+    Args:
+        seen (PredictionsHook): Its predictions, if there are any.
+        work_dir (str): The work dir.
+        name (str): The network.
+        path (str): The file of its weights.
+    """
+    if seen.found is not None and is_main_process():
+        entry = file_entry(path, work_dir)
+        seen.found.weights = entry['sha256'] or path
+        write_predictions(osp.join(work_dir, name), seen.found)
 
 
 def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
@@ -90,9 +116,14 @@ def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
     return _evaluate(alone, 'mean', load, folder, cfg, 'test')
 
 
-def validate_network(cfg: Config, network: Network, path: str, folder: str,
-                     stage: Mapping[str, Any],
-                     runner_type: type) -> Dict[str, float]:
+def validate_network(
+    cfg: Config,
+    network: Network,
+    path: str,
+    folder: str,
+    stage: Mapping[str, Any],
+    runner_type: type,
+    hooks: Sequence[Hook] = ()) -> Dict[str, float]:
     """The metrics of a network by the validation of a stage.
 
     Args:
@@ -102,6 +133,7 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
         folder (str): Where its logs go.
         stage (Mapping): The config of the stage.
         runner_type (type): MMEngine's Runner, or a subclass.
+        hooks (Sequence[Hook]): More hooks. Defaults to none.
 
     Returns:
         dict[str, float]: Empty if the stage has no validation.
@@ -118,26 +150,30 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
     for key in keys:
         alone[key] = stage[key]
     return _evaluate(alone, network.name, _loader(path), folder, cfg, 'val',
-                     runner_type)
+                     runner_type, hooks)
 
 
 def _loader(path: str, entry: Optional[str] = None) -> Callable:
     return lambda model: load_weights(model, path, 'checkpoint', entry)
 
 
-def _evaluate(alone: Config,
-              name: str,
-              load: Callable,
-              folder: str,
-              cfg: Config,
-              loop: str,
-              runner_type: type = Runner) -> Dict[str, float]:
+def _evaluate(
+    alone: Config,
+    name: str,
+    load: Callable,
+    folder: str,
+    cfg: Config,
+    loop: str,
+    runner_type: type = Runner,
+    hooks: Sequence[Hook] = ()) -> Dict[str, float]:
     alone.work_dir = osp.join(folder, loop)
     alone.experiment_name = f'{loop}_{name}'
     alone.launcher = cfg.get('launcher', 'none')
     without_curves(alone)
     fit_to_device(alone)
     runner = runner_type.from_cfg(alone)
+    for hook in hooks:
+        runner.register_hook(hook)
     with cleaned_up(runner):
         load(unwrapped(runner.model))
         return getattr(runner, loop)()

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdgkd.engine.hooks._stop_signals import StopSignals
+from mmdgkd.engine.hooks.predictions_hook import PredictionsHook
 from mmdgkd.engine.hooks.resume_check_hook import ResumeCheckHook
 from mmdgkd.engine.hooks.resume_hooks import CurvesResumeHook, DataOnlyHook
 from mmdgkd.engine.hooks.stop_hook import StopHook
@@ -20,6 +21,7 @@ from mmdgkd.fileio.files import atomic_write
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.utils.distributed import fit_to_device
 from .chain import Chain
+from .evaluate import save_predictions
 from .export.weights_file import export_network
 from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
@@ -65,7 +67,8 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
         })
     runner = _build_runner(cfg, work, name, stage, checkpoint, runner_type)
     record = LedgerHook(ledger, name, chain.metric, chain.rule)
-    for hook in (record, *hooks, StopHook(signals), DataOnlyHook(),
+    seen = PredictionsHook()
+    for hook in (record, seen, *hooks, StopHook(signals), DataOnlyHook(),
                  ResumeCheckHook(), CurvesResumeHook()):
         runner.register_hook(hook)
     with cleaned_up(runner), watched(runner):
@@ -76,7 +79,7 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
             raise
         barrier()
         if is_main_process():
-            _write_network(cfg, chain, work, name, progress_of(runner))
+            _write_network(cfg, chain, work, name, progress_of(runner), seen)
         barrier()
         work.reload()
 
@@ -101,7 +104,7 @@ def _build_runner(cfg: Config, work: WorkDir, name: str, stage: Config,
 
 
 def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
-                   progress: Tuple) -> None:
+                   progress: Tuple, seen: PredictionsHook) -> None:
     """Write the trained network, and only then mark the stage as done."""
     unit, _, total = progress
     checkpoint = latest_checkpoint(work.folder(name))
@@ -118,5 +121,6 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
             metric=metric.get('name'),
             last=metric.get('last'),
             best=metric.get('best')), unit, total)
+    save_predictions(seen, work.path, name, work.own_file(name))
     work.ledger.update(
         name, state='done', wrote=file_entry(work.own_file(name), work.path))

@@ -17,13 +17,13 @@ from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import require_file
-from mmdgkd.fileio.files import (can_write, remove_parts, sha256_of,
-                                 without_locks)
+from mmdgkd.fileio.files import (atomic_write, can_write, remove_parts,
+                                 sha256_of, without_locks)
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
-from .chain import Chain
+from .chain import Chain, Network
 from .ledger import Ledger, file_entry
 from .stage_config import (differences, fingerprint, named_config,
-                           needs_validation, stage_config)
+                           needs_validation, network_config, stage_config)
 
 
 class WorkDir:
@@ -81,12 +81,21 @@ class WorkDir:
                 path = self.file_of(network.name)
                 self.ledger[network.name].update(
                     state='given', wrote=file_entry(path, self.path))
+                self._write_config_of(network)
         self.ledger.update(
             seed=self.seed,
             guidance=self.chain.guidance,
             config=self.cfg.filename and osp.basename(self.cfg.filename),
             torch=torch.__version__,
             device=get_device())
+
+    def _write_config_of(self, network: Network) -> None:
+        """Write the config of a given network, as a trained one has it."""
+        if is_main_process():
+            alone = network_config(self.cfg, network)
+            path = osp.splitext(self.own_file(network.name))[0] + '.py'
+            with atomic_write(path) as file:
+                file.write(alone.pretty_text)
 
     # Files -----------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""MMRazor 1.0.0 and MMEngine 0.10 on current PyTorch.
+"""MMRazor 1.0.0, MMEngine 0.10 and MMPretrain's tools on current packages.
 
 Importing this package changes nothing; :func:`apply` makes the repairs, in
 memory only: no file is touched, and no attribute of ``torch`` is set.
@@ -22,12 +22,13 @@ from .mmengine_repairs import Checkpoints, PackageLookup
 from .mmrazor_repairs import (DemoInputs, InplaceModules, MMClsNames,
                               Quantization, Quantizers, ResumedPruning,
                               SampledChoices)
+from .tool_repairs import CamDevice, TightBox, TSNEIterations
 
 # The order matters: the first three must be in force before mmrazor.models is
 # imported, which MMClsNames does; the others look at the result.
 REPAIRS = (PackageLookup, Checkpoints, Quantization, MMClsNames,
            InplaceModules, DemoInputs, ResumedPruning, Quantizers,
-           SampledChoices)
+           SampledChoices, TightBox, TSNEIterations, CamDevice)
 
 # Warnings of packages below, about what nobody here can change; they would
 # stand before every one-line error. Each by the beginning of its message.

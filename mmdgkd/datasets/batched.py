@@ -110,6 +110,25 @@ class BatchedImages(ChosenClasses):
                 np.stack([info['img'] for info in infos]))
             self._labels = torch.tensor([info['gt_label'] for info in infos])
 
+    def get_subset_(self, indices: Any) -> None:
+        """Keep some of the samples.
+
+        Args:
+            indices (int | Sequence[int]): As for MMEngine's ``BaseDataset``.
+        """
+        super().get_subset_(indices)
+        self._images = self._labels = None
+
+    def get_subset(self, indices: Any) -> 'BatchedImages':
+        """A data set of some of the samples.
+
+        Args:
+            indices (int | Sequence[int]): As for MMEngine's ``BaseDataset``.
+        """
+        subset = super().get_subset(indices)
+        subset._images = subset._labels = None
+        return subset
+
     def _draws(self) -> Tuple[Optional[RandomCrop], Optional[float]]:
         """Crop and flip; read again if a hook has replaced the pipeline."""
         if self._read[0] is not self.pipeline:

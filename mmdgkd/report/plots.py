@@ -25,7 +25,7 @@ from .groups import Group, Levels, Time, Variant
 from .methods import styles_of
 from .records import Stage
 
-_STYLE = osp.join(osp.dirname(__file__), 'plots.mplstyle')
+STYLE = osp.join(osp.dirname(__file__), 'plots.mplstyle')
 _INK, _FAINT, _TIME = '#1f2933', '#52606d', '#4a7ba6'
 # Letters of a legend in the width of a picture.
 _LETTERS = 62
@@ -52,18 +52,20 @@ def _wrapped(label: str) -> str:
     return '\n'.join(textwrap.wrap(label, _LETTERS - 8)) or label
 
 
-def _new_axes(width: float, height: float) -> Axes:
+def new_axes(width: float, height: float) -> Axes:
+    """A plot of such a size, in inches of 120 CSS pixels."""
     return Figure((width, height), layout='constrained').subplots()
 
 
-def _panel(name: str, alt: str, axes: Axes) -> Panel:
+def panel_of(name: str, alt: str, axes: Axes) -> Panel:
+    """A drawn plot as a picture."""
     file = io.BytesIO()
     axes.figure.savefig(file, format='png')
     return Panel(name, alt, round(120 * axes.figure.get_figwidth()),
                  file.getvalue())
 
 
-@style.context(_STYLE)
+@style.context(STYLE)
 def plot_accuracy(groups: Sequence[Group], metric: str) -> list[Panel]:
     """Draw the metric of each network by method, against each known cost."""
     shown = [group for group in groups if group.done]
@@ -77,13 +79,13 @@ def plot_accuracy(groups: Sequence[Group], metric: str) -> list[Panel]:
             if cost:
                 by_cost.setdefault(cost, []).append(group)
         if by_cost:
-            axes = _new_axes(4.04, 3.6)
+            axes = new_axes(4.04, 3.6)
             axes.set(xlabel=label, ylabel=metric)
             _draw_accuracy(axes, by_cost)
             if unit_of(metric):
                 axes.set_ylim(top=min(axes.get_ylim()[1], 100.4))
             alt = f'{metric} against {label}: {values}.'
-            panels.append(_panel(f'accuracy_{key}', alt, axes))
+            panels.append(panel_of(f'accuracy_{key}', alt, axes))
     return panels
 
 
@@ -139,7 +141,7 @@ def _draw_accuracy(axes: Axes, by_cost: dict[float, list[Group]]) -> None:
                        ncols=max(1, min(3, _LETTERS // (longest + 6))))
 
 
-@style.context(_STYLE)
+@style.context(STYLE)
 def plot_curves(variant: Variant, levels: Levels, name: str) -> list[Panel]:
     """Draw the validations of each stage of the runs of one kind."""
     shown = {}
@@ -149,7 +151,7 @@ def plot_curves(variant: Variant, levels: Levels, name: str) -> list[Panel]:
             shown[network] = stages, levels.of_teachers(variant, network)
     panels = []
     for i, (network, (stages, teachers)) in enumerate(shown.items(), 1):
-        axes = _new_axes(2.68, 2.15)
+        axes = new_axes(2.68, 2.15)
         axes.set_ylim(*_limits(list(shown.values())))
         _draw_stages(axes, network, stages)
         _draw_levels(axes, teachers)
@@ -160,7 +162,7 @@ def plot_curves(variant: Variant, levels: Levels, name: str) -> list[Panel]:
             alt += '; its teachers: ' + ', '.join(
                 f'{teacher} {format_number(level)}'
                 for teacher, level in teachers.items())
-        panels.append(_panel(f'{name}_{i}', f'Learning curve. {alt}.', axes))
+        panels.append(panel_of(f'{name}_{i}', f'Learning curve. {alt}.', axes))
     return panels
 
 
@@ -235,7 +237,7 @@ def spread_out(values: Sequence[float], gap: float) -> list[float]:
     return moved.tolist()
 
 
-@style.context(_STYLE)
+@style.context(STYLE)
 def plot_times(times: Mapping[str, Sequence[Time]]) -> list[Panel]:
     """Draw the time of each stage, and beyond it what the store saved."""
     known = {
@@ -248,12 +250,12 @@ def plot_times(times: Mapping[str, Sequence[Time]]) -> list[Panel]:
     panels = []
     for method, rows in known.items():
         if rows:
-            axes = _new_axes(4.04, 0.75 + 0.25 * len(rows))
+            axes = new_axes(4.04, 0.75 + 0.25 * len(rows))
             axes.set_title(_wrapped(method))
             _draw_times(axes, rows, longest)
             alt = f'Time of each stage, {method}: ' + format_list(
                 f'{row.network} {row.text}' for row in rows) + '.'
-            panels.append(_panel(f'time_{len(panels) + 1}', alt, axes))
+            panels.append(panel_of(f'time_{len(panels) + 1}', alt, axes))
     return panels
 
 

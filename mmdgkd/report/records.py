@@ -43,6 +43,8 @@ class Stage:
     history: list[tuple[int, float]] = field(default_factory=list)
     seconds: float | None = None
     wrote: str | None = None  # sha256 of its file
+    weights: str | None = None  # that, or the address of the file
+    folder: str | None = None  # in the work dir
     read: dict[str, str] = field(default_factory=dict)  # of its teachers
     store: dict[str, StoreCount] = field(default_factory=dict)  # by teacher
     params: int | None = None
@@ -69,6 +71,7 @@ class Run:
     date: str | None = None  # on which the training began
     settings: dict[str, str] = field(default_factory=dict)  # formatted
     note: str | None = None  # what could not be read
+    images: list[Any] = field(default_factory=list)  # see sources_of
 
     @property
     def method(self) -> str:
@@ -116,6 +119,8 @@ def _read_run(path: str, label: str) -> Run:
         name: _read_stage(names, i, data)
         for i, name in enumerate(names)
     }
+    for name, stage in stages.items():
+        stage.folder = osp.join(path, name)
     return Run(path, label, stages, data.get('guidance'), data.get('seed'),
                data.get('config'), _date(path, names))
 
@@ -123,7 +128,7 @@ def _read_run(path: str, label: str) -> Run:
 def _read_stage(names: Sequence[str], index: int, data: Mapping) -> Stage:
     entry = data['stages'][names[index]]
     metric = entry.get('metric') or {}
-    teachers = tuple(entry['guides'] or ())
+    teachers, wrote = tuple(entry['guides'] or ()), entry.get('wrote') or {}
     roles = {0: 'teacher', len(names) - 1: 'student'}
     return Stage(
         names[index],
@@ -138,7 +143,8 @@ def _read_stage(names: Sequence[str], index: int, data: Mapping) -> Stage:
         history=[(int(step), float(value))
                  for step, value in metric.get('history') or ()],
         seconds=_finite(entry.get('seconds')),
-        wrote=(entry.get('wrote') or {}).get('sha256'),
+        wrote=wrote.get('sha256'),
+        weights=wrote.get('sha256') or wrote.get('file'),
         read={
             teacher: str(file.get('sha256'))
             for teacher, file in (entry.get('read') or {}).items()

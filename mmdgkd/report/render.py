@@ -14,7 +14,8 @@ from matplotlib.colors import to_hex
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
 from mmdgkd.version import __version__
-from . import formatting, plots, summary
+from . import confusion, formatting, plots, summary
+from .comparison import compare
 from .groups import Levels, Savings, Variant, group_runs, group_stages
 from .methods import METHOD_STYLES
 from .records import Run, Stage, read_runs
@@ -55,7 +56,7 @@ def write_report(work_dirs: Sequence[str],
     content = _content(runs, title)
     panels = [
         *content['accuracy'], *sum(content['curves'].values(), []),
-        *content['time_panels']
+        *content['time_panels'], *content['pictures']
     ]
     files = {f'{panel.name}.png': panel.png for panel in panels}
     for kind in ('md', 'html'):
@@ -85,6 +86,9 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
         ]
         for one in variants
     }
+    comparisons = compare(variants, levels)
+    for i, one in enumerate(comparisons, 1):
+        one.panels = confusion.plot_confusion(one, f'confusion_{i}')
     metrics = {one.first.metric for one in groups if one.first.metric}
     metric = ' / '.join(map(formatting.format_metric, sorted(metrics)))
     notes: dict[str, list[str]] = {}
@@ -115,7 +119,14 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
             one.method: plots.plot_curves(one, levels, f'curves_{i}')
             for i, one in enumerate(variants, 1)
         },
-        time_panels=plots.plot_times(times))
+        time_panels=plots.plot_times(times),
+        comparisons=comparisons,
+        pictures=[
+            panel for one in comparisons
+            for panel in (*one.panels, *(image.picture
+                                         for image in one.differences))
+            if panel
+        ])
 
 
 def _given(variants: Sequence[Variant], levels: Levels) -> dict[str, Stage]:

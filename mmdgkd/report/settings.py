@@ -16,6 +16,7 @@ from mmdgkd.chain.method import METHODS
 from mmdgkd.chain.plan import length_of
 from mmdgkd.chain.stage_config import stage_config, training_settings
 from mmdgkd.utils.config import reason_of
+from .images import sources_of
 from .records import Run, Stage
 
 # What may differ between runs of the same training: the seed, whose files the
@@ -49,6 +50,7 @@ def add_settings(run: Run) -> None:
             parent = chain.stage_of(name)
             _add_to_stage(stage, configs[parent], chain[parent])
         run.settings = _format_settings(chain, run, configs)
+        run.images = sources_of(configs[chain.names[-1]])
     except Exception as error:
         # The reason may name files of this machine: it is not for readers.
         run.note = f'its config.py could not be read ({type(error).__name__})'

@@ -12,6 +12,7 @@ from torch import nn
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.predictions import read_predictions
 
 
 @MODELS.register_module(force=True)
@@ -112,6 +113,14 @@ def test_averaged_weights_by_their_key(trained, tiny_cfg, tmp_path):
     stage = Config.fromfile(osp.join(cfg.work_dir, 'resnet8', 'config.py'))
     assert stage.model.teachers.resnet20.ckpt_key == 'model_ema'
     given = runner.test('resnet20')['resnet20']
+    # For a report; its config is there for tools, as that of a trained one.
+    folder = osp.join(cfg.work_dir, 'resnet20')
+    found = read_predictions(folder)
+    assert found.weights == runner.work.ledger['resnet20']['wrote']['sha256']
+    assert 100 * (found.preds == found.labels).mean() == pytest.approx(
+        given['accuracy/top1'], abs=1e-4)
+    alone = Config.fromfile(osp.join(folder, 'resnet20.py'))
+    assert alone.model.backbone.depth == 20 and alone.test_dataloader
     assert given == runner.test('resnet20', path)['resnet20']
     cfg.chain.networks.resnet20.update(
         ckpt_path=osp.join(trained[0].work_dir, 'resnet20', 'resnet20.pth'),

@@ -138,3 +138,16 @@ def test_other_transforms_are_refused(pipeline, name):
             'use Digits for it') as error:
         build('BatchedDigits', pipeline)
     assert '\n' not in str(error.value)
+
+
+def test_some_of_the_samples():
+    """vis_tsne keeps those of some classes; the images are theirs."""
+    cfg = dict(type='BatchedDigits', split='train', pipeline=[PACK])
+    whole, kept = DATASETS.build(cfg), DATASETS.build(cfg)
+    kept.get_subset_([7, 3])
+    for subset in (kept, whole.get_subset([7, 3])):
+        found, = subset.__getitems__([0, 1])
+        expected, = whole.__getitems__([7, 3])
+        assert torch.equal(found['inputs'], expected['inputs'])
+        assert torch.equal(found['data_samples'].labels,
+                           expected['data_samples'].labels)

@@ -8,13 +8,14 @@ from mmengine.dist import barrier, is_main_process
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.environment import environment
-from mmdgkd.chain.evaluate import validate_network
+from mmdgkd.chain.evaluate import save_predictions, validate_network
 from mmdgkd.chain.ledger import file_entry
 from mmdgkd.chain.method import methods_of
 from mmdgkd.chain.metric import chosen_metric
 from mmdgkd.chain.network import build_network
 from mmdgkd.chain.stage_config import fingerprint, network_config
 from mmdgkd.chain.work_dir import WorkDir
+from mmdgkd.engine.hooks.predictions_hook import PredictionsHook
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, load_weights
@@ -54,8 +55,10 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     if is_main_process():
         _write_part(cfg, chain, network, source, path)
     barrier()
+    seen = PredictionsHook()
     metrics = validate_network(cfg, network, path, work.folder(name), stage,
-                               runner_type)
+                               runner_type, [seen])
+    save_predictions(seen, work.path, name, path)
     found = chosen_metric(metrics, chain.metric) if metrics else None
     if found:
         # At the last step of its parent.

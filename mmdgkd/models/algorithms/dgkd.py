@@ -76,13 +76,20 @@ class DGKD(BaseAlgorithm):
     """
 
     def __init__(self,
-                 architecture: Any,
-                 teachers: Dict[str, Dict],
-                 distiller: Dict,
+                 architecture: Any = None,
+                 teachers: Optional[Dict[str, Dict]] = None,
+                 distiller: Optional[Dict] = None,
                  task_loss_weight: float = 1.0,
                  teacher_options: Optional[Dict] = None,
                  teacher_module_inplace: bool = False,
                  **kwargs: Any) -> None:
+        if architecture is None:
+            raise ConfigError(
+                'model.architecture: is missing; a chain fills this template '
+                'for each stage, so give a tool for one network '
+                'WORK_DIR/<network>/<network>.py instead')
+        if distiller is None:
+            raise ConfigError('model.distiller: is missing')
         super().__init__(architecture=architecture, **kwargs)
         if not isinstance(teachers, dict) or not teachers:
             raise ConfigError('model.teachers: must be a dict of at least one '
@@ -133,6 +140,9 @@ class DGKD(BaseAlgorithm):
         self._clock = StepClock()
         self.soft_share = 1.
         self._register_state_dict_hook(_name_as_alone)
+        # Before `architecture.` is looked for; MMEngine calls it, too.
+        self._register_load_state_dict_pre_hook(
+            _accept_alone, with_module=True)
 
     @property
     def student(self) -> nn.Module:
@@ -143,6 +153,20 @@ class DGKD(BaseAlgorithm):
     def teachers(self) -> Dict[str, nn.Module]:
         """The teachers by name. They are no submodules."""
         return self._teachers.modules
+
+    @property
+    def backbone(self) -> nn.Module:
+        """That of the network in training: tools of MMPretrain look here."""
+        return network_of(self.student).backbone
+
+    def extract_feat(self, *args: Any, **kwargs: Any) -> Any:
+        """Extract features by the network in training, for such tools.
+
+        Args:
+            *args: As for the network.
+            **kwargs: Likewise.
+        """
+        return network_of(self.student).extract_feat(*args, **kwargs)
 
     def loss(
         self,
@@ -296,6 +320,26 @@ def _name_as_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str,
         for name in within:
             del state[name]
         state.update(alone)
+
+
+def _accept_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str,
+                  *_: Any) -> None:
+    """Load weights of the student alone as those of the student.
+
+    MMEngine loads what fits and goes on: a tool with the file of a network and
+    the config of its stage would test random weights.
+
+    Args:
+        algorithm (DGKD): The algorithm.
+        state (dict): The state dict, which is changed.
+        prefix (str): What is in front of its own names.
+    """
+    within = f'{prefix}architecture.'
+    if any(name.startswith(within) for name in state):
+        return
+    for name in algorithm.architecture.state_dict():
+        if prefix + name in state:
+            state[within + name] = state.pop(prefix + name)
 
 
 def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:

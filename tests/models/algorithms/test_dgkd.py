@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
+from mmengine.runner import load_checkpoint
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from torch import nn
@@ -280,6 +281,27 @@ def test_a_copy_shares_the_teachers(make):
     assert twin.architecture is not model.architecture
 
 
+def test_the_file_of_the_network_alone_is_loaded(make, tmp_path):
+    """By MMEngine, which would leave the model as it was, and strictly."""
+    path = save_network(tmp_path / '8.pth', network(8), 8)
+    weights = torch.load(path, weights_only=True)['state_dict']
+    for load in (load_checkpoint,
+                 lambda model, _: model.load_state_dict(dict(weights))):
+        model = make()
+        load(model, path)
+        found = model.student.state_dict()
+        assert all(torch.equal(found[key], weights[key]) for key in weights)
+    # Its own names are as before.
+    model.load_state_dict(make(seed=1).state_dict())
+    assert not torch.equal(model.student.state_dict()['head.fc.weight'],
+                           weights['head.fc.weight'])
+    # Tools of MMPretrain look into the network.
+    inputs = batch()[0]
+    assert model.backbone is model.student.backbone
+    assert torch.equal(model.eval().extract_feat(inputs)[0],
+                       model.student.extract_feat(inputs)[0])
+
+
 def test_in_place_modules_are_switched_off_in_teachers_too(make):
     model = make()
     for part in (*model.teachers.values(), model.student):
@@ -350,15 +372,21 @@ def test_a_stock_recorder_of_a_dropped_teacher_is_left_out(make):
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(teachers={}), 'model.teachers: must be a dict of at least one'),
-    (dict(teachers=dict(t=dict(ckpt_path='x'))),
-     'model.teachers.t: takes build_cfg and ckpt_path'),
-    (dict(teachers=dict(t=dict(build_cfg=network(), ckpt_path='no.pth'))),
-     "model.teachers.t.ckpt_path: there is no file 'no.pth'"),
-    (dict(distiller=dict(type='mmrazor.ConfigurableDistiller')),
-     "type must be 'mmrazor.MultiTeacherDistiller'"),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(teachers={}), 'model.teachers: must be a dict of at least one'),
+        (dict(teachers=dict(t=dict(ckpt_path='x'))),
+         'model.teachers.t: takes build_cfg and ckpt_path'),
+        (dict(teachers=dict(t=dict(build_cfg=network(), ckpt_path='no.pth'))),
+         "model.teachers.t.ckpt_path: there is no file 'no.pth'"),
+        (dict(distiller=dict(type='mmrazor.ConfigurableDistiller')),
+         "type must be 'mmrazor.MultiTeacherDistiller'"),
+        # The template of a chain, to a tool for one network.
+        (dict(architecture=None), 'model.architecture: is missing; .*'
+         'WORK_DIR/<network>/<network>.py'),
+        (dict(distiller=None), 'model.distiller: is missing'),
+    ])
 def test_bad_input(files, change, message):
     cfg = dict(
         type='mmrazor.DGKD',
