@@ -88,6 +88,11 @@ class WorkDir:
             torch=torch.__version__,
             device=get_device())
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are files of any training."""
+        return any(map(self._has_files, self.chain.names))
+
     # Files -----------------------------------------------------------------
 
     def folder(self, name: str) -> str:
