@@ -193,8 +193,15 @@ def check_top_k(distiller: Any,
         others (str): Likewise. Defaults to ``'even'``.
 
     Raises:
-        ConfigError: If both are so.
+        ConfigError: If both are so; or for ``'zero'`` where logits are
+            standardized, or averaged in an ensemble.
     """
+    if others == 'zero' and distiller.by_logits:
+        raise ConfigError(
+            "chain.logit_store.others: 'zero' gives the other classes no "
+            'logits, but they are standardized, or averaged in an ensemble '
+            "(StandardizeConnector, ensembles with mean='logits'); leave it "
+            'out')
     tau = max((getattr(loss, 'tau', 1) or 1
                for loss in distiller.distill_losses.values()),
               default=1)
