@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
@@ -51,6 +51,9 @@ BASES = [
     'dgkd/vgg13_to_vgg8_cifar100.py',
     'dgkd/wrn40_2_to_wrn16_2_cifar100.py',
     'dgkd/wrn40_2_to_wrn16_2_tiny_imagenet.py',
+    'dgkd/resnet34_to_resnet18_imagenet.py',
+    'dgkd/resnet50_to_mobilenet_v3_small_imagenet.py',
+    'dgkd/deit_small_to_resnet18_imagenet.py',
 ]
 # Losses on data in whole batches, from which they may take labels and indices.
 BATCHED = [
@@ -76,6 +79,8 @@ TAS = dict(
 def on_images(name, on_digits):
     """A config on a batch of digits of its size, without any file."""
     cfg = Config.fromfile(str(CONFIGS / name))
+    if 'imagenet' in name and 'tiny' not in name:
+        with_teacher_of_no_zoo(cfg)
     on_digits(cfg, 8 if 'digits' in name else 64 if 'tiny' in name else 32)
     if not name.startswith(('dgkd', 'slimmable', 'mutual')):
         cfg.chain.networks.update({
@@ -83,6 +88,20 @@ def on_images(name, on_digits):
             for chain, tas in TAS.items() if chain in name for ta in tas
         })
     return cfg
+
+
+def with_teacher_of_no_zoo(cfg):
+    """Have the networks of ImageNet at 32 px, and no file to be fetched."""
+    given = []
+    for network in Chain.from_cfg(cfg.chain).networks:
+        given += filter(None, [network.ckpt_path])
+        cfg.chain.networks[network.name] = ConfigDict(model=network.model)
+    assert len(given) == 1 and 'download.openmmlab.com' in given[0]
+    for key in ('train', 'val', 'test'):
+        for step in cfg[f'{key}_dataloader'].dataset.pipeline:
+            step.update(
+                {size: 32
+                 for size in ('scale', 'crop_size') if size in step})
 
 
 @pytest.mark.parametrize('name', [

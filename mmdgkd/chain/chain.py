@@ -30,8 +30,8 @@ class Chain:
             of the run. None: the data set is used as it is, and its
             augmentation depends on the order of events. Defaults to {}.
         logit_store (dict, optional): ``store_dir``, by default ``logits`` in
-            the work dir, ``dtype`` and ``top_k``, see ``LogitStore``.
-            Defaults to None: teachers run in each stage.
+            the work dir, ``dtype``, ``top_k`` and ``others``, see
+            ``LogitStore``. Defaults to None: teachers run in each stage.
         save_as (str): Format, and ending, of the files of trained networks,
             ``'pth'`` or ``'safetensors'``. Defaults to ``'pth'``.
         rule (str, optional): Which of two of its values is better,

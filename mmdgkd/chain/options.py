@@ -11,7 +11,7 @@ from mmdgkd.utils.config import refuse_unknown
 _FORMATS = ('pth', 'safetensors')
 _VIEW_KEYS = ('seed', 'num_views', 'file_key', 'skip_unreadable')
 _PREFLIGHT_KEYS = ('steps', )
-_STORE_KEYS = ('store_dir', 'dtype', 'top_k')
+_STORE_KEYS = ('store_dir', 'dtype', 'top_k', 'others')
 
 
 def read_views(cfg: Any) -> Optional[Dict]:
@@ -53,7 +53,8 @@ def read_store(cfg: Any) -> Dict:
         cfg (Any): As in the config.
 
     Raises:
-        ConfigError: If it is not ``store_dir``, ``dtype`` and ``top_k``.
+        ConfigError: If it is not ``store_dir``, ``dtype``, ``top_k`` and
+            ``others``.
     """
     here = 'chain.logit_store'
     cfg = {} if cfg is True else cfg
@@ -65,7 +66,8 @@ def read_store(cfg: Any) -> Dict:
         raise ConfigError(f'{here}.store_dir: {cfg["store_dir"]!r} must be the'
                           ' name of a folder')
     cfg = dict(cfg)
-    check_form(cfg.get('dtype', 'float16'), cfg.get('top_k'))
+    check_form(
+        cfg.get('dtype', 'float16'), cfg.get('top_k'), cfg.get('others'))
     return cfg
 
 

@@ -1,22 +1,17 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The chain as a table: before, with ``--dry-run``, and after training."""
 import math
-import os.path as osp
-import shutil
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.config import Config
-from mmengine.dist import get_world_size
 
-from mmdgkd.logit_store.encoding import RowForm
-from mmdgkd.logit_store.logit_file import file_bytes
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .ledger import Ledger
 from .method import methods_of
 from .metric import number_of
 from .network import NetworkFacts
-from .stage_config import store_dir
+from .store_size import StoreSize, excess_lines
 
 
 def length_of(stage: Config) -> str:
@@ -84,69 +79,19 @@ def later_share(chain: Chain, facts: Mapping[str, NetworkFacts],
     return sum(map(cost, later)) / own if own else 0.0
 
 
-def store_lines(chain: Chain, facts: Mapping[str, NetworkFacts],
-                stages: Mapping[str, Config], work_dir: str) -> str:
-    """Where the logit store of a chain is and how large it will get.
+def store_lines(size: Optional[StoreSize]) -> str:
+    """Where the logit store of a chain is, how large it gets, and what fits.
 
     Args:
-        chain (Chain): The chain.
-        facts (Mapping[str, NetworkFacts]): What is known of its networks.
-        stages (Mapping[str, Config]): The config of each stage.
-        work_dir (str): The work dir.
+        size (StoreSize, optional): Its size; None without a store.
 
     Returns:
         str: Empty without a store, or without any teacher.
     """
-    sizes: Dict[str, int] = {}
-    notes = set()
-    store = chain.logit_store
-    for name in chain.names if store is not None else ():
-        fact, views = facts[name], facts[name].views
-        if not chain.teachers[name] or None in (fact.samples, fact.classes):
-            continue
-        epochs = _epochs(stages[name], fact.samples)
-        views = min(views or epochs, epochs)
-        form = RowForm(fact.classes, store.get('dtype', 'float16'),
-                       store.get('top_k'))
-        size = file_bytes(form, views, fact.samples)
-        for teacher in chain.teachers[name]:
-            sizes[teacher] = max(size, sizes.get(teacher, 0))
-        notes.add(f'{fact.samples:,} images x {views} '
-                  f'{"views" if views > 1 else "view"}')
-    if not sizes:
+    if size is None or not size.stages:
         return ''
-    most, total = max(sizes.values()), sum(sizes.values())
-    folder = store_dir(chain, work_dir)
-    top = f', top {store["top_k"]}' if store.get('top_k') else ''
-    line = (f'logit store: {folder}, {store.get("dtype", "float16")}{top}, '
-            f'{", ".join(sorted(notes))}: {_megabytes(most)} a teacher, '
-            f'{len(sizes)} of them, {_megabytes(total)} in all')
-    free = _free_bytes(folder)
-    if total > free:
-        line += (f'; only {_megabytes(free)} are free there, the rest will '
-                 'be computed in each stage')
-    return line
-
-
-def _free_bytes(folder: str) -> int:
-    """Free bytes on the disk of a folder, which need not exist yet."""
-    while not osp.exists(folder):
-        folder = osp.dirname(folder)
-    return shutil.disk_usage(folder).free
-
-
-def _epochs(stage: Config, samples: int) -> int:
-    train_cfg = stage.get('train_cfg') or {}
-    if train_cfg.get('max_epochs'):
-        return train_cfg['max_epochs']
-    batch = stage.train_dataloader.get('batch_size', 1) * get_world_size()
-    return max(1, -(-train_cfg.get('max_iters', 1) * batch // samples))
-
-
-def _megabytes(size: int) -> str:
-    if size >= 10**9:
-        return f'{size / 1e9:.1f} GB'
-    return f'{size / 1e6:.1f} MB'
+    lines = (f'logit store: {size}', excess_lines(size))
+    return '\n'.join(filter(None, lines))
 
 
 def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],

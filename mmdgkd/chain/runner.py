@@ -35,6 +35,7 @@ from .runner_keys import check_runner_keys
 from .schedules import schedule_lines
 from .stage_config import named_config
 from .stage_training import train_stage
+from .store_size import StoreSize, refuse_excess
 from .work_dir import WorkDir
 
 # Numbers the chains of this process, for the names of their loggers: an id()
@@ -249,8 +250,7 @@ class ChainRunner:
             rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
                                  self._datasets, signals)
         lines = (plan_table(self.chain, facts, stages, self.work.ledger),
-                 store_lines(self.chain, facts, stages,
-                             self.work.path), order_line(self.chain, facts),
+                 store_lines(self._store_size), order_line(self.chain, facts),
                  schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()
         return '\n'.join(filter(None, lines))
@@ -264,6 +264,9 @@ class ChainRunner:
             stack.enter_context(self.work.lock())
         # This checks all, before anything is written.
         plan = self._plan(resume, signals)
+        if not (self.only or self.work.has_begun):
+            # One that has begun goes on: it cannot take other settings.
+            refuse_excess(self._store_size)
         if is_there and not can_write(self.work.path) and not self.work.todo(
                 resume, self.only):
             return []
@@ -285,6 +288,13 @@ class ChainRunner:
         self.work.begin()
         self.log(f'The chain in {self.work.path}:\n{plan}')
         return todo
+
+    @property
+    def _store_size(self) -> Optional[StoreSize]:
+        """As planned; None without a store."""
+        if self.chain.logit_store is None:
+            return None
+        return StoreSize(self.chain, self.facts, self._stages, self.work.path)
 
     def _log_done(self, name: str) -> None:
         """Such as ``stage 2/3 resnet14: accuracy/top1 95.21, 31.4 s``."""

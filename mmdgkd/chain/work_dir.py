@@ -97,6 +97,11 @@ class WorkDir:
             with atomic_write(path) as file:
                 file.write(alone.pretty_text)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are files of any training."""
+        return any(map(self._has_files, self.chain.names))
+
     # Files -----------------------------------------------------------------
 
     def folder(self, name: str) -> str:

@@ -133,6 +133,8 @@ def inspect_store(folder: str, networks: Sequence[str] = ()) -> List[Dict]:
         entry['views'] = info.get('views', '-')
         entry['form'] = facts['dtype'] + (f' top {facts["top_k"]}'
                                           if facts['top_k'] else '')
+        if facts.get('others'):
+            entry['form'] += f', others {facts["others"]}'
         entry['rows'] = f'{len(counts)}: {sum(counts):,}'
         entries.append(entry)
     return entries

@@ -8,6 +8,10 @@ import torch
 from mmdgkd.errors import ConfigError
 
 DTYPES = {'float16': torch.float16, 'float32': torch.float32}
+OTHERS = ('even', 'zero')
+# A logit of no probability that float16 has; at no temperature in use is it
+# one.
+_ZERO = -6e4
 _WORD = 8  # bytes; the length of a row is a multiple
 
 
@@ -17,23 +21,28 @@ class RowForm:
 
     Either all logits, or the largest ``top_k``, their classes, and one number
     for all the others. At temperature 1 the others keep their probability
-    together, in equal parts (as FKD, arXiv 2112.01528, smooths its labels).
+    together, in equal parts (as FKD, arXiv 2112.01528, smooths its labels), or
+    they have none: then the largest have all of it.
 
     Args:
         classes (int): Length of the logits.
         dtype (str): ``'float16'`` or ``'float32'``.
         top_k (int, optional): Defaults to None: all of them.
+        others (str): What the others have of the probability that is left
+            out, ``'even'``, equal parts, or ``'zero'``, none. Defaults to
+            ``'even'``.
 
     Raises:
-        ConfigError: For another dtype, or a ``top_k`` out of its range.
+        ConfigError: As :func:`check_form`.
     """
 
     classes: int
     dtype: str = 'float16'
     top_k: Optional[int] = None
+    others: str = 'even'
 
     def __post_init__(self) -> None:
-        check_form(self.dtype, self.top_k)
+        check_form(self.dtype, self.top_k, self.others)
 
     @property
     def is_full(self) -> bool:
@@ -112,8 +121,11 @@ class RowForm:
             return logits.to(dtype), None
         order = logits.argsort(dim=1, descending=True, stable=True)
         kept, others = order.split([self.top_k, self.classes - self.top_k], 1)
-        rest = logits.gather(1, others).logsumexp(1, keepdim=True)
-        rest = rest - float(np.log(self.classes - self.top_k))
+        if self.others == 'zero':
+            rest = torch.full_like(logits[:, :1], _ZERO)
+        else:
+            rest = logits.gather(1, others).logsumexp(1, keepdim=True)
+            rest = rest - float(np.log(self.classes - self.top_k))
         values = torch.cat([logits.gather(1, kept), rest], 1)
         return values.to(dtype), kept.int()
 
@@ -126,20 +138,31 @@ class RowForm:
         return logits.scatter_(1, classes.long(), values[:, :-1])
 
 
-def check_form(dtype: str, top_k: Optional[int]) -> None:
+def check_form(dtype: str,
+               top_k: Optional[int],
+               others: Optional[str] = None) -> None:
     """Check the settings of a row.
 
     Args:
         dtype (str): See :class:`RowForm`.
         top_k (int, optional): Likewise.
+        others (str, optional): Likewise. Defaults to None: not given.
 
     Raises:
-        ConfigError: For another dtype, or a ``top_k`` out of its range.
+        ConfigError: For another dtype, a ``top_k`` out of its range, or
+            unknown ``others``.
     """
+    here = 'chain.logit_store'
     # In a tuple: a dict raises for what has no hash.
     if dtype not in tuple(DTYPES):
-        raise ConfigError(f'chain.logit_store.dtype: {dtype!r} is none of '
+        raise ConfigError(f'{here}.dtype: {dtype!r} is none of '
                           f'{", ".join(DTYPES)}')
     if top_k is not None and not (isinstance(top_k, int) and top_k > 0):
-        raise ConfigError(f'chain.logit_store.top_k: {top_k!r} must be an '
-                          'integer, 1 or more, or None for all classes')
+        raise ConfigError(f'{here}.top_k: {top_k!r} must be an integer, 1 or '
+                          'more, or None for all classes')
+    if others is not None and others not in OTHERS:
+        raise ConfigError(f'{here}.others: {others!r} is none of '
+                          f'{", ".join(OTHERS)}')
+    if others == 'zero' and top_k is None:
+        raise ConfigError(f"{here}.others: 'zero' is of the classes beside "
+                          'the largest, but top_k is not given; leave it out')

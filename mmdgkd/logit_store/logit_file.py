@@ -46,7 +46,8 @@ class LogitFile:
         self.header = header
         self.replaced = False
         facts = header['depends_on']
-        self.form = RowForm(header['classes'], facts['dtype'], facts['top_k'])
+        self.form = RowForm(header['classes'], facts['dtype'], facts['top_k'],
+                            facts.get('others', 'even'))
         self.num_samples = header['num_samples']
         self._fd = fd
         self._row = _TAG + self.form.num_bytes

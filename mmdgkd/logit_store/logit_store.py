@@ -33,19 +33,23 @@ class LogitStore:
             ``'float16'``.
         top_k (int, optional): Keep only the largest so many logits, see
             :class:`RowForm`. Defaults to None: all.
+        others (str): What the other classes are read as, see
+            :class:`RowForm`. Defaults to ``'even'``.
 
     Raises:
-        ConfigError: For another dtype, or a ``top_k`` out of its range.
+        ConfigError: As :func:`check_form`.
     """
 
     def __init__(self,
                  store_dir: str,
                  dtype: str = 'float16',
-                 top_k: Optional[int] = None) -> None:
-        check_form(dtype, top_k)
+                 top_k: Optional[int] = None,
+                 others: str = 'even') -> None:
+        check_form(dtype, top_k, others)
         self.path = osp.abspath(store_dir)
         self.dtype = dtype
         self.top_k = top_k
+        self.others = others
         self.counts: Dict[str, Dict[str, int]] = {}
         self._timer = TeacherTimer()
         self._files: Dict[Tuple, Optional[LogitFile]] = {}
@@ -99,7 +103,7 @@ class LogitStore:
             torch.Tensor: float32 of shape (N, C), the logits to train with:
             those that were cached already, the others rounded.
         """
-        form = RowForm(logits.shape[1], self.dtype, self.top_k)
+        form = RowForm(logits.shape[1], self.dtype, self.top_k, self.others)
         kept = form.rounded(logits)
         missing = np.ones(len(kept), bool)
         found = self._found.pop(teacher['name'], None)
@@ -202,11 +206,14 @@ class LogitStore:
             key: item
             for key, item in teacher.items() if key not in ('name', 'path')
         }
+        # The default is not named: older stores stay valid.
+        others = {} if self.others == 'even' else dict(others=self.others)
         return dict(
             teacher=facts,
             views=views.source.key,
             dtype=self.dtype,
-            top_k=self.top_k)
+            top_k=self.top_k,
+            **others)
 
     def _file(self, teacher: Mapping[str, Any],
               views: BatchViews) -> Optional[LogitFile]:

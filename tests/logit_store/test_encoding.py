@@ -4,6 +4,7 @@ import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.logit_store.encoding import RowForm, check_form
+from mmdgkd.models.losses.dense_kd_loss import dense_kd_loss
 
 CPU = torch.device('cpu')
 
@@ -19,6 +20,8 @@ def some_logits(classes=100, scale=5.0):
     (RowForm(10), 24),
     (RowForm(1000, top_k=16), 104),
     (RowForm(10, top_k=10), 24),
+    (RowForm(1000, top_k=16, others='zero'), 104),
+    (RowForm(1000, 'float32', 16, 'zero'), 136),
 ])
 def test_what_is_read_is_what_was_rounded(form, size):
     logits = some_logits(form.classes)
@@ -57,9 +60,31 @@ def test_top_k_keeps_the_others_probability_together():
     assert (others.max(1).values - others.sum(1) / 984).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize('tau', [1., 4., 20.])
+@pytest.mark.parametrize('dtype', ['float16', 'float32'])
+def test_or_gives_the_others_none(tau, dtype):
+    """The largest have all of it, at any temperature; no loss is NaN."""
+    logits = some_logits(1000, 2.0)
+    rounded = RowForm(1000, dtype, 16, 'zero').rounded(logits)
+    largest = logits.topk(16)
+    probs = (rounded / tau).softmax(1)
+    wanted = (largest.values / tau).softmax(1)
+    assert torch.allclose(probs.gather(1, largest.indices), wanted, atol=1e-3)
+    assert ((probs > 0).sum(1) == 16).all()
+    student = torch.zeros(16, 1000, requires_grad=True)
+    loss, _ = dense_kd_loss(student, dict(teacher=rounded), tau)
+    loss.backward()
+    assert loss.isfinite() and student.grad.isfinite().all()
+
+
 def test_bad_input():
     with pytest.raises(ConfigError, match="dtype: 'int8' is none of float16"):
         check_form('int8', None)
     for top_k in (0, 1.5):
         with pytest.raises(ConfigError, match='chain.logit_store.top_k: '):
             RowForm(10, top_k=top_k)
+    for others in ('one', 0, ['even']):
+        with pytest.raises(ConfigError, match='others: .* is none of even, '):
+            RowForm(10, top_k=3, others=others)
+    with pytest.raises(ConfigError, match='but top_k is not given'):
+        check_form('float16', None, 'zero')

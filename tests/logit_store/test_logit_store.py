@@ -86,11 +86,14 @@ def test_other_views_and_forms_are_misses(store):
     other = views(source=ViewSource('j' * 64, 60, 'sixty'))
     assert store.lookup(TEACHER, other, CPU) is None
     for form in (dict(dtype='float32'), dict(top_k=3),
-                 dict(dtype='float32', top_k=3)):
+                 dict(dtype='float32', top_k=3), dict(top_k=3, others='zero')):
         fresh = LogitStore(store.path, **form)
         kept = cache(fresh)
         assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
-    assert len(files(store)) == 4
+    # The default of the others is no other form: older stores stay valid.
+    fresh = LogitStore(store.path, top_k=3, others='even')
+    assert fresh.lookup(TEACHER, views(), CPU) is not None
+    assert len(files(store)) == 5
 
 
 def test_a_teacher_is_found_under_any_name(store):

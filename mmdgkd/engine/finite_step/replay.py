@@ -107,7 +107,7 @@ def _prepare(model: Any, cfg: Config, folder: str) -> None:
             # Cached logits are rounded; a new store rounds them alike.
             options = {
                 key: hook[key]
-                for key in ('dtype', 'top_k') if key in hook
+                for key in ('dtype', 'top_k', 'others') if key in hook
             }
             model.use_store(LogitStore(folder, **options))
 

@@ -9,6 +9,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.connectors.standardize_connector import StandardizeConnector
 from mmdgkd.models.connectors.stochastic_drop_connector import \
     StochasticDropConnector
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
@@ -164,6 +165,18 @@ class MultiTeacherDistiller(OFDDistiller):
             mask = drop.begin_step(self._names, step)
             self._active = [name for name in self._names if mask[name]]
         return self._active
+
+    @property
+    def by_logits(self) -> bool:
+        """Whether it uses logits otherwise than by their softmax.
+
+        As far as is known: standardized, or as the mean of an ensemble.
+        """
+        return any(
+            isinstance(connector, StandardizeConnector)
+            for connector in self.connectors.values()) or any(
+                ensemble.mean == 'logits'
+                for ensemble in self._ensembles.all.values())
 
     @property
     def by_sigmoid(self) -> bool:

@@ -1,9 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import hashlib
 import json
+import logging
 from typing import Any, ContextManager, Dict, List, Mapping, Optional
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import nn
 
@@ -34,7 +36,7 @@ class CachedTeachers:
     def __init__(self, store: Any, teachers: FrozenTeachers, distiller: Any,
                  facts: Mapping[str,
                                 Dict], data_preprocessor: nn.Module) -> None:
-        check_top_k(distiller, store.top_k)
+        check_top_k(distiller, store.top_k, store.others)
         self._store = store
         self._teachers = teachers
         self._distiller = distiller
@@ -176,19 +178,41 @@ def check_logits(name: str, output: Any) -> None:
             'chain.logit_store=None')
 
 
-def check_top_k(distiller: Any, top_k: Optional[int]) -> None:
+def check_top_k(distiller: Any,
+                top_k: Optional[int],
+                others: str = 'even') -> None:
     """Refuse to keep only the largest logits for a loss by sigmoid.
 
     The others keep their softmax together, not the sigmoid of each: the loss
-    would be another, without an error.
+    would be another, without an error. There is a warning where a temperature
+    gives the others most of the probability, of which only the sum is known.
 
     Args:
         distiller (MultiTeacherDistiller): The distiller of the losses.
         top_k (int, optional): See ``LogitStore``.
+        others (str): Likewise. Defaults to ``'even'``.
 
     Raises:
-        ConfigError: If both are so.
+        ConfigError: If both are so; or for ``'zero'`` where logits are
+            standardized, or averaged in an ensemble.
     """
+    if others == 'zero' and distiller.by_logits:
+        raise ConfigError(
+            "chain.logit_store.others: 'zero' gives the other classes no "
+            'logits, but they are standardized, or averaged in an ensemble '
+            "(StandardizeConnector, ensembles with mean='logits'); leave it "
+            'out')
+    tau = max((getattr(loss, 'tau', 1) or 1
+               for loss in distiller.distill_losses.values()),
+              default=1)
+    if top_k is not None and others == 'even' and tau > 1:
+        print_log(
+            f'chain.logit_store.top_k: {top_k} leaves classes out whose '
+            f'probability at tau = {tau:g} is large, and spreads it evenly: '
+            'the student may learn far less; set chain.logit_store.others='
+            "'zero', tau = 1, or chain.views.num_views instead of top_k",
+            logger='current',
+            level=logging.WARNING)
     if top_k is not None and distiller.by_sigmoid:
         raise ConfigError(
             f'chain.logit_store.top_k: {top_k} keeps the softmax of the other '

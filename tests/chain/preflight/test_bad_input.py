@@ -132,8 +132,8 @@ def test_what_is_no_type_or_no_folder(refused, tiny_cfg, change, message):
 
 @pytest.mark.parametrize('key', [
     'guidance', 'guidance.resnet8', 'logit_store', 'logit_store.dtype',
-    'logit_store.store_dir', 'logit_store.top_k', 'metric', 'metric.name',
-    'metric.rule', 'networks', 'networks.resnet8',
+    'logit_store.others', 'logit_store.store_dir', 'logit_store.top_k',
+    'metric', 'metric.name', 'metric.rule', 'networks', 'networks.resnet8',
     'networks.resnet8.ckpt_path', 'networks.resnet8.ensemble',
     'networks.resnet8.init_from', 'networks.resnet8.input',
     'networks.resnet8.member_of', 'networks.resnet8.model.cfg_path',

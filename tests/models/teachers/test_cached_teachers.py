@@ -11,7 +11,10 @@ from torch import nn
 
 from mmdgkd import ConfigError
 from mmdgkd.logit_store.logit_store import LogitStore
-from mmdgkd.models.teachers.cached_teachers import kernel_facts, teacher_facts
+from mmdgkd.models.connectors.standardize_connector import StandardizeConnector
+from mmdgkd.models.distillers.ensembles import Ensembles
+from mmdgkd.models.teachers.cached_teachers import (check_top_k, kernel_facts,
+                                                    teacher_facts)
 from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.structures.views import ViewSource
 
@@ -234,3 +237,39 @@ def test_weights_sha256():
                                             2)), dict(state, b=torch.ones(2)),
                   dict(a=state['a'])):
         assert weights_sha256(other) != first
+
+
+@pytest.mark.parametrize('top_k, others, tau, warned', [
+    (20, 'even', 4., True),
+    (20, 'even', 1., False),
+    (20, 'zero', 4., False),
+    (None, 'even', 4., False),
+])
+def test_a_few_logits_at_a_high_temperature_are_warned_of(
+        monkeypatch, top_k, others, tau, warned):
+    """The others have most of the probability there, all of them the same."""
+    found = []
+    monkeypatch.setattr('mmdgkd.models.teachers.cached_teachers.print_log',
+                        lambda message, **_: found.append(message))
+    distiller = SimpleNamespace(
+        by_logits=False,
+        by_sigmoid=False,
+        distill_losses=dict(
+            loss_kd=SimpleNamespace(tau=tau), loss_at=SimpleNamespace()))
+    check_top_k(distiller, top_k, others)
+    assert len(found) == warned
+    if warned:
+        assert found[0].startswith('chain.logit_store.top_k: 20 leaves ')
+        assert 'tau = 4 is large' in found[0] and '\n' not in found[0]
+
+
+def test_logits_of_no_probability_are_not_used_as_numbers(tmp_path):
+    store = LogitStore(str(tmp_path), top_k=3, others='zero')
+    make().use_store(store)
+    standardized, averaged = make(), make()
+    standardized.distiller.connectors['z'] = StandardizeConnector()
+    averaged.distiller._ensembles = Ensembles(dict(both=['a', 'b']), 'ab')
+    for model in (standardized, averaged):
+        model.use_store(LogitStore(str(tmp_path), top_k=3))
+        with pytest.raises(ConfigError, match="others: 'zero' gives .* they "):
+            model.use_store(store)

@@ -1,0 +1,2 @@
+_base_ = '../dgkd/deit_small_to_resnet18_imagenet.py'
+chain = dict(guidance='sequential')
