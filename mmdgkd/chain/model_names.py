@@ -155,8 +155,9 @@ def _timm(name: str, here: str) -> Tuple[Dict, Published]:
             key: [round(255 * one, 3) for one in getattr(facts, key)]
             for key in ('mean', 'std')
         }
-        published = Published(facts.num_classes, dict(scaled, to_rgb=True),
-                              f'{TIMM}{kind}')
+        published = Published(
+            facts.num_classes, dict(scaled, to_rgb=True), f'{TIMM}{kind}',
+            'ImageNet' if facts.num_classes == 1000 else None)
     return dict(
         type='TimmClassifier',
         model_name=kind,
