@@ -139,10 +139,11 @@ def _meta_of(network: Network) -> Dict[str, Any]:
     path, key = network.ckpt_path, f'chain.networks.{network.name}.ckpt_path'
     meta = None
     with contextlib.suppress(ConfigError):
-        if '://' in path or path.endswith('.safetensors'):
-            meta = read_checkpoint(path, key).get('meta')
-        else:
+        try:
             meta = checkpoint_meta(path, key)
+        except ConfigError:
+            # An address, safetensors, or a file as PyTorch had it before 1.6.
+            meta = read_checkpoint(path, key).get('meta')
     return meta if isinstance(meta, dict) else {}
 
 

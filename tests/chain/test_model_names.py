@@ -35,7 +35,6 @@ def logits_of(model, size=32):
     ('plain2', 32),
     (R18, 32),
     (R18_PATH, 32),
-    ('vgg11_8xb32_in1k', 224),
     ('mobilenet-v3-small-050_3rdparty_in1k', 32),
     (dict(
         name='deit-tiny-distilled_3rdparty_in1k',
@@ -62,6 +61,19 @@ def test_what_has_a_type_and_numbers_is_left_as_it_is():
         backbone=dict(type='VGG', depth=11),
         head=dict(type='LinearClsHead', num_classes=4, in_channels=8))
     assert named(model) is model
+
+
+def test_where_the_number_is_set():
+    vgg = dict(
+        type='ImageClassifier',
+        backbone=dict(type='VGG', depth=11),
+        head=dict(type='ClsHead', loss=dict(num_classes=None)))
+    found = set_classes(dict(type='mmrazor.Mutual', peers=[vgg]), 7)
+    vgg['backbone']['num_classes'] = vgg['head']['loss']['num_classes'] = 7
+    assert found['peers'] == [vgg]
+    assert set_classes(vgg, 5, instead_of=7)['backbone']['num_classes'] == 5
+    wrapper = dict(type='HuggingFaceClassifier', model_name='x')
+    assert set_classes(wrapper, 7)['num_labels'] == 7
 
 
 def test_published_weights():
@@ -194,7 +206,7 @@ def test_numbers_of_classes_are_those_of_the_data(tiny_cfg, refused):
     runner = ChainRunner(cfg)
     for name in chain.names:
         stage = runner.work.stage_config(name)
-        assert 'None' not in str(stage.model.get('architecture', stage.model))
+        assert "'num_classes': None" not in str(stage.model)
     networks.resnet14.model.head.num_classes = 7
     refused(cfg, 'resnet14.model: has 7 classes, the data has 10; set ')
 

@@ -91,9 +91,9 @@ def test_classes_that_the_file_does_not_name(tiny_cfg, changed_file, refused,
                                              tmp_path):
     cfg = on_some_digits(tiny_cfg(), changed_file())
     refused(
-        cfg, r'teacher.ckpt_path: .* has 10 classes, the network has 3 .*; '
-        'name those of the file by chain.networks.teacher.teacher_classes, or '
-        'train it')
+        cfg, r'teacher.ckpt_path: .* has 10 classes, the network has 3 .*; it '
+        'is not trained: name the classes of its file by chain.networks.'
+        'teacher.teacher_classes, or train it with a new head')
     (tmp_path / 'names.txt').write_text('\n'.join(NAMES))
     for given in (NAMES, str(tmp_path / 'names.txt')):
         cfg.chain.networks.teacher.teacher_classes = given

@@ -175,10 +175,10 @@ def _given_weights(network: Network, model: nn.Module, key: str,
     except OtherClasses as error:
         here = key.removesuffix('.ckpt_path')
         raise ConfigError(
-            f'{error}; what is given must know the classes of the data: name '
-            f'those of the file by {here}.teacher_classes, or train it: take '
-            "ckpt_path out, and put init_cfg=dict(type='Pretrained', "
-            f'checkpoint=...) into {here}.model') from None
+            f'{error}; it is not trained: name the classes of its file by '
+            f'{here}.teacher_classes, or train it with a new head, with '
+            "init_cfg=dict(type='Pretrained', checkpoint=...) in its model "
+            'and no ckpt_path') from None
     return weights
 
 
