@@ -99,6 +99,22 @@ def test_published_weights_as_they_are():
         Chain.from_cfg(dict(networks=dict(teacher=teacher)))
 
 
+@pytest.mark.parametrize('meta, own', [
+    (dict(), True),
+    (dict(mmdgkd_version='0.1'), False),
+])
+def test_the_normalization_of_a_given_file(tiny_cfg, tmp_path, meta, own):
+    """What was trained here had that of its config."""
+    path = str(tmp_path / 'a.pth')
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), meta=meta), path)
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20 = dict(model=R18, ckpt_path=path)
+    model = read_chain(cfg)['resnet20'].model
+    assert ('data_preprocessor' in model) == own
+    if own:
+        assert model['data_preprocessor']['mean'] == [123.675, 116.28, 103.53]
+
+
 @pytest.mark.parametrize('model, message', [
     (None, 'here: is missing; it must be the config of an MMPretrain model, '
      "or a name such as 'resnet34_8xb32_in1k'"),
