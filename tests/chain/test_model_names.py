@@ -34,7 +34,6 @@ def logits_of(model, size=32):
     ('small_vgg8', 32),
     ('plain2', 32),
     (R18, 32),
-    (R18_PATH, 32),
     ('mobilenet-v3-small-050_3rdparty_in1k', 32),
     (dict(
         name='deit-tiny-distilled_3rdparty_in1k',
