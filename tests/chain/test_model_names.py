@@ -71,6 +71,8 @@ def test_where_the_number_is_set():
     vgg['backbone']['num_classes'] = vgg['head']['loss']['num_classes'] = 7
     assert found['peers'] == [vgg]
     assert set_classes(vgg, 5, instead_of=7)['backbone']['num_classes'] == 5
+    other = dict(type='mmrazor.BYOTConnector', in_channel=1)
+    assert set_classes(other, 7)['num_classes'] == 7
     wrapper = dict(type='HuggingFaceClassifier', model_name='x')
     assert set_classes(wrapper, 7)['num_labels'] == 7
 

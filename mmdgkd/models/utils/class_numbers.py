@@ -19,6 +19,7 @@ _WRAPPERS = {
     HuggingFaceClassifier: 'num_labels'
 }
 _KEYS = ('num_classes', 'num_labels')
+_REQUIRED, _UNKNOWN = inspect.Parameter.empty, object()
 
 
 def set_classes(model: Any,
@@ -27,8 +28,9 @@ def set_classes(model: Any,
     """Set the number of classes of all networks in a config.
 
     In the head, or in the backbone where that makes the logits (VGG, LeNet-5),
-    or in the wrapper of a network of timm or Hugging Face; and wherever else
-    ``num_classes`` is None, such as in a loss.
+    or in the wrapper of a network of timm or Hugging Face; in other parts that
+    cannot be built without it; and wherever else ``num_classes`` is None, such
+    as in a loss.
 
     Args:
         model (Mapping): The config of a network, or of algorithms around it.
@@ -53,13 +55,13 @@ def set_classes(model: Any,
             for key, item in model.items()
         }
         kind = _class_of(model)
-        for wrapper, key in _WRAPPERS.items():
-            if issubclass(kind, wrapper):
+        for key in _KEYS:
+            if _default_of(key, kind) is _REQUIRED:
                 found.setdefault(key, number)
         head, backbone = found.get('head'), found.get('backbone')
         if isinstance(head, Mapping) and isinstance(backbone, Mapping):
             for part, cfg in (('head', head), ('backbone', backbone)):
-                if _takes_classes(_class_of(cfg)):
+                if _default_of('num_classes', _class_of(cfg)) is not _UNKNOWN:
                     found[part] = dict(dict(num_classes=number), **cfg)
                     break
     return model if found == model else found
@@ -72,10 +74,17 @@ def _class_of(cfg: Mapping[str, Any]) -> type:
     return kind if isinstance(kind, type) else object
 
 
-def _takes_classes(kind: type) -> bool:
-    """Whether a class or one above it has an argument ``num_classes``."""
-    return any('num_classes' in inspect.signature(each.__init__).parameters
-               for each in kind.__mro__ if each is not object)
+def _default_of(key: str, kind: type) -> Any:
+    """The default of an argument of a class, or of one that gets it by it."""
+    for each in kind.__mro__[:-1]:
+        if key == _WRAPPERS.get(each):
+            return _REQUIRED
+        arguments = inspect.signature(each.__init__).parameters
+        if key in arguments:
+            return arguments[key].default
+        if all(one.kind is not one.VAR_KEYWORD for one in arguments.values()):
+            break
+    return _UNKNOWN
 
 
 def pick_classes(weights: Mapping[str, torch.Tensor], build_cfg: Any,
