@@ -70,7 +70,7 @@ def _test(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
         results[name] = _evaluate(
             network_config(cfg, chain[name]),
             name,
-            _loader(path, chain[name].ckpt_key if is_own else None),
+            _loader(path, chain[name] if is_own else None),
             osp.join(folder, name),
             cfg,
             'test',
@@ -111,7 +111,7 @@ def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
 
     def load(model: nn.Module) -> None:
         for network, (name, path) in zip(model.networks, paths.items()):
-            load_weights(network, path, 'checkpoint', chain[name].ckpt_key)
+            _loader(path, chain[name])(network)
 
     return _evaluate(alone, 'mean', load, folder, cfg, 'test')
 
@@ -153,8 +153,12 @@ def validate_network(
                      runner_type, hooks)
 
 
-def _loader(path: str, entry: Optional[str] = None) -> Callable:
-    return lambda model: load_weights(model, path, 'checkpoint', entry)
+def _loader(path: str, network: Optional[Network] = None) -> Callable:
+    """What loads a file, which is the one of a network if that is given."""
+    if network is None:
+        return lambda model: load_weights(model, path, 'checkpoint')
+    return lambda model: load_weights(model, path, 'checkpoint', network.
+                                      ckpt_key, network.picked, network.model)
 
 
 def _evaluate(

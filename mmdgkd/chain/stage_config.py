@@ -5,6 +5,7 @@ import copy
 import hashlib
 import json
 import os.path as osp
+import re
 from typing import Any, Dict, List, Mapping
 
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.teachers.teacher_input import NORMALIZATION
+from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import find_type, type_of, typed_parts
 from .chain import Chain, Network
@@ -29,6 +31,8 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
                   'val_evaluator', 'val_cfg', 'custom_hooks', 'randomness',
                   'sync_bn', 'compile', 'efficient_conv_bn_eval',
                   'activation_checkpointing')
+# The source of a recorder.
+_LOGITS_KEY = re.compile(r'model\..*_recorders\.[^.]+\.source$')
 # Data may move, which data_root tells; data_prefix is which part is read.
 _IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
                'pin_memory', 'prefetch_factor', 'store_dir', 'file_key')
@@ -56,7 +60,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     Raises:
         ConfigError: If the template is missing or does not fit.
     """
-    stage = _merged(cfg, chain[name])
+    stage = merged_config(cfg, chain[name])
     keep_hooks(stage, cfg)
     template = stage.pop('model', None)
     model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
@@ -80,7 +84,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
             'InitFromHook',
             source=source,
             ckpt_path=files.get(source),
-            **_ckpt_key(chain[source]))
+            **_of_file(chain[source]))
     stage.model = model
     for method in METHODS.values():
         method.prepare_stage(stage, chain, name)
@@ -103,13 +107,13 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
             'model: stages with teachers need their template, '
             "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
     distiller = edges_for(template['distiller'], chain.teachers[name],
-                          chain.names)
+                          chain.names, name)
     teachers = {
         teacher:
         dict(
             build_cfg=copy.deepcopy(dict(chain[teacher].model)),
             ckpt_path=files.get(teacher),
-            **_ckpt_key(chain[teacher]),
+            **_of_file(chain[teacher]),
             **_input(model, chain[teacher], cfg))
         for teacher in chain.teachers[name]
     }
@@ -117,8 +121,12 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
         template, architecture=model, distiller=distiller, teachers=teachers)
 
 
-def _ckpt_key(network: Network) -> Dict[str, str]:
-    return dict(ckpt_key=network.ckpt_key) if network.ckpt_key else {}
+def _of_file(network: Network) -> Dict[str, Any]:
+    """What is to be taken of the file of a network."""
+    return {
+        key: getattr(network, key)
+        for key in ('ckpt_key', 'picked') if getattr(network, key)
+    }
 
 
 def _input(model: Mapping, teacher: Network, cfg: Config) -> Dict[str, Any]:
@@ -182,7 +190,7 @@ def network_config(cfg: Config, network: Network) -> Config:
         cfg (Config): The whole config.
         network (Network): The network.
     """
-    stage = _merged(cfg, network)
+    stage = merged_config(cfg, network)
     alone = Config(dict(model=_with_preprocessor(network.model, stage)))
     for key in ('default_scope', 'custom_imports', 'env_cfg', 'visualizer',
                 'vis_backends', 'log_level', 'default_hooks',
@@ -218,7 +226,25 @@ def training_settings(stage: Config) -> Dict[str, Any]:
     for key in _TRAINING_KEYS:
         if stage.get(key) is not None:
             walk(stage[key], key)
-    return flat
+    return _with_named_logits(flat)
+
+
+def _with_named_logits(flat: Dict[str, Any]) -> Dict[str, Any]:
+    """Settings with the name that logits had before they were found.
+
+    Of a linear head they are the same, and stages that were trained by the
+    name go on.
+    """
+    heads = {
+        str(value).split('.')[-1]
+        for key, value in flat.items() if key.endswith('.head.type')
+    }
+    if heads != {'LinearClsHead'}:
+        return flat
+    return {
+        key: 'head.fc' if value == LOGITS and _LOGITS_KEY.match(key) else value
+        for key, value in flat.items()
+    }
 
 
 def fingerprint(stage: Config) -> str:
@@ -264,8 +290,16 @@ def differences(old: Config, new: Config) -> List[str]:
     ]
 
 
-def _merged(cfg: Config, network: Network) -> Config:
-    """The config with the ``stage`` of a network merged into it."""
+def merged_config(cfg: Config, network: Network) -> Config:
+    """The config with the ``stage`` of a network merged into it.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+
+    Raises:
+        ConfigError: For a key of ``stage`` that is unknown, or does not merge.
+    """
     here = f'chain.networks.{network.name}.stage'
     known = {*cfg.keys(), *RUNNER_KEYS}
     for key in network.stage:
@@ -336,7 +370,10 @@ def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
     model = copy.deepcopy(dict(model))
     preprocessor = stage.pop('data_preprocessor', None)
     if preprocessor is not None:
-        network_cfg(model).setdefault('data_preprocessor', preprocessor)
+        own = network_cfg(model).setdefault('data_preprocessor', preprocessor)
+        if own and type_of(preprocessor) == 'BatchedDataPreprocessor':
+            # That of a model by name is for single images.
+            own.setdefault('type', preprocessor['type'])
     return model
 
 

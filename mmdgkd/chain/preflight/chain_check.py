@@ -1,10 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Checking the networks, files and data of a chain before any training."""
 import copy
+import logging
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
+import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmrazor.models.algorithms import BaseAlgorithm
@@ -16,8 +19,11 @@ from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.models.utils.class_numbers import pick_classes
 from mmdgkd.models.utils.networks import network_of
-from mmdgkd.models.utils.weights import check_weights, network_weights
+from mmdgkd.models.utils.weights import (OtherClasses, check_weights,
+                                         network_weights)
+from mmdgkd.utils.config import type_of
 from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
 
@@ -80,10 +86,7 @@ class _Inspection:
         model = build_network(network, scope)
         if network.ckpt_path:
             key = f'chain.networks.{name}.ckpt_path'
-            weights = network_weights(
-                read_checkpoint(network.ckpt_path, key), network.ckpt_path,
-                key, model, network.ckpt_key)
-            check_weights(model, weights, network.ckpt_path, key)
+            weights = _given_weights(network, model, key, scope)
         else:
             check_init_cfg(network, model)
         # Of all methods, since each refuses what it replaces.
@@ -107,6 +110,7 @@ class _Inspection:
         facts = self._facts(name, data)
         _check_classes(network, facts.classes, data.classes)
         if not (network.ckpt_path or network.part_of):
+            _check_layer_depths(self.stages[name], self.models[name])
             stage = CheckedStage(network, self.stages[name], self.models, data)
             for method in METHODS.values():
                 method.check(stage)
@@ -150,6 +154,34 @@ class _Inspection:
         return replace(facts, step_macs=sum(each.macs for each in found))
 
 
+def _given_weights(network: Network, model: nn.Module, key: str,
+                   scope: str) -> Dict[str, torch.Tensor]:
+    """The weights of a given network, less classes that the data has not."""
+    path = network.ckpt_path
+    weights = network_weights(
+        read_checkpoint(path, key), path, key, model, network.ckpt_key)
+    if network.picked:
+        with DefaultScope.overwrite_default_scope(scope):
+            weights = pick_classes(weights, network.model, network.picked,
+                                   path, key)
+        print_log(
+            f'{key}: {path!r} has {network.picked["of"]} classes, of which '
+            f'the {len(network.picked["classes"])} of the data are taken by '
+            'name, in their order',
+            logger='current',
+            level=logging.WARNING)
+    try:
+        check_weights(model, weights, path, key)
+    except OtherClasses as error:
+        here = key.removesuffix('.ckpt_path')
+        raise ConfigError(
+            f'{error}; it is not trained: name the classes of its file by '
+            f'{here}.teacher_classes, or train it with a new head, with '
+            "init_cfg=dict(type='Pretrained', checkpoint=...) in its model "
+            'and no ckpt_path') from None
+    return weights
+
+
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:
     """Check that ``init_from`` names a network of the same shapes."""
     source = network.init_from
@@ -182,6 +214,27 @@ def _check_classes(network: Network, classes: Optional[int],
     raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'
                       f' set {key} to {in_data}, or list the classes in the '
                       "dataset's metainfo=dict(classes=[...])")
+
+
+def _check_layer_depths(stage: Config, model: nn.Module) -> None:
+    """Refuse rates by depth for a network that does not tell its depths.
+
+    In the rehearsal MMPretrain's error has no text for some of them.
+    """
+    constructor = dict(
+        type=(stage.get('optim_wrapper') or {}).get('constructor'))
+    if type_of(constructor) != 'LearningRateDecayOptimWrapperConstructor':
+        return
+    network = network_of(model)
+    try:
+        network.get_layer_depth(next(network.named_parameters())[0])
+    except (AttributeError, NotImplementedError):
+        kind = type(getattr(network, 'backbone', network)).__name__
+        raise ConfigError(
+            f'optim_wrapper.constructor: {constructor["type"]} needs the depth'
+            f' of each layer, which {kind} does not tell (get_layer_depth) as '
+            'vision transformers, Swin and ConvNeXt do; use another '
+            f'constructor (stage "{stage.experiment_name}")') from None
 
 
 def _check_same_sizes(chain: Chain, facts: Mapping[str, NetworkFacts]) -> None:

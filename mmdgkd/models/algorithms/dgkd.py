@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import logging
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -48,7 +48,8 @@ class DGKD(BaseAlgorithm):
         teachers (dict[str, dict]): For each teacher, by name, its model config
             ``build_cfg`` (or the built network, with its weights), the file
             of its weights, ``ckpt_path``, and perhaps their key in the file,
-            ``ckpt_key``. The order does not matter.
+            ``ckpt_key``, and which classes of the file it has, ``picked``, see
+            :func:`pick_classes`. The order does not matter.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
@@ -225,28 +226,6 @@ class DGKD(BaseAlgorithm):
 
         return self._over_networks(losses_of)
 
-    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
-        """The depth of a parameter, for layer-wise learning rates.
-
-        That of the network that it belongs to; parameters of the distiller
-        are as deep as a head.
-
-        Args:
-            param_name (str): Such as ``'architecture.head.fc.bias'``.
-
-        Returns:
-            tuple[int, int]: The depth and the number of layers.
-
-        Raises:
-            AttributeError: If the network has no ``get_layer_depth``.
-        """
-        parts = param_name.split('.')
-        for i in range(1, len(parts)):
-            owner = self.get_submodule('.'.join(parts[:i]))
-            if hasattr(owner, 'get_layer_depth'):
-                return owner.get_layer_depth('.'.join(parts[i:]))
-        return network_of(self).get_layer_depth(param_name)
-
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:
         """The distillers whose recorders are in use in a step."""
@@ -357,17 +336,19 @@ def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
 
 def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     here = f'model.teachers.{name}'
-    unknown = set(cfg) - {'build_cfg', 'ckpt_path', 'ckpt_key', 'input'}
+    unknown = set(cfg) - {
+        'build_cfg', 'ckpt_path', 'ckpt_key', 'input', 'picked'
+    }
     if 'build_cfg' not in cfg or unknown:
         raise ConfigError(
             f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')
     teacher = cfg['build_cfg']
     if isinstance(teacher, nn.Module):
         return teacher
-    teacher = MODELS.build(teacher)
+    build_cfg, teacher = teacher, MODELS.build(teacher)
     if cfg.get('ckpt_path'):
         load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path',
-                     cfg.get('ckpt_key'))
+                     cfg.get('ckpt_key'), cfg.get('picked'), build_cfg)
     else:
         teacher.init_weights()
         print_log(
