@@ -12,9 +12,10 @@ from mmdgkd.models.distillers.ensembles import check_name
 from mmdgkd.models.teachers.teacher_input import read_input
 from mmdgkd.utils.config import reason_of, refuse_unknown
 from .method import METHODS
+from .use import read_use
 
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key',
-                 'input')
+                 'input', 'use')
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Network:
         input (dict, optional): ``size``, ``mean``, ``std`` and ``to_rgb`` of
             the images that it gets as a teacher. Defaults to None: those of
             its own data preprocessor.
+        use (str): Which weights of its training are its own: ``'last'``,
+            ``'best'``, by the metric of the chain, or ``'ema'``, averaged.
+            Defaults to ``'last'``.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Network:
     trainer: Optional[Dict] = None
     ckpt_key: Optional[str] = None
     input: Optional[Dict] = None
+    use: str = 'last'
 
     @property
     def part_facts(self) -> Dict[str, Any]:
@@ -182,7 +187,7 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     Args:
         name (str): Its name.
         entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``ckpt_key``,
-            ``init_from``, ``stage`` and ``input``.
+            ``init_from``, ``stage``, ``input`` and ``use``.
 
     Raises:
         ConfigError: For another key, or a wrong value.
@@ -215,7 +220,8 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
         stage,
         entry.get('init_from'),
         ckpt_key=ckpt_key,
-        input=read_input(entry.get('input'), f'{here}.input'))
+        input=read_input(entry.get('input'), f'{here}.input'),
+        use=read_use(entry, here))
 
 
 def _model_of(model: Mapping[str, Any], here: str,

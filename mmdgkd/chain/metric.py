@@ -3,18 +3,17 @@
 import re
 from typing import Any, Mapping, Optional, Tuple
 
-import numpy as np
-import torch
 from mmengine.hooks import CheckpointHook
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
+from mmdgkd.utils.table import number_of
 
 _RULES = ('greater', 'less')
 # Those of which MMEngine knows it, and others.
-_GREATER = (*CheckpointHook._default_greater_keys, 'recall', 'f1', 'kappa')
-_LESS = (*CheckpointHook._default_less_keys, 'err', 'nll', 'mse', 'mae',
-         'rmse', 'ece', 'brier', 'perplexity')
+GREATER = (*CheckpointHook._default_greater_keys, 'recall', 'f1', 'kappa')
+LESS = (*CheckpointHook._default_less_keys, 'err', 'nll', 'mse', 'mae', 'rmse',
+        'ece', 'brier', 'perplexity')
 
 
 def read_metric(cfg: Any) -> Tuple[Optional[str], Optional[str]]:
@@ -78,19 +77,6 @@ def chosen_metric(metrics: Mapping[str, Any],
     return name, value
 
 
-def number_of(value: Any) -> Optional[float]:
-    """A metric as a number; None if it is none, such as one per class.
-
-    Args:
-        value (Any): A number, or a tensor or an array of one.
-    """
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        value = value.item() if np.prod(value.shape) == 1 else None
-    if isinstance(value, (int, float, np.number)):
-        return float(value)
-    return None
-
-
 def rule_of(name: str) -> Optional[str]:
     """Which of two values of a metric is better, by its name.
 
@@ -101,7 +87,7 @@ def rule_of(name: str) -> Optional[str]:
         str: ``'greater'`` or ``'less'``; None if that is not known.
     """
     words = re.split(r'[^a-z0-9@]+', name.lower())
-    for rule, known in (('less', _LESS), ('greater', _GREATER)):
+    for rule, known in (('less', LESS), ('greater', GREATER)):
         if any(
                 word.startswith(key.lower()) for word in words
                 for key in known):
