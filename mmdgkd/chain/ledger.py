@@ -9,9 +9,9 @@ from mmengine.dist import is_main_process
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, sha256_of
+from mmdgkd.utils.metrics import rule_of
 from .chain import Chain
 from .ledger_schema import VERSION, read_ledger
-from .metric import rule_of
 
 
 class Ledger:

@@ -1,19 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Which number of a validation is recorded, and which of two is better."""
-import re
 from typing import Any, Mapping, Optional, Tuple
-
-from mmengine.hooks import CheckpointHook
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
-from mmdgkd.utils.table import number_of
+from mmdgkd.utils.metrics import number_of
 
 _RULES = ('greater', 'less')
-# Those of which MMEngine knows it, and others.
-GREATER = (*CheckpointHook._default_greater_keys, 'recall', 'f1', 'kappa')
-LESS = (*CheckpointHook._default_less_keys, 'err', 'nll', 'mse', 'mae', 'rmse',
-        'ece', 'brier', 'perplexity')
 
 
 def read_metric(cfg: Any) -> Tuple[Optional[str], Optional[str]]:
@@ -75,21 +68,3 @@ def chosen_metric(metrics: Mapping[str, Any],
             f'chain.metric: "{name}" is not a single number; '
             f'{", ".join(numbers) or "no other metric"} would be')
     return name, value
-
-
-def rule_of(name: str) -> Optional[str]:
-    """Which of two values of a metric is better, by its name.
-
-    Args:
-        name (str): Such as ``'accuracy/top1'``.
-
-    Returns:
-        str: ``'greater'`` or ``'less'``; None if that is not known.
-    """
-    words = re.split(r'[^a-z0-9@]+', name.lower())
-    for rule, known in (('less', LESS), ('greater', GREATER)):
-        if any(
-                word.startswith(key.lower()) for word in words
-                for key in known):
-            return rule
-    return None

@@ -10,7 +10,8 @@ from mmengine.dist import get_world_size
 
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.logit_file import file_bytes
-from mmdgkd.utils.table import draw_table, number_of
+from mmdgkd.utils.metrics import number_of
+from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .ledger import Ledger
 from .method import methods_of

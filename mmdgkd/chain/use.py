@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import checkpoint_meta
 from mmdgkd.utils.config import find_type
-from .metric import GREATER, LESS, rule_of
+from mmdgkd.utils.metrics import rule_of
 
 USES = ('last', 'best', 'ema')
 # Of at most 10,000 steps, as ConvNeXt's, and of a twentieth of those so far,
@@ -97,8 +97,7 @@ def prepare_use(stage: Config, use: str, here: str, metric: Optional[str],
             'default_hooks.checkpoint.save_best: '
             f'{checkpoint["save_best"]!r} is not chain.metric, by which '
             f"{here}.use='best' chooses; leave it out")
-    checkpoint.update(
-        save_best=wanted, greater_keys=list(GREATER), less_keys=list(LESS))
+    checkpoint['save_best'] = wanted
     if rule:
         checkpoint['rule'] = rule
 

@@ -21,10 +21,11 @@ from mmdgkd.fileio.files import (can_write, remove_parts, sha256_of,
                                  without_locks)
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain
+from .changed_use import check_use
 from .ledger import Ledger, file_entry
 from .stage_config import (differences, fingerprint, named_config,
                            needs_validation, stage_config)
-from .use import best_checkpoint, same_weights
+from .use import same_weights
 
 
 class WorkDir:
@@ -194,7 +195,7 @@ class WorkDir:
             elif name not in in_use:
                 fresh.append(name)
             else:
-                self._check_use(name, in_use)
+                check_use(self, name, in_use)
                 self._check_config(name)
                 self._check_teachers(name, fresh)
                 if self._is_intact(name):
@@ -281,43 +282,6 @@ class WorkDir:
                 f'{folder!r}: was trained with another config: '
                 f'{lines[0]}{more}; take that back, {advice}, or remove this '
                 'folder to train the stage again')
-
-    def _check_use(self, name: str, in_use: List[str]) -> None:
-        """Refuse other weights of a stage, if they were not kept or averaged.
-
-        Those that were kept are written in place of the file.
-        """
-        entry, use = self.ledger[name], self.chain[name].use
-        before, folder = entry.get('use', 'last'), self.folder(name)
-        if before == use or self.chain[name].part_of or entry['state'] not in (
-                'running', 'done'):
-            return
-        here = f'chain.networks.{name}.use: is {use!r}, but '
-        rest = 'take that back, or choose another --work-dir'
-        if 'ema' in (before, use) and entry['config_sha256'] != fingerprint(
-                self.stage_config(name)):
-            what = 'without' if use == 'ema' else 'with'
-            raise ConfigError(f'{here}"{name}" is trained {what} averages; '
-                              f'{rest}')
-        if same_weights(entry, use):
-            return
-        metric, unit = entry.get('metric', {}), 'epoch'
-        if 'max_iters' in (self.stage_config(name).get('train_cfg') or {}):
-            unit = 'iter'
-        step = metric.get('best_at')
-        if use == 'best' and not (step
-                                  and best_checkpoint(folder, unit, step)):
-            raise ConfigError(f'{here}"{name}" was trained by {before!r}, and '
-                              f'its best {unit} was not kept; {rest}')
-        for other in in_use:
-            if name in self.ledger[other].get('read', {}):
-                raise ConfigError(
-                    f'{here}"{other}" was trained with its {before!r} weights;'
-                    f' {rest}, or remove {self.folder(other)!r} to train that '
-                    'stage again')
-        if entry['state'] == 'done' and latest_checkpoint(folder) is None:
-            raise ConfigError(f'{here}the checkpoints of "{name}" are gone; '
-                              f'{rest}')
 
     def _check_teachers(self, name: str, fresh: List[str]) -> None:
         """Refuse to keep a stage whose teachers have changed."""

@@ -1,10 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Tables of plain text, by rich, and the numbers in them."""
+"""Tables of plain text, by rich."""
 import io
-from typing import Any, Optional, Sequence
+from typing import Any, Sequence
 
-import numpy as np
-import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -28,16 +26,3 @@ def draw_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     file = io.StringIO()
     Console(file=file, width=500, markup=False).print(drawn)
     return file.getvalue().rstrip()
-
-
-def number_of(value: Any) -> Optional[float]:
-    """A metric as a number; None if it is none, such as one per class.
-
-    Args:
-        value (Any): A number, or a tensor or an array of one.
-    """
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        value = value.item() if np.prod(value.shape) == 1 else None
-    if isinstance(value, (int, float, np.number)):
-        return float(value)
-    return None

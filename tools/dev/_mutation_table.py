@@ -601,8 +601,8 @@ _USED = 'chain/test_use.py::test_'
 _add('best_is_last', 'mmdgkd/chain/stage_training.py',
      "if chain[name].use == 'best':", 'if False:',
      f'{_USED}the_best_epoch_teaches_and_is_exported')
-_add('teachers_rewritten', _WORK_DIR,
-     "if name in self.ledger[other].get('read', {}):", 'if False:',
+_add('teachers_rewritten', 'mmdgkd/chain/changed_use.py',
+     "if name in work.ledger[other].get('read', {}):", 'if False:',
      f'{_USED}the_best_epoch_teaches_and_is_exported')
 _add('no_averages', 'mmdgkd/chain/use.py',
      "if use == 'ema' and not _averages(stage):", 'if False:',
