@@ -125,6 +125,8 @@ class Chain:
                 entry['input'] = network.input
             if network.init_from:
                 entry['init_from'] = network.init_from
+            if network.use != 'last':
+                entry['use'] = network.use
             if network.stage and not network.part_of:
                 entry['stage'] = network.stage
             networks.append(entry)

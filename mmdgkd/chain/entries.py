@@ -10,9 +10,10 @@ from mmdgkd.models.teachers.teacher_input import read_input
 from mmdgkd.utils.config import refuse_unknown
 from .method import METHODS
 from .model_names import ZOO, Published, read_model
+from .use import read_use
 
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key',
-                 'input', 'teacher_classes')
+                 'input', 'teacher_classes', 'use')
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Network:
         picked (dict, optional): Which classes of the file of a given network
             are those of the data, see :func:`read_chain`. Defaults to None:
             they are the same.
+        use (str): Which weights of its training are its own: ``'last'``,
+            ``'best'``, by the metric of the chain, or ``'ema'``, averaged.
+            Defaults to ``'last'``.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Network:
     teacher_classes: Any = None
     published: Optional[Published] = field(default=None, compare=False)
     picked: Optional[Dict] = None
+    use: str = 'last'
 
     @property
     def part_facts(self) -> Dict[str, Any]:
@@ -192,7 +197,7 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     Args:
         name (str): Its name.
         entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``ckpt_key``,
-            ``init_from``, ``stage`` and ``input``.
+            ``init_from``, ``stage``, ``input`` and ``use``.
 
     Raises:
         ConfigError: For another key, or a wrong value.
@@ -230,7 +235,8 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
         ckpt_key=ckpt_key,
         input=read_input(entry.get('input'), f'{here}.input'),
         teacher_classes=entry.get('teacher_classes'),
-        published=published)
+        published=published,
+        use=read_use(entry, here))
 
 
 def _file_of(path: Optional[str], published: Optional[Published],

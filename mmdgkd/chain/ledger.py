@@ -9,9 +9,9 @@ from mmengine.dist import is_main_process
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, sha256_of
+from mmdgkd.utils.metrics import rule_of
 from .chain import Chain
 from .ledger_schema import VERSION, read_ledger
-from .metric import rule_of
 
 
 class Ledger:
@@ -23,7 +23,8 @@ class Ledger:
     of two values is better), the ``seconds`` of training, the lookups of the
     logit ``store``, the ``params`` and ``macs`` of the network, the
     ``environment`` (versions and device), the ``width`` of a network that is a
-    width of another, the sha256 of its config, and of each file that it
+    width of another, the ``use`` of the weights that it wrote, unless it is
+    the last, the sha256 of its config, and of each file that it
     ``read`` and ``wrote``. All ranks read the ledger, the first one writes it.
 
     Args:

@@ -58,7 +58,8 @@ _STAGE = dict(
                 seconds=_of('number', 'null'))),
         params=_COUNT,
         macs=_COUNT,
-        wandb_id=_TEXT),
+        wandb_id=_TEXT,
+        use=dict(enum=['best', 'ema'])),
     allOf=[{
         'if': dict(properties=dict(state=dict(enum=[state]))),
         'then': dict(required=required)

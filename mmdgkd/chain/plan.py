@@ -5,13 +5,14 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
+from mmdgkd.utils.metrics import number_of
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .ledger import Ledger
 from .method import methods_of
-from .metric import number_of
 from .network import NetworkFacts
 from .store_size import StoreSize, excess_lines
+from .use import format_use, same_weights, used_value
 
 
 def length_of(stage: Config) -> str:
@@ -114,6 +115,8 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
         if state == 'running':
             history = entry.get('metric', {}).get('history') or [[0]]
             state = f'running, last validated at {history[-1][0]}'
+        elif state == 'done' and not same_weights(entry, chain[name].use):
+            state = f'done, to be written as {chain[name].use!r}'
         rows.append((f'{number} {name}',
                      _teacher_names(chain, name), f'{facts[name].params:,}',
                      _millions(facts[name].macs), length, state))
@@ -168,11 +171,11 @@ def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
         metric: Dict = entry.get('metric', {})
         metrics.add(metric.get('name'))
         seconds = entry.get('seconds')
-        rows.append(
-            (name, f'{facts[name].params:,}', _millions(facts[name].macs),
-             _teacher_names(chain, name), _number(metric.get('best')),
-             _number(metric.get('last')),
-             '-' if seconds is None else f'{seconds:.1f}', entry['state']))
+        rows.append((name, f'{facts[name].params:,}',
+                     _millions(facts[name].macs), _teacher_names(chain, name),
+                     _number(metric.get('best')), _number(metric.get('last')),
+                     '-' if seconds is None else f'{seconds:.1f}',
+                     entry['state'] + format_use(entry)))
     what = ' / '.join(sorted(metrics - {None})) or 'metric'
     return draw_table(('network', 'parameters', 'MACs', 'teachers',
                        f'best {what}', f'last {what}', 'seconds', 'state'),
@@ -200,7 +203,7 @@ def test_table(results: Mapping[str, Mapping[str, Any]],
     columns = dict.fromkeys(key for found in numbers.values() for key in found)
     stages = ledger.data['stages']
     rows = [(name, *(_number(found.get(key)) for key in columns),
-             _number(stages.get(name, {}).get('metric', {}).get('last')))
+             _number(used_value(stages.get(name, {}))))
             for name, found in numbers.items()]
     table = draw_table(('network', *columns, 'in the ledger'), rows)
     return '\n'.join([table, *others])

@@ -36,6 +36,7 @@ from .schedules import schedule_lines
 from .stage_config import named_config
 from .stage_training import train_stage
 from .store_size import StoreSize, refuse_excess
+from .use import format_use, used_value
 from .work_dir import WorkDir
 
 # Numbers the chains of this process, for the names of their loggers: an id()
@@ -302,8 +303,9 @@ class ChainRunner:
         """Such as ``stage 2/3 resnet14: accuracy/top1 95.21, 31.4 s``."""
         names, entry = self.chain.names, self.work.ledger[name]
         metric, seconds = entry.get('metric', {}), entry['seconds']
-        value = metric.get('last')
-        score = '' if value is None else f'{metric["name"]} {value:.2f}, '
+        value = used_value(entry)
+        score = '' if value is None else (
+            f'{metric["name"]} {value:.2f}{format_use(entry)}, ')
         left = seconds * self._later_share(name)
         eta = f', chain ETA {timedelta(seconds=round(left))}' if left else ''
         self.log(f'stage {names.index(name) + 1}/{len(names)} {name}: '

@@ -23,6 +23,7 @@ from .chain import Chain, Network
 from .method import METHODS
 from .runner_keys import RUNNER_KEYS, check_runner_keys
 from .stage_hooks import keep_hooks
+from .use import prepare_use
 
 # What determines the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -91,6 +92,8 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     if chain.views is not None:
         _set_views(stage, chain.views, seed_of(cfg))
     _make_resumable(stage)
+    prepare_use(stage, chain[name].use, f'chain.networks.{name}', chain.metric,
+                chain.rule)
     stage.work_dir = osp.join(work_dir, name)
     stage.experiment_name = name
     stage.load_from = None

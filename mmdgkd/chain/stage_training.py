@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The training of one stage, from its config to the trained network."""
 import os.path as osp
-from typing import List, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -27,6 +27,7 @@ from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
 from .network import build_network
 from .stage_config import fingerprint, named_config, network_config
+from .use import best_checkpoint, use_entry
 from .work_dir import WorkDir
 
 
@@ -57,8 +58,10 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
     if checkpoint is None:
         for key in ('metric', 'seconds', 'store', 'wrote', 'wandb_id'):
             ledger[name].pop(key, None)
+    ledger[name].pop('use', None)
     ledger.update(
         name,
+        **use_entry(chain[name].use),
         state='running',
         config_sha256=fingerprint(stage),
         read={
@@ -112,6 +115,9 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         raise ConfigError('default_hooks.checkpoint: has left no checkpoint '
                           f'of "{name}"; leave save_last on, and out_dir out')
     metric = work.ledger[name].get('metric', {})
+    step = total
+    if chain[name].use == 'best':
+        checkpoint, step = _best_of(work.folder(name), name, unit, metric)
     export_network(
         checkpoint, build_network(chain[name], cfg.default_scope),
         network_config(cfg, chain[name]), work.own_file(name),
@@ -120,7 +126,25 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
             guides=list(chain.teachers[name]),
             metric=metric.get('name'),
             last=metric.get('last'),
-            best=metric.get('best')), unit, total)
-    save_predictions(seen, work.path, name, work.own_file(name))
+            best=metric.get('best'),
+            **use_entry(chain[name].use)), unit, step)
+    if step == total:  # else the last validation was of other weights
+        save_predictions(seen, work.path, name, work.own_file(name))
     work.ledger.update(
         name, state='done', wrote=file_entry(work.own_file(name), work.path))
+
+
+def _best_of(folder: str, name: str, unit: str,
+             metric: Mapping[str, Any]) -> Tuple[str, int]:
+    """The checkpoint of the best validation, and when that was."""
+    here, step = f"chain.networks.{name}.use: 'best'", metric.get('best_at')
+    if step is None:
+        raise ConfigError(
+            f'{here} is not known: no validation has a number of which it is '
+            "known which is better; set chain.metric=dict(name=..., rule="
+            "'greater' or 'less')")
+    found = best_checkpoint(folder, unit, step)
+    if found is None:
+        raise ConfigError(f'{here} is {unit} {step}, whose checkpoint is not '
+                          f"in {folder!r}; put it back, or use='last'")
+    return found, step

@@ -21,9 +21,11 @@ from mmdgkd.fileio.files import (atomic_write, can_write, remove_parts,
                                  sha256_of, without_locks)
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain, Network
+from .changed_use import check_use
 from .ledger import Ledger, file_entry
 from .stage_config import (differences, fingerprint, named_config,
                            needs_validation, network_config, stage_config)
+from .use import same_weights
 
 
 class WorkDir:
@@ -207,6 +209,7 @@ class WorkDir:
             elif name not in in_use:
                 fresh.append(name)
             else:
+                check_use(self, name, in_use)
                 self._check_config(name)
                 self._check_teachers(name, fresh)
                 if self._is_intact(name):
@@ -324,6 +327,9 @@ class WorkDir:
     def _is_intact(self, name: str) -> bool:
         entry, path = self.ledger[name], self.own_file(name)
         if entry['state'] != 'done' or not osp.exists(path):
+            return False
+        if not (self.chain[name].part_of
+                or same_weights(entry, self.chain[name].use)):
             return False
         if sha256_of(path) != entry['wrote']['sha256']:
             raise ConfigError(

@@ -225,9 +225,9 @@ class Levels:
         """The mean metric of a network's files, or else its state."""
         stages = variant.stages(network)
         files = {stage.wrote: self.origin(stage) for stage in stages}
-        known = [one for one in files.values() if one and one.last is not None]
+        known = [one for one in files.values() if one and one.used is not None]
         if known:
-            mean = fmean(one.last for one in known)
+            mean = fmean(one.used for one in known)
             return f'{mean:.2f}{unit_of(known[-1].metric)}'
         states = {stage.state for stage in stages}
         if states == {'given'} or 'running' in states:
@@ -247,7 +247,7 @@ class Levels:
                 if sha256 is None and own and own.state == 'done':
                     stage = own
                 used[id(stage)] = stage
-            means[teacher] = Spread(one.last for one in used.values()
+            means[teacher] = Spread(one.used for one in used.values()
                                     if one).mean
         return means
 

@@ -40,6 +40,7 @@ class Stage:
     best: float | None = None
     best_at: int | None = None  # epoch or iteration of the best validation
     last: float | None = None
+    use: str = 'last'  # which weights its file has, or 'best', 'ema'
     history: list[tuple[int, float]] = field(default_factory=list)
     seconds: float | None = None
     wrote: str | None = None  # sha256 of its file
@@ -56,6 +57,11 @@ class Stage:
     settings: dict[str, Any] = field(default_factory=dict)  # by dotted key
     objective: str | None = None  # its losses
     dropped: str | None = None  # how teachers are dropped
+
+    @property
+    def used(self) -> float | None:
+        """The metric of its file."""
+        return self.best if self.use == 'best' else self.last
 
 
 @dataclass
@@ -140,6 +146,7 @@ def _read_stage(names: Sequence[str], index: int, data: Mapping) -> Stage:
         best=_finite(metric.get('best')),
         best_at=_integer(metric.get('best_at')),
         last=_finite(metric.get('last')),
+        use=str(entry.get('use', 'last')),
         history=[(int(step), float(value))
                  for step, value in metric.get('history') or ()],
         seconds=_finite(entry.get('seconds')),

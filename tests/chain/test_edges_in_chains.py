@@ -95,7 +95,7 @@ def test_logits_alone_are_cached(tiny_cfg):
      'model.distiller.edges.resnet21: there is no such teacher; there are '
      'default, resnet20, resnet14, resnet8; is resnet20 meant'),
     (dict(edges=dict(default=maps(of_teacher='backbone.stem'))),
-     'teacher_recorders.maps_resnet20.source: '
+     'model.distiller.edges.default.teacher_recorders.maps.source: '
      '"resnet20.backbone.stem" is no module of teacher "resnet20"'),
     (dict(edges=dict(resnet14=maps(of_teacher='backbone.layer1'))),
      'loss_forward_mappings.loss_map_resnet14.t_feature: .*data_idx'),

@@ -7,8 +7,9 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.metric import chosen_metric, number_of, read_metric, rule_of
+from mmdgkd.chain.metric import chosen_metric, read_metric
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.utils.metrics import number_of, rule_of
 
 
 @METRICS.register_module(force=True)

@@ -592,3 +592,29 @@ _add('its_own_context', _PRUNE_HOOK, '        if name not in own\n', '',
 _add('denoising_begins_elsewhere', 'mmdgkd/methods/dskd/dskd_loss.py',
      'self.start * number // count - 1', 'self.start * (number - 1) // count',
      'methods/dskd/test_dskd_loss.py::test_denoising_begins_at_the_start')
+
+# Logits that are found, and weights that are used --------------------------
+
+_LOGITS = 'mmdgkd/models/utils/logits.py'
+_FOUND = 'models/utils/test_logits.py::test_'
+_add('margins_in_the_logits', _LOGITS, 'if name and len(inputs) > 1:',
+     'if False:', f'{_FOUND}logits_are_those_of_the_predictions')
+_add('one_of_two_outputs', _LOGITS, 'return sum(outputs[1:], outputs[0])',
+     'return outputs[0]', f'{_FOUND}logits_are_those_of_the_predictions')
+_add('logits_of_any_head_named_before', _LOGITS,
+     "return 'head.fc' if is_plain and is_found(network, source) else source",
+     "return 'head.fc' if is_found(network, source) else source",
+     f'{_FOUND}only_a_linear_head_has_the_name_of_before')
+_add('edges_of_one_source', 'mmdgkd/models/distillers/edges.py',
+     'source={**source, name: mine}', 'source=mine',
+     'models/distillers/test_edges.py::test_one_recorder_of_several_teachers')
+_USED = 'chain/test_use.py::test_'
+_add('best_is_last', 'mmdgkd/chain/stage_training.py',
+     "if chain[name].use == 'best':", 'if False:',
+     f'{_USED}the_best_epoch_teaches_and_is_exported')
+_add('teachers_rewritten', 'mmdgkd/chain/changed_use.py',
+     "if name in work.ledger[other].get('read', {}):", 'if False:',
+     f'{_USED}the_best_epoch_teaches_and_is_exported')
+_add('no_averages', 'mmdgkd/chain/use.py',
+     "if use == 'ema' and not _averages(stage):", 'if False:',
+     f'{_USED}averages_are_switched_on_and_resumed')

@@ -61,10 +61,13 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     save_predictions(seen, work.path, name, path)
     found = chosen_metric(metrics, chain.metric) if metrics else None
     if found:
-        # At the last step of its parent.
-        history = ledger[parent].get('metric', {}).get('history')
-        ledger.record(name, found[0], history[-1][0] if history else 0,
-                      found[1], chain.rule)
+        # At the step of its parent's weights.
+        metric = ledger[parent].get('metric', {})
+        history = metric.get('history')
+        step = history[-1][0] if history else 0
+        if chain[parent].use == 'best':
+            step = metric['best_at']
+        ledger.record(name, found[0], step, found[1], chain.rule)
     ledger.update(
         name,
         state='done',

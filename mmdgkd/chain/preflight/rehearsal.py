@@ -183,6 +183,14 @@ class _RehearsalDir(WorkDir):
         if chain.logit_store is not None:
             chain = replace(
                 chain, logit_store=dict(chain.logit_store, store_dir=None))
+        # Of a training that chooses a size it has no validation.
+        chain = replace(
+            chain,
+            networks=tuple(
+                replace(network, use='last') if network.use == 'best' and any(
+                    method.decides_size
+                    for method in methods_of(network.model)) else network
+                for network in chain.networks))
         copied = Config(cfg.to_dict(), format_python_code=False)
         copied.work_dir = folder
         super().__init__(copied, chain)

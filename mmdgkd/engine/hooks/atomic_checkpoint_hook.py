@@ -11,6 +11,7 @@ from mmrazor.registry import HOOKS
 
 from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.fileio.stage_checkpoints import remove_old_checkpoints
+from mmdgkd.utils.metrics import number_of, rule_of
 from ._rank_state import collect_rank_states, restore_rank_state
 from .finite_loss_hook import FiniteLossHook
 
@@ -107,6 +108,17 @@ class AtomicCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         _settle(runner)
+        if 'auto' in self.key_indicators:
+            # The first is that of the ledger: the first number.
+            metrics = {
+                key: value
+                for key, value in metrics.items()
+                if number_of(value) is not None
+            }
+            if not metrics:
+                return
+            if self.rules == [None]:
+                self.rules = [rule_of(next(iter(metrics)))]
         single = len(self.key_indicators) == 1
         old = dict(only=self.best_ckpt_path) if single else dict(
             self.best_ckpt_path_dict)

@@ -49,11 +49,12 @@ class QAT(Method):
         quantization without an error.
         """
         if isinstance(stage.model, MMArchitectureQuant):
-            _check_student(stage.key, stage.config, stage.model)
+            _check_student(stage.key, stage.config, stage.model,
+                           stage.network.use)
 
 
-def _check_student(here: str, stage: Config,
-                   model: MMArchitectureQuant) -> None:
+def _check_student(here: str, stage: Config, model: MMArchitectureQuant,
+                   use: str) -> None:
     for mode in ('tensor', 'predict', 'loss'):
         if mode not in model.qmodels:
             raise ConfigError(f'{here}.model.forward_modes: has no {mode!r}; '
@@ -64,6 +65,11 @@ def _check_student(here: str, stage: Config,
                           'QATHook does the same; leave it out')
     for hook in stage.get('custom_hooks') or ():
         kind = type_of(hook)
+        if kind == 'EMAHook' and use == 'ema':
+            raise ConfigError(
+                f"{here}.use: 'ema': a quantized network gets the sizes of "
+                'its ranges from the first batch, which cannot be averaged; '
+                "use 'last' or 'best'")
         if kind == 'EMAHook':
             raise ConfigError(
                 f'custom_hooks: EMAHook: {here} gets the sizes of its ranges '

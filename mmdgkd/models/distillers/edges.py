@@ -3,15 +3,16 @@
 import copy
 import itertools
 from difflib import get_close_matches
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.recorders.sources import DEFAULT, check_source_names
+from mmdgkd.models.recorders.sources import DEFAULT, source_for
 from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.utils.config import type_of
 from .ensembles import Ensembles
+from .stage_sources import is_of_all, sources_in_stage
 
 # DEFAULT is the edge of all teachers without one of their own, and the base
 # of these.
@@ -101,7 +102,7 @@ def edges_for(distiller: Mapping[str, Any],
     """
     if not isinstance(distiller, Mapping):
         return distiller
-    distiller = _with_sources(distiller, teachers, networks, name)
+    distiller = sources_in_stage(distiller, teachers, networks, name)
     together = Ensembles(distiller.get('ensembles'), networks)
     if together.all:
         distiller = together.in_stage(distiller, teachers)
@@ -187,14 +188,14 @@ def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
     own: Dict[str, Dict[str, str]] = {part: {} for part in _PARTS}
     for part in _PARTS:
         for key, cfg in (edge.get(part) or {}).items():
-            if part == 'teacher_recorders' and _is_of_all(cfg):
+            if part == 'teacher_recorders' and is_of_all(cfg):
                 own[part][key] = key
                 _share(expanded[part], key, cfg, name)
                 continue
             if type_of(cfg) == 'ModuleOutputs':
                 cfg = dict(source=LOGITS) | cfg
             if part == 'teacher_recorders' and 'source' in cfg:
-                source = _pick(cfg['source'], name)
+                source = source_for(cfg['source'], name)
                 cfg = dict(cfg, source=f'{name}.{source}')
             own[part][key] = f'{key}_{name}'
             expanded[part][own[part][key]] = cfg
@@ -220,7 +221,7 @@ def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
             side = 'student' if record['from_student'] else 'teacher'
             key, part = record['recorder'], f'{side}_recorders'
             record['recorder'] = find(part, key, f'{here}.{argument}.recorder')
-            if side == 'teacher' and record['recorder'] == key and _is_of_all(
+            if side == 'teacher' and record['recorder'] == key and is_of_all(
                     expanded[part][key]):
                 record['teacher'] = name
             if record.get('connector') is not None:
@@ -247,54 +248,8 @@ def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],
     source = shared.get('source', LOGITS)
     if not isinstance(source, Mapping):
         source = {DEFAULT: source}
-    mine = _pick(cfg.get('source', LOGITS), name)
+    mine = source_for(cfg.get('source', LOGITS), name)
     recorders[key] = dict(shared, source={**source, name: mine})
-
-
-def _pick(source: Any, name: str) -> Any:
-    """The source of a network, where it may be a mapping by network."""
-    if isinstance(source, Mapping):
-        return source.get(name, source.get(DEFAULT, LOGITS))
-    return source
-
-
-def _with_sources(distiller: Mapping[str, Any], teachers: Sequence[str],
-                  networks: Sequence[str],
-                  name: Optional[str]) -> Dict[str, Any]:
-    """A distiller with the source of each recorder in a stage."""
-    distiller = copy.deepcopy(dict(distiller))
-    for part, here, cfg in _recorders(distiller):
-        if type_of(cfg) == 'ModuleOutputs' or _is_of_all(cfg):
-            cfg.setdefault('source', LOGITS)
-        source = cfg.get('source')
-        if not isinstance(source, Mapping):
-            continue
-        check_source_names(source, networks, f'{here}.source')
-        if part == 'student_recorders':
-            cfg['source'] = _pick(source, name)
-        else:
-            cfg['source'] = {
-                key: source[key]
-                for key in source if key in (DEFAULT, *teachers)
-            }
-    return distiller
-
-
-def _recorders(
-        distiller: Mapping[str,
-                           Any]) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
-    """All recorders of a distiller and its edges: part, key and config."""
-    edges = distiller.get('edges')
-    owners = {'model.distiller': distiller}
-    for name, edge in edges.items() if isinstance(edges, Mapping) else ():
-        owners[f'{_HERE}.{name}'] = edge
-    for here, owner in owners.items():
-        for part in _PARTS[:2]:
-            parts = owner.get(part) if isinstance(owner, Mapping) else None
-            for key, cfg in parts.items() if isinstance(parts,
-                                                        Mapping) else ():
-                if isinstance(cfg, Mapping):
-                    yield part, f'{here}.{part}.{key}', cfg
 
 
 def place_in_edges(message: str, distiller: Mapping[str, Any],
@@ -319,8 +274,3 @@ def place_in_edges(message: str, distiller: Mapping[str, Any],
             if message.startswith(shared):
                 return f'{place}source:{message.removeprefix(shared)}'
     return message
-
-
-def _is_of_all(recorder: Mapping[str, Any]) -> bool:
-    return type_of(recorder) in ('MultiTeacherOutputs',
-                                 'MultiTeacherOutputsRecorder')

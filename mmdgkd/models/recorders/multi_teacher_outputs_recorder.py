@@ -8,7 +8,8 @@ from mmrazor.registry import TASK_UTILS
 from torch import nn
 
 from mmdgkd.models.utils.logits import LOGITS, find_source, is_found
-from .sources import DEFAULT, check_source_names, recordable, refuse_source
+from .sources import (DEFAULT, check_source_names, recordable, refuse_source,
+                      source_for)
 
 
 @TASK_UTILS.register_module()
@@ -35,9 +36,7 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
         Args:
             name (str): The teacher.
         """
-        if isinstance(self.source, Mapping):
-            return self.source.get(name, self.source.get(DEFAULT, LOGITS))
-        return self.source
+        return source_for(self.source, name)
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
         """Hook the source module of each teacher.

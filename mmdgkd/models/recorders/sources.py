@@ -2,7 +2,7 @@
 """Checks of the sources of recorders."""
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, Callable, Iterable, List, Mapping, Sequence
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence
 
 from mmrazor.models.task_modules import (ModuleOutputsRecorder,
                                          ParameterRecorder)
@@ -10,7 +10,8 @@ from torch import nn
 from torch.fx import GraphModule
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.utils.logits import class_hint, find_source, is_found
+from mmdgkd.models.utils.logits import (LOGITS, class_hint, find_source,
+                                        is_found)
 
 # In a mapping of sources by network: that of the networks it does not name.
 DEFAULT = 'default'
@@ -70,6 +71,18 @@ def recordable(model: nn.Module) -> List[str]:
                 for name, _ in graph.named_modules() if name not in called
             }
     return [name for name, _ in model.named_modules() if name not in unused]
+
+
+def source_for(source: Any, name: Optional[str]) -> Any:
+    """The source of a network, where it may be a mapping by network.
+
+    Args:
+        source (Any): As in the config of a recorder.
+        name (str, optional): The network.
+    """
+    if isinstance(source, Mapping):
+        return source.get(name, source.get(DEFAULT, LOGITS))
+    return source
 
 
 def check_source_names(source: Mapping[str, Any],

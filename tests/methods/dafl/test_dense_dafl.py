@@ -230,8 +230,8 @@ def test_gaps_join_the_losses_and_are_not_those_of_folded_teachers(make):
 
     with pytest.raises(
             ConfigError,
-            match='^model.generator_distiller.teacher_recorders.gaps_resnet14.'
-            'source: .*set model.teacher_options.fold_bn=False'):
+            match='^model.generator_distiller.edges.default.teacher_recorders.'
+            'gaps.source: .*set model.teacher_options.fold_bn=False'):
         make(add_folded)
 
 
