@@ -16,7 +16,8 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
 from mmdgkd.models.recorders.sources import check_stock_source
 from .edges import expand_edges
 from .ensembles import Ensembles
-from .records import check_shapes, detached, in_float32, refused_records
+from .records import (check_labels, check_shapes, detached, in_float32,
+                      refused_records)
 
 
 @MODELS.register_module()
@@ -278,6 +279,7 @@ class MultiTeacherDistiller(OFDDistiller):
                 raise ConfigError('model.distiller.distill_losses.'
                                   f'{loss_name}.{error}') from None
             except RuntimeError:
+                check_labels(loss_name, records)
                 check_shapes(loss_name, records)
                 raise
             if loss_name in self._averaged:
