@@ -112,7 +112,8 @@ def in_pairs(order: np.ndarray, partners: np.ndarray, rank: int,
              world_size: int, total: int) -> np.ndarray:
     """Order samples so that partners follow each other on one rank.
 
-    The first of two partners keeps its place among the others. With the same
+    The first of two partners keeps its place among the others; one that is its
+    own partner comes last. With the same
     batch size over all ranks, a batch of all ranks has the same samples for
     each number of ranks.
 
@@ -130,6 +131,8 @@ def in_pairs(order: np.ndarray, partners: np.ndarray, rank: int,
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     lead = np.minimum(place, place[partners])
+    # One that is its own partner would part all pairs after it.
+    lead[partners == np.arange(len(order))] = len(order)
     order = np.resize(np.lexsort((place, lead)), total)
     # A row has two samples of each rank.
     whole = total // (2 * world_size) * 2 * world_size

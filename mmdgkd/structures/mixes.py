@@ -40,12 +40,6 @@ class Mixes:
         return ((self.weights != 1) | (self.shares != 1)
                 | ((bottom > top) & (right > left)))
 
-    def __getitem__(self, index: int) -> 'Mixes':
-        """Get the mix of one image."""
-        one = slice(index, index + 1)
-        return Mixes(self.partners[one], self.weights[one], self.boxes[one],
-                     self.shares[one], self.resized[one])
-
     def images(self, own: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """Mix images, before or after their normalization.
 
