@@ -11,6 +11,7 @@ import os.path as osp
 import sys
 
 COMMANDS = dict(
+    new='write the config of a chain: your images, two networks',
     train='train a chain, or anything else that MMEngine trains',
     test='test the networks of a chain',
     export='write networks as programs that PyTorch runs alone',
