@@ -37,11 +37,11 @@ def main() -> None:
     """Export one network, or all."""
     args = parse_args()
     from mmdgkd import ConfigError
-    from mmdgkd.chain.chain import Chain
+    from mmdgkd.chain.classes import read_chain
     from mmdgkd.chain.export.torch_export import export_chain
     from mmdgkd.utils.table import draw_table
     cfg = load_config(args)
-    chain = Chain.from_cfg(cfg.get('chain'))
+    chain = read_chain(cfg)
     if args.stage:
         chain.require(args.stage, '--stage')
     if args.out and not (args.stage and args.out.endswith('.pt2')):

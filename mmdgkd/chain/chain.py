@@ -119,6 +119,8 @@ class Chain:
                 entry['ckpt_path'] = network.ckpt_path
             if network.ckpt_key:
                 entry['ckpt_key'] = network.ckpt_key
+            if network.teacher_classes is not None:
+                entry['teacher_classes'] = network.teacher_classes
             if network.input:
                 entry['input'] = network.input
             if network.init_from:

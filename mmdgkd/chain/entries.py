@@ -1,20 +1,18 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Reading the networks of a chain: pure data, nothing is built here."""
+import os.path as osp
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, Dict, List, Mapping, Optional, Tuple
-
-from mmengine.config import Config
-from mmengine.hub import get_config
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.ensembles import check_name
 from mmdgkd.models.teachers.teacher_input import read_input
-from mmdgkd.utils.config import reason_of, refuse_unknown
+from mmdgkd.utils.config import refuse_unknown
 from .method import METHODS
+from .model_names import ZOO, Published, read_model
 
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key',
-                 'input')
+                 'input', 'teacher_classes')
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,15 @@ class Network:
         input (dict, optional): ``size``, ``mean``, ``std`` and ``to_rgb`` of
             the images that it gets as a teacher. Defaults to None: those of
             its own data preprocessor.
+        teacher_classes (list[str] | str, optional): The classes of the file of
+            a given network, where they are not those of the data, see
+            :func:`read_classes`. Defaults to None: those in its meta, or those
+            of the data.
+        published (Published, optional): What is known of a model that is
+            named. Defaults to None.
+        picked (dict, optional): Which classes of the file of a given network
+            are those of the data, see :func:`read_chain`. Defaults to None:
+            they are the same.
     """
 
     name: str
@@ -58,6 +65,9 @@ class Network:
     trainer: Optional[Dict] = None
     ckpt_key: Optional[str] = None
     input: Optional[Dict] = None
+    teacher_classes: Any = None
+    published: Optional[Published] = field(default=None, compare=False)
+    picked: Optional[Dict] = None
 
     @property
     def part_facts(self) -> Dict[str, Any]:
@@ -189,6 +199,7 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     """
     here = f'chain.networks.{name}'
     refuse_unknown(entry, _NETWORK_KEYS, here)
+    is_given = bool(entry.get('ckpt_path'))
     if not isinstance(entry.get('ckpt_path') or '', str):
         raise ConfigError(f'{here}.ckpt_path: {entry["ckpt_path"]!r} must be '
                           'the name of a file')
@@ -197,60 +208,38 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
         raise ConfigError(
             f'{here}.ckpt_key: {ckpt_key!r} must be a key of the '
             'file')
-    if ckpt_key is not None and not entry.get('ckpt_path'):
+    if ckpt_key is not None and not is_given:
         raise ConfigError(f'{here}.ckpt_key: {ckpt_key!r} is a key of a file; '
                           'give ckpt_path, too')
-    if not isinstance(entry.get('model'), Mapping):
-        raise ConfigError(f'{here}.model: is missing; it must be the config '
-                          'of an MMPretrain model')
+    if entry.get('teacher_classes') is not None and not is_given:
+        raise ConfigError(f'{here}.teacher_classes: are those of a file, and '
+                          'there is none; give ckpt_path, too, or leave it '
+                          'out: what is trained has the classes of the data')
     stage = entry.get('stage') or {}
     if not isinstance(stage, Mapping):
         raise ConfigError(f'{here}.stage: must be a dict of what differs in '
                           f'this stage, not {type(stage).__name__}')
+    model, published = read_model(
+        entry.get('model'), f'{here}.model', is_given)
     return Network(
         name,
-        _model_of(entry['model'], f'{here}.model',
-                  bool(entry.get('ckpt_path'))),
-        entry.get('ckpt_path'),
+        model,
+        _file_of(entry.get('ckpt_path'), published, here),
         stage,
         entry.get('init_from'),
         ckpt_key=ckpt_key,
-        input=read_input(entry.get('input'), f'{here}.input'))
+        input=read_input(entry.get('input'), f'{here}.input'),
+        teacher_classes=entry.get('teacher_classes'),
+        published=published)
 
 
-def _model_of(model: Mapping[str, Any], here: str,
-              is_given: bool) -> Mapping[str, Any]:
-    """A model's config, also where it names that of another package.
-
-    As MMRazor has it: ``cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'``
-    and perhaps ``pretrained=True``. Other keys are merged into it. Weights
-    that are given, or that it begins from, were trained with its
-    normalization: it keeps that.
-    """
-    if 'type' in model or 'cfg_path' not in model:
-        return model
-    try:
-        package = str(model['cfg_path']).split('::')[0]
-        if not find_spec(package):
-            # MMEngine would install it.
-            raise ValueError(f'the package {package} is not installed')
-        found = get_config(model['cfg_path'], model.get('pretrained', False))
-        own = Config(dict(model=dict(found.model, _scope_=package)))
-        if model.get('pretrained'):
-            own.model.init_cfg = dict(
-                type='Pretrained', checkpoint=found.model_path)
-        if model.get('pretrained') or is_given:
-            own.model.setdefault('data_preprocessor',
-                                 found.get('data_preprocessor'))
-        others = {
-            key: value
-            for key, value in model.items()
-            if key not in ('cfg_path', 'pretrained')
-        }
-        own.merge_from_dict(dict(model=others))
-    except Exception as error:
-        raise ConfigError(
-            f'{here}.cfg_path: {model["cfg_path"]!r} names no '
-            f'config ({reason_of(error)}); it is such as '
-            "'mmpretrain::resnet/resnet18_8xb32_in1k.py'") from None
-    return own.to_dict()['model']
+def _file_of(path: Optional[str], published: Optional[Published],
+             here: str) -> Optional[str]:
+    """The file of a given network; the published one by ``'zoo'``."""
+    if path != ZOO or osp.exists(path):
+        return path
+    if published is None or published.weights is None:
+        raise ConfigError(f'{here}.ckpt_path: {ZOO!r} are the published '
+                          'weights of a model by name, and there are none; '
+                          'name a file')
+    return published.weights

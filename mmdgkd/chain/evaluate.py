@@ -60,12 +60,10 @@ def _test(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
         if path is None:
             raise ConfigError(f'work_dir: {work.path!r} has no trained '
                               f'"{name}" yet; name its file')
+        is_own = own in (path, osp.abspath(path))
         results[name] = _evaluate(
             network_config(cfg, chain[name]), name,
-            _loader(
-                path,
-                chain[name].ckpt_key if own in (path,
-                                                osp.abspath(path)) else None),
+            _loader(path, chain[name] if is_own else None),
             osp.join(folder, name), cfg, 'test')
     if mean:
         paths = {name: work.file_of(name) for name in names}
@@ -85,7 +83,7 @@ def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
 
     def load(model: nn.Module) -> None:
         for network, (name, path) in zip(model.networks, paths.items()):
-            load_weights(network, path, 'checkpoint', chain[name].ckpt_key)
+            _loader(path, chain[name])(network)
 
     return _evaluate(alone, 'mean', load, folder, cfg, 'test')
 
@@ -121,8 +119,12 @@ def validate_network(cfg: Config, network: Network, path: str, folder: str,
                      runner_type)
 
 
-def _loader(path: str, entry: Optional[str] = None) -> Callable:
-    return lambda model: load_weights(model, path, 'checkpoint', entry)
+def _loader(path: str, network: Optional[Network] = None) -> Callable:
+    """What loads a file, which is the one of a network if that is given."""
+    if network is None:
+        return lambda model: load_weights(model, path, 'checkpoint')
+    return lambda model: load_weights(model, path, 'checkpoint', network.
+                                      ckpt_key, network.picked, network.model)
 
 
 def _evaluate(alone: Config,

@@ -23,7 +23,7 @@ from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from mmdgkd.utils.distributed import start_processes
 from mmdgkd.utils.random import aside
-from .chain import Chain
+from .classes import read_chain
 from .console import QuietRunner, quiet, upstream_logged
 from .evaluate import test_chain
 from .export.extract import extract_network
@@ -74,9 +74,15 @@ class ChainRunner:
             self.cfg.default_scope = 'mmpretrain'
         start_processes(
             self.cfg.get('launcher', 'none'), self.cfg.get('env_cfg', {}))
-        self.chain = Chain.from_cfg(self.cfg.get('chain'))
-        self.only = only
+        # What the checks have built, by its config.
+        self._datasets: Dict[str, Any] = {}
+        # What is logged before chain.log may be written.
+        self._early = MemoryHandler(10**6)
+        self._early.setLevel(logging.INFO)
         self.verbose = verbose
+        with self._console():
+            self.chain = read_chain(self.cfg, self._datasets)
+        self.only = only
         if only is not None:
             network = self.chain.require(only, '--stage')
             if network.ckpt_path:
@@ -88,12 +94,7 @@ class ChainRunner:
         self._facts: Dict[str, NetworkFacts] = {}
         # As planned: before any network has been trained.
         self._stages: Dict[str, Config] = {}
-        # What the checks have built, by its config.
-        self._datasets: Dict[str, Any] = {}
         self._logger: Optional[MMLogger] = None
-        # What is logged before chain.log may be written.
-        self._early = MemoryHandler(10**6)
-        self._early.setLevel(logging.INFO)
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'ChainRunner':

@@ -56,7 +56,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     Raises:
         ConfigError: If the template is missing or does not fit.
     """
-    stage = _merged(cfg, chain[name])
+    stage = merged_config(cfg, chain[name])
     keep_hooks(stage, cfg)
     template = stage.pop('model', None)
     model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
@@ -80,7 +80,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
             'InitFromHook',
             source=source,
             ckpt_path=files.get(source),
-            **_ckpt_key(chain[source]))
+            **_of_file(chain[source]))
     stage.model = model
     for method in METHODS.values():
         method.prepare_stage(stage, chain, name)
@@ -109,7 +109,7 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
         dict(
             build_cfg=copy.deepcopy(dict(chain[teacher].model)),
             ckpt_path=files.get(teacher),
-            **_ckpt_key(chain[teacher]),
+            **_of_file(chain[teacher]),
             **_input(model, chain[teacher], cfg))
         for teacher in chain.teachers[name]
     }
@@ -117,8 +117,12 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
         template, architecture=model, distiller=distiller, teachers=teachers)
 
 
-def _ckpt_key(network: Network) -> Dict[str, str]:
-    return dict(ckpt_key=network.ckpt_key) if network.ckpt_key else {}
+def _of_file(network: Network) -> Dict[str, Any]:
+    """What is to be taken of the file of a network."""
+    return {
+        key: getattr(network, key)
+        for key in ('ckpt_key', 'picked') if getattr(network, key)
+    }
 
 
 def _input(model: Mapping, teacher: Network, cfg: Config) -> Dict[str, Any]:
@@ -182,7 +186,7 @@ def network_config(cfg: Config, network: Network) -> Config:
         cfg (Config): The whole config.
         network (Network): The network.
     """
-    stage = _merged(cfg, network)
+    stage = merged_config(cfg, network)
     alone = Config(dict(model=_with_preprocessor(network.model, stage)))
     for key in ('default_scope', 'custom_imports', 'env_cfg', 'visualizer',
                 'vis_backends', 'log_level', 'default_hooks',
@@ -264,8 +268,16 @@ def differences(old: Config, new: Config) -> List[str]:
     ]
 
 
-def _merged(cfg: Config, network: Network) -> Config:
-    """The config with the ``stage`` of a network merged into it."""
+def merged_config(cfg: Config, network: Network) -> Config:
+    """The config with the ``stage`` of a network merged into it.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+
+    Raises:
+        ConfigError: For a key of ``stage`` that is unknown, or does not merge.
+    """
     here = f'chain.networks.{network.name}.stage'
     known = {*cfg.keys(), *RUNNER_KEYS}
     for key in network.stage:
@@ -336,7 +348,10 @@ def _with_preprocessor(model: Mapping, stage: Config) -> Dict:
     model = copy.deepcopy(dict(model))
     preprocessor = stage.pop('data_preprocessor', None)
     if preprocessor is not None:
-        network_cfg(model).setdefault('data_preprocessor', preprocessor)
+        own = network_cfg(model).setdefault('data_preprocessor', preprocessor)
+        if own and type_of(preprocessor) == 'BatchedDataPreprocessor':
+            # That of a model by name is for single images.
+            own.setdefault('type', preprocessor['type'])
     return model
 
 

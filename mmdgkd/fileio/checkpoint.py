@@ -18,10 +18,13 @@ from torch.hub import load_state_dict_from_url
 from torch.serialization import add_safe_globals
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.random import aside
 from .checksum import checksum_matches, write_with_checksum
 from .files import atomic_write, parse_json
 
 SAFETENSORS = '.safetensors'
+# In front of the name of a model of timm: its published weights.
+TIMM = 'timm://'
 # Plain data, by which DeiT, Swin and MAE keep their command line.
 add_safe_globals([argparse.Namespace])
 
@@ -30,8 +33,8 @@ def read_checkpoint(path: str, key: str) -> Dict:
     """Read a checkpoint onto the CPU, weights and plain data only.
 
     Args:
-        path (str): A file of PyTorch or of safetensors, or the URL of one of
-            PyTorch.
+        path (str): A file of PyTorch or of safetensors, the URL of one of
+            PyTorch, or ``'timm://NAME'``.
         key (str): The config key that names it, for messages.
 
     Returns:
@@ -43,6 +46,8 @@ def read_checkpoint(path: str, key: str) -> Dict:
     """
     if path.startswith(('http://', 'https://')):
         return _checked(path, key, load_from_http, path, 'cpu')
+    if path.startswith(TIMM):
+        return _checked(path, key, load_from_timm, path)
     if '://' in path:
         raise ConfigError(f'{key}: {path!r} is neither a file nor an address '
                           'that begins with http:// or https://')
@@ -237,3 +242,27 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
         checkpoint = load_state_dict_from_url(
             filename, map_location=map_location, weights_only=True)
     return checkpoint
+
+
+@CheckpointLoader.register_scheme(prefixes=TIMM)
+def load_from_timm(filename: str, map_location: Any = None) -> Dict:
+    """Load the published weights of a model of timm, which timm downloads.
+
+    Args:
+        filename (str): ``'timm://NAME'``.
+        map_location (Any): Ignored: tensors are loaded onto the CPU.
+            Defaults to None.
+    """
+    import timm
+
+    def load() -> Dict:
+        with aside():
+            model = timm.create_model(
+                filename.removeprefix(TIMM), pretrained=True)
+        return dict(state_dict=model.state_dict())
+
+    # One rank of each machine downloads, the others find the file.
+    if get_local_rank() == 0:
+        checkpoint = load()
+    barrier()
+    return checkpoint if get_local_rank() == 0 else load()

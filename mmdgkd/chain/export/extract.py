@@ -74,9 +74,10 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
                 path: str) -> None:
     """Write weights and config of a network, out of its parent's file."""
     scope = cfg.default_scope
-    parent = build_network(chain[network.part_of], scope).eval()
-    meta = load_weights(parent, source, 'work_dir',
-                        chain[network.part_of].ckpt_key).get('meta') or {}
+    whole = chain[network.part_of]
+    parent = build_network(whole, scope).eval()
+    meta = load_weights(parent, source, 'work_dir', whole.ckpt_key,
+                        whole.picked, whole.model).get('meta') or {}
     weights = check_weights(
         build_network(network, scope),
         methods_of(parent)[0].extract(parent, network), source, network.name)

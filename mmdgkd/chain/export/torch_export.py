@@ -178,7 +178,8 @@ def export_chain(cfg: Config,
             images = _images_of(alone)
         load_weights(
             model, weights, f'chain.networks.{name}.ckpt_path'
-            if chain[name].ckpt_path else 'work_dir', chain[name].ckpt_key)
+            if chain[name].ckpt_path else 'work_dir', chain[name].ckpt_key,
+            chain[name].picked, chain[name].model)
         out = path or osp.join(work.folder(name), f'{name}.pt2')
         facts[out] = write_program(model, images, out)
         extras = [

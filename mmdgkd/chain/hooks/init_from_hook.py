@@ -1,10 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
-from mmdgkd.models.utils.networks import network_of, unwrapped
+from mmdgkd.models.utils.networks import network_cfg, network_of, unwrapped
 from mmdgkd.models.utils.weights import load_weights
 
 
@@ -20,6 +20,8 @@ class InitFromHook(Hook):
         ckpt_path (str): The file of its weights.
         ckpt_key (str, optional): Their key in the file. Defaults to None: see
             :func:`state_dict_of`.
+        picked (dict, optional): Which classes of the file the network has, see
+            :func:`pick_classes`. Defaults to None: those of the file.
     """
 
     # Before all hooks that read the weights.
@@ -28,10 +30,12 @@ class InitFromHook(Hook):
     def __init__(self,
                  source: str,
                  ckpt_path: str,
-                 ckpt_key: Optional[str] = None) -> None:
+                 ckpt_key: Optional[str] = None,
+                 picked: Optional[Dict] = None) -> None:
         self.source = source
         self.ckpt_path = ckpt_path
         self.ckpt_key = ckpt_key
+        self.picked = picked
 
     def before_train(self, runner: Any) -> None:
         """Load the weights, unless the training was resumed.
@@ -43,4 +47,5 @@ class InitFromHook(Hook):
             return
         load_weights(
             network_of(unwrapped(runner.model)), self.ckpt_path,
-            'custom_hooks.InitFromHook', self.ckpt_key)
+            'custom_hooks.InitFromHook', self.ckpt_key, self.picked,
+            self.picked and network_cfg(runner.cfg.model))

@@ -1,10 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Checking the networks, files and data of a chain before any training."""
 import copy
+import logging
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
+import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmrazor.models.algorithms import BaseAlgorithm
@@ -16,8 +19,10 @@ from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.models.utils.class_numbers import pick_classes
 from mmdgkd.models.utils.networks import network_of
-from mmdgkd.models.utils.weights import check_weights, network_weights
+from mmdgkd.models.utils.weights import (OtherClasses, check_weights,
+                                         network_weights)
 from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
 
@@ -80,10 +85,7 @@ class _Inspection:
         model = build_network(network, scope)
         if network.ckpt_path:
             key = f'chain.networks.{name}.ckpt_path'
-            weights = network_weights(
-                read_checkpoint(network.ckpt_path, key), network.ckpt_path,
-                key, model, network.ckpt_key)
-            check_weights(model, weights, network.ckpt_path, key)
+            weights = _given_weights(network, model, key, scope)
         else:
             check_init_cfg(network, model)
         # Of all methods, since each refuses what it replaces.
@@ -148,6 +150,34 @@ class _Inspection:
                 f'{classes[:-1]} classes beside "{name}" of {classes[-1]}; '
                 'all need the same')
         return replace(facts, step_macs=sum(each.macs for each in found))
+
+
+def _given_weights(network: Network, model: nn.Module, key: str,
+                   scope: str) -> Dict[str, torch.Tensor]:
+    """The weights of a given network, less classes that the data has not."""
+    path = network.ckpt_path
+    weights = network_weights(
+        read_checkpoint(path, key), path, key, model, network.ckpt_key)
+    if network.picked:
+        with DefaultScope.overwrite_default_scope(scope):
+            weights = pick_classes(weights, network.model, network.picked,
+                                   path, key)
+        print_log(
+            f'{key}: {path!r} has {network.picked["of"]} classes, of which '
+            f'the {len(network.picked["classes"])} of the data are taken by '
+            'name, in their order',
+            logger='current',
+            level=logging.WARNING)
+    try:
+        check_weights(model, weights, path, key)
+    except OtherClasses as error:
+        here = key.removesuffix('.ckpt_path')
+        raise ConfigError(
+            f'{error}; what is given must know the classes of the data: name '
+            f'those of the file by {here}.teacher_classes, or train it: take '
+            "ckpt_path out, and put init_cfg=dict(type='Pretrained', "
+            f'checkpoint=...) into {here}.model') from None
+    return weights
 
 
 def _check_init_from(network: Network, models: Dict[str, nn.Module]) -> None:

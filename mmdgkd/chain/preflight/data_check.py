@@ -51,6 +51,38 @@ def build_dataset(cfg: Mapping, known: Dict[str, Any]) -> Any:
     return known[text]
 
 
+def class_names(stage: Config, known: Dict[str, Any]) -> Tuple[str, ...]:
+    """The names of the classes of a stage, of the first data that is there.
+
+    Args:
+        stage (Config): Its config.
+        known (dict): The data sets that have been built already; it is added
+            to.
+
+    Returns:
+        tuple[str]: Empty if the metainfo of its data has none.
+
+    Raises:
+        ConfigError: If there is none of its data.
+    """
+    errors = []
+    for split in ('val', 'train', 'test'):
+        key = f'{split}_dataloader'
+        if stage.get(key) is None:
+            continue
+        cfg = stage[key].get('dataset')
+        try:
+            names = build_dataset(cfg, known).metainfo.get('classes')
+        except Exception as error:
+            errors.append(_unreadable(cfg, key, error))
+            continue
+        if names is not None and len(names):
+            return tuple(map(str, names))
+    if errors:
+        raise errors[0]
+    return ()
+
+
 def check_data(stage: Config, known: Dict[str, Any]) -> DataFacts:
     """Build the data sets of a stage and take a sample of each.
 
@@ -117,11 +149,15 @@ def _read_data(cfg: Any, key: str, known: Dict[str, Any]) -> DataFacts:
             () if names is None else tuple(map(str, names)), len(dataset),
             getattr(dataset, 'num_views', None),
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
-    except ConfigError:
-        raise
     except Exception as error:
-        raise ConfigError(
-            f'{key}.dataset: {reason_of(error)}{_where_to_put(cfg)}') from None
+        raise _unreadable(cfg, key, error) from None
+
+
+def _unreadable(cfg: Any, key: str, error: Exception) -> ConfigError:
+    if isinstance(error, ConfigError):
+        return error
+    return ConfigError(
+        f'{key}.dataset: {reason_of(error)}{_where_to_put(cfg)}')
 
 
 def _check_batched(stage: Config, key: str) -> None:

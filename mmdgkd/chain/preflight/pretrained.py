@@ -7,7 +7,7 @@ the model as it was, without an error.
 import copy
 import logging
 from collections import Counter
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -16,9 +16,10 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.model_names import number_of_classes
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.models.utils.networks import unwrapped
+from mmdgkd.models.utils.networks import network_cfg, unwrapped
 from mmdgkd.models.utils.weights import shapes_of, some_shapes
 from mmdgkd.utils.config import reason_of
 
@@ -71,6 +72,9 @@ def check_init_cfg(network: Network, model: nn.Module) -> None:
                                   'name of a file')
             if '://' not in path:
                 check_pretrained(module, path, key, cfg.get('prefix'))
+            elif network.published and network.published.weights == path:
+                _log_new_head(key, path, network.published.num_classes,
+                              number_of_classes(network_cfg(network.model)))
 
 
 def check_pretrained(model: nn.Module,
@@ -120,11 +124,43 @@ def check_pretrained(model: nn.Module,
             f'{f" under the prefix {begin!r}" if begin else ""} is for the '
             f'model: the file has {some_shapes([*found], found)}, the model '
             f'{some_shapes(rest, wanted)}{advice}')
-    if rest:
+    theirs, mine = _classes_of(rest, shapes_of(weights), shapes_of(state))
+    if theirs and theirs != mine:
+        _log_new_head(key, path, theirs, mine)
+    elif rest:
         print_log(
             f'{key}: {len(rest)} of the {len(weights)} weights are not in '
             f'{path!r}, or not in that shape, and begin without it, such as '
             f'{rest[0]}',
+            logger='current',
+            level=logging.WARNING)
+
+
+def _classes_of(names: List[str], wanted: Mapping,
+                found: Mapping) -> Tuple[Optional[int], Optional[int]]:
+    """The classes of a file and of a model, if these weights alone tell them.
+
+    Args:
+        names (list[str]): The weights that do not fit.
+        wanted (Mapping[str, tuple[int]]): Shapes in the model.
+        found (Mapping[str, tuple[int]]): Shapes in the file.
+    """
+    rows = set()
+    for name in names:
+        # A network of timm has its own names in the file.
+        shape = found.get(name) or found.get(name.removeprefix('model.')) or ()
+        if len(shape) != len(wanted[name]) or shape[1:] != wanted[name][1:]:
+            return None, None
+        rows.add((shape[0], wanted[name][0]))
+    return rows.pop() if len(rows) == 1 else (None, None)
+
+
+def _log_new_head(key: str, path: str, theirs: Optional[int],
+                  mine: Optional[int]) -> None:
+    if theirs and mine and theirs != mine:
+        print_log(
+            f'{key}: {path!r} has {theirs} classes, the network has {mine}; '
+            'its head is new',
             logger='current',
             level=logging.WARNING)
 

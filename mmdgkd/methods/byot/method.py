@@ -30,6 +30,7 @@ class BYOT(Method):
         if not isinstance(model, Mapping) or type_of(model) != _ALGORITHM:
             return None
         network = read_entry(name, entry)
+        model = network.model
         if not isinstance(model.get('architecture'), Mapping):
             raise ConfigError(
                 f'chain.networks.{name}.model.architecture: is missing; it '

@@ -48,7 +48,8 @@ class DGKD(BaseAlgorithm):
         teachers (dict[str, dict]): For each teacher, by name, its model config
             ``build_cfg`` (or the built network, with its weights), the file
             of its weights, ``ckpt_path``, and perhaps their key in the file,
-            ``ckpt_key``. The order does not matter.
+            ``ckpt_key``, and which classes of the file it has, ``picked``, see
+            :func:`pick_classes`. The order does not matter.
         distiller (dict): Config of a :class:`MultiTeacherDistiller`.
         task_loss_weight (float): Weight of the network's own loss, 1-λ in the
             papers. A ``DenseKDLoss`` of the paper's form multiplies it by the
@@ -313,17 +314,19 @@ def _scaled(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
 
 def _build_teacher(name: str, cfg: Dict) -> nn.Module:
     here = f'model.teachers.{name}'
-    unknown = set(cfg) - {'build_cfg', 'ckpt_path', 'ckpt_key', 'input'}
+    unknown = set(cfg) - {
+        'build_cfg', 'ckpt_path', 'ckpt_key', 'input', 'picked'
+    }
     if 'build_cfg' not in cfg or unknown:
         raise ConfigError(
             f'{here}: takes build_cfg and ckpt_path, not {", ".join(cfg)}')
     teacher = cfg['build_cfg']
     if isinstance(teacher, nn.Module):
         return teacher
-    teacher = MODELS.build(teacher)
+    build_cfg, teacher = teacher, MODELS.build(teacher)
     if cfg.get('ckpt_path'):
         load_weights(teacher, cfg['ckpt_path'], f'{here}.ckpt_path',
-                     cfg.get('ckpt_key'))
+                     cfg.get('ckpt_key'), cfg.get('picked'), build_cfg)
     else:
         teacher.init_weights()
         print_log(

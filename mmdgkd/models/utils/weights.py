@@ -10,6 +10,12 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
 from mmdgkd.fileio.state_dicts import Form, forms_of, state_dict_of
+from .class_numbers import pick_classes
+
+
+class OtherClasses(ConfigError):
+    """The weights are of the same network with other classes."""
+
 
 # How many names of a file and of a network an error shows.
 _SHOWN = 3
@@ -86,7 +92,9 @@ def check_weights(model: nn.Module, weights: Dict[str, torch.Tensor],
 def load_weights(model: nn.Module,
                  path: str,
                  key: str,
-                 entry: Optional[str] = None) -> Dict:
+                 entry: Optional[str] = None,
+                 picked: Optional[Mapping[str, Any]] = None,
+                 build_cfg: Any = None) -> Dict:
     """Load the weights of a network strictly.
 
     Args:
@@ -95,6 +103,10 @@ def load_weights(model: nn.Module,
         key (str): The config key that names it, for messages.
         entry (str, optional): The key of the state dict in the checkpoint.
             Defaults to None: see :func:`state_dict_of`.
+        picked (Mapping, optional): Which classes of the file the network has,
+            see :func:`pick_classes`. Defaults to None: those of the file.
+        build_cfg (Mapping, optional): With ``picked`` the config of the
+            network. Defaults to None.
 
     Returns:
         dict: The whole checkpoint.
@@ -104,6 +116,8 @@ def load_weights(model: nn.Module,
     """
     checkpoint = read_checkpoint(path, key)
     weights = network_weights(checkpoint, path, key, model, entry)
+    if picked:
+        weights = pick_classes(weights, build_cfg, picked, path, key)
     _load(model, weights, path, key)
     return checkpoint
 
@@ -155,10 +169,9 @@ def _load(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str,
         if found.get(name, wanted[name]) != wanted[name]
         and f'{name}: ' in refusal
     ]
-    if differ and not (missing or surplus) and all(
-            name.startswith('head.') for name in differ):
+    if not (missing or surplus) and _is_by_classes(differ, found, wanted):
         name = differ[0]
-        raise ConfigError(
+        raise OtherClasses(
             f'{key}: {path!r} has {found[name][0]} classes, the network has '
             f'{wanted[name][0]} ({name} is {found[name]}, not {wanted[name]})')
     if missing:
@@ -176,6 +189,16 @@ def _load(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str,
         f'{f" ({count} such differences)" if count > 1 else ""}; the file has '
         f'{some_shapes([*surplus, *differ, *found], found)}, the network '
         f'{some_shapes([*missing, *differ, *wanted], wanted)}')
+
+
+def _is_by_classes(differ: List[str], found: Mapping[str, Tuple[int, ...]],
+                   wanted: Mapping[str, Tuple[int, ...]]) -> bool:
+    """Whether shapes differ as those of heads with other classes do."""
+    rows = {(found[name][:1], wanted[name][:1]) for name in differ}
+    return len(rows) == 1 and all(found[name][1:] == wanted[name][1:]
+                                  for name in differ) or bool(differ) and all(
+                                      name.startswith('head.')
+                                      for name in differ)
 
 
 def shapes_of(state: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
