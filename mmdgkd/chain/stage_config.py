@@ -5,6 +5,7 @@ import copy
 import hashlib
 import json
 import os.path as osp
+import re
 from typing import Any, Dict, List, Mapping
 
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
 from mmdgkd.models.distillers.edges import edges_for
 from mmdgkd.models.teachers.teacher_input import NORMALIZATION
+from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import find_type, type_of, typed_parts
 from .chain import Chain, Network
@@ -29,6 +31,8 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
                   'val_evaluator', 'val_cfg', 'custom_hooks', 'randomness',
                   'sync_bn', 'compile', 'efficient_conv_bn_eval',
                   'activation_checkpointing')
+# The source of a recorder.
+_LOGITS_KEY = re.compile(r'model\..*_recorders\.[^.]+\.source$')
 # Data may move, which data_root tells; data_prefix is which part is read.
 _IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
                'pin_memory', 'prefetch_factor', 'store_dir', 'file_key')
@@ -103,7 +107,7 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
             'model: stages with teachers need their template, '
             "model=dict(type='mmrazor.DGKD', distiller=dict(...))")
     distiller = edges_for(template['distiller'], chain.teachers[name],
-                          chain.names)
+                          chain.names, name)
     teachers = {
         teacher:
         dict(
@@ -222,7 +226,25 @@ def training_settings(stage: Config) -> Dict[str, Any]:
     for key in _TRAINING_KEYS:
         if stage.get(key) is not None:
             walk(stage[key], key)
-    return flat
+    return _with_named_logits(flat)
+
+
+def _with_named_logits(flat: Dict[str, Any]) -> Dict[str, Any]:
+    """Settings with the name that logits had before they were found.
+
+    Of a linear head they are the same, and stages that were trained by the
+    name go on.
+    """
+    heads = {
+        str(value).split('.')[-1]
+        for key, value in flat.items() if key.endswith('.head.type')
+    }
+    if heads != {'LinearClsHead'}:
+        return flat
+    return {
+        key: 'head.fc' if value == LOGITS and _LOGITS_KEY.match(key) else value
+        for key, value in flat.items()
+    }
 
 
 def fingerprint(stage: Config) -> str:

@@ -1,11 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks that are trained, and distilled from each other, in one step."""
-import contextlib
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import torch
 from mmengine.structures import BaseDataElement
-from torch import nn
 
 from mmdgkd.errors import ConfigError
 
@@ -31,24 +29,6 @@ class OverNetworks:
         """
         return self.over_networks(
             lambda network: network(batch_inputs, data_samples, mode='loss'))
-
-
-@contextlib.contextmanager
-def record_logits(source: nn.Module, name: str,
-                  logits: Dict[str, torch.Tensor]) -> Iterator[None]:
-    """Record the last output of a module.
-
-    Args:
-        source (nn.Module): The module.
-        name (str): The key of its output.
-        logits (dict[str, torch.Tensor]): Where the output is stored.
-    """
-    handle = source.register_forward_hook(
-        lambda module, inputs, outputs: logits.update({name: outputs}))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def check_peer_loss(loss: Callable, key: str, several: bool = True) -> None:

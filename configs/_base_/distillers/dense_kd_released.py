@@ -7,10 +7,9 @@ model = dict(
     teacher_options=dict(channels_last=True, fold_bn=True),
     distiller=dict(
         type='mmrazor.MultiTeacherDistiller',
-        student_recorders=dict(
-            logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
+        student_recorders=dict(logits=dict(type='mmrazor.ModuleOutputs')),
         teacher_recorders=dict(
-            logits=dict(type='mmrazor.MultiTeacherOutputs', source='head.fc')),
+            logits=dict(type='mmrazor.MultiTeacherOutputs')),
         distill_losses=dict(
             loss_kd=dict(
                 type='mmrazor.DenseKDLoss',

@@ -2,10 +2,8 @@
 # and between the samples of a class (intra). For `edges.default` of a
 # distiller.
 dist_edge = dict(
-    student_recorders=dict(
-        logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
-    teacher_recorders=dict(
-        logits=dict(type='mmrazor.MultiTeacherOutputs', source='head.fc')),
+    student_recorders=dict(logits=dict(type='mmrazor.ModuleOutputs')),
+    teacher_recorders=dict(logits=dict(type='mmrazor.MultiTeacherOutputs')),
     distill_losses=dict(
         loss_dist=dict(
             type='mmrazor.DISTLoss',

@@ -9,9 +9,6 @@ model = dict(
         edges=dict(
             default=dict(
                 student_recorders=dict(
-                    logits=dict(
-                        type='mmrazor.ModuleOutputs', source='head.fc')),
+                    logits=dict(type='mmrazor.ModuleOutputs')),
                 teacher_recorders=dict(
-                    logits=dict(
-                        type='mmrazor.MultiTeacherOutputs',
-                        source='head.fc'))))))
+                    logits=dict(type='mmrazor.MultiTeacherOutputs'))))))

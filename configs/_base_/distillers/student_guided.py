@@ -7,6 +7,7 @@ model = dict(
         teacher_recorders=dict(
             logits=dict(
                 type='mmrazor.StochasticTeacherOutputs',
+                source='head.fc',
                 num_passes=100,
                 drop_prob=0.5)),
         distill_losses=dict(

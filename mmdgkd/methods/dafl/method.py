@@ -28,7 +28,8 @@ class DAFL(Method):
         if chain.teachers[name] and key in stage.model:
             try:
                 stage.model[key] = edges_for(stage.model[key],
-                                             chain.teachers[name], chain.names)
+                                             chain.teachers[name], chain.names,
+                                             name)
             except ConfigError as error:
                 raise ConfigError(
                     str(error).replace('model.distiller',

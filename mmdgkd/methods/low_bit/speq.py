@@ -10,6 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.low_bit.quantizers.drawn_bits import drawn_bits
 from mmdgkd.methods.peer_logits import check_peer_loss
+from mmdgkd.models.utils.logits import (LOGITS, check_score_source,
+                                        recorded_scores)
 from mmdgkd.models.utils.step_clock import StepClock
 from .few_bit_network import FewBitNetwork
 
@@ -42,7 +44,7 @@ class SPEQ(FewBitNetwork):
             Defaults to None: ``CosineLoss`` with the weight 1, which is our
             choice.
         source (str): The module that outputs the logits.
-            Defaults to ``'head.fc'``.
+            Defaults to ``'logits'``: whatever computes them.
         teacher_norm (str): The statistics of batch normalization in the
             teacher: ``'batch'``, those of its batch, or ``'running'``, the
             running ones, both without an update of these; ``'update'``, those
@@ -61,7 +63,7 @@ class SPEQ(FewBitNetwork):
                  high_bits: int = 8,
                  prob: float = 0.5,
                  speq_loss: Optional[Dict] = None,
-                 source: str = 'head.fc',
+                 source: str = LOGITS,
                  teacher_norm: str = 'batch',
                  **kwargs: Any) -> None:
         if act_bits is None:
@@ -78,11 +80,8 @@ class SPEQ(FewBitNetwork):
         if teacher_norm not in NORMS:
             raise ConfigError(f'model.teacher_norm: {teacher_norm!r} is none '
                               f'of {", ".join(NORMS)}')
-        try:
-            self.architecture.get_submodule(source)
-        except AttributeError:
-            raise ConfigError(f'model.source: the network has no module '
-                              f'{source!r}') from None
+        check_score_source(self.architecture, source, 'model.source',
+                           'the network')
         self.act_bits, self.high_bits, self.prob = act_bits, high_bits, prob
         self.source, self.teacher_norm = source, teacher_norm
         self.speq_loss = MODELS.build(
@@ -107,10 +106,7 @@ class SPEQ(FewBitNetwork):
             return super().forward(inputs, data_samples, mode)
         weights = self.quantized_weights()
         logits: List[torch.Tensor] = []
-        source = self.architecture.get_submodule(self.source)
-        handle = source.register_forward_hook(
-            lambda module, inputs, outputs: logits.append(outputs))
-        try:
+        with recorded_scores(self.architecture, self.source, logits.append):
             # First, so that recorders get the student's outputs first.
             losses = dict(self._run(weights, inputs, data_samples, mode))
             with torch.no_grad(), self._as_teacher():
@@ -119,8 +115,6 @@ class SPEQ(FewBitNetwork):
                         name: data.detach()
                         for name, data in weights.items()
                     }, inputs, None, 'tensor')
-        finally:
-            handle.remove()
         losses['loss_speq'] = self.speq_loss(logits[0], logits[-1])
         return losses
 

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional
 
 import torch
@@ -8,9 +9,10 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
-                                        record_logits)
+from mmdgkd.methods.peer_logits import OverNetworks, check_peer_loss
 from mmdgkd.models.utils.heads import fit_to_head
+from mmdgkd.models.utils.logits import (LOGITS, check_score_source,
+                                        recorded_scores)
 
 
 def mutual_losses(loss: Callable,
@@ -64,7 +66,7 @@ class MutualNetworks(OverNetworks, BaseAlgorithm):
             Defaults to None: ``DenseKDLoss`` of tau = 1, averaged over the
             others, as in the paper.
         source (str): The module of each network that outputs the logits.
-            Defaults to ``'head.fc'``.
+            Defaults to ``'logits'``: whatever computes them.
         **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
             of MMRazor's ``BaseAlgorithm``.
 
@@ -78,7 +80,7 @@ class MutualNetworks(OverNetworks, BaseAlgorithm):
                  architecture: Any,
                  peers: Dict[str, Any],
                  mutual_loss: Optional[Dict] = None,
-                 source: str = 'head.fc',
+                 source: str = LOGITS,
                  **kwargs: Any) -> None:
         super().__init__(architecture, **kwargs)
         if not isinstance(peers, Mapping) or not peers:
@@ -96,9 +98,7 @@ class MutualNetworks(OverNetworks, BaseAlgorithm):
             if isinstance(network, BaseAlgorithm):
                 raise ConfigError(f'model.{key}: is a {type(network).__name__}'
                                   '; networks that teach each other are plain')
-            if source not in dict(network.named_modules()):
-                raise ConfigError(f'model.source: "{source}" is no module of '
-                                  f'model.{key}')
+            check_score_source(network, source, 'model.source', f'model.{key}')
             if name and not self.module_inplace:
                 self.set_module_inplace_false(network, f'self.peers["{name}"]')
         self._mutual_loss = MODELS.build(
@@ -139,8 +139,8 @@ class MutualNetworks(OverNetworks, BaseAlgorithm):
         losses: Dict[str, Any] = {}
         logits: Dict[str, torch.Tensor] = {}
         for name, network in self.networks.items():
-            with record_logits(
-                    network.get_submodule(self.source), name, logits):
+            with recorded_scores(network, self.source,
+                                 partial(logits.__setitem__, name)):
                 found = losses_of(network)
             losses.update(
                 (_key(key, name), data) for key, data in found.items())

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import torch
@@ -8,9 +9,10 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.methods.peer_logits import (OverNetworks, check_peer_loss,
-                                        record_logits)
+from mmdgkd.methods.peer_logits import OverNetworks, check_peer_loss
 from mmdgkd.models.utils.heads import fit_to_head
+from mmdgkd.models.utils.logits import (LOGITS, check_score_source,
+                                        recorded_scores)
 from .widths import find_units, name_of_width, read_widths, slimmable_units
 
 # The units do not depend on the size of the images.
@@ -46,7 +48,7 @@ class JointSlimmable(OverNetworks, SlimmableNetwork):
             Huang, ICCV 2019, arXiv 1903.05134): a loss of
             ``(preds_S, {name: preds_T})``, such as ``DenseKDLoss``, and
             ``source``, the module that outputs the logits, by default
-            ``'head.fc'``. Defaults to None.
+            ``'logits'``, whatever computes them. Defaults to None.
         parse_cfg (dict, optional): Config of MMRazor's ``ChannelAnalyzer``,
             which groups dependent channels. Defaults to None: its
             ``FxTracer``, on images of three channels.
@@ -99,14 +101,13 @@ class JointSlimmable(OverNetworks, SlimmableNetwork):
             return
         self._prepare_norms()
         if in_place is not None:
-            self._source = in_place.get('source', 'head.fc')
+            self._source = in_place.get('source', LOGITS)
             self._in_place = MODELS.build({
                 k: v
                 for k, v in in_place.items() if k != 'source'
             })
-            if self._source not in dict(self.architecture.named_modules()):
-                raise ConfigError(f'model.in_place.source: "{self._source}" '
-                                  'is no module of the architecture')
+            check_score_source(self.architecture, self._source,
+                               'model.in_place.source', 'the architecture')
             check_peer_loss(self._in_place, 'model.in_place')
             fit_to_head(self._in_place, self.architecture)
         self.set_width(next(iter(self._choices)))
@@ -163,8 +164,8 @@ class JointSlimmable(OverNetworks, SlimmableNetwork):
         """The losses of a width, with that from the wider ones."""
         if self._in_place is None:
             return losses_of(self.architecture)
-        source = self.architecture.get_submodule(self._source)
-        with record_logits(source, name, logits):
+        with recorded_scores(self.architecture, self._source,
+                             partial(logits.__setitem__, name)):
             found = dict(losses_of(self.architecture))
         wider = {key: data.detach() for key, data in logits.items()}
         del wider[name]

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import zlib
-from typing import Any, Optional
+from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
+from mmdgkd.models.utils.logits import (LOGITS, find_source, is_found,
+                                        score_modules)
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.utils.random import uniforms
 
@@ -59,8 +61,10 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
     D), for a :class:`StudentGuidedFeatureLoss`. A logit store cannot cache it.
 
     Args:
-        source (str): The module of each teacher whose input is dropped, such
-            as ``'head.fc'``.
+        source (str | Mapping[str, str]): The module of each teacher whose
+            input is dropped, such as ``'head.fc'``, perhaps by teacher.
+            Defaults to ``'logits'``: the last one, whose output is that of
+            the teacher.
         num_passes (int): P; 30 in the released code. Defaults to 100 (our
             choice).
         drop_prob (float): Probability that a feature is dropped. Defaults to
@@ -75,7 +79,7 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
     """
 
     def __init__(self,
-                 source: str,
+                 source: Union[str, Mapping[str, str]] = LOGITS,
                  num_passes: int = 100,
                  drop_prob: float = 0.5,
                  seed: Optional[int] = None,
@@ -98,14 +102,25 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
         super().__enter__()
         self._step = self._clock.tick()
 
+    def _find(self, name: str,
+              teacher: nn.Module) -> Tuple[nn.Module, Callable]:
+        source = self.source_of(name)
+        if is_found(teacher, source):
+            *_, source = ['', *score_modules(teacher)]
+            if not source:
+                raise ConfigError(
+                    f'source: no module of teacher "{name}" is found whose '
+                    'output is its class scores; name its last linear layer')
+            return find_source(teacher, source, 'tensor')
+        return super()._find(name, teacher)
+
     def _record(self, name: str, module: nn.Module, inputs: tuple,
                 outputs: Any) -> None:
-        if not self.recording:
-            return
         features = inputs[0]
         if not isinstance(features, torch.Tensor) or features.ndim != 2:
+            source = self.source_of(name)
             raise ConfigError(
-                f'StochasticTeacherOutputs.source: "{self.source}" of teacher '
+                f'StochasticTeacherOutputs.source: "{source}" of teacher '
                 f'"{name}" is not given a vector of features per image; use '
                 "the last linear layer, such as 'head.fc'")
         masks = torch.from_numpy(

@@ -1,17 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Edges: the recorders and losses between a teacher and the student."""
 import copy
+import itertools
 from difflib import get_close_matches
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.recorders.sources import DEFAULT, check_source_names
+from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.utils.config import type_of
 from .ensembles import Ensembles
 
-# The edge of all teachers without one of their own, and the base of these.
-DEFAULT = 'default'
+# DEFAULT is the edge of all teachers without one of their own, and the base
+# of these.
 _PARTS = ('student_recorders', 'teacher_recorders', 'connectors',
           'distill_losses')
 _MAPPINGS = 'loss_forward_mappings'
@@ -27,8 +30,9 @@ def expand_edges(distiller: Mapping[str, Any],
     losses and their mappings. Each teacher gets a copy of it under its own
     name: ``loss_feat`` becomes ``loss_feat_resnet56``, and the source of a
     teacher recorder is a module of ``resnet56``. All teachers share a recorder
-    of type ``'MultiTeacherOutputs'``, which a logit store can replace. Names
-    that an edge does not define are those of the distiller.
+    of type ``'MultiTeacherOutputs'``, which a logit store can replace; its
+    source may differ. Names that an edge does not define are those of the
+    distiller.
 
     Args:
         distiller (Mapping): The config of a distiller, perhaps with ``edges``:
@@ -67,28 +71,37 @@ def expand_edges(distiller: Mapping[str, Any],
         for loss in expanded[_MAPPINGS]:
             if loss not in common[_MAPPINGS]:
                 teacher_of_edge.setdefault(loss, name)
+    for cfg in expanded['teacher_recorders'].values():
+        # One that differs in no edge is a name.
+        source = cfg.get('source')
+        if isinstance(source, Mapping) and len({*source.values()}) == 1:
+            cfg['source'], = {*source.values()}
     if reduction == 'mean':
         expanded['averaged_losses'] = teacher_of_edge
     return expanded
 
 
-def edges_for(distiller: Mapping[str, Any], teachers: Sequence[str],
-              networks: Sequence[str]) -> Dict[str, Any]:
+def edges_for(distiller: Mapping[str, Any],
+              teachers: Sequence[str],
+              networks: Sequence[str],
+              name: Optional[str] = None) -> Dict[str, Any]:
     """The distiller's config of a stage.
 
-    Edges and ensembles of other teachers are left out.
+    Edges, ensembles and sources of other networks are left out.
 
     Args:
         distiller (Mapping): The template of a chain.
         teachers (Sequence[str]): The teachers of the stage.
         networks (Sequence[str]): All networks of the chain.
+        name (str, optional): The network that is trained. Defaults to None.
 
     Raises:
-        ConfigError: If an edge is of no network and no ensemble, or for a
-            wrong ensemble.
+        ConfigError: If an edge or a source is of no network and no ensemble,
+            or for a wrong ensemble.
     """
     if not isinstance(distiller, Mapping):
         return distiller
+    distiller = _with_sources(distiller, teachers, networks, name)
     together = Ensembles(distiller.get('ensembles'), networks)
     if together.all:
         distiller = together.in_stage(distiller, teachers)
@@ -178,8 +191,11 @@ def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
                 own[part][key] = key
                 _share(expanded[part], key, cfg, name)
                 continue
+            if type_of(cfg) == 'ModuleOutputs':
+                cfg = dict(source=LOGITS) | cfg
             if part == 'teacher_recorders' and 'source' in cfg:
-                cfg = dict(cfg, source=f'{name}.{cfg["source"]}')
+                source = _pick(cfg['source'], name)
+                cfg = dict(cfg, source=f'{name}.{source}')
             own[part][key] = f'{key}_{name}'
             expanded[part][own[part][key]] = cfg
 
@@ -220,13 +236,89 @@ def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
 
 def _share(recorders: Dict[str, Any], key: str, cfg: Mapping[str, Any],
            name: str) -> None:
-    """Add a recorder for all teachers; it must be the same in all edges."""
-    if recorders.setdefault(key, cfg) != cfg:
+    """Add a recorder for all teachers; only its source may differ."""
+    shared = recorders.setdefault(key, dict(cfg, source={}))
+    if dict(shared, source=None) != dict(cfg, source=None):
         raise ConfigError(
             f'{_HERE}.{name}.teacher_recorders.{key}: is {cfg}, elsewhere '
-            f'{recorders[key]}; a recorder of type MultiTeacherOutputs is one '
-            'for all teachers: use another name, or '
+            f'{shared}; a recorder of type MultiTeacherOutputs is one for all '
+            'teachers, but for its source: use another name, or '
             "type='mmrazor.ModuleOutputs'")
+    source = shared.get('source', LOGITS)
+    if not isinstance(source, Mapping):
+        source = {DEFAULT: source}
+    mine = _pick(cfg.get('source', LOGITS), name)
+    recorders[key] = dict(shared, source={**source, name: mine})
+
+
+def _pick(source: Any, name: str) -> Any:
+    """The source of a network, where it may be a mapping by network."""
+    if isinstance(source, Mapping):
+        return source.get(name, source.get(DEFAULT, LOGITS))
+    return source
+
+
+def _with_sources(distiller: Mapping[str, Any], teachers: Sequence[str],
+                  networks: Sequence[str],
+                  name: Optional[str]) -> Dict[str, Any]:
+    """A distiller with the source of each recorder in a stage."""
+    distiller = copy.deepcopy(dict(distiller))
+    for part, here, cfg in _recorders(distiller):
+        if type_of(cfg) == 'ModuleOutputs' or _is_of_all(cfg):
+            cfg.setdefault('source', LOGITS)
+        source = cfg.get('source')
+        if not isinstance(source, Mapping):
+            continue
+        check_source_names(source, networks, f'{here}.source')
+        if part == 'student_recorders':
+            cfg['source'] = _pick(source, name)
+        else:
+            cfg['source'] = {
+                key: source[key]
+                for key in source if key in (DEFAULT, *teachers)
+            }
+    return distiller
+
+
+def _recorders(
+        distiller: Mapping[str,
+                           Any]) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
+    """All recorders of a distiller and its edges: part, key and config."""
+    edges = distiller.get('edges')
+    owners = {'model.distiller': distiller}
+    for name, edge in edges.items() if isinstance(edges, Mapping) else ():
+        owners[f'{_HERE}.{name}'] = edge
+    for here, owner in owners.items():
+        for part in _PARTS[:2]:
+            parts = owner.get(part) if isinstance(owner, Mapping) else None
+            for key, cfg in parts.items() if isinstance(parts,
+                                                        Mapping) else ():
+                if isinstance(cfg, Mapping):
+                    yield part, f'{here}.{part}.{key}', cfg
+
+
+def place_in_edges(message: str, distiller: Mapping[str, Any],
+                   names: Sequence[str]) -> str:
+    """A message with the key of a recorder as the config has it.
+
+    Args:
+        message (str): It may begin with that of the expanded config.
+        distiller (Mapping): The config, perhaps with edges.
+        names (Sequence[str]): The teachers.
+    """
+    edges = distiller.get('edges') or {}
+    for name, edge, part in itertools.product(names, (None, DEFAULT),
+                                              _PARTS[:2]):
+        for key in (edges.get(edge or name) or {}).get(part) or ():
+            place = f'{_HERE}.{edge or name}.{part}.{key}.'
+            own = f'model.distiller.{part}.{key}_{name}.'
+            if message.startswith(own):
+                return place + message.removeprefix(own)
+            # One of all teachers, whose sources the edges name.
+            shared = f'model.distiller.{part}.{key}.source.{name}:'
+            if message.startswith(shared):
+                return f'{place}source:{message.removeprefix(shared)}'
+    return message
 
 
 def _is_of_all(recorder: Mapping[str, Any]) -> bool:

@@ -13,8 +13,10 @@ from mmdgkd.models.connectors.stochastic_drop_connector import \
     StochasticDropConnector
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
-from mmdgkd.models.recorders.sources import check_stock_source
-from .edges import expand_edges
+from mmdgkd.models.recorders.sources import initialize_stock
+from mmdgkd.models.utils.logits import LOGITS
+from mmdgkd.utils.config import type_of
+from .edges import expand_edges, place_in_edges
 from .ensembles import Ensembles
 from .records import check_shapes, detached, in_float32, refused_records
 
@@ -26,10 +28,14 @@ class MultiTeacherDistiller(OFDDistiller):
     It adds to MMRazor's: a recorder of type ``'MultiTeacherOutputs'`` records
     a mapping over the teachers, of which ``teacher='resnet56'`` in a loss
     mapping takes one (a stock recorder names its teacher in the source, such
-    as ``'resnet56.head.fc'``); a :class:`StochasticDropConnector` among its
+    as ``'resnet56.backbone'``); a :class:`StochasticDropConnector` among its
     connectors may drop teachers for a step; and the ``terms`` of a loss, such
     as those of :class:`DenseKDLoss`, are logged by teacher. Within
     :class:`DGKD` its config may have ``edges``, see :func:`expand_edges`.
+
+    The source ``'logits'``, the default of ``'ModuleOutputs'`` of the student
+    and of ``'MultiTeacherOutputs'``, is the class scores of a network,
+    whatever computes them.
 
     An ensemble counts as one teacher: the records of its active members in a
     recorder of type ``'MultiTeacherOutputs'`` reach the losses as one entry,
@@ -76,7 +82,11 @@ class MultiTeacherDistiller(OFDDistiller):
                     'its name, so that MMEngine would log it and train '
                     f'nothing with it; call it "loss_{name}", here and in '
                     'loss_forward_mappings')
-        super().__init__(**kwargs)
+        recorders = dict(kwargs.pop('student_recorders', None) or {})
+        for name, recorder in recorders.items():
+            if type_of(recorder) == 'ModuleOutputs':
+                recorders[name] = dict(source=LOGITS) | recorder
+        super().__init__(student_recorders=recorders, **kwargs)
         self._averaged = dict(averaged_losses or {})
         for module in self.connectors.modules():
             if isinstance(module, Paraphraser) and module.phase == 'train':
@@ -143,9 +153,10 @@ class MultiTeacherDistiller(OFDDistiller):
         """Initialize recorders; name the key of one that fails."""
         for name, recorder in getattr(self, key).recorders.items():
             try:
-                if not isinstance(recorder, MultiTeacherOutputsRecorder):
-                    check_stock_source(recorder, model, owner)
-                recorder.initialize(model)
+                if isinstance(recorder, MultiTeacherOutputsRecorder):
+                    recorder.initialize(model)
+                else:
+                    initialize_stock(recorder, model, owner)
             except ConfigError as error:
                 raise ConfigError(
                     f'model.distiller.{key}.{name}.{error}') from None
@@ -386,8 +397,11 @@ def build_distiller(
         raise ConfigError(
             "model.distiller: type must be 'mmrazor.MultiTeacherDistiller', "
             f'not {type(distiller).__name__}')
-    distiller.prepare_from_student(student)
-    distiller.prepare_from_teacher(teachers)
+    try:
+        distiller.prepare_from_student(student)
+        distiller.prepare_from_teacher(teachers)
+    except ConfigError as error:
+        raise ConfigError(place_in_edges(str(error), cfg, merged)) from None
     return distiller
 
 

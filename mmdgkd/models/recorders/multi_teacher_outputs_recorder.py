@@ -1,13 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from functools import partial
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 from mmrazor.models.task_modules import ModuleOutputsRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
-from .sources import recordable, refuse_source
+from mmdgkd.models.utils.logits import LOGITS, find_source, is_found
+from .sources import DEFAULT, check_source_names, recordable, refuse_source
 
 
 @TASK_UTILS.register_module()
@@ -18,9 +19,25 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
     ``{teacher name: output}`` of the teachers that ran in this step.
 
     Args:
-        source (str): The module to record, such as ``'head.fc'``, in each
-            teacher.
+        source (str | Mapping[str, str]): The module to record, such as
+            ``'backbone'``, in each teacher; or ``'logits'``, the class scores
+            of each, whatever computes them. A mapping has it by teacher,
+            ``'default'`` for those that it does not name; without that it is
+            ``'logits'``. Defaults to ``'logits'``.
     """
+
+    def __init__(self, source: Union[str, Mapping[str, str]] = LOGITS) -> None:
+        super().__init__(source)
+
+    def source_of(self, name: str) -> str:
+        """The source in one teacher.
+
+        Args:
+            name (str): The teacher.
+        """
+        if isinstance(self.source, Mapping):
+            return self.source.get(name, self.source.get(DEFAULT, LOGITS))
+        return self.source
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
         """Hook the source module of each teacher.
@@ -29,20 +46,35 @@ class MultiTeacherOutputsRecorder(ModuleOutputsRecorder):
             model (nn.ModuleDict): The teachers by name.
 
         Raises:
-            ConfigError: If a teacher has no such module.
+            ConfigError: If a teacher has no such module, or if there is no
+                such teacher.
         """
+        if isinstance(self.source, Mapping):
+            check_source_names(self.source, [*model])
         for name, teacher in model.items():
-            names = recordable(teacher)
-            if self.source not in names:
-                raise refuse_source(self.source, teacher, names,
-                                    f'teacher "{name}"')
-            teacher.get_submodule(self.source).register_forward_hook(
-                partial(self._record, name))
+            module, read = self._find(name, teacher)
+            module.register_forward_hook(partial(self._read, name, read))
+
+    def _find(self, name: str,
+              teacher: nn.Module) -> Tuple[nn.Module, Callable]:
+        """The module to hook in a teacher, and what to record of it."""
+        source, owner = self.source_of(name), f'teacher "{name}"'
+        names = recordable(teacher)
+        if source not in names and not is_found(teacher, source):
+            key = 'source'
+            if isinstance(self.source, Mapping):
+                key += f'.{name if name in self.source else DEFAULT}'
+            raise refuse_source(source, teacher, names, owner, key=key)
+        return find_source(teacher, source, 'tensor', owner)
+
+    def _read(self, name: str, read: Callable, module: nn.Module,
+              inputs: tuple, outputs: Any) -> None:
+        if self.recording:
+            self._record(name, module, inputs, read(module, inputs, outputs))
 
     def _record(self, name: str, module: nn.Module, inputs: tuple,
                 outputs: Any) -> None:
-        if self.recording:
-            self.record(name, outputs)
+        self.record(name, outputs)
 
     def record(self, name: str, outputs: Any) -> None:
         """Record the outputs of one call of the source.

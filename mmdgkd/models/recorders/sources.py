@@ -1,7 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Checks of the sources of recorders."""
 from difflib import get_close_matches
-from typing import Iterable, List
+from functools import partial
+from typing import Any, Callable, Iterable, List, Mapping, Sequence
 
 from mmrazor.models.task_modules import (ModuleOutputsRecorder,
                                          ParameterRecorder)
@@ -9,6 +10,10 @@ from torch import nn
 from torch.fx import GraphModule
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.logits import class_hint, find_source, is_found
+
+# In a mapping of sources by network: that of the networks it does not name.
+DEFAULT = 'default'
 
 
 def refuse_source(source: str,
@@ -16,7 +21,8 @@ def refuse_source(source: str,
                   names: Iterable[str],
                   owner: str,
                   front: str = '',
-                  what: str = 'module') -> ConfigError:
+                  what: str = 'module',
+                  key: str = 'source') -> ConfigError:
     """The error for a source that is not in a network.
 
     Args:
@@ -26,18 +32,21 @@ def refuse_source(source: str,
         owner (str): The network in messages, such as ``'teacher "resnet20"'``.
         front (str): The prefix of the names in a source. Defaults to ''.
         what (str): The kind of source. Defaults to ``'module'``.
+        key (str): The last part of the config key. Defaults to ``'source'``.
 
     Returns:
-        ConfigError: Its message begins with ``source``, the last part of the
-        config key.
+        ConfigError: Its message begins with the key.
     """
-    close = get_close_matches(source[len(front):], [*names], n=3, cutoff=0.5)
+    close = get_close_matches(
+        str(source)[len(front):], [*names], n=3, cutoff=0.5)
     if close:
         hint = 'similar: ' + ', '.join(f'{front}{name}' for name in close)
     else:
         parts = ', '.join(key for key, _ in model.named_children())
         hint = f'its parts: {parts or "none"}'
-    return ConfigError(f'source: "{source}" is no {what} of {owner}; {hint}')
+    if what == 'module':
+        hint += class_hint(model, front)
+    return ConfigError(f'{key}: "{source}" is no {what} of {owner}; {hint}')
 
 
 def recordable(model: nn.Module) -> List[str]:
@@ -61,6 +70,77 @@ def recordable(model: nn.Module) -> List[str]:
                 for name, _ in graph.named_modules() if name not in called
             }
     return [name for name, _ in model.named_modules() if name not in unused]
+
+
+def check_source_names(source: Mapping[str, Any],
+                       names: Sequence[str],
+                       key: str = 'source') -> None:
+    """Check a mapping of sources by network.
+
+    Args:
+        source (Mapping): By network, or :data:`DEFAULT`, its source.
+        names (Sequence[str]): The networks.
+        key (str): Its config key. Defaults to ``'source'``.
+
+    Raises:
+        ConfigError: If it names another one, or has something else than a
+            name.
+    """
+    for name, module in source.items():
+        if name not in (DEFAULT, *names):
+            close = get_close_matches(str(name), names, n=1)
+            raise ConfigError(
+                f'{key}.{name}: there is no such network; there are '
+                f'{", ".join(names)}, and "{DEFAULT}" for all others' +
+                (f'; is {close[0]} meant?' if close else ''))
+        if not isinstance(module, str):
+            raise ConfigError(f'{key}.{name}: {module!r} must be the name of '
+                              "a module, or 'logits'")
+
+
+def initialize_stock(recorder: object, model: nn.Module, owner: str) -> None:
+    """Hook one of MMRazor's recorders, which may record logits.
+
+    Args:
+        recorder (BaseRecorder): The recorder. A ``ModuleOutputs`` with the
+            source ``'logits'`` records the class scores, whatever computes
+            them.
+        model (nn.Module): The student, or a ``ModuleDict`` of the teachers by
+            name.
+        owner (str): Its name in messages.
+
+    Raises:
+        ConfigError: If the source does not exist. The message begins with
+            ``source``.
+    """
+    source: Any = getattr(recorder, 'source', None)
+    if isinstance(source, Mapping):
+        raise ConfigError(
+            'source: is by network, which is for the stages of a chain and '
+            "for type='mmrazor.MultiTeacherOutputs'; name one module")
+    network, mode = model, 'loss'
+    if isinstance(model, nn.ModuleDict):
+        name, _, rest = str(source).partition('.')
+        if name in model:
+            network, source, mode = model[name], rest, 'tensor'
+    # No subclass: it records something else of a module.
+    if type(recorder) is not ModuleOutputsRecorder or not is_found(
+            network, source):
+        check_stock_source(recorder, model, owner)
+        recorder.initialize(model)
+        return
+    module, read = find_source(
+        network, source, mode,
+        f'teacher "{name}"' if mode == 'tensor' else owner)
+    # Not a closure: in a copy of the model it belongs to the copied recorder.
+    module.register_forward_hook(partial(_record, recorder, read))
+    recorder._initialized = True
+
+
+def _record(recorder: ModuleOutputsRecorder, read: Callable, module: nn.Module,
+            inputs: tuple, outputs: Any) -> None:
+    if recorder.recording:
+        recorder.forward_hook(module, inputs, read(module, inputs, outputs))
 
 
 def check_stock_source(recorder: object, model: nn.Module, owner: str) -> None:

@@ -12,6 +12,8 @@ from mmdgkd.models.data_preprocessors.batched_data_preprocessor import \
     BatchedDataPreprocessor
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
+from mmdgkd.models.utils.logits import plain_source
+from mmdgkd.models.utils.networks import network_of
 from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.structures.views import BatchViews, views_of
 from .frozen_teachers import FrozenTeachers
@@ -39,13 +41,21 @@ class CachedTeachers:
         self._teachers = teachers
         self._distiller = distiller
         self._data_preprocessor = data_preprocessor
+        sources = {
+            name: logits_source(distiller, name)
+            for name in teachers.modules
+        }
         common = dict(
-            source=logits_source(distiller),
             options=teachers.options.facts(),
             inputs=_inputs_facts(data_preprocessor))
         self._facts = {
-            name: dict(common, name=name, **facts[name])
-            for name in teachers.modules
+            name:
+            dict(
+                common,
+                name=name,
+                source=plain_source(network_of(teacher), sources[name]),
+                **facts[name])
+            for name, teacher in teachers.modules.items()
         }
         # State of one step.
         self._views: Optional[BatchViews] = None
@@ -120,14 +130,15 @@ class CachedTeachers:
         self._logits = {}
 
 
-def logits_source(distiller: Any) -> str:
-    """The module of each teacher whose output the losses need.
+def logits_source(distiller: Any, teacher: str) -> str:
+    """The module of a teacher whose output the losses need.
 
     Args:
         distiller (MultiTeacherDistiller): The distiller of the losses.
+        teacher (str): The teacher.
 
     Returns:
-        str: Such as ``'head.fc'``.
+        str: Such as ``'logits'``.
 
     Raises:
         ConfigError: If they need more than one output of a teacher, so
@@ -142,7 +153,9 @@ def logits_source(distiller: Any) -> str:
                 f'{name}: a logit store can '
                 "take the place of type='mmrazor.MultiTeacherOutputs' "
                 'alone; use that, or set chain.logit_store=None')
-    sources = sorted({recorder.source for recorder in recorders.values()})
+    sources = sorted(
+        {recorder.source_of(teacher)
+         for recorder in recorders.values()})
     if len(sources) != 1:
         raise ConfigError('model.distiller.teacher_recorders: '
                           'a logit store keeps one output '

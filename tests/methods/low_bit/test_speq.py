@@ -115,8 +115,8 @@ def test_the_last_layer_keeps_its_bits():
      'and those of its teacher; use CosineLoss'),
     (dict(prob=0), 'model.prob: 0 should be above 0 and at most 1'),
     (dict(teacher_norm='none'), "model.teacher_norm: 'none' is none of batch"),
-    (dict(source='head.nothing'), "model.source: the network has no module "
-     "'head.nothing'"),
+    (dict(source='head.nothing'), 'model.source: "head.nothing" is no module '
+     'of the network'),
 ])
 def test_mistakes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):

@@ -30,7 +30,7 @@ def make(**edges):
 def test_without_edges_nothing_changes():
     cfg = dict(type='mmrazor.MultiTeacherDistiller', distill_losses=dict())
     assert expand_edges(cfg, ['a']) == cfg
-    assert edges_for(cfg, ['a'], ['a', 'b']) is cfg
+    assert edges_for(cfg, ['a'], ['a', 'b']) == cfg
 
 
 def test_one_edge_for_all_teachers():
@@ -92,7 +92,13 @@ def test_one_recorder_of_several_teachers():
         preds_S=dict(recorder='mine', from_student=True),
         preds_T=dict(recorder='logits', from_student=False, teacher='mid'))
 
+    # Its source may differ, nothing else.
     other = dict(teacher_recorders=dict(logits=dict(recorder, source='fd')))
+    expanded = expand_edges(dict(cfg, edges=dict(default=edge, mid=other)),
+                            ['big', 'mid', 'low'])
+    assert expanded['teacher_recorders']['logits']['source'] == dict(
+        big='fc', mid='fd', low='fc')
+    other['teacher_recorders']['logits']['type'] = 'MultiTeacherOutputs'
     with pytest.raises(
             ConfigError,
             match=r'edges.mid.teacher_recorders.logits: is .*fd.*elsewhere '
