@@ -62,38 +62,35 @@ def config_text(options: Options, data: ImageData, models: Sequence[Model],
 
 def _folder_data(options: Options, data: ImageData,
                  recipe: Recipe) -> List[str]:
-    split = osp.basename(options.split)
-    lines = [f'data_root = {data.root!r}']
+    lines = [f'images = dict(data_root={data.root!r})']
     parts = [
         f', data_prefix={prefix!r}' if prefix else ''
         for prefix in data.prefixes
     ]
     if data.lists:
-        lines.append(f"split = '{{{{ fileDirname }}}}/{split}/'  # lists of "
-                     'the images that train and that validate')
+        split = osp.basename(options.split)
+        lines = [
+            f"split = '{{{{ fileDirname }}}}/{split}/'  # lists of the images "
+            'that train and that validate',
+            f'images = dict(data_root={data.root!r}, '
+            "classes=split + 'classes.txt')"
+        ]
         parts = [
             f"{part}, ann_file=split + '{name}.txt'"
             for part, name in zip(parts, ('train', 'val'))
         ]
     size, workers = recipe.batch_size, f'num_workers={recipe.workers}'
     drop = ', drop_last=True' if recipe.drop_last else ''
-    lines += [
+    return lines + [
         'data_preprocessor = dict(',
         f'    num_classes={data.classes}, mean={_MEAN}, std={_STD}, '
-        'to_rgb=True)', *_pipelines(data)
+        'to_rgb=True)', *_pipelines(data),
+        f'train_dataloader = dict(batch_size={size}{drop}, {workers}, '
+        'dataset=dict(', f'    images{parts[0]}, pipeline=train_pipeline))',
+        f'val_dataloader = test_dataloader = dict(batch_size={2 * size}, '
+        f'{workers}, dataset=dict(',
+        f'    images{parts[1]}, pipeline=test_pipeline))'
     ]
-    for head, part, pipeline in zip(
-        (f'train_dataloader = dict(batch_size={size}{drop}',
-         f'val_dataloader = test_dataloader = dict(batch_size={2 * size}'),
-            parts, ('train_pipeline', 'test_pipeline')):
-        lines += [f'{head}, {workers}, dataset=dict(',
-                  f'    data_root=data_root{part},']  # yapf: disable
-        if data.lists:
-            lines.append("    classes=split + 'classes.txt', "
-                         f'pipeline={pipeline}))')
-        else:
-            lines[-1] += f' pipeline={pipeline}))'
-    return lines
 
 
 def _named_data(options: Options, recipe: Recipe) -> List[str]:
@@ -132,17 +129,20 @@ def _pipelines(data: ImageData) -> List[str]:
 
 
 def _schedule(models: Sequence[Model], recipe: Recipe) -> List[str]:
+    sgd = (f"type='SGD', lr={recipe.lr:g}, momentum=0.9, nesterov=True, "
+           f'weight_decay={recipe.weight_decay:g}))')
+    adamw = f"type='AdamW', lr={recipe.adamw_lr:g}, weight_decay=0.05))"
+    kinds = {model.is_transformer for model in models}
     lines = [
-        f'epochs = {recipe.epochs}  # of each stage',
+        f'train_cfg = dict(by_epoch=True, max_epochs={recipe.epochs}, '
+        'val_interval=1)  # each stage',
         'optim_wrapper = dict(optimizer=dict(',
-        f"    type='SGD', lr={recipe.lr:g}, momentum=0.9, nesterov=True, "
-        f'weight_decay={recipe.weight_decay:g}))'
+        f'    {adamw if kinds == {True} else sgd}'
     ]
-    if any(model.is_transformer for model in models):
+    if len(kinds) > 1:
         lines += [
             'adamw = dict(optim_wrapper=dict(optimizer=dict(',
-            f"    _delete_=True, type='AdamW', lr={recipe.adamw_lr:g}, "
-            'weight_decay=0.05)))'
+            f'    _delete_=True, {adamw})'
         ]
     warmup = [
         "    dict(type='LinearLR', start_factor=0.1, "
@@ -151,8 +151,7 @@ def _schedule(models: Sequence[Model], recipe: Recipe) -> List[str]:
     return lines + [
         'param_scheduler = [', *warmup,
         f"    dict(type='CosineAnnealingLR', begin={recipe.warmup}, "
-        'end=epochs, convert_to_iter_based=True)]',
-        'train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)'
+        "end=train_cfg['max_epochs'], convert_to_iter_based=True)]"
     ]
 
 
@@ -177,13 +176,15 @@ def _chain(store: Store) -> List[str]:
 
 def _entries(options: Options, models: Sequence[Model]) -> List[str]:
     keys = unique_keys([*models])
+    mixed = len({model.is_transformer for model in models}) > 1
     return [
-        _entry(options, key, model, i == 0)
+        _entry(options, key, model, i == 0, mixed)
         for i, (key, model) in enumerate(zip(keys, models))
     ]
 
 
-def _entry(options: Options, key: str, model: Model, is_teacher: bool) -> str:
+def _entry(options: Options, key: str, model: Model, is_teacher: bool,
+           mixed: bool) -> str:
     """One network, such as ``resnet18=dict(model='resnet18_8xb32_in1k')``."""
     is_given = is_teacher and options.teacher_ckpt
     facts = dict(model.other or {})
@@ -195,6 +196,6 @@ def _entry(options: Options, key: str, model: Model, is_teacher: bool) -> str:
         text = f'dict(name={text}, {more})'
     if is_given:
         text += f', ckpt_path={osp.abspath(options.teacher_ckpt)!r}'
-    elif model.is_transformer:
+    elif model.is_transformer and mixed:
         text += ', stage=adamw'
     return f'{key}=dict(model={text})'

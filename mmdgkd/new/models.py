@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks by their names: what they cost, and which lie between two."""
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from mmpretrain.apis import ModelHub, list_models
 from torch import nn
 
 from mmdgkd.chain.entries import read_entry
+from mmdgkd.chain.model_names import OURS
 from mmdgkd.chain.network import build_network, network_facts
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.class_numbers import set_classes
 
 # Words for the size in names of models.
 _SIZE_WORDS = ('nano|pico|femto|atto|tiny|small|medium|base|large|huge|giant|'
                'xxs|xs|xl|s|m|l|b|t|h|g')
 _SIZE = re.compile(rf'(?<=[-_])({_SIZE_WORDS})(?=[-_\d]|$)')
-_OURS = re.compile(r'resnet(\d+)')
+_OURS = re.compile(r'(resnet|wrn_|small_vgg|plain)\d+(_\d+)?')
 # How many of the nearest in the tables of a zoo are built and counted.
 _NEAREST = 3
 
@@ -170,7 +173,11 @@ class Zoo:
 
     def _counted(self, name: str, other: Mapping) -> Model:
         entry = dict(model=dict(name=name, **other))
-        model = build_network(read_entry('x', entry), 'mmpretrain')
+        network = read_entry('x', entry)
+        model = build_network(
+            dataclasses.replace(
+                network, model=set_classes(network.model, self.classes)),
+            'mmpretrain')
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             facts = network_facts(
                 model.to('meta').eval(), 'x', (3, self.size, self.size))
@@ -181,7 +188,7 @@ class Zoo:
         accuracy, of = accuracy_of(name)
         return Model(name, facts.macs, facts.params, accuracy, of,
                      dict(other) or None, layer and not batch,
-                     has_weights(name))
+                     bool(network.published and network.published.weights))
 
 
 def arch_of(name: str) -> str:
@@ -209,8 +216,9 @@ def family_of(name: str) -> Iterator[Tuple[str, Optional[int]]]:
                 if _is_like(arch, other):
                     yield f'timm:{other}', None
     elif _OURS.fullmatch(name):
-        yield from ((f'resnet{depth}', None)
-                    for depth in (8, 14, 20, 26, 32, 44, 56, 110))
+        for other in {name: None, **dict.fromkeys(OURS)}:
+            if _is_like(arch, other):
+                yield other, None
     else:
         own = name.split('/')[-1].removesuffix('.py')
         data = own.rsplit('_', 1)[-1]
@@ -266,19 +274,6 @@ def accuracy_of(name: str) -> Tuple[Optional[float], str]:
         if top is not None:
             return float(top), str(result.dataset)
     return None, ''
-
-
-def has_weights(name: str) -> bool:
-    """Whether the zoo of a model has weights for it.
-
-    Args:
-        name (str): A model.
-    """
-    if name.startswith('timm:'):
-        import timm
-        return timm.is_model_pretrained(name.removeprefix('timm:'))
-    model = _published(name)
-    return bool(model and model.weights)
 
 
 def unique_keys(models: List[Model]) -> List[str]:

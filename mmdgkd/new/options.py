@@ -8,8 +8,8 @@ from typing import Any, Optional, Sequence, Tuple
 from mmdgkd.errors import ConfigError
 
 _NO_TAS = 'none'
-# More would not fit into the lines of a config, nor into a day.
-MOST_TAS = 10
+# More would not fit into the lines of a config.
+MOST_TAS = 5
 
 
 @dataclass(frozen=True)

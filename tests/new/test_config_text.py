@@ -9,9 +9,9 @@ from mmdgkd.new.models import Model
 from mmdgkd.new.options import Options
 from mmdgkd.new.recipe import Store, recipe_of
 
-LARGE = ImageData(
-    10, 4097, 224, False, None, '/data/pets', ('train', 'train'),
-    dict(train=[('a/1.png', 0)], val=[('a/2.png', 0)]), ('a', 'b'))
+LARGE = ImageData(10, 4097, 224, False, None, '/data/pets', ('train', 'train'),
+                  dict(train=[('a/1.png', 0)], val=[('a/2.png', 0)]),
+                  ('a', 'b'))
 STORE = Store(dict(dtype='float16', top_k=20), 30, 10**9)
 
 
@@ -21,8 +21,8 @@ def written(tmp_path):
 
     def write(data, models, store=STORE, **kwargs):
         options = Options(
-            str(tmp_path / 'pets.py'), 'pets', models[0].name,
-            models[-1].name, **kwargs)
+            str(tmp_path / 'pets.py'), 'pets', models[0].name, models[-1].name,
+            **kwargs)
         text = config_text(options, data, models,
                            recipe_of(data, 50, options.pretrained), store)
         assert len(text.splitlines()) <= 40
@@ -39,19 +39,21 @@ def models(*names, **kwargs):
     return [Model(name, 10**6, 10, **kwargs) for name in names]
 
 
-def test_a_long_chain_of_transformers_is_short_too(written, tmp_path):
-    names = [f'timm:vit_tiny_patch{i}_224' for i in range(12)]
-    cfg = written(
-        LARGE,
-        models(*names, other=dict(img_size=224), is_transformer=True))
-    assert [*cfg.chain.networks] == [name[5:] for name in names]
+@pytest.mark.parametrize('mixed', [False, True])
+def test_the_longest_chain_is_short_too(written, tmp_path, mixed):
+    names = [f'timm:vit_tiny_patch{i}_224' for i in range(7 - mixed)]
+    chain = models(*names, other=dict(img_size=224), is_transformer=True)
+    cfg = written(LARGE, chain + models(*['resnet8'] * mixed))
+    assert [*cfg.chain.networks][:-mixed or None] == [n[5:] for n in names]
     entry = cfg.chain.networks.vit_tiny_patch3_224
     assert entry.model == dict(name=names[3], img_size=224)
-    assert entry.stage.optim_wrapper.optimizer.type == 'AdamW'
+    own = entry.stage if mixed else cfg
+    assert own.optim_wrapper.optimizer.type == 'AdamW'
+    assert (cfg.optim_wrapper.optimizer.type == 'SGD') == mixed
     assert cfg.chain.views.num_views == 30
     assert cfg.train_dataloader.drop_last
-    assert cfg.train_dataloader.dataset.ann_file == str(
-        tmp_path / 'pets_split/train.txt')
+    assert cfg.train_dataloader.dataset.ann_file == str(tmp_path /
+                                                        'pets_split/train.txt')
     assert cfg.test_dataloader.dataset.classes.endswith('classes.txt')
 
 
@@ -98,5 +100,5 @@ def test_a_known_data_set_has_its_own_base(written, root):
     for part in ('train', 'val', 'test'):
         dataset = cfg[f'{part}_dataloader'].dataset
         assert dataset.type == 'BatchedCIFAR100'
-        assert dataset.data_root == root or 'data/cifar100'
+        assert dataset.data_root == (root or 'data/cifar100')
     assert cfg.val_cfg == {}
