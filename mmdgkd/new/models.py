@@ -1,12 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Networks by their names: what they cost, and which lie between two."""
+import contextlib
 import dataclasses
+import logging
 import math
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.apis import ModelHub, list_models
 from torch import nn
@@ -18,10 +21,11 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.class_numbers import set_classes
 
 # Words for the size in names of models.
-_SIZE_WORDS = ('nano|pico|femto|atto|tiny|small|medium|base|large|huge|giant|'
-               'xxs|xs|xl|s|m|l|b|t|h|g')
-_SIZE = re.compile(rf'(?<=[-_])({_SIZE_WORDS})(?=[-_\d]|$)')
+_SIZE_WORDS = ('atto|femto|pico|nano|xxsmall|xsmall|tiny|small|medium|base|'
+               'large|huge|giant|xxs|xs|xl|s|m|l|b|t|h|g')
+_SIZE = re.compile(rf'(?<=[-_])({_SIZE_WORDS})(?=[-_]|$)')
 _OURS = re.compile(r'(resnet|wrn_|small_vgg|plain)\d+(_\d+)?')
+_USUAL = 224  # pixels that most models of ImageNet are made for
 # How many of the nearest in the tables of a zoo are built and counted.
 _NEAREST = 3
 
@@ -168,16 +172,19 @@ class Zoo:
         for start in ('chain.networks.x.model.name: ',
                       'chain.networks.x.model: '):
             text = text.removeprefix(start)
+        if self.size < _USUAL and 'does not run' in text:
+            text += f'; --size {_USUAL} may fit it'
         about = '' if repr(name) in text else f'{name!r}: '
         raise ConfigError(f'{flag}: {about}{text}') from None
 
     def _counted(self, name: str, other: Mapping) -> Model:
         entry = dict(model=dict(name=name, **other))
         network = read_entry('x', entry)
-        model = build_network(
-            dataclasses.replace(
-                network, model=set_classes(network.model, self.classes)),
-            'mmpretrain')
+        network = dataclasses.replace(
+            network, model=set_classes(network.model, self.classes))
+        is_timms = name.startswith('timm:')
+        with torch.device('meta' if is_timms else 'cpu'), _without_info():
+            model = build_network(network, 'mmpretrain')
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             facts = network_facts(
                 model.to('meta').eval(), 'x', (3, self.size, self.size))
@@ -233,6 +240,17 @@ def family_of(name: str) -> Iterator[Tuple[str, Optional[int]]]:
                    and listed.metadata.flops)
 
 
+@contextlib.contextmanager
+def _without_info() -> Iterator[None]:
+    """Without what models log while they are built."""
+    level = logging.root.manager.disable
+    logging.disable(max(level, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
 def _is_like(arch: str, other: str) -> bool:
     """Whether two names differ in a size alone: a word, or else a number."""
     pattern = re.escape(arch)
@@ -253,7 +271,10 @@ def _of_size(name: str, size: int) -> List[Dict[str, Any]]:
     """What models need that are made for one size of images, as ViTs are."""
     if name.startswith('timm:'):
         return [dict(img_size=size)]
-    return [dict(backbone=dict(img_size=size))]
+    backbone = dict(img_size=size)
+    # Swin's windows are larger than small maps.
+    padded = dict(backbone, pad_small_map=True)
+    return [dict(backbone=backbone), dict(backbone=padded)]
 
 
 def _published(name: str) -> Any:
