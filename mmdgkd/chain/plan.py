@@ -207,6 +207,35 @@ def order_line(chain: Chain, facts: Mapping[str, NetworkFacts]) -> str:
             'with the largest, and chain.order=[...] keeps the order')
 
 
+def mix_line(chain: Chain, stages: Mapping[str, Config]) -> str:
+    """A warning if stages with a logit store mix their images differently.
+
+    Each has its own views then, without an error, and teachers run for both.
+
+    Args:
+        chain (Chain): The chain.
+        stages (Mapping[str, Config]): The config of each stage.
+
+    Returns:
+        str: Empty if there is none.
+    """
+    recipes: Dict[str, str] = {}
+    for name in chain.names if chain.logit_store is not None else ():
+        dataset = (stages[name].get('train_dataloader') or {}).get('dataset')
+        if chain.teachers[name] and not chain[name].part_of and isinstance(
+                dataset, Mapping):
+            mix = dataset.get('mix') or {}
+            recipes.setdefault(
+                str([mix.get('augments'),
+                     mix.get('probs')]), name)
+    if len(recipes) < 2:
+        return ''
+    first, second = list(recipes.values())[:2]
+    return (f'warning: "{first}" and "{second}" mix their images differently, '
+            'so that no logits are cached for both; the same augments in '
+            'data_preprocessor.batch_augments are for all networks')
+
+
 def result_table(chain: Chain, facts: Mapping[str, NetworkFacts],
                  ledger: Ledger) -> str:
     """The results: metrics, seconds and state by network.

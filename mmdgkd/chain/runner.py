@@ -29,7 +29,7 @@ from .evaluate import test_chain
 from .export.extract import extract_network
 from .ledger import Ledger
 from .network import NetworkFacts, facts_of_trained
-from .plan import (later_share, order_line, plan_table, result_table,
+from .plan import (later_share, mix_line, order_line, plan_table, result_table,
                    store_lines, test_table)
 from .runner_keys import check_runner_keys
 from .schedules import schedule_lines
@@ -250,8 +250,8 @@ class ChainRunner:
             rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
                                  self._datasets, signals)
         lines = (plan_table(self.chain, facts, stages, self.work.ledger),
-                 store_lines(self.chain, facts, stages,
-                             self.work.path), order_line(self.chain, facts),
+                 store_lines(self.chain, facts, stages, self.work.path),
+                 order_line(self.chain, facts), mix_line(self.chain, stages),
                  schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()
         return '\n'.join(filter(None, lines))

@@ -23,6 +23,7 @@ from .chain import Chain, Network
 from .method import METHODS
 from .runner_keys import RUNNER_KEYS, check_runner_keys
 from .stage_hooks import keep_hooks
+from .stage_views import set_views
 
 # What determines the weights and the metrics of a stage. The rest (logging,
 # folders, launching, test data) may change from run to run.
@@ -89,7 +90,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     for method in METHODS.values():
         method.prepare_stage(stage, chain, name)
     if chain.views is not None:
-        _set_views(stage, chain.views, seed_of(cfg))
+        set_views(stage, chain, name, seed_of(cfg))
     _make_resumable(stage)
     stage.work_dir = osp.join(work_dir, name)
     stage.experiment_name = name
@@ -318,29 +319,6 @@ def merged_config(cfg: Config, network: Network) -> Config:
     # ChainRunner adds it, with what it knows; a Runner refuses a None.
     (stage.get('default_hooks') or {}).pop('live_progress', None)
     return stage
-
-
-def _set_views(stage: Config, views: Mapping[str, Any], seed: int) -> None:
-    """Wrap the training data so that its samples have views."""
-    loader = stage.get('train_dataloader') or {}
-    dataset = loader.get('dataset')
-    if not isinstance(dataset, Mapping):
-        return
-    if type_of(dataset) != 'ViewDataset':
-        # Of the chain, not of the stage: all its stages see the same.
-        chosen = views.get('seed')
-        loader['dataset'] = dict(
-            type='mmpretrain.ViewDataset',
-            seed=seed if chosen is None else chosen,
-            num_views=views.get('num_views'),
-            dataset=dict(dataset))
-        for key in ('file_key', 'skip_unreadable'):
-            if key in views:
-                loader['dataset'][key] = views[key]
-    sampler = dict(loader.get('sampler') or {})
-    if type_of(sampler) != 'ViewSampler':
-        loader['sampler'] = dict(
-            type='mmpretrain.ViewSampler', sampler=sampler)
 
 
 def _make_resumable(stage: Config) -> None:

@@ -15,12 +15,14 @@ from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
+from mmdgkd.structures.image_batch import ImageBatch
 from mmdgkd.structures.views import BatchViews, ViewSource
 from mmdgkd.utils.config import hash_of, reason_of
 from mmdgkd.utils.random import aside, seed_all, states, view_seed
 from .generators import code_of, find_generators, seed_generators
 from .identity import (FILE_KEYS, content_key, files_key, parts_of,
                        pipeline_of, texts_in)
+from .mixing import Mixing
 
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
@@ -47,7 +49,7 @@ class ViewDataset(Dataset):
 
     The meta of each sample has ``view``, ``sample_idx`` and ``view_source``
     (:class:`ViewSource`). A pipeline that draws nothing has one view, unless
-    ``num_views`` is given.
+    ``num_views`` or ``mix`` is given.
 
     Args:
         dataset (dict | Dataset): The data set, or its config.
@@ -64,10 +66,14 @@ class ViewDataset(Dataset):
         skip_unreadable (bool): Whether the next image takes the place of one
             that cannot be read, with a warning that counts them.
             Defaults to False: that is an error.
+        mix (dict, optional): ``augments``, ``probs`` and ``num_classes`` of
+            :class:`Mixing`: a view is then mixed with that of another sample
+            and has soft labels, ``gt_score``. Defaults to None: it is not.
 
     Raises:
         ConfigError: If ``num_views`` is no positive integer, for an unknown
-            ``file_key``, or if a transform draws from what cannot be seeded.
+            ``file_key`` or a wrong ``mix``, or if a transform draws from what
+            cannot be seeded.
     """
 
     def __init__(self,
@@ -76,7 +82,8 @@ class ViewDataset(Dataset):
                  num_views: Optional[int] = None,
                  lazy_init: bool = False,
                  file_key: str = 'stat',
-                 skip_unreadable: bool = False) -> None:
+                 skip_unreadable: bool = False,
+                 mix: Optional[Dict] = None) -> None:
         if file_key not in FILE_KEYS:
             raise ConfigError(f'ViewDataset.file_key: {file_key!r} is none of '
                               f'{", ".join(FILE_KEYS)}')
@@ -95,6 +102,7 @@ class ViewDataset(Dataset):
         self.max_views = num_views
         self.file_key = file_key
         self.skip_unreadable = skip_unreadable
+        self.mixing = None if mix is None else Mixing.from_cfg(mix)
         self._unreadable: Set[int] = set()
         self._facts: Dict[str, Any] = {}
         # The process, and the generators that its transforms hold.
@@ -110,6 +118,8 @@ class ViewDataset(Dataset):
             self._metainfo = self.dataset.metainfo
         if 'content' not in self._facts:
             self._facts['content'] = content_key(self.dataset, self.file_key)
+        if self.mixing is not None:
+            self.mixing.learn_classes(self._metainfo.get('classes'))
         self._look_at_pipeline()
 
     def __getstate__(self) -> Dict:
@@ -160,6 +170,18 @@ class ViewDataset(Dataset):
         """
         return epoch % self.num_views if self.num_views else epoch
 
+    def partners_in(self, epoch: int) -> Optional[np.ndarray]:
+        """Get the samples with which those of an epoch are mixed.
+
+        Args:
+            epoch (int): The epoch, counted from 0.
+
+        Returns:
+            np.ndarray, optional: By index, int64; None if none is mixed.
+        """
+        return self.mixing and self.mixing.partners(
+            self.seed, self.view_of(epoch), len(self))
+
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -188,7 +210,7 @@ class ViewDataset(Dataset):
         """
         epoch, index = item if isinstance(item, tuple) else (0, item)
         with aside():
-            return self._view(self.view_of(epoch), int(index))
+            return self._views([(self.view_of(epoch), int(index))])[0]
 
     def __getitems__(self, items: Sequence[Item]) -> List[Dict]:
         """Get all views of a batch; called by PyTorch's data loader.
@@ -208,13 +230,64 @@ class ViewDataset(Dataset):
                  for epoch, index in pairs]
         if not hasattr(self.dataset, 'get_batch'):
             with aside():
-                return [self._view(*pair) for pair in pairs]
+                return self._views(pairs)
         views, indices = torch.tensor(pairs).T.contiguous().numpy()
-        seeds = [view_seed(self.seed, *pair)
-                 for pair in pairs] if self._facts['random'] else []
-        batch = self.dataset.get_batch(indices, seeds)
+        batch = self._batch(views, indices)
         batch.views = BatchViews(self.source, views, indices)
+        if self.mixing is not None:
+            mixes = self.mixing.draw(self.seed, views, indices, len(self),
+                                     batch.size)
+            batch.mixes = mixes
+            batch.others = self._batch(views, mixes.partners)
+            batch.scores = mixes.scores(
+                self.mixing.one_hot(batch.labels),
+                self.mixing.one_hot(batch.others.labels))
         return [dict(inputs=batch.images, data_samples=batch)]
+
+    def _batch(self, views: np.ndarray, indices: np.ndarray) -> ImageBatch:
+        seeds = [
+            view_seed(self.seed, int(view), int(index))
+            for view, index in zip(views, indices)
+        ] if self._facts['random'] else []
+        return self.dataset.get_batch(indices, seeds)
+
+    def _views(self, pairs: Sequence[Tuple[int, int]]) -> List[Dict]:
+        samples = [self._view(*pair) for pair in pairs]
+        if self.mixing is None:
+            return samples
+        # In most batches there are both of two partners, read once.
+        read = {}
+        for sample in samples:
+            view = sample['data_samples']
+            read[view.view, view.sample_idx] = self._mixable(sample)
+        for sample in samples:
+            view = sample['data_samples']
+            key = view.view, view.sample_idx
+            image, scores = read[key]
+            mixes = self.mixing.draw(self.seed, *zip(key), len(self),
+                                     image.shape[-2:])
+            other = view.view, int(mixes.partners[0])
+            if other not in read:
+                read[other] = self._mixable(self._view(*other))
+            if read[other][0].shape != image.shape:
+                shapes = [tuple(read[pair][0].shape) for pair in (key, other)]
+                raise ConfigError(
+                    'train_dataloader.dataset.pipeline: gives images of '
+                    f'shapes {shapes[0]} and {shapes[1]}, which cannot be '
+                    'mixed; add a transform that resizes or crops them to one')
+            sample['inputs'] = mixes.images(image[None],
+                                            read[other][0][None])[0]
+            view.set_gt_score(mixes.scores(scores, read[other][1])[0])
+        return samples
+
+    def _mixable(self, sample: Dict) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The image and the labels of a view that is not mixed yet."""
+        image = sample['inputs']
+        if not (isinstance(image, torch.Tensor) and image.ndim == 3):
+            raise ConfigError(
+                'train_dataloader.dataset.pipeline: mixing needs one image a '
+                f'sample, of shape (C, H, W), not {type(image).__name__}')
+        return image, self.mixing.scores(sample['data_samples'])
 
     def _view(self, view: int, index: int) -> Dict:
         while True:
@@ -295,12 +368,13 @@ class ViewDataset(Dataset):
             facts['code'] = hash_of(code)
         if self._generators[1]:
             facts['generators'] = [path for path, _ in self._generators[1]]
-        name = type(self.dataset).__name__
-        self._facts['source'] = ViewSource(
-            hash_of(facts), len(self),
-            f'{name}, {len(self):,} samples, view seed {self.seed}'
-            if self._facts['random'] else f'{name}, {len(self):,} samples, '
-            'no randomness')
+        summary = f'{type(self.dataset).__name__}, {len(self):,} samples, ' + (
+            f'view seed {self.seed}'
+            if self._facts['random'] else 'no randomness')
+        if self.mixing is not None:
+            facts['mix'] = self.mixing.facts
+            summary += f', mixed by {self.mixing.summary}'
+        self._facts['source'] = ViewSource(hash_of(facts), len(self), summary)
 
     def _draws(self) -> bool:
         """Whether the pipeline draws anything, probed on some samples."""
@@ -327,7 +401,7 @@ class ViewDataset(Dataset):
         # A generator of a transform may draw for few images, and num_views
         # overrides what was probed.
         return (draws or bool(self._generators[1])
-                or self.max_views is not None)
+                or self.max_views is not None or self.mixing is not None)
 
 
 def _next_draws() -> Tuple[float, ...]:

@@ -1,8 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
 from itertools import islice
-from typing import Any, Dict, Iterator, Optional, Sized, Tuple
+from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple
 
-from mmengine.dataset import InfiniteSampler
+import numpy as np
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmpretrain.datasets.samplers import RepeatAugSampler
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
@@ -16,6 +18,10 @@ class ViewSampler(Sampler):
 
     Worker processes do not have the epoch, so it comes with each index. The
     epochs of an infinite sampler are its passes over the data.
+
+    Where the data set mixes its views, a shuffled ``DefaultSampler`` yields
+    partners one after the other, on one rank, so that each image is read once;
+    with other samplers most are read twice.
 
     Args:
         dataset (Sized): The data set.
@@ -36,6 +42,7 @@ class ViewSampler(Sampler):
         cfg = sampler or dict(type='DefaultSampler', shuffle=True)
         self.sampler = DATA_SAMPLERS.build(
             cfg, default_args=dict(dataset=dataset, seed=seed))
+        self._dataset = dataset
         if isinstance(self.sampler, RepeatAugSampler):
             raise ConfigError(
                 'train_dataloader.sampler: RepeatAugSampler repeats samples '
@@ -49,7 +56,7 @@ class ViewSampler(Sampler):
         """Iterate (epoch, index), both counted from 0."""
         first, self._first = self._first, 0
         if not isinstance(self.sampler, InfiniteSampler):
-            for index in islice(self.sampler, first, None):
+            for index in islice(self._indices(), first, None):
                 yield self.epoch, index
             return
         inner: Any = self.sampler
@@ -61,6 +68,22 @@ class ViewSampler(Sampler):
             place = self._given * inner.world_size + inner.rank
             self._given += 1
             yield place // inner.size, index
+
+    def _indices(self) -> Iterable[int]:
+        """The indices of this rank."""
+        partners, sampler = None, self.sampler
+        if type(sampler) is DefaultSampler and sampler.shuffle:
+            partners = getattr(self._dataset, 'partners_in',
+                               lambda epoch: None)(
+                                   self.epoch)
+        if partners is None:
+            return sampler
+        # The order of all ranks together.
+        whole = copy.copy(sampler)
+        whole.rank, whole.world_size, whole.total_size = 0, 1, len(partners)
+        return in_pairs(
+            np.array(list(whole)), partners, sampler.rank, sampler.world_size,
+            sampler.total_size).tolist()
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -83,3 +106,35 @@ class ViewSampler(Sampler):
         """
         self.epoch = epoch
         self.sampler.set_epoch(epoch)
+
+
+def in_pairs(order: np.ndarray, partners: np.ndarray, rank: int,
+             world_size: int, total: int) -> np.ndarray:
+    """Order samples so that partners follow each other on one rank.
+
+    The first of two partners keeps its place among the others; one that is its
+    own partner comes last. With the same
+    batch size over all ranks, a batch of all ranks has the same samples for
+    each number of ranks.
+
+    Args:
+        order (np.ndarray): All indices in their order, int64 of shape (M, ).
+        partners (np.ndarray): By index that of the partner, likewise.
+        rank (int): The rank.
+        world_size (int): The number of ranks.
+        total (int): Number of samples of all ranks: M, or more, so that each
+            rank has the same; the first ones are then repeated.
+
+    Returns:
+        np.ndarray: The indices of the rank.
+    """
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    lead = np.minimum(place, place[partners])
+    # One that is its own partner would part all pairs after it.
+    lead[partners == np.arange(len(order))] = len(order)
+    order = np.resize(np.lexsort((place, lead)), total)
+    # A row has two samples of each rank.
+    whole = total // (2 * world_size) * 2 * world_size
+    rows = order[:whole].reshape(-1, world_size, 2)[:, rank]
+    return np.concatenate([rows.ravel(), order[whole:][rank::world_size]])

@@ -15,7 +15,7 @@ from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS
 from mmdgkd.chain.plan import length_of
 from mmdgkd.chain.stage_config import stage_config, training_settings
-from mmdgkd.utils.config import reason_of
+from mmdgkd.utils.config import reason_of, typed_parts
 from .records import Run, Stage
 
 # What may differ between runs of the same training: the seed, whose files the
@@ -124,12 +124,14 @@ def _format_settings(chain: Chain, run: Run,
     last = configs[chain.names[-1]]
     loader = last.get('train_dataloader') or {}
     dataset = loader.get('dataset') or {}
+    mix = (dataset.get('mix') or {}).get('augments') or ()
     dataset = dataset.get('dataset') or dataset
     optim = last.get('optim_wrapper') or {}
     schedule: Any = last.get('param_scheduler') or []
     if isinstance(schedule, Mapping):
         schedule = [schedule]
-    steps = [str(step.get('type')) for step in dataset.get('pipeline') or ()]
+    steps = [*(dataset.get('pipeline') or ()), *typed_parts(mix)]
+    steps = [str(step.get('type')) for step in steps]
     store, views = chain.logit_store, chain.views
     settings = {'training data': str(dataset.get('type', '-'))}
     settings['augmentation'] = ', '.join(

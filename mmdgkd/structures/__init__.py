@@ -1,5 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from .image_batch import ImageBatch
+from .mixes import Mixes, refuse_mixed_labels
 from .views import BatchViews, SampleList, ViewSource, views_of
 
-__all__ = ['BatchViews', 'ImageBatch', 'SampleList', 'ViewSource', 'views_of']
+__all__ = [
+    'BatchViews', 'ImageBatch', 'Mixes', 'SampleList', 'ViewSource',
+    'refuse_mixed_labels', 'views_of'
+]

@@ -1,9 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import torch
 
+from .mixes import Mixes
 from .views import BatchViews
 
 
@@ -25,6 +26,11 @@ class ImageBatch:
         pad_val (tuple[int, int, int]): Values outside of an image.
             Defaults to (0, 0, 0).
         views (BatchViews, optional): Their views. Defaults to None.
+        others (ImageBatch, optional): The images with which they are mixed.
+            Defaults to None: they are not.
+        mixes (Mixes, optional): How. Defaults to None.
+        scores (torch.Tensor, optional): Their mixed labels, float32 of shape
+            (N, K). Defaults to None.
     """
 
     images: torch.Tensor
@@ -35,9 +41,14 @@ class ImageBatch:
     flips: Optional[torch.Tensor] = None
     pad_val: Tuple[int, int, int] = (0, 0, 0)
     views: Optional[BatchViews] = None
+    others: Optional['ImageBatch'] = None
+    mixes: Optional[Mixes] = None
+    scores: Optional[torch.Tensor] = None
 
-    def _each(self, change) -> 'ImageBatch':
-        for key in ('images', 'labels', 'offsets', 'flips'):
+    def _each(self, change: Callable) -> 'ImageBatch':
+        if self.others is not None:
+            self.others._each(change)
+        for key in ('images', 'labels', 'offsets', 'flips', 'scores'):
             value = getattr(self, key)
             if value is not None:
                 setattr(self, key, change(value))
@@ -56,11 +67,17 @@ class ImageBatch:
         return self._each(lambda value: value.to(device, non_blocking=True))
 
     def cut(self) -> torch.Tensor:
-        """Crop and mirror all images at once.
+        """Crop, mirror and mix all images at once.
 
         Returns:
-            torch.Tensor: uint8 of shape (N, 3, h, w), in channels_last.
+            torch.Tensor: uint8, or float32 if they are mixed, of shape
+            (N, 3, h, w), in channels_last.
         """
+        if self.mixes is None:
+            return self._cut()
+        return self.mixes.images(self._cut(), self.others._cut())
+
+    def _cut(self) -> torch.Tensor:
         images = self.images
         num, height, width, _ = images.shape
         if self.offsets is None and self.flips is None:

@@ -7,8 +7,8 @@ generator: :func:`uniforms` gives numbers on the host, and
 :func:`random_words` as many as a tensor has, on its device. (2) What other
 code draws, such as the transforms of a view or Dropout, comes from a generator
 that is seeded from counters right before: :func:`view_seed`,
-:func:`step_seed`, :func:`noise_seed`. So a resumed run, another rank and
-another order of calls draw the same, and views can be cached.
+:func:`mix_seed`, :func:`step_seed`, :func:`noise_seed`. So a resumed run,
+another rank and another order of calls draw the same, and views can be cached.
 """
 import contextlib
 import hashlib
@@ -107,6 +107,27 @@ def generator_seed(seed: int, number: int) -> int:
         number (int): Which of the generators of the pipeline.
     """
     return _hashed(b'generator', seed, number, 0)
+
+
+def mix_seed(seed: int, view: int, index: int) -> int:
+    """The seed of how a view is mixed with its partner: 32 bits.
+
+    Args:
+        seed (int): The seed of the views.
+        view (int): Number of the view.
+        index (int): Index of the sample.
+    """
+    return _hashed(b'mix', seed, view, index)
+
+
+def partners_seed(seed: int, view: int) -> int:
+    """The seed of which views are partners: 32 bits.
+
+    Args:
+        seed (int): The seed of the views.
+        view (int): Number of the views.
+    """
+    return _hashed(b'partners', seed, view, 0)
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -27,11 +27,12 @@ def scope():
         yield
 
 
-def build(kind, pipeline, **kwargs):
+def build(kind, pipeline, mix=None, **kwargs):
     return DATASETS.build(
         dict(
             type='ViewDataset',
             seed=5,
+            mix=mix,
             dataset=dict(type=kind, indices=40, pipeline=pipeline, **kwargs)))
 
 
@@ -71,6 +72,34 @@ def test_the_views_are_those_of_the_pipeline(pipeline):
             range(37, 1, -1))
         seen.append(mine)
     assert torch.equal(*seen) == (one.num_views == 1)
+
+
+@pytest.mark.parametrize('probs', [None, [.5, .2, .2]])
+@pytest.mark.parametrize('pipeline', [[PACK], [CROPS[0], FLIP, PACK]])
+def test_mixed_views_are_those_of_the_pipeline(pipeline, probs):
+    mix = dict(
+        augments=[
+            dict(type=kind, alpha=.8)
+            for kind in ('Mixup', 'CutMix', 'ResizeMix')
+        ],
+        probs=probs)
+    one = build('Digits', pipeline, mix)
+    batched = build('BatchedDigits', pipeline, mix)
+    assert one.source.key == batched.source.key
+    items = [(epoch, index) for epoch in (1, 2) for index in range(30, 1, -1)]
+    theirs, samples = preprocess(default_collate(one.__getitems__(items)))
+    mine, others = preprocess(pseudo_collate(batched.__getitems__(items)))
+    assert torch.equal(mine, theirs)
+    for a, b in zip(samples, others):
+        assert torch.equal(a.gt_score, b.gt_score)
+        assert torch.equal(a.gt_label, b.gt_label)
+    assert not torch.equal(mine[:29], mine[29:])
+    assert views_of(samples).indices.tolist() == views_of(
+        others).indices.tolist()
+    # Of a batch that is moved to a device all is.
+    batch = batched.__getitems__(items[:2])[0]['data_samples']
+    batch.to(torch.device('meta'))
+    assert batch.others.images.is_meta and batch.scores.is_meta
 
 
 def test_batches_can_be_mixed_as_in_mmpretrain():

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import itertools
 
+import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATA_SAMPLERS
@@ -60,3 +61,75 @@ def test_passes_of_an_infinite_sampler_are_epochs(on_rank):
 def test_repeated_augmentation_is_refused():
     with pytest.raises(ConfigError, match='RepeatAugSampler repeats samples'):
         ViewSampler(range(10), dict(type='RepeatAugSampler'))
+
+
+class Mixed(list):
+    """Ten samples, or eleven, that are mixed in another order each epoch."""
+
+    def partners_in(self, epoch):
+        order = np.random.RandomState(epoch).permutation(len(self))
+        partners, half = np.arange(len(self)), len(self) // 2
+        partners[order[:half]] = order[half:2 * half]
+        partners[order[half:2 * half]] = order[:half]
+        return partners
+
+
+@pytest.fixture
+def mixed_on_rank(monkeypatch):
+    """As ``on_rank``, of mixed samples: their list, and their partners."""
+
+    def make(rank, world_size, count=10, epoch=3, **sampler):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda:
+                            (rank, world_size))
+        dataset = Mixed(range(count))
+        sampler = ViewSampler(
+            dataset, dict(type='DefaultSampler', **sampler), seed=4)
+        sampler.set_epoch(epoch)
+        return sampler, dataset.partners_in(epoch)
+
+    return make
+
+
+@pytest.mark.parametrize('count', [9, 10, 24])
+@pytest.mark.parametrize('world_size', [1, 2, 3, 16])
+@pytest.mark.parametrize('round_up', [True, False])
+def test_partners_follow_each_other(mixed_on_rank, count, world_size,
+                                    round_up):
+    """Each rank has as many samples as without, and all have all."""
+    seen, together = [], 0
+    for rank in range(world_size):
+        sampler, partners = mixed_on_rank(
+            rank, world_size, count, round_up=round_up)
+        indices = [index for _, index in sampler]
+        assert len(indices) == len(sampler)
+        seen += indices
+        together += sum(b == partners[a]
+                        for a, b in itertools.pairwise(indices))
+    assert {*seen} == {*range(count)}
+    assert round_up or len(seen) == count
+    # All but those of the last row, of two samples a rank.
+    assert together >= count // (2 * world_size) * world_size - 1
+
+
+def test_batches_of_two_ranks_are_those_of_one(mixed_on_rank):
+    one = [index for _, index in mixed_on_rank(0, 1)[0]]
+    first, second = ([index for _, index in mixed_on_rank(rank, 2)[0]]
+                     for rank in (0, 1))
+    for i in (0, 4):
+        assert {*one[i:i + 4]
+                } == {*first[i // 2:i // 2 + 2], *second[i // 2:i // 2 + 2]}
+
+
+def test_mixed_samples_are_shuffled_anew_and_resumed(mixed_on_rank):
+    orders = []
+    for epoch in (0, 1):
+        sampler, _ = mixed_on_rank(1, 2, 24, epoch)
+        orders.append(list(sampler))
+        sampler.start_at(5)
+        assert list(sampler) == orders[-1][5:] == list(
+            mixed_on_rank(1, 2, 24, epoch)[0])[5:]
+    assert [index
+            for _, index in orders[0]] != [index for _, index in orders[1]]
+    # Where nothing is shuffled, the order is left.
+    assert [index for _, index in mixed_on_rank(0, 1, shuffle=False)[0]
+            ] == [*range(10)]

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.step_clock import StepClock
+from mmdgkd.structures.mixes import refuse_mixed_labels
 from mmdgkd.structures.views import views_of
 from .negatives import SamplesByClass, draw_negatives
 
@@ -200,8 +201,9 @@ class BankCRDLoss(nn.Module):
             torch.Tensor: The loss, a scalar.
 
         Raises:
-            ConfigError: If features or data do not fit.
+            ConfigError: If features or data do not fit, or images are mixed.
         """
+        refuse_mixed_labels(data_samples, 'data_samples')
         for name, feats in dict(s_feats=s_feats, t_feats=t_feats).items():
             if feats.ndim != 2 or feats.shape[1] != self.dim_out:
                 raise ConfigError(

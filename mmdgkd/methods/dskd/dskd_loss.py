@@ -9,6 +9,7 @@ from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.step_clock import StepClock
+from mmdgkd.structures.mixes import refuse_mixed_labels
 from mmdgkd.utils.random import noise_seed
 from .diffusion import cumulative_alphas, ddim_step, guided_noise, noisy
 from .feature_denoiser import FeatureDenoiser
@@ -193,6 +194,7 @@ class DSKDLoss(nn.Module):
                 f'DSKDLoss.channels: is {channels}, but the classifier '
                 f't_weight has the shape {tuple(t_weight.shape)}')
         if not torch.is_tensor(labels):
+            refuse_mixed_labels(labels, 'DSKDLoss.labels')
             labels = torch.cat([sample.gt_label for sample in labels])
         if labels.shape != (len(s_maps), ):
             raise ConfigError('DSKDLoss.labels: have the shape '

@@ -13,8 +13,9 @@ from mmdgkd.structures.views import SampleList
 class BatchedDataPreprocessor(ClsDataPreprocessor):
     """MMPretrain's data preprocessor, also for batched data sets.
 
-    It crops and mirrors the images of an :class:`ImageBatch` on the device of
-    the training; the base class does the rest, and all for other data.
+    It crops, mirrors and mixes the images of an :class:`ImageBatch` on the
+    device of the training; the base class does the rest, and all for other
+    data.
 
     Args:
         **kwargs: As for ``ClsDataPreprocessor``.
@@ -39,6 +40,9 @@ class BatchedDataPreprocessor(ClsDataPreprocessor):
                 DataSample().set_gt_label(label)
                 for label in batch.labels.split(1)
             ]
+            if batch.scores is not None:
+                for sample, score in zip(samples, batch.scores):
+                    sample.set_gt_score(score)
             if batch.views is None:
                 for sample, index in zip(samples, batch.indices.tolist()):
                     sample.set_metainfo(dict(sample_idx=index))

@@ -18,7 +18,8 @@ from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.utils.config import type_of
 from .edges import expand_edges, place_in_edges
 from .ensembles import Ensembles
-from .records import check_shapes, detached, in_float32, refused_records
+from .records import (check_labels, check_shapes, detached, in_float32,
+                      refused_records)
 
 
 @MODELS.register_module()
@@ -289,6 +290,7 @@ class MultiTeacherDistiller(OFDDistiller):
                 raise ConfigError('model.distiller.distill_losses.'
                                   f'{loss_name}.{error}') from None
             except RuntimeError:
+                check_labels(loss_name, records)
                 check_shapes(loss_name, records)
                 raise
             if loss_name in self._averaged:

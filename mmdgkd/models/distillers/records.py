@@ -57,6 +57,28 @@ def check_shapes(loss_name: str, records: Mapping[str, Any]) -> None:
             'mmrazor.ResizeConnector for height and width') from None
 
 
+def check_labels(loss_name: str, records: Mapping[str, Any]) -> None:
+    """Name the labels of a failed loss that needs one class an image.
+
+    Args:
+        loss_name (str): The loss.
+        records (Mapping[str, Any]): Its arguments, by name.
+
+    Raises:
+        ConfigError: If some are scores, as those of mixed images are.
+    """
+    for key, item in records.items():
+        if 'label' in key and torch.is_tensor(item) and (
+                item.ndim == 2 and item.is_floating_point()):
+            raise ConfigError(
+                f'model.distiller.loss_forward_mappings.{loss_name}.{key}: '
+                'are scores of shape '
+                f'{tuple(item.shape)}, as of mixed images, but '
+                f'{loss_name} needs one class an image; leave out augments of '
+                'model.train_cfg, or data_preprocessor.batch_augments'
+            ) from None
+
+
 def detached(record: Any) -> Any:
     """Detach a record from its graph.
 

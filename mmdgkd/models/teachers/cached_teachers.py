@@ -82,8 +82,8 @@ class CachedTeachers:
             raise ConfigError(
                 'data_preprocessor.batch_augments, or model.train_cfg.augments'
                 ' of the network: mixes the images of a batch anew in each '
-                'step, so that no logits can be cached; leave it out, or set '
-                'chain.logit_store=None')
+                'step, so that no logits can be cached; make it a part of the '
+                'views, by ViewDataset.mix, or set chain.logit_store=None')
         views = views_of(data_samples)
         if views is None:
             raise ConfigError(
