@@ -144,14 +144,16 @@ def _schedule(models: Sequence[Model], recipe: Recipe) -> List[str]:
             'adamw = dict(optim_wrapper=dict(optimizer=dict(',
             f'    _delete_=True, {adamw})'
         ]
-    warmup = [
-        "    dict(type='LinearLR', start_factor=0.1, "
-        f'end={recipe.warmup}, convert_to_iter_based=True),'
-    ] if recipe.warmup else []
+    if recipe.warmup:
+        lines += [
+            "param_scheduler = [dict(type='LinearLR', start_factor=0.1, "
+            f'end={recipe.warmup}, convert_to_iter_based=True),'
+        ]
+    else:
+        lines.append('param_scheduler = [')
     return lines + [
-        'param_scheduler = [', *warmup,
         f"    dict(type='CosineAnnealingLR', begin={recipe.warmup}, "
-        "end=train_cfg['max_epochs'], convert_to_iter_based=True)]"
+        "end=train_cfg['max_epochs'],", '         convert_to_iter_based=True)]'
     ]
 
 

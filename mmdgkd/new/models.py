@@ -141,7 +141,7 @@ class Zoo:
             listed = dict(family_of(reference.name))
             flops = listed.get(reference.name)
             if flops:
-                # The tables are of the size that each was made for.
+                # The tables are of another size of images.
                 scale = reference.macs / flops
                 near = {
                     name
@@ -213,7 +213,8 @@ def family_of(name: str) -> Iterator[Tuple[str, Optional[int]]]:
         name (str): A model.
 
     Yields:
-        tuple[str, int | None]: The name, and its MACs in the table of its zoo.
+        tuple[str, int | None]: The name, and its MACs in the table of its zoo,
+        in any unit; None if there is no table.
     """
     arch = arch_of(name)
     if name.startswith('timm:'):
@@ -225,7 +226,9 @@ def family_of(name: str) -> Iterator[Tuple[str, Optional[int]]]:
     elif _OURS.fullmatch(name):
         for other in {name: None, **dict.fromkeys(OURS)}:
             if _is_like(arch, other):
-                yield other, None
+                # The depth, times the square of the width.
+                depth, *width = map(int, re.findall(r'\d+', other))
+                yield other, depth * (width[0]**2 if width else 1)
     else:
         own = name.split('/')[-1].removesuffix('.py')
         data = own.rsplit('_', 1)[-1]

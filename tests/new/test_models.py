@@ -12,10 +12,10 @@ def zoo():
 
 
 def test_tas_have_equal_ratios_of_macs(zoo):
-    teacher, student = (zoo.model(f'resnet{n}', '--teacher') for n in (56, 8))
+    teacher, student = (zoo.model(f'resnet{n}', '--teacher') for n in (32, 8))
     tas = zoo.between(teacher, student, 2)
-    assert [model.name for model in tas] == ['resnet32', 'resnet14']
-    assert zoo.between(teacher, student, 1)[0].name == 'resnet20'
+    assert [model.name for model in tas] == ['resnet20', 'resnet14']
+    assert zoo.between(teacher, student, 1)[0].name == 'resnet14'
     assert not zoo.between(student, teacher, 1)
 
 
@@ -59,6 +59,5 @@ def test_an_unknown_name_is_one_line(zoo, name):
 
 
 def test_a_network_that_needs_larger_images_is_one_line():
-    with pytest.raises(ConfigError, match='^--teacher: .*does not run'):
-        Zoo(8, 10).model('resnet18_8xb32_in1k', '--teacher').macs
+    with pytest.raises(ConfigError, match='does not run .*--size 224'):
         Zoo(8, 10).model('vgg11_8xb32_in1k', '--teacher')

@@ -611,7 +611,6 @@ _add('tas_at_equal_differences', 'mmdgkd/new/models.py',
 _add('written_unrehearsed', 'mmdgkd/new/new_config.py',
      'if options.rehearsal:', 'if False:',
      f'{_NEW}test_a_teacher_of_other_classes_is_refused')
-_add(
-    'written_over', 'mmdgkd/new/options.py',
-    'if osp.exists(path) and not self.force:', 'if False:', f'{_NEW}test_it_'
-    'is_rehearsed_and_written_and_overwritten_on_demand_alone')
+_add('written_over', 'mmdgkd/new/options.py',
+     'if osp.exists(path) and not self.force:', 'if False:',
+     f'{_NEW}test_it_is_overwritten_on_demand_alone')
