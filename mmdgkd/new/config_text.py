@@ -2,6 +2,7 @@
 """The text of a config: what a person wants to edit, and no more."""
 import os.path as osp
 import textwrap
+from dataclasses import replace
 from typing import List, Sequence
 
 from .image_data import ImageData
@@ -179,6 +180,12 @@ def _chain(store: Store) -> List[str]:
 def _entries(options: Options, models: Sequence[Model]) -> List[str]:
     keys = unique_keys([*models])
     mixed = len({model.is_transformer for model in models}) > 1
+    if len({model.augments for model in models}) > 1:
+        # Of other views the teachers would have to run once more.
+        models = [
+            replace(model, other=dict(model.other or {}, train_cfg=None))
+            if model.augments else model for model in models
+        ]
     return [
         _entry(options, key, model, i == 0, mixed)
         for i, (key, model) in enumerate(zip(keys, models))

@@ -42,6 +42,7 @@ class Model:
         of (str): The data set of that.
         other (dict): What it needs beside its name to run on that size.
         is_transformer (bool): Whether it has LayerNorm and no BatchNorm.
+        augments (str): How its recipe mixes the images of a batch.
         has_weights (bool): Whether its zoo has weights.
     """
 
@@ -52,6 +53,7 @@ class Model:
     of: str = ''
     other: Optional[Dict[str, Any]] = None
     is_transformer: bool = False
+    augments: str = ''
     has_weights: bool = False
 
     @property
@@ -193,8 +195,10 @@ class Zoo:
                     for k in kinds)  # yapf: disable
         layer = any(issubclass(k, nn.LayerNorm) for k in kinds)
         accuracy, of = accuracy_of(name)
+        train_cfg = network.model.get('train_cfg') or {}
         return Model(name, facts.macs, facts.params, accuracy, of,
                      dict(other) or None, layer and not batch,
+                     str(train_cfg.get('augments') or ''),
                      bool(network.published and network.published.weights))
 
 

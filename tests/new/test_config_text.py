@@ -102,3 +102,13 @@ def test_a_known_data_set_has_its_own_base(written, root):
         assert dataset.type == 'BatchedCIFAR100'
         assert dataset.data_root == (root or 'data/cifar100')
     assert cfg.val_cfg == {}
+
+
+def test_networks_that_mix_images_do_so_together_or_not_at_all(written):
+    """Else the teachers would run for each kind of views."""
+    mixing = models('deit-tiny', augments='Mixup')
+    for others, wanted in ((models('resnet8'),
+                            dict(name='deit-tiny',
+                                 train_cfg=None)), (mixing, 'deit-tiny')):
+        cfg = written(LARGE, mixing + others)
+        assert cfg.chain.networks.deit_tiny.model == wanted
