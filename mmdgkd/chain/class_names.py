@@ -1,12 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Names of classes: reading them, and matching those of two networks."""
+import functools
 import os.path as osp
 import re
 from collections import defaultdict
 from difflib import get_close_matches
-from typing import Any, List, Sequence, Set, Tuple
+from importlib import resources
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 from mmengine.registry import DATASETS
+from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import find_type
@@ -50,8 +53,9 @@ def match_classes(wanted: Sequence[str], own: Sequence[str],
     """Find classes among those of a network, by name.
 
     First by the same name; then without regard to case, ``_`` and ``-``, by
-    any of several names that commas separate, or by a WordNet id that begins
-    it, such as ``n01440764``.
+    any of several names that commas separate, or by a WordNet id such as
+    ``n01440764``, alone or in front of names. Those of ImageNet's 1000 classes
+    are known.
 
     Args:
         wanted (Sequence[str]): The classes of the data.
@@ -69,6 +73,10 @@ def match_classes(wanted: Sequence[str], own: Sequence[str],
         exact[name].add(i)
         for alias in _aliases(name):
             others[alias].add(i)
+    if tuple(own) == tuple(IMAGENET_CATEGORIES):
+        # Two of its names are those of two classes each.
+        for i, synset in enumerate(_imagenet_synsets()):
+            exact[synset].add(i)
     picked: List[int] = []
     missing = []
     for name in wanted:
@@ -78,7 +86,7 @@ def match_classes(wanted: Sequence[str], own: Sequence[str],
             raise ConfigError(
                 f'{key}: the class {name!r} of the data may be any of '
                 f'{", ".join(f"{own[i]!r} ({i})" for i in sorted(found))}; '
-                'give it one of these names')
+                'give it one of these names, or its WordNet id')
         if not found:
             missing.append(name)
         picked += found
@@ -101,8 +109,17 @@ def match_classes(wanted: Sequence[str], own: Sequence[str],
 def _aliases(name: str) -> Set[str]:
     """The names that a class may have, in one spelling."""
     synset = re.match(r'(n\d{8})\b[\s,:]*', name)
-    found = {synset[1]} if synset else set()
-    rest = name[synset.end():] if synset else name
+    rest, found = name, set()
+    if synset:
+        found, rest = {synset[1]}, name[synset.end():]
+        rest = rest or _imagenet_synsets().get(synset[1], '')
     for part in (rest, *rest.split(',')):
         found.add(' '.join(re.sub('[_-]', ' ', part).casefold().split()))
     return found - {''}
+
+
+@functools.lru_cache(maxsize=None)
+def _imagenet_synsets() -> Dict[str, str]:
+    """Names by WordNet id, in the order of ImageNet's 1000 classes."""
+    ids = resources.files('mmdgkd.datasets').joinpath('imagenet_synsets.txt')
+    return dict(zip(ids.read_text().split(), IMAGENET_CATEGORIES))

@@ -10,12 +10,14 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
+from mmdgkd.fileio.state_dicts import all_forms
 from mmdgkd.models.utils.class_numbers import set_classes
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import find_type
 from mmdgkd.utils.random import aside
 from .chain import Chain, Network
 from .class_names import match_classes, read_classes
+from .model_names import number_of_classes
 from .preflight.data_check import class_names
 from .stage_config import merged_config
 
@@ -111,12 +113,17 @@ def _with_own_classes(network: Network, names: _ClassesOfData) -> Network:
 
 
 def _picked(network: Network, picked: Tuple[int, ...], own: int) -> Network:
+    """A network with some of the classes of its file, in another order."""
     if picked == tuple(range(own)):
         return network
+    model = set_classes(network.model, len(picked), instead_of=own)
+    number = number_of_classes(network_cfg(model))
+    if number not in (None, len(picked)):
+        raise ConfigError(
+            f'chain.networks.{network.name}.model: has {number} classes, its '
+            f'file {own} and the data {len(picked)}; leave num_classes out')
     return replace(
-        network,
-        model=set_classes(network.model, len(picked), instead_of=own),
-        picked=dict(classes=list(picked), of=own))
+        network, model=model, picked=dict(classes=list(picked), of=own))
 
 
 def _normalized(network: Network, normalization: Any) -> Network:
@@ -132,10 +139,11 @@ def _meta_of(network: Network) -> Dict[str, Any]:
     path, key = network.ckpt_path, f'chain.networks.{network.name}.ckpt_path'
     meta = None
     with contextlib.suppress(ConfigError):
-        if '://' in path or path.endswith('.safetensors'):
-            meta = read_checkpoint(path, key).get('meta')
-        else:
+        try:
             meta = checkpoint_meta(path, key)
+        except ConfigError:
+            # An address, safetensors, or a file as PyTorch had it before 1.6.
+            meta = read_checkpoint(path, key).get('meta')
     return meta if isinstance(meta, dict) else {}
 
 
@@ -151,11 +159,19 @@ def _classes_in(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
 
 
 def _classes_of_dataset(network: Network) -> Optional[Tuple[str, ...]]:
-    """Those of the data set that published weights were trained on."""
+    """Those of the data set that a model by name was published for.
+
+    None if its file has no head of as many classes.
+    """
     published = network.published
-    if not published or network.ckpt_path != published.weights:
+    if not published or not published.dataset:
         return None
-    with contextlib.suppress(KeyError):
+    with contextlib.suppress(ConfigError, KeyError):
         kind = find_type(DATASETS, published.dataset)
-        return tuple(getattr(kind, 'METAINFO', {}).get('classes') or ())
+        names = tuple(getattr(kind, 'METAINFO', {}).get('classes') or ())
+        checkpoint = read_checkpoint(network.ckpt_path, '')
+        if any(data.shape[:1] == (len(names), )
+               for form in all_forms(checkpoint)
+               for data in form.state.values()):
+            return names
     return None

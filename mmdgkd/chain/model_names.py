@@ -155,8 +155,9 @@ def _timm(name: str, here: str) -> Tuple[Dict, Published]:
             key: [round(255 * one, 3) for one in getattr(facts, key)]
             for key in ('mean', 'std')
         }
-        published = Published(facts.num_classes, dict(scaled, to_rgb=True),
-                              f'{TIMM}{kind}')
+        published = Published(
+            facts.num_classes, dict(scaled, to_rgb=True), f'{TIMM}{kind}',
+            'ImageNet' if facts.num_classes == 1000 else None)
     return dict(
         type='TimmClassifier',
         model_name=kind,
@@ -242,8 +243,9 @@ def _of_cfg(cfg: Config, name: str, here: str,
     normalization = cfg.get('data_preprocessor')
     loader = cfg.get('test_dataloader') or {}
     return model.to_dict(), Published(
-        number_of_classes(model), normalization and normalization.to_dict(),
-        weights, (loader.get('dataset') or {}).get('type'))
+        number_of_classes(model),
+        _without_classes(normalization and normalization.to_dict()), weights,
+        (loader.get('dataset') or {}).get('type'))
 
 
 def _of_path(model: Mapping[str, Any], here: str,
@@ -267,8 +269,9 @@ def _of_path(model: Mapping[str, Any], here: str,
             own.model.init_cfg = dict(
                 type='Pretrained', checkpoint=found.model_path)
         if model.get('pretrained') or is_given:
-            own.model.setdefault('data_preprocessor',
-                                 found.get('data_preprocessor'))
+            own.model.setdefault(
+                'data_preprocessor',
+                _without_classes(found.get('data_preprocessor')))
         others = {
             key: value
             for key, value in model.items()

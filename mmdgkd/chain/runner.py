@@ -196,6 +196,7 @@ class ChainRunner:
         Raises:
             ConfigError: If there is nothing to test, or a file does not fit.
         """
+        self._datasets.clear()
         results = test_chain(self.cfg, self.chain, self.work, network,
                              ckpt_path, mean)
         self.log(f'Tested:\n{test_table(results, self.work.ledger)}')

@@ -19,15 +19,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from .mmengine_repairs import Checkpoints, OwnConfigs, PackageLookup
-from .mmrazor_repairs import (DemoInputs, InplaceModules, MMClsNames,
-                              Quantization, Quantizers, ResumedPruning,
-                              SampledChoices)
+from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
+                              MMClsNames, Quantization, Quantizers,
+                              ResumedPruning, SampledChoices)
 
 # The order matters: the first three must be in force before mmrazor.models is
 # imported, which MMClsNames does; the others look at the result.
 REPAIRS = (PackageLookup, Checkpoints, Quantization, MMClsNames,
            InplaceModules, DemoInputs, ResumedPruning, Quantizers,
-           SampledChoices, OwnConfigs)
+           SampledChoices, LayerDepths, OwnConfigs)
 
 # Warnings of packages below, about what nobody here can change; they would
 # stand before every one-line error. Each by the beginning of its message.

@@ -9,7 +9,7 @@ import inspect
 import sys
 from functools import wraps
 from types import ModuleType, SimpleNamespace
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 
 class Quantization:
@@ -294,3 +294,48 @@ class SampledChoices:
             return str(method(self))
 
         OneShotMutableOP.sample_choice = sample_choice
+
+
+class LayerDepths:
+    """An algorithm of MMRazor does not hand get_layer_depth of its network on,
+    by which MMPretrain gives early layers lower learning rates."""
+
+    name = 'layer depths'
+
+    @staticmethod
+    def symptom() -> Optional[str]:
+        from mmrazor.models.algorithms import BaseAlgorithm
+        if hasattr(BaseAlgorithm, 'get_layer_depth'):
+            return None
+        return 'BaseAlgorithm has no get_layer_depth'
+
+    @staticmethod
+    def fix() -> None:
+        from mmrazor.models.algorithms import BaseAlgorithm
+
+        def get_layer_depth(self: Any, param_name: str) -> Tuple[int, int]:
+            """The depth of a parameter, for layer-wise learning rates.
+
+            That of the network that it belongs to; other parameters of the
+            algorithm, such as those of a distiller, are as deep as a head.
+
+            Args:
+                param_name (str): Such as ``'architecture.head.fc.bias'``.
+
+            Returns:
+                tuple[int, int]: The depth and the number of layers.
+
+            Raises:
+                AttributeError: If the network has no ``get_layer_depth``.
+            """
+            parts = param_name.split('.')
+            for i in range(1, len(parts)):
+                owner = self.get_submodule('.'.join(parts[:i]))
+                if hasattr(owner, 'get_layer_depth'):
+                    return owner.get_layer_depth('.'.join(parts[i:]))
+            network = self.architecture
+            while isinstance(network, BaseAlgorithm):
+                network = network.architecture
+            return network.get_layer_depth(param_name)
+
+        BaseAlgorithm.get_layer_depth = get_layer_depth

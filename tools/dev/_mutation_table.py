@@ -29,6 +29,17 @@ def _add(name: str, file: str, old: str, new: str, *tests: str) -> None:
     MUTATIONS.append(Mutation(name, file, old, new, paths))
 
 
+# Classes of the data ------------------------------------------------------
+
+_add('classes_in_the_order_of_the_file',
+     'mmdgkd/models/utils/class_numbers.py', 'index = torch.tensor(classes)',
+     'index = torch.tensor(sorted(classes))',
+     'chain/test_teacher_classes.py::test_the_classes_in_its_file_are_picked')
+_add(
+    'a_network_by_name_keeps_its_own_number', 'mmdgkd/chain/model_names.py',
+    "None if key == 'num_classes' else", '', 'chain/test_model_names.py::'
+    'test_a_name_gives_a_classifier_of_the_datas_classes')
+
 # Teachers are frozen functions --------------------------------------------
 
 _FROZEN = 'mmdgkd/models/teachers/frozen_teachers.py'

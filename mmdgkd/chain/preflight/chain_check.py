@@ -23,6 +23,7 @@ from mmdgkd.models.utils.class_numbers import pick_classes
 from mmdgkd.models.utils.networks import network_of
 from mmdgkd.models.utils.weights import (OtherClasses, check_weights,
                                          network_weights)
+from mmdgkd.utils.config import type_of
 from .data_check import DataFacts, check_data
 from .pretrained import check_init_cfg, refuse_load_from
 
@@ -109,6 +110,7 @@ class _Inspection:
         facts = self._facts(name, data)
         _check_classes(network, facts.classes, data.classes)
         if not (network.ckpt_path or network.part_of):
+            _check_layer_depths(self.stages[name], self.models[name])
             stage = CheckedStage(network, self.stages[name], self.models, data)
             for method in METHODS.values():
                 method.check(stage)
@@ -173,10 +175,10 @@ def _given_weights(network: Network, model: nn.Module, key: str,
     except OtherClasses as error:
         here = key.removesuffix('.ckpt_path')
         raise ConfigError(
-            f'{error}; what is given must know the classes of the data: name '
-            f'those of the file by {here}.teacher_classes, or train it: take '
-            "ckpt_path out, and put init_cfg=dict(type='Pretrained', "
-            f'checkpoint=...) into {here}.model') from None
+            f'{error}; it is not trained: name the classes of its file by '
+            f'{here}.teacher_classes, or train it with a new head, with '
+            "init_cfg=dict(type='Pretrained', checkpoint=...) in its model "
+            'and no ckpt_path') from None
     return weights
 
 
@@ -212,6 +214,27 @@ def _check_classes(network: Network, classes: Optional[int],
     raise ConfigError(f'{here}: has {classes} classes, the data has {in_data};'
                       f' set {key} to {in_data}, or list the classes in the '
                       "dataset's metainfo=dict(classes=[...])")
+
+
+def _check_layer_depths(stage: Config, model: nn.Module) -> None:
+    """Refuse rates by depth for a network that does not tell its depths.
+
+    In the rehearsal MMPretrain's error has no text for some of them.
+    """
+    constructor = dict(
+        type=(stage.get('optim_wrapper') or {}).get('constructor'))
+    if type_of(constructor) != 'LearningRateDecayOptimWrapperConstructor':
+        return
+    network = network_of(model)
+    try:
+        network.get_layer_depth(next(network.named_parameters())[0])
+    except (AttributeError, NotImplementedError):
+        kind = type(getattr(network, 'backbone', network)).__name__
+        raise ConfigError(
+            f'optim_wrapper.constructor: {constructor["type"]} needs the depth'
+            f' of each layer, which {kind} does not tell (get_layer_depth) as '
+            'vision transformers, Swin and ConvNeXt do; use another '
+            f'constructor (stage "{stage.experiment_name}")') from None
 
 
 def _check_same_sizes(chain: Chain, facts: Mapping[str, NetworkFacts]) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import logging
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -201,28 +201,6 @@ class DGKD(BaseAlgorithm):
             return losses
 
         return self._over_networks(losses_of)
-
-    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
-        """The depth of a parameter, for layer-wise learning rates.
-
-        That of the network that it belongs to; parameters of the distiller
-        are as deep as a head.
-
-        Args:
-            param_name (str): Such as ``'architecture.head.fc.bias'``.
-
-        Returns:
-            tuple[int, int]: The depth and the number of layers.
-
-        Raises:
-            AttributeError: If the network has no ``get_layer_depth``.
-        """
-        parts = param_name.split('.')
-        for i in range(1, len(parts)):
-            owner = self.get_submodule('.'.join(parts[:i]))
-            if hasattr(owner, 'get_layer_depth'):
-                return owner.get_layer_depth('.'.join(parts[i:]))
-        return network_of(self).get_layer_depth(param_name)
 
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:

@@ -136,7 +136,9 @@ def test_what_is_no_type_or_no_folder(refused, tiny_cfg, change, message):
     'metric.rule', 'networks', 'networks.resnet8',
     'networks.resnet8.ckpt_path', 'networks.resnet8.ensemble',
     'networks.resnet8.init_from', 'networks.resnet8.input',
-    'networks.resnet8.member_of', 'networks.resnet8.model.cfg_path',
+    'networks.resnet8.member_of', 'networks.resnet8.model',
+    'networks.resnet8.model.cfg_path', 'networks.resnet8.model.name',
+    'networks.resnet8.model.pretrained', 'networks.resnet8.teacher_classes',
     'networks.resnet8.width', 'networks.resnet8.width_of', 'order',
     'preflight', 'preflight.steps', 'save_as', 'views', 'views.file_key',
     'views.num_views', 'views.seed', 'views.skip_unreadable'
@@ -411,3 +413,14 @@ def test_a_metric_that_is_not_measured(tiny_cfg):
             match='"accuracy/top5" is not measured; '
             'there are: accuracy/top1'):
         ChainRunner(cfg).train()
+
+
+@pytest.mark.parametrize('guidance', ['dense', 'none'])
+def test_rates_by_depth_of_a_network_that_tells_none(refused, tiny_cfg,
+                                                     guidance):
+    cfg = tiny_cfg()
+    cfg.chain.guidance = guidance
+    cfg.optim_wrapper.constructor = 'LearningRateDecayOptimWrapperConstructor'
+    refused(
+        cfg, 'optim_wrapper.constructor: Learn.* which ResNet6n2 does not '
+        'tell .* use another constructor .stage "resnet20"')

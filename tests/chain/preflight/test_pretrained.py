@@ -287,6 +287,21 @@ def test_what_a_file_has_not_is_named(tmp_path, monkeypatch):
     ]
 
 
+def test_a_head_that_is_new_is_told(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmdgkd.chain.preflight.pretrained.print_log',
+                        lambda line, **_: lines.append(line))
+    path = str(tmp_path / 'a.pth')
+    torch.save(network().state_dict(), path)
+    model = network()
+    model['fc'] = nn.Linear(2, 5)
+    check_pretrained(model, path, 'load_from')
+    assert lines == [
+        f'load_from: {path!r} has 2 classes, the network has 5; its head is '
+        'new'
+    ]
+
+
 def test_load_from_that_is_not_there():
     with pytest.raises(ConfigError, match='load_from: there is no file'):
         check_pretrained(network(), 'nowhere.pth', 'load_from')

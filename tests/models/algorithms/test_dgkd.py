@@ -472,3 +472,7 @@ def test_layers_of_the_student_have_the_rates_that_they_have_alone(
         for name, rate in alone.items():
             assert found.pop(place + name) == rate, name
     assert set(found.values()) == (set() if peers else {1.})
+    if peers:
+        # Without teachers, too.
+        rates = rates_of(model.student)
+        assert rates['architecture.backbone.cls_token'] == .125
