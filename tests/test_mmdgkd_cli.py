@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The command ``mmdgkd``: the same tools, from anywhere."""
+import configparser
 import importlib.util
 import pickle
 import sys
@@ -74,6 +75,22 @@ def test_the_package_has_the_tools_and_the_configs(root):
     assert package == str(root / 'mmdgkd' / '__init__.py')
     for folder in ('tools', 'configs'):
         assert (inside / folder).resolve() == root / folder
+
+
+def test_a_wheel_has_all_of_them(root):
+    setup = configparser.ConfigParser()
+    setup.read(root / 'setup.cfg')
+    patterns = setup['options.package_data']['mmdgkd'].split()
+    packed = {
+        path.resolve()
+        for pattern in patterns
+        for path in (root / 'mmdgkd').glob(pattern)
+    }
+    wanted = [
+        *root.glob('configs/**/*.py'), *root.glob('tools/*.py'),
+        *root.glob('tools/*.sh'), *root.glob('configs/*/metafile.yml')
+    ]
+    assert len(wanted) > 150 and {*wanted} <= packed
 
 
 @pytest.fixture

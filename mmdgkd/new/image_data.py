@@ -217,8 +217,10 @@ def _split(names: List[str], samples: Samples, seed: int, share: float,
     _check_several(names, shown)
     rng = np.random.default_rng(seed)
     parts: Dict[str, Samples] = dict(train=[], val=[])
-    for number, name in enumerate(names):
-        own = [sample for sample in samples if sample[1] == number]
+    by_class: List[Samples] = [[] for _ in names]
+    for sample in samples:
+        by_class[sample[1]].append(sample)
+    for name, own in zip(names, by_class):
         if len(own) < 2:
             raise ConfigError(f'--data: the class {name!r} of {shown!r} has '
                               'one image; a split into train and val needs '
