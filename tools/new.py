@@ -32,7 +32,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--teacher-ckpt',
         metavar='FILE',
-        help='its weights, of your classes; without them it is trained first')
+        help='its weights; without them it is trained first')
+    parser.add_argument(
+        '--teacher-classes',
+        metavar='FILE',
+        help='the names of its classes, one a line, where they are others; '
+        'those of your images are picked')
     parser.add_argument('--student', metavar='NAME', required=True)
     parser.add_argument(
         '--tas',
@@ -81,6 +86,7 @@ def main() -> None:
         teacher=args.teacher,
         student=args.student,
         teacher_ckpt=args.teacher_ckpt,
+        teacher_classes=args.teacher_classes,
         num_tas=num_tas,
         tas=tas,
         epochs=number_of('--epochs', args.epochs),

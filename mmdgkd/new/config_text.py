@@ -205,6 +205,9 @@ def _entry(options: Options, key: str, model: Model, is_teacher: bool,
         text = f'dict(name={text}, {more})'
     if is_given:
         text += f', ckpt_path={osp.abspath(options.teacher_ckpt)!r}'
+        if options.teacher_classes:
+            path = osp.abspath(options.teacher_classes)
+            text += f', teacher_classes={path!r}'
     elif model.is_transformer and mixed:
         text += ', stage=adamw'
     return f'{key}=dict(model={text})'

@@ -99,7 +99,7 @@ def choose_models(options: Options, zoo: Zoo,
             f'--tas: {wanted} wanted, but between {teacher.name} and '
             f'{student.name} their families have {found}; name others, such '
             'as --tas resnet18_8xb32_in1k')
-    if len(tas) < wanted:
+    if len(tas) < wanted and teacher.macs > student.macs:
         say(f'no TA: their families have none between {teacher.name} and '
             f'{student.name}; --tas NAME takes any')
     return [teacher, *tas, student]
@@ -114,10 +114,12 @@ def _rehearsed(draft: Options, options: Options, teacher: str,
         return ChainRunner(cfg, verbose=False).plan()
     except ConfigError as error:
         text = str(error)
-        for key in ('ckpt_path', 'model'):
-            here = f'chain.networks.{teacher}.{key}: '
-            if text.startswith(here) and options.teacher_ckpt:
-                text = f'--teacher-ckpt: {text.removeprefix(here)}'
+        if options.teacher_ckpt:
+            # Where the names of the config were typed.
+            here = f'chain.networks.{teacher}'
+            text = text.replace(f'{here}.teacher_classes', '--teacher-classes')
+            for key in ('ckpt_path', 'model'):
+                text = text.replace(f'{here}.{key}: ', '--teacher-ckpt: ')
         raise ConfigError(f'{text}; nothing is written') from None
 
 

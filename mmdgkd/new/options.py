@@ -23,6 +23,8 @@ class Options:
         student (str): That of the student's.
         teacher_ckpt (str, optional): The file of the teacher's weights; it is
             then not trained. Defaults to None.
+        teacher_classes (str, optional): The file of the names of its classes,
+            where these are others than those of the images. Defaults to None.
         num_tas (int, optional): How many TAs to propose. Defaults to None:
             one, if there is any.
         tas (tuple[str]): The names of TAs that are chosen.
@@ -48,6 +50,7 @@ class Options:
     teacher: str
     student: str
     teacher_ckpt: Optional[str] = None
+    teacher_classes: Optional[str] = None
     num_tas: Optional[int] = None
     tas: Tuple[str, ...] = ()
     epochs: Optional[int] = None
@@ -72,9 +75,17 @@ class Options:
             if osp.exists(path) and not self.force:
                 raise ConfigError(f'CONFIG: {path!r} exists; choose another '
                                   'name, or add --force to write over it')
-        if self.teacher_ckpt and not osp.isfile(self.teacher_ckpt):
-            raise ConfigError('--teacher-ckpt: there is no file '
-                              f'{self.teacher_ckpt!r}')
+        for flag, path in (('ckpt', self.teacher_ckpt),
+                           ('classes', self.teacher_classes)):
+            if path and not osp.isfile(path):
+                raise ConfigError(f'--teacher-{flag}: there is no file '
+                                  f'{path!r}')
+        if self.teacher_classes and not self.teacher_ckpt:
+            raise ConfigError('--teacher-classes: are those of a '
+                              '--teacher-ckpt; give that, too')
+        if self.data_root and not osp.isdir(self.data_root):
+            raise ConfigError('--data-root: there is no folder '
+                              f'{self.data_root!r}')
         for key, least in (('epochs', 1), ('size', 8), ('seed', 0)):
             _check_int(f'--{key}', getattr(self, key), least)
         if not 0 < self.val_share < 1:

@@ -110,5 +110,5 @@ def test_networks_that_mix_images_do_so_together_or_not_at_all(written):
     for others, wanted in ((models('resnet8'),
                             dict(name='deit-tiny',
                                  train_cfg=None)), (mixing, 'deit-tiny')):
-        cfg = written(LARGE, mixing + others)
+        cfg = written(LARGE, mixing + others, force=True)
         assert cfg.chain.networks.deit_tiny.model == wanted

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmdgkd.chain.entries import read_entry
 from mmdgkd.chain.network import build_network
+from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.class_numbers import set_classes
 from mmdgkd.new import Options, new_config
@@ -80,6 +81,9 @@ def test_it_is_overwritten_on_demand_alone(new, tmp_path):
     (dict(teacher='resnet35_8xb32_in1k'), '--teacher: .*resnet34_8xb32_in1k'),
     (dict(student='timm:nothing'), '--student: .*timm:nothing'),
     (dict(teacher_ckpt='none.pth'), "--teacher-ckpt: there is no file 'none"),
+    (dict(teacher_classes='none.txt'), '--teacher-classes: there is no file'),
+    (dict(teacher_classes=__file__), '--teacher-classes: .*--teacher-ckpt'),
+    (dict(data='cifar10', data_root='none'), '--data-root: there is no fol'),
     (dict(data='none'), "--data: there is no folder 'none'"),
     (dict(epochs=0), '--epochs: 0 must be 1 or more'),
     (dict(size=4), '--size: 4 must be 8 or more'),
@@ -97,7 +101,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(new, tmp_path, kwargs,
     assert os.listdir(tmp_path) == ['pets']
 
 
-def test_a_teacher_of_other_classes_is_refused(new, tmp_path):
+def test_a_teacher_of_other_classes_names_them_or_is_refused(new, tmp_path):
     network = read_entry('x', dict(model='resnet14'))
     model = build_network(
         read_entry('x', dict(model=set_classes(network.model, 7))),
@@ -107,7 +111,15 @@ def test_a_teacher_of_other_classes_is_refused(new, tmp_path):
         new(teacher_ckpt=str(tmp_path / 'seven.pth'))
     text = str(error.value)
     assert '7' in text and text.endswith('; nothing is written')
+    assert '--teacher-classes' in text
     assert sorted(os.listdir(tmp_path)) == ['pets', 'seven.pth']
+    names = tmp_path / 'names.txt'
+    names.write_text('\n'.join(['ant', 'dog', 'bee', 'cat', 'd', 'e', 'f']))
+    new(teacher_ckpt=str(tmp_path / 'seven.pth'),
+        teacher_classes=str(names),
+        rehearsal=False)
+    cfg = Config.fromfile(str(tmp_path / 'pets.py'))
+    assert 'resnet14' in ChainRunner(cfg).facts
 
 
 @pytest.mark.parametrize('words, wanted', [

@@ -621,7 +621,7 @@ _add('tas_at_equal_differences', 'mmdgkd/new/models.py',
      'new/test_models.py::test_tas_have_equal_ratios_of_macs')
 _add('written_unrehearsed', 'mmdgkd/new/new_config.py',
      'if options.rehearsal:', 'if False:',
-     f'{_NEW}test_a_teacher_of_other_classes_is_refused')
+     f'{_NEW}test_a_teacher_of_other_classes_names_them_or_is_refused')
 _add('written_over', 'mmdgkd/new/options.py',
      'if osp.exists(path) and not self.force:', 'if False:',
      f'{_NEW}test_it_is_overwritten_on_demand_alone')
