@@ -2,12 +2,14 @@
 """Networks by their names: what they cost, and which lie between two."""
 import contextlib
 import dataclasses
+import itertools
 import logging
 import math
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple)
 
 import torch
 from mmengine.registry import DefaultScope
@@ -99,9 +101,8 @@ class Zoo:
                 count: int) -> List[Model]:
         """Propose TAs out of the families of teacher and student.
 
-        Each has about the same ratio of MACs to the one before it. A network
-        is proposed once, and those of less than a tenth of a difference are
-        left out.
+        Each has about the same ratio of MACs to the one before it, and at
+        least a tenth of a difference.
 
         Args:
             teacher (Model): The teacher.
@@ -111,29 +112,24 @@ class Zoo:
         Returns:
             list[Model]: The largest first; perhaps fewer.
         """
-        if teacher.macs <= student.macs:
+        if count < 1 or teacher.macs <= student.macs:
             return []
         ratio = teacher.macs / student.macs
         targets = [
             teacher.macs / ratio**(i / (count + 1))
             for i in range(1, count + 1)
         ]
-        candidates = self._candidates(teacher, student, targets)
-        chosen: List[Model] = []
-        # Those of the fewest choices first would be fairer; in order it is
-        # simple, and each step stays below the one before.
-        before = teacher
-        for target in targets:
-            fitting = [
-                model for model in candidates
-                if 1.1 * student.macs < model.macs < before.macs / 1.1
-            ]
-            if not fitting:
-                break
-            before = min(
-                fitting, key=lambda model: abs(math.log(model.macs / target)))
-            chosen.append(before)
-        return chosen
+        between = sorted(
+            (model for model in self._candidates(teacher, student, targets)
+             if _is_step(teacher, model) and _is_step(model, student)),
+            key=lambda model: -model.macs)
+        chains = [
+            chain for chain in itertools.combinations(between, count)
+            if all(map(_is_step, chain, chain[1:]))
+        ]
+        if not chains:
+            return self.between(teacher, student, count - 1)
+        return [*min(chains, key=lambda chain: _distance(chain, targets))]
 
     def _candidates(self, teacher: Model, student: Model,
                     targets: List[float]) -> List[Model]:
@@ -154,7 +150,7 @@ class Zoo:
                             math.log((listed[name] or 1) * scale / target)))
                     [:_NEAREST]
                 }
-                listed = {name: listed[name] for name in near}
+                listed = {name: listed[name] for name in sorted(near)}
             for name in listed:
                 try:
                     found[name] = self.model(name, '--tas')
@@ -200,6 +196,17 @@ class Zoo:
                      dict(other) or None, layer and not batch,
                      str(train_cfg.get('augments') or ''),
                      bool(network.published and network.published.weights))
+
+
+def _is_step(larger: Model, smaller: Model) -> bool:
+    return larger.macs > 1.1 * smaller.macs
+
+
+def _distance(chain: Sequence[Model], targets: Sequence[float]) -> float:
+    """How far networks are from the MACs that they should have."""
+    return sum(
+        math.log(model.macs / target)**2
+        for model, target in zip(chain, targets))
 
 
 def arch_of(name: str) -> str:
