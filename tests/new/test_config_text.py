@@ -93,8 +93,9 @@ def test_without_room_there_is_no_store(written):
     assert cfg.chain.logit_store is None
 
 
-@pytest.mark.parametrize('root', [None, '/data/cifar'])
-def test_a_known_data_set_has_its_own_base(written, root):
+@pytest.mark.parametrize('moved', [False, True])
+def test_a_known_data_set_has_its_own_base(written, tmp_path, moved):
+    root = str(tmp_path) if moved else None
     data = ImageData(100, 50000, 32, True, 'cifar100')
     cfg = written(data, models('resnet20', 'resnet8'), data_root=root)
     for part in ('train', 'val', 'test'):
