@@ -2,7 +2,6 @@
 """The headline chain on real CIFAR-100 images, a few iterations a stage."""
 import json
 import os.path as osp
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,23 +13,8 @@ from mmpretrain import get_model
 from mmpretrain.registry import DATASETS, MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
-ARCHIVE = (ROOT.parent / 'shared' / 'data' / 'cifar-100-python.tar.xz')
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group('cifar100'),
-    pytest.mark.skipif(
-        not ARCHIVE.exists(),
-        reason=f'the official CIFAR-100 files are not in {ARCHIVE.parent}')
-]
-
-
-@pytest.fixture(scope='module')
-def cifar100(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('cifar100')
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter='data')
-    return folder
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('cifar100')]
 
 
 def options(cifar100, images=128):

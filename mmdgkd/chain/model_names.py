@@ -27,8 +27,8 @@ _KINDS = ("'resnet34_8xb32_in1k' of mmpretrain.list_models(), "
           "'timm:resnet18', 'resnet20', or "
           "'mmpretrain::resnet/resnet18_8xb32_in1k.py'")
 _PLAIN = tuple(ARCHITECTURES['cifar100'])
-_OURS = (*(f'resnet{depth}' for depth in DEPTHS), 'wrn_16_2', 'wrn_40_2',
-         'small_vgg8', 'small_vgg13', *(f'plain{depth}' for depth in _PLAIN))
+OURS = (*(f'resnet{depth}' for depth in DEPTHS), 'wrn_16_2', 'wrn_40_2',
+        'small_vgg8', 'small_vgg13', *(f'plain{depth}' for depth in _PLAIN))
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _parts_of(name: str) -> Tuple[str, int, int]:
 def _of_hub(name: str, here: str) -> Tuple[Dict, Published]:
     """A model that ``mmpretrain.list_models()`` lists."""
     if name.lower() not in list_models():
-        raise _unknown(name, here, [*list_models(), *_OURS])
+        raise _unknown(name, here, [*list_models(), *OURS])
     try:
         facts = ModelHub.get(name)
     except Exception as error:

@@ -18,7 +18,7 @@ from typing import List, NamedTuple, Optional, Tuple
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from .mmengine_repairs import Checkpoints, PackageLookup
+from .mmengine_repairs import Checkpoints, OwnConfigs, PackageLookup
 from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
                               MMClsNames, Quantization, Quantizers,
                               ResumedPruning, SampledChoices)
@@ -28,7 +28,8 @@ from .tool_repairs import CamDevice, TightBox, TSNEIterations
 # imported, which MMClsNames does; the others look at the result.
 REPAIRS = (PackageLookup, Checkpoints, Quantization, MMClsNames,
            InplaceModules, DemoInputs, ResumedPruning, Quantizers,
-           SampledChoices, LayerDepths, TightBox, TSNEIterations, CamDevice)
+           SampledChoices, LayerDepths, OwnConfigs, TightBox, TSNEIterations,
+           CamDevice)
 
 # Warnings of packages below, about what nobody here can change; they would
 # stand before every one-line error. Each by the beginning of its message.

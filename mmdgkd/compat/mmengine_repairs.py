@@ -6,7 +6,7 @@ import io
 import os.path as osp
 import sys
 from importlib import metadata
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 
 class PackageLookup:
@@ -75,6 +75,40 @@ def get_installed_path(package: str) -> str:
         if spec is not None and spec.origin is not None:
             return osp.dirname(spec.origin)
     raise metadata.PackageNotFoundError(package)
+
+
+class OwnConfigs:
+    """mmengine finds `package::` bases of OpenMMLab's packages alone, and
+    gives them a scope, in which mmdgkd, a plugin, registers nothing."""
+
+    name = 'own configs'
+
+    @staticmethod
+    def symptom() -> Optional[str]:
+        from mmengine.config.utils import MODULE2PACKAGE
+        if 'mmdgkd' in MODULE2PACKAGE:
+            return None
+        return "mmengine does not support to load mmdgkd config: 'mmdgkd::'"
+
+    @staticmethod
+    def fix() -> None:
+        from mmengine.config import Config
+        known = Config._get_cfg_path
+
+        def get_cfg_path(cfg_path: str,
+                         filename: str) -> Tuple[str, Optional[str]]:
+            package, found, name = cfg_path.partition('::')
+            if not found or package != 'mmdgkd':
+                return known(cfg_path, filename)
+            return osp.join(own_configs(), name), None
+
+        Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def own_configs() -> str:
+    """The folder of the configs of mmdgkd, as installed or in a checkout."""
+    package = osp.dirname(osp.dirname(osp.abspath(__file__)))
+    return osp.join(package, '.mim', 'configs')
 
 
 class Checkpoints:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import HSigmoid, transformer
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
@@ -133,6 +134,21 @@ def test_other_names_of_mmcls_are_found_and_mmcls_is_not_left_behind():
     assert 'mmcls' not in sys.modules
     assert 'SearchableMobileNetV2' in MODELS.module_dict
     assert image.ImageClassifier is ImageClassifier
+
+
+def test_a_config_inherits_from_the_configs_of_mmdgkd(tmp_path):
+    """Also where it is installed; without a scope, which has no registry."""
+    path = tmp_path / 'chain.py'
+    path.write_text("_base_ = ['mmdgkd::_base_/schedules/sgd_160e.py', "
+                    "'mmdgkd::_base_/distillers/dense_kd_averaged.py', "
+                    "'mmpretrain::_base_/default_runtime.py']\n")
+    cfg = Config.fromfile(str(path))
+    assert cfg.model.distiller.distill_losses.loss_kd.form == 'averaged'
+    assert '_scope_' not in cfg.optim_wrapper
+    assert cfg.default_hooks.timer._scope_ == 'mmpretrain'
+    path.write_text("_base_ = 'mmdgkd::none.py'")
+    with pytest.raises(FileNotFoundError, match='configs/none.py'):
+        Config.fromfile(str(path))
 
 
 UNREPAIRED = """

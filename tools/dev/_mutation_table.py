@@ -638,3 +638,36 @@ _add('teachers_rewritten', 'mmdgkd/chain/changed_use.py',
 _add('no_averages', 'mmdgkd/chain/use.py',
      "if use == 'ema' and not _averages(stage):", 'if False:',
      f'{_USED}averages_are_switched_on_and_resumed')
+
+# A config of one's own ----------------------------------------------------
+
+_IMAGES = 'mmdgkd/new/image_data.py'
+_NEW = 'new/test_new_config.py::'
+_add(
+    'split_without_seed', _IMAGES, 'rng = np.random.default_rng(seed)',
+    'rng = np.random.default_rng(0)', 'new/test_image_data.py::'
+    'test_a_split_is_of_each_class_and_of_the_seed_alone')
+_add(
+    'split_that_shares_images', _IMAGES, 'sorted(order[count:])',
+    'sorted(order[count - 1:])', 'new/test_image_data.py::'
+    'test_a_split_is_of_each_class_and_of_the_seed_alone')
+_add('images_are_not_read', _IMAGES, 'image.load()\n', 'pass\n',
+     'new/test_image_data.py::test_a_damaged_image_is_named')
+_add(
+    'folders_without_images_are_classes', _IMAGES,
+    "if numbers[name] in used and not name.startswith('.')", 'if True',
+    'new/test_image_data.py::'
+    'test_folders_without_images_and_hidden_ones_are_no_classes')
+_add('a_store_of_the_whole_disk', 'mmdgkd/new/recipe.py', '_DISK = 0.5',
+     '_DISK = 1.0',
+     'new/test_recipe.py::test_the_store_fits_on_half_of_the_disk')
+_add('tas_at_equal_differences', 'mmdgkd/new/models.py',
+     'teacher.macs / ratio**(i / (count + 1))',
+     'teacher.macs - (teacher.macs - student.macs) * i / (count + 1)',
+     'new/test_models.py::test_tas_have_equal_ratios_of_macs')
+_add('written_unrehearsed', 'mmdgkd/new/new_config.py',
+     'if options.rehearsal:', 'if False:',
+     f'{_NEW}test_a_teacher_of_other_classes_names_them_or_is_refused')
+_add('written_over', 'mmdgkd/new/options.py',
+     'if osp.exists(path) and not self.force:', 'if False:',
+     f'{_NEW}test_it_is_overwritten_on_demand_alone')

@@ -76,9 +76,9 @@ def copy_checkout(folder: str) -> None:
         text=True).stdout
     for name in filter(None, listed.split('\0')):
         source, copy = osp.join(ROOT, name), osp.join(folder, name)
-        if osp.isfile(source):  # not deleted
+        if osp.lexists(source):  # not deleted
             os.makedirs(osp.dirname(copy), exist_ok=True)
-            shutil.copy2(source, copy)
+            shutil.copy2(source, copy, follow_symlinks=False)
 
 
 def import_packages() -> None:

@@ -1,0 +1,149 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The command ``mmdgkd``: the same tools, from anywhere."""
+import configparser
+import importlib.util
+import pickle
+import sys
+from collections import Counter
+
+import pytest
+from chain_fixtures import CIFAR100
+from PIL import Image
+
+import mmdgkd_cli
+
+
+@pytest.fixture
+def mmdgkd(monkeypatch, capsys, tmp_path):
+    """A function that types ``mmdgkd ...`` in an empty folder."""
+
+    def run(*words):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', ['mmdgkd', *map(str, words)])
+        monkeypatch.setattr(sys, 'path', [*sys.path])
+        monkeypatch.delitem(sys.modules, '_common', raising=False)
+        code = 0
+        try:
+            mmdgkd_cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_without_a_command_it_lists_them(mmdgkd):
+    for words in ((), ('--help', ), ('-h', )):
+        code, output, _ = mmdgkd(*words)
+        assert code == 0
+        for command in ('new', 'train', 'test', 'export', 'report'):
+            assert f'\n  {command} ' in output
+
+
+def test_each_command_has_the_help_of_its_tool(mmdgkd):
+    for command in mmdgkd_cli.COMMANDS:
+        code, output, _ = mmdgkd(command, '--help')
+        assert code == 0
+        assert output.startswith(f'usage: mmdgkd {command} [-h]')
+
+
+@pytest.mark.parametrize('words, message', [
+    (('trian', ), "'trian' is none of .*; did you mean train?"),
+    (('train', 'no.py'), "config: there is no file 'no.py'"),
+    (('report', 'no'), "'no'"),
+])
+def test_a_mistake_is_one_line(mmdgkd, words, message):
+    code, output, errors = mmdgkd(*words)
+    assert code == 2 and not output and errors.count('\n') == 1
+    assert errors.startswith('error: ') and message.split('.*')[0] in errors
+
+
+def test_its_help_imports_no_package(run_tool, root):
+    """Nor does that of a command, but what reads key=value."""
+    script = ('import sys, mmdgkd_cli; sys.argv[1:] = ["train", "--help"]\n'
+              'try: mmdgkd_cli.main()\n'
+              'finally: print("torch" in sys.modules, '
+              '"mmdgkd" in sys.modules)')
+    done = run_tool(sys.executable, '-c', script, PYTHONPATH=str(root))
+    assert done.stdout.endswith('False False\n')
+
+
+def test_the_package_has_the_tools_and_the_configs(root):
+    """As links in a checkout, and as files in a wheel (setup.cfg)."""
+    package = importlib.util.find_spec('mmdgkd').origin
+    inside = root / 'mmdgkd' / '.mim'
+    assert package == str(root / 'mmdgkd' / '__init__.py')
+    for folder in ('tools', 'configs'):
+        assert (inside / folder).resolve() == root / folder
+
+
+def test_a_wheel_has_all_of_them(root):
+    setup = configparser.ConfigParser()
+    setup.read(root / 'setup.cfg')
+    patterns = setup['options.package_data']['mmdgkd'].split()
+    packed = {
+        path.resolve()
+        for pattern in patterns
+        for path in (root / 'mmdgkd').glob(pattern)
+    }
+    wanted = [
+        *root.glob('configs/**/*.py'), *root.glob('tools/*.py'),
+        *root.glob('tools/*.sh'), *root.glob('configs/*/metafile.yml')
+    ]
+    assert len(wanted) > 150 and {*wanted} <= packed
+
+
+@pytest.fixture
+def images(request, tmp_path):
+    """A folder of images of ten classes, 64 px: of CIFAR-100 or of digits."""
+    if CIFAR100.exists():
+        files = request.getfixturevalue('cifar100') / 'cifar-100-python'
+        with open(files / 'test', 'rb') as file:
+            data = pickle.load(file, encoding='bytes')
+        pixels = data[b'data'].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = data[b'fine_labels']
+    else:
+        from sklearn.datasets import load_digits
+        digits = load_digits()
+        pixels = (digits.images * 15.9).astype('uint8')[..., None].repeat(3, 3)
+        labels = digits.target
+    taken = Counter()
+    for image, label in zip(pixels, labels):
+        if label < 10 and taken[label] < 12:
+            folder = tmp_path / 'images' / f'class {label}'
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).resize(
+                (64, 64)).save(folder / f'{taken[label]}.png')
+            taken[label] += 1
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('cifar100')
+def test_from_a_folder_of_images_to_a_report(mmdgkd, images, tmp_path):
+    """Three kinds of networks, by their names, in two commands; the rest
+    looks at what they have made."""
+    pytest.importorskip('timm')
+    code, output, errors = mmdgkd('new', 'own.py', '--data', 'images',
+                                  '--teacher', 'timm:resnet18', '--tas',
+                                  'deit-tiny_4xb256_in1k', '--student',
+                                  'mobilenet-v3-small-050_3rdparty_in1k',
+                                  '--epochs', '1')
+    assert code == 0, errors
+    assert output.endswith('next: mmdgkd train own.py\n')
+    assert len((tmp_path / 'own.py').read_text().splitlines()) <= 40
+    # It has been rehearsed already.
+    code, output, errors = mmdgkd('train', 'own.py', '--cfg-options',
+                                  'chain.preflight=False')
+    assert code == 0, errors
+    names = ('resnet18', 'deit_tiny', 'mobilenet_v3_small_050')
+    for i, name in enumerate(names, 1):
+        assert f'stage {i}/3 {name}: accuracy/top1 ' in output
+    work = tmp_path / 'work_dirs' / 'own'
+    # One for each teacher: all networks have the same views.
+    assert len([*work.glob('logits/*.logits')]) == 2
+    for words in (('test', 'own.py'), ('export', 'own.py'), ('report', work)):
+        code, output, errors = mmdgkd(*words)
+        assert code == 0, errors
+    for name in names:
+        assert (work / name / f'{name}.pt2').exists()
+    assert (work / 'report' / 'report.html').exists()
