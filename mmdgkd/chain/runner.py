@@ -252,9 +252,9 @@ class ChainRunner:
             # First: the lines below take it that the config works.
             rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
                                  self._datasets, signals)
-        lines = (plan_table(self.chain, facts, stages, self.work.ledger),
-                 store_lines(self._store_size), order_line(self.chain, facts),
-                 mix_line(self.chain, stages),
+        lines = (plan_table(self.chain, facts, stages,
+                            self.work.ledger), store_lines(self._store_size),
+                 order_line(self.chain, facts), mix_line(self.chain, stages),
                  schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()
         return '\n'.join(filter(None, lines))

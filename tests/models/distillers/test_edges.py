@@ -94,8 +94,8 @@ def test_one_recorder_of_several_teachers():
 
     # Its source may differ, nothing else.
     other = dict(teacher_recorders=dict(logits=dict(recorder, source='fd')))
-    expanded = expand_edges(dict(cfg, edges=dict(default=edge, mid=other)),
-                            ['big', 'mid', 'low'])
+    expanded = expand_edges(
+        dict(cfg, edges=dict(default=edge, mid=other)), ['big', 'mid', 'low'])
     assert expanded['teacher_recorders']['logits']['source'] == dict(
         big='fc', mid='fd', low='fc')
     other['teacher_recorders']['logits']['type'] = 'MultiTeacherOutputs'
