@@ -62,7 +62,14 @@ def test_what_has_a_type_and_numbers_is_left_as_it_is():
     assert named(model) is model
 
 
-def test_where_the_number_is_set():
+@pytest.fixture
+def scope():
+    """The scope of a chain, in which types are looked up."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+def test_where_the_number_is_set(scope):
     vgg = dict(
         type='ImageClassifier',
         backbone=dict(type='VGG', depth=11),
