@@ -131,14 +131,14 @@ def initialize_stock(recorder: object, model: nn.Module, owner: str) -> None:
         raise ConfigError(
             'source: is by network, which is for the stages of a chain and '
             "for type='mmrazor.MultiTeacherOutputs'; name one module")
-    network, mode = model, 'loss'
+    network: Optional[nn.Module] = model
+    mode = 'loss'
     if isinstance(model, nn.ModuleDict):
-        name, _, rest = str(source).partition('.')
-        if name in model:
-            network, source, mode = model[name], rest, 'tensor'
+        name, _, source = str(source).partition('.')
+        network, mode = dict(model.items()).get(name), 'tensor'
     # No subclass: it records something else of a module.
-    if type(recorder) is not ModuleOutputsRecorder or not is_found(
-            network, source):
+    if (type(recorder) is not ModuleOutputsRecorder or network is None
+            or not is_found(network, source)):
         check_stock_source(recorder, model, owner)
         recorder.initialize(model)
         return

@@ -1,10 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
+
 import pytest
+import torch
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.models.recorders.sources import check_stock_source
+from mmdgkd.models.recorders.sources import (check_stock_source,
+                                             initialize_stock)
 
 
 def network(**parts):
@@ -53,6 +57,29 @@ def test_a_teacher_has_to_be_named():
         'source: "head.fc" begins with none of the teachers big, odd; put the '
         'name of one in front, such as "big.head.fc", or use '
         "type='mmrazor.MultiTeacherOutputs' for all of them")
+
+
+def test_logits_of_a_stock_recorder():
+    """Of a teacher that it names; a copy of both records by itself."""
+
+    def initialized(source, kind='ModuleOutputs'):
+        teachers = nn.ModuleDict(dict(big=nn.Sequential(nn.Linear(2, 3))))
+        recorder = TASK_UTILS.build(
+            dict(type=f'mmrazor.{kind}Recorder', source=source))
+        initialize_stock(recorder, teachers, 'the teachers')
+        return recorder, teachers
+
+    first = initialized('big.logits')
+    second = copy.deepcopy(first)
+    for recorder, teachers in (first, second):
+        with recorder:
+            scores = teachers['big'](torch.ones(1, 2))
+        assert recorder.get_record_data() is scores
+    for args, message in ((('logits', ), 'begins with none of the teachers'),
+                          (('big.logits', 'ModuleInputs'), 'is no module of'),
+                          ((dict(big='0'), ), 'is by network, which is for')):
+        with pytest.raises(ConfigError, match=message):
+            initialized(*args)
 
 
 def test_the_student_has_no_name():
