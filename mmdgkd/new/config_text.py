@@ -5,8 +5,9 @@ import textwrap
 from dataclasses import replace
 from typing import List, Sequence
 
+from .families import arch_of
 from .image_data import ImageData
-from .models import Model, arch_of, unique_keys
+from .models import Model, unique_keys
 from .options import Options
 from .recipe import Recipe, Store, size_text
 

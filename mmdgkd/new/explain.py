@@ -3,7 +3,8 @@
 from typing import List, Sequence
 
 from mmdgkd.utils.table import draw_table
-from .models import Model, Zoo, arch_of
+from .families import arch_of
+from .models import Model, Zoo
 
 
 def explained(models: Sequence[Model], zoo: Zoo) -> str:

@@ -3,7 +3,8 @@
 import pytest
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.new.models import Zoo, arch_of, family_of
+from mmdgkd.new.families import arch_of, family_of
+from mmdgkd.new.models import Zoo
 
 
 @pytest.fixture(scope='module')
