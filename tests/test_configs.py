@@ -51,9 +51,8 @@ BASES = [
     'dgkd/vgg13_to_vgg8_cifar100.py',
     'dgkd/wrn40_2_to_wrn16_2_cifar100.py',
     'dgkd/wrn40_2_to_wrn16_2_tiny_imagenet.py',
-    'dgkd/resnet34_to_resnet18_imagenet.py',
+    # tests/test_imagenet.py trains those to ResNet-18.
     'dgkd/resnet50_to_mobilenet_v3_small_imagenet.py',
-    'dgkd/deit_small_to_resnet18_imagenet.py',
 ]
 # Losses on data in whole batches, from which they may take labels and indices.
 BATCHED = [

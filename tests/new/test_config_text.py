@@ -12,7 +12,7 @@ from mmdgkd.new.recipe import Store, recipe_of
 LARGE = ImageData(10, 4097, 224, False, None, '/data/pets', ('train', 'train'),
                   dict(train=[('a/1.png', 0)], val=[('a/2.png', 0)]),
                   ('a', 'b'))
-STORE = Store(dict(dtype='float16', top_k=20), 30, 10**9)
+STORE = Store(dict(dtype='float16', top_k=20, others='zero'), 30, 10**9)
 
 
 @pytest.fixture

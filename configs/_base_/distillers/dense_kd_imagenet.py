@@ -5,7 +5,4 @@ _base_ = './dense_kd_averaged.py'
 model = dict(
     task_loss_weight=0.5,
     distiller=dict(
-        # The output of the whole head, whatever it is made of.
-        student_recorders=dict(logits=dict(source='head')),
-        teacher_recorders=dict(logits=dict(source='head')),
         distill_losses=dict(loss_kd=dict(tau=1.0, loss_weight=0.5))))
