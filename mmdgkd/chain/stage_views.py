@@ -5,7 +5,8 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 
-from mmdgkd.datasets.mixing import Mixing, supports
+from mmdgkd.datasets.mixing import Mixing
+from mmdgkd.datasets.mixing_config import supports
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import refuse_unknown, type_of

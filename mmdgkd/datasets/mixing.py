@@ -1,24 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """MMPretrain's MixUp, CutMix and ResizeMix as functions of a view."""
 import copy
-import math
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmpretrain.models.utils.batch_augments import (CutMix, Mixup,
-                                                    RandomBatchAugment,
+from mmpretrain.models.utils.batch_augments import (CutMix, RandomBatchAugment,
                                                     ResizeMix)
-from mmpretrain.registry import BATCH_AUGMENTS
 from torch.nn import functional as F
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.structures.mixes import Mixes
-from mmdgkd.utils.config import find_type, reason_of, refuse_unknown
+from mmdgkd.utils.config import refuse_unknown
 from mmdgkd.utils.random import aside, mix_seed, partners_seed
+from .mixing_config import check_augment, check_probs, listed
 
-# Their kinds alone: what another one draws and mixes is not known.
-KINDS = (Mixup, CutMix, ResizeMix)
 _KEYS = ('augments', 'probs', 'num_classes')
 # Increase it when the same seed gives other mixes.
 _VERSION = 1
@@ -57,9 +53,9 @@ class Mixing:
                  probs: Any = None,
                  num_classes: Optional[int] = None,
                  here: str = 'ViewDataset.mix') -> None:
-        for augment in _listed(augments):
-            _check_augment(augment, f'{here}.augments')
-        _check_probs(probs, len(_listed(augments)), f'{here}.probs')
+        for augment in listed(augments):
+            check_augment(augment, f'{here}.augments')
+        check_probs(probs, len(listed(augments)), f'{here}.probs')
         # It changes the lists that it is given.
         self._choice = RandomBatchAugment(
             copy.deepcopy(augments),
@@ -182,6 +178,55 @@ class Mixing:
         box, share = augment.cutmix_bbox_and_lam(size, share)
         return 1, box, share, mode
 
+    def mix(self, samples: Sequence[Dict], seed: int, count: int,
+            read: Callable[[int, int], Dict]) -> None:
+        """Mix the views of a batch, in place.
+
+        Mostly both of two partners are in it, and each is read once.
+
+        Args:
+            samples (Sequence[dict]): The views as the pipeline returns them,
+                with ``view`` and ``sample_idx`` in the meta; each gets a mixed
+                image, float32 of shape (C, H, W), and ``gt_score``.
+            seed (int): The seed of the views.
+            count (int): Length of the data set.
+            read (Callable): Reads a view by its number and index.
+
+        Raises:
+            ConfigError: If there is no image of one shape in each, or as
+                :meth:`scores`.
+        """
+        known: Dict[Tuple[int, int], Tuple[torch.Tensor, torch.Tensor]] = {}
+        for sample in samples:
+            data = sample['data_samples']
+            known[data.view, data.sample_idx] = self._mixable(sample)
+        for sample in samples:
+            data = sample['data_samples']
+            image, scores = known[data.view, data.sample_idx]
+            mixes = self.draw(seed, [data.view], [data.sample_idx], count,
+                              image.shape[-2:])
+            key = data.view, int(mixes.partners[0])
+            if key not in known:
+                known[key] = self._mixable(read(*key))
+            other, others_scores = known[key]
+            if other.shape != image.shape:
+                raise ConfigError(
+                    'train_dataloader.dataset.pipeline: gives images of '
+                    f'shapes {tuple(image.shape)} and {tuple(other.shape)}, '
+                    'which cannot be mixed; add a transform that resizes or '
+                    'crops them to one')
+            sample['inputs'] = mixes.images(image[None], other[None])[0]
+            data.set_gt_score(mixes.scores(scores, others_scores)[0])
+
+    def _mixable(self, sample: Dict) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The image and the labels of a view that is not mixed yet."""
+        image = sample['inputs']
+        if not (isinstance(image, torch.Tensor) and image.ndim == 3):
+            raise ConfigError(
+                'train_dataloader.dataset.pipeline: mixing needs one image a '
+                f'sample, of shape (C, H, W), not {type(image).__name__}')
+        return image, self.scores(sample['data_samples'])
+
     def scores(self, sample: Any) -> torch.Tensor:
         """The labels of a sample as scores, float32 of shape (K, ).
 
@@ -217,82 +262,3 @@ class Mixing:
                 'num_classes in data_preprocessor, or the metainfo=dict('
                 'classes=[...]) of the data set')
         return F.one_hot(labels, classes).float()
-
-
-def supports(cfg: Any) -> bool:
-    """Whether all of some batch augmentations can become part of views.
-
-    Not those of other classes, such as a user's own. What is wrong counts as
-    supported: :class:`Mixing` says what.
-
-    Args:
-        cfg (dict): ``augments`` and perhaps ``probs``.
-    """
-
-    def is_other(augment: Any) -> bool:
-        if not isinstance(augment, Mapping):
-            return callable(augment)
-        try:
-            kind = find_type(BATCH_AUGMENTS, augment.get('type'))
-        except KeyError:
-            return False
-        return kind not in KINDS
-
-    augments = cfg.get('augments') if isinstance(cfg, Mapping) else ()
-    return not any(map(is_other, _listed(augments)))
-
-
-def _listed(augments: Any) -> List[Any]:
-    return list(augments) if isinstance(augments,
-                                        (list, tuple)) else [augments]
-
-
-def _check_augment(augment: Any, here: str) -> None:
-    """Build one; MMPretrain's assertions say nothing."""
-    known = ', '.join(kind.__name__ for kind in KINDS)
-    if not isinstance(augment, Mapping) or 'type' not in augment:
-        raise ConfigError(f"{here}: {augment!r} must be dict(type='Mixup', "
-                          f'alpha=0.8), of a type of {known}')
-    try:
-        if find_type(BATCH_AUGMENTS, augment['type']) not in KINDS:
-            raise KeyError
-    except KeyError:
-        raise ConfigError(f'{here}: {augment["type"]!r} is none of {known}, '
-                          'which can be part of a view') from None
-    alpha = augment.get('alpha')
-    if not (isinstance(alpha, float) and 0 < alpha < math.inf):
-        raise ConfigError(f'{here}: {augment["type"]}.alpha: {alpha!r} must '
-                          'be a float above 0')
-    ranges = {
-        'cutmix_minmax':
-        augment.get('cutmix_minmax'),
-        'lam_min, lam_max': (augment.get('lam_min',
-                                         .1), augment.get('lam_max', .8))
-    }
-    for key, values in ranges.items():
-        if values is not None and not _is_range(values):
-            raise ConfigError(f'{here}: {augment["type"]}.{key}: {values!r} '
-                              'must be two numbers from 0 to 1, the smaller '
-                              'first')
-    try:
-        BATCH_AUGMENTS.build(dict(augment))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f'{here}: {reason_of(error)}') from None
-
-
-def _is_range(values: Any) -> bool:
-    return (isinstance(values, (list, tuple)) and len(values) == 2
-            and all(isinstance(value, (int, float)) for value in values)
-            and 0 <= values[0] < values[1] <= 1)
-
-
-def _check_probs(probs: Any, count: int, here: str) -> None:
-    if probs is None:
-        return
-    values = [probs] if isinstance(probs, float) else probs
-    if not (isinstance(values, (list, tuple)) and len(values) == count and all(
-            isinstance(value, (int, float)) and value >= 0
-            for value in values) and sum(values) <= 1):
-        raise ConfigError(
-            f'{here}: {probs!r} must be {count} probabilities, one for each '
-            'of augments, whose sum is at most 1')

@@ -255,39 +255,8 @@ class ViewDataset(Dataset):
         samples = [self._view(*pair) for pair in pairs]
         if self.mixing is None:
             return samples
-        # In most batches there are both of two partners, read once.
-        read = {}
-        for sample in samples:
-            view = sample['data_samples']
-            read[view.view, view.sample_idx] = self._mixable(sample)
-        for sample in samples:
-            view = sample['data_samples']
-            key = view.view, view.sample_idx
-            image, scores = read[key]
-            mixes = self.mixing.draw(self.seed, *zip(key), len(self),
-                                     image.shape[-2:])
-            other = view.view, int(mixes.partners[0])
-            if other not in read:
-                read[other] = self._mixable(self._view(*other))
-            if read[other][0].shape != image.shape:
-                shapes = [tuple(read[pair][0].shape) for pair in (key, other)]
-                raise ConfigError(
-                    'train_dataloader.dataset.pipeline: gives images of '
-                    f'shapes {shapes[0]} and {shapes[1]}, which cannot be '
-                    'mixed; add a transform that resizes or crops them to one')
-            sample['inputs'] = mixes.images(image[None],
-                                            read[other][0][None])[0]
-            view.set_gt_score(mixes.scores(scores, read[other][1])[0])
+        self.mixing.mix(samples, self.seed, len(self), self._view)
         return samples
-
-    def _mixable(self, sample: Dict) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The image and the labels of a view that is not mixed yet."""
-        image = sample['inputs']
-        if not (isinstance(image, torch.Tensor) and image.ndim == 3):
-            raise ConfigError(
-                'train_dataloader.dataset.pipeline: mixing needs one image a '
-                f'sample, of shape (C, H, W), not {type(image).__name__}')
-        return image, self.mixing.scores(sample['data_samples'])
 
     def _view(self, view: int, index: int) -> Dict:
         while True:

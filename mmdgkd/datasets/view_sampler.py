@@ -113,9 +113,8 @@ def in_pairs(order: np.ndarray, partners: np.ndarray, rank: int,
     """Order samples so that partners follow each other on one rank.
 
     The first of two partners keeps its place among the others; one that is its
-    own partner comes last. With the same
-    batch size over all ranks, a batch of all ranks has the same samples for
-    each number of ranks.
+    own partner comes last. With the same batch size over all ranks, a batch of
+    all ranks has the same samples for each number of ranks.
 
     Args:
         order (np.ndarray): All indices in their order, int64 of shape (M, ).

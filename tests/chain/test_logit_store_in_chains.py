@@ -358,14 +358,6 @@ def test_top_k(after, forwards):
         'train_dataloader.sampler.type': 'RepeatAugSampler'
     }, 'train_dataloader.sampler: RepeatAugSampler repeats'),
     ({
-        'data_preprocessor.batch_augments':
-        dict(augments=dict(type='Mixup', alpha=0.2))
-    }, 'data_preprocessor.batch_augments, .*: mixes the images of'),
-    ({
-        'chain.networks.resnet8.model.train_cfg':
-        dict(augments=dict(type='Mixup', alpha=0.2))
-    }, 'model.train_cfg.augments of the network: mixes the images of'),
-    ({
         'model.distiller.teacher_recorders.more':
         dict(type='mmrazor.MultiTeacherOutputs', source='backbone')
     }, 'keeps one output of each teacher, not 2'),

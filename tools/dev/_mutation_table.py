@@ -146,8 +146,8 @@ _add(
     'test_draws_depend_on_seed_step_and_rank_alone')
 _add(
     'generators_not_restored', 'mmdgkd/datasets/view_dataset.py',
-    '        with aside():\n            return self._view(self.view_of(epoch)',
-    '        if True:\n            return self._view(self.view_of(epoch)',
+    '        with aside():\n            return self._views([(self.view_of(',
+    '        if True:\n            return self._views([(self.view_of(',
     'datasets/test_view_dataset.py::'
     'test_the_generators_of_the_process_are_left_alone')
 
@@ -161,6 +161,26 @@ _add(
     "mark = f'{state.st_size} {state.st_mtime_ns}'", "mark = ''",
     'datasets/test_view_dataset.py::'
     'test_files_that_change_under_their_names')
+
+_MIXING = 'mmdgkd/datasets/mixing.py'
+_add(
+    'another_beta', _MIXING, 'np.random.beta(augment.alpha, augment.alpha)',
+    'np.random.beta(augment.alpha, 2 * augment.alpha)',
+    'datasets/test_mixing.py::'
+    'test_the_ratio_has_the_beta_distribution_of_alpha')
+_add('partners_without_view', 'mmdgkd/utils/random.py',
+     "_hashed(b'partners', seed, view, 0)", "_hashed(b'partners', seed, 0, 0)",
+     'datasets/test_mixing.py::test_the_partner_is_any_other_sample')
+_add('key_without_the_mix', 'mmdgkd/datasets/view_dataset.py',
+     "facts['mix'] = self.mixing.facts", 'pass',
+     'datasets/test_mixing.py::test_the_key_has_the_recipe')
+_add('partners_apart', 'mmdgkd/datasets/view_sampler.py',
+     'lead = np.minimum(place, place[partners])', 'lead = place.copy()',
+     'datasets/test_view_sampler.py::test_partners_follow_each_other')
+_add(
+    'mixed_twice', 'mmdgkd/chain/stage_views.py', 'owner.pop(key)',
+    'owner[key]', 'chain/test_mixed_views_in_chains.py::'
+    'test_augments_are_taken_over_into_the_views')
 
 # Files ---------------------------------------------------------------------
 
