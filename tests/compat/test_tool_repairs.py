@@ -117,7 +117,8 @@ def test_tools_run_on_a_work_dir(trained, tmp_path, run_tool, tool, config,
     (tmp_path / 'shown.py').write_text(
         f"_base_ = {f'{work}/{config}'!r}\n"
         "visualizer = dict(type='UniversalVisualizer', _delete_=True)\n")
-    done = run_tool(f'{TOOLS}/{tool}.py', tmp_path / 'shown.py', *words.split())
+    done = run_tool(f'{TOOLS}/{tool}.py', tmp_path / 'shown.py',
+                    *words.split())
     assert 'do not match' not in done.stdout + done.stderr
     if 'shape' in words:
         assert 'Params: 78.042K' in done.stdout

@@ -322,8 +322,8 @@ def _name_as_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str,
         state.update(alone)
 
 
-def _accept_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str,
-                  *_: Any) -> None:
+def _accept_alone(algorithm: DGKD, state: Dict[str, Any], prefix: str, *_:
+                  Any) -> None:
     """Load weights of the student alone as those of the student.
 
     MMEngine loads what fits and goes on: a tool with the file of a network and
