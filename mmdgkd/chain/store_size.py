@@ -234,7 +234,7 @@ def refuse_excess(size: Optional[StoreSize]) -> None:
     Raises:
         ConfigError: If it cannot; on all ranks, if on the first one.
     """
-    if size is None:
+    if size is None or not size.stages:
         return
     room, total = size.room(), size.at().total
     # The disks of other machines may have room, but the ranks go together.

@@ -91,14 +91,16 @@ class PredictionsHook(Hook):
         if note:
             rows = rows[:0]
         integers = np.int32 if rows.max(initial=0) > 2**15 - 1 else np.int16
-        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        # Perhaps an array, which is neither true nor false.
+        names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        classes = [] if names is None else [str(name) for name in names]
         self.found = Predictions(
             indices=rows[:, 0].astype(np.int32),
             labels=rows[:, 1].astype(integers),
             preds=rows[:, 2].astype(integers),
             label_scores=rows[:, 3].astype(np.float16),
             pred_scores=rows[:, 4].astype(np.float16),
-            classes=np.array([str(name) for name in classes or ()], dtype='U'),
+            classes=np.array(classes, dtype='U'),
             data=data_key((runner.cfg.get(key) or {}).get('dataset')),
             note=note)
 

@@ -192,7 +192,7 @@ def _add_edge(expanded: Dict[str, Any], common: Mapping[str, Mapping],
                 own[part][key] = key
                 _share(expanded[part], key, cfg, name)
                 continue
-            if type_of(cfg) == 'ModuleOutputs':
+            if part.endswith('recorders') and type_of(cfg) == 'ModuleOutputs':
                 cfg = dict(source=LOGITS) | cfg
             if part == 'teacher_recorders' and 'source' in cfg:
                 source = source_for(cfg['source'], name)
