@@ -54,6 +54,7 @@ def shrunk(name, root, folder):
     networks = Chain.from_cfg(cfg.chain).networks
     for network in networks:
         model = ConfigDict(network.model)
+        model.head.num_classes = CLASSES
         if model.backbone.type == 'ResNet':
             model.backbone.update(
                 stem_channels=4, base_channels=4, num_stages=4)

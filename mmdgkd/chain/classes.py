@@ -75,7 +75,8 @@ def _fit(network: Network, names: _ClassesOfData) -> Network:
         and set_classes(network.trainer, 0) is not network.trainer)
     if not unset:
         return network
-    number = len(names()) or (network.published
+    # Published weights have their own; a model to be trained has not.
+    number = len(names()) or (network.ckpt_path and network.published
                               and network.published.num_classes)
     if not number:
         raise ConfigError(
@@ -103,13 +104,25 @@ def _with_own_classes(network: Network, names: _ClassesOfData) -> Network:
                 'set metainfo=dict(classes=[...]) in the data set')
         picked = match_classes(names(), own, f'{here}.teacher_classes')
         return _picked(network, picked, len(own))
-    own = _classes_in(meta) or _classes_of_dataset(network)
-    # Only what is known by name is picked; the rest is checked as it is.
+    own, wanted = _classes_in(meta) or _classes_of_dataset(network), ()
+    # That the data cannot be read is told later.
     with contextlib.suppress(ConfigError):
-        if own and names() and own != names():
-            picked = match_classes(names(), own, here)
-            return _picked(network, picked, len(own))
-    return network
+        wanted = names() if own else ()
+    if not wanted or own == wanted:
+        return network
+    try:
+        picked = match_classes(wanted, own, here)
+    except ConfigError as error:
+        # Only what is known by name is picked; the rest is checked as it is.
+        if len(own) == len(wanted) and any(
+                name in own and own.index(name) != i
+                for i, name in enumerate(wanted)):
+            raise ConfigError(
+                f'{error}; the others are in another order in its file: give '
+                f'its classes, by the names of the data, as '
+                f'{here}.teacher_classes') from None
+        return network
+    return _picked(network, picked, len(own))
 
 
 def _picked(network: Network, picked: Tuple[int, ...], own: int) -> Network:

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Testing and validating trained networks, each in a Runner of its own."""
+import logging
 import os.path as osp
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
@@ -7,6 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
@@ -18,6 +20,7 @@ from mmdgkd.fileio.files import can_write
 from mmdgkd.fileio.predictions import write_predictions
 from mmdgkd.models.utils.networks import unwrapped
 from mmdgkd.models.utils.weights import load_weights
+from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.distributed import fit_to_device
 from .chain import Chain, Network
 from .ledger import file_entry
@@ -97,7 +100,14 @@ def save_predictions(seen: PredictionsHook, work_dir: str, name: str,
     if seen.found is not None and is_main_process():
         entry = file_entry(path, work_dir)
         seen.found.weights = entry['sha256'] or path
-        write_predictions(osp.join(work_dir, name), seen.found)
+        try:
+            write_predictions(osp.join(work_dir, name), seen.found)
+        except OSError as error:
+            print_log(
+                f'the predictions of "{name}" cannot be written '
+                f'({reason_of(error)}); reports do without',
+                logger='current',
+                level=logging.WARNING)
 
 
 def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],

@@ -128,10 +128,10 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
             last=metric.get('last'),
             best=metric.get('best'),
             **use_entry(chain[name].use)), unit, step)
-    if step == total:  # else the last validation was of other weights
-        save_predictions(seen, work.path, name, work.own_file(name))
     work.ledger.update(
         name, state='done', wrote=file_entry(work.own_file(name), work.path))
+    if step == total:  # else the last validation was of other weights
+        save_predictions(seen, work.path, name, work.own_file(name))
 
 
 def _best_of(folder: str, name: str, unit: str,

@@ -77,6 +77,12 @@ def _take_mixing(stage: Config, chain: Chain,
     Mixing.from_cfg(owner[key], here)
     mix = copy.deepcopy(dict(owner.pop(key)))
     network = network_cfg(stage.model)
+    # One that it hid must not come into effect now.
+    for part, others in ((network.get('data_preprocessor'),
+                          ('batch_augments', )), (network.get('train_cfg'),
+                                                  ('augments', 'probs'))):
+        for other in others if isinstance(part, dict) else ():
+            part.pop(other, None)
     for part in (network.get('data_preprocessor'), network.get('head')):
         if isinstance(part, Mapping) and part.get('num_classes'):
             mix.setdefault('num_classes', part['num_classes'])

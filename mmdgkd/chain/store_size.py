@@ -14,6 +14,7 @@ from mmengine.dist import broadcast_object_list, get_world_size
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.logit_file import RESERVE, file_bytes
+from mmdgkd.utils.config import hash_of
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .network import NetworkFacts
@@ -56,6 +57,7 @@ class _Stage:
     """What the store caches of a stage."""
 
     teachers: Tuple[str, ...]
+    recipe: str
     classes: int
     samples: int
     epochs: int
@@ -95,9 +97,12 @@ class StoreSize:
             own = fact.step_macs or self._macs[name]
             self._students += 3 * own * epochs
             if chain.teachers[name]:
+                loader = stages[name].get('train_dataloader') or {}
+                recipe = hash_of(loader.get('dataset'))
                 self.stages.append(
-                    _Stage(chain.teachers[name], fact.classes, fact.samples,
-                           epochs, min(fact.views or epochs, epochs)))
+                    _Stage(chain.teachers[name], recipe, fact.classes,
+                           fact.samples, epochs,
+                           min(fact.views or epochs, epochs)))
 
     def __str__(self) -> str:
         """Such as ``logits, float16, 64 images x 2 views: 0.1 MB a ...``."""
@@ -120,15 +125,20 @@ class StoreSize:
                 config.
         """
         top_k = options.get('top_k', self._top_k)
-        sizes: Dict[str, int] = {}
-        views: Dict[str, int] = {}
+        # Of the rows for each recipe of views a teacher has a file.
+        files: Dict[Tuple[str, str], int] = {}
+        views: Dict[Tuple[str, str], int] = {}
         for stage in self.stages:
             count = min(stage.views, options.get('num_views') or stage.views)
             form = RowForm(stage.classes, self._dtype, top_k)
             size = file_bytes(form, count, stage.samples)
             for name in stage.teachers:
-                sizes[name] = max(size, sizes.get(name, 0))
-                views[name] = max(count, views.get(name, 0))
+                file = name, stage.recipe
+                files[file] = max(size, files.get(file, 0))
+                views[file] = max(count, views.get(file, 0))
+        sizes: Dict[str, int] = {}
+        for (name, _), size in files.items():
+            sizes[name] = sizes.get(name, 0) + size
         keys = dict(
             top_k='chain.logit_store.top_k', num_views='chain.views.num_views')
         return Setting({
@@ -142,8 +152,9 @@ class StoreSize:
             len(stage.teachers) * stage.epochs for stage in self.stages)
         return Setting({'chain.logit_store': None}, {}, passes, 1.)
 
-    def _share(self, views: Mapping[str, int]) -> float:
-        cached = sum(self._macs[name] * count for name, count in views.items())
+    def _share(self, views: Mapping[Tuple[str, str], int]) -> float:
+        cached = sum(self._macs[name] * count
+                     for (name, _), count in views.items())
         live = sum(self._macs[name] * stage.epochs for stage in self.stages
                    for name in stage.teachers)
         return (self._students + cached) / (self._students + live)
@@ -221,8 +232,9 @@ def excess_lines(size: StoreSize) -> str:
           format_bytes(each.total), each.passes, f'{each.operations:.0%}')
          for name, each in rows])
     return (f'warning: chain.logit_store: {format_bytes(now.total)} are more '
-            f'than the {format_bytes(room)} that there is room for; what does '
-            f'not fit is computed in each stage. These fit:\n{table}')
+            f'than the {format_bytes(room)} that there is room for. A chain '
+            'that begins is refused; one that has begun computes what does '
+            f'not fit in each stage. These fit:\n{table}')
 
 
 def refuse_excess(size: Optional[StoreSize]) -> None:

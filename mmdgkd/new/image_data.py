@@ -73,14 +73,12 @@ def find_data(data: str, size: Optional[int], seed: int,
     """
     if data in _NAMED and not osp.isdir(data):
         classes, samples, own = _NAMED[data]
+        if size not in (None, own):
+            raise ConfigError(
+                f'--size: is {size}, but {data} is read at {own} px; give a '
+                'folder of its images, or change the pipelines of the config')
         facts = f'{data}: {classes} classes, {samples:,} images for training'
-        return ImageData(
-            classes,
-            samples,
-            size or own,
-            own < 224 and size in (None, own),
-            data,
-            facts=facts)
+        return ImageData(classes, samples, own, own < 224, data, facts=facts)
     if not osp.isdir(data):
         near = difflib.get_close_matches(data.lower().replace('-', ''), _NAMED,
                                          1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Dict, Optional
 
 from mmdgkd.logit_store.encoding import RowForm
-from mmdgkd.logit_store.logit_file import file_bytes
+from mmdgkd.logit_store.logit_file import RESERVE, file_bytes
 from .image_data import ImageData
 
 # Small images are trained longer: MMPretrain has 200 epochs for CIFAR and 100
@@ -115,7 +115,9 @@ def store_of(data: ImageData, epochs: int, teachers: int,
         teachers (int): Number of networks that teach.
         work_dir (str): Where it is.
     """
-    budget = _DISK * _free_bytes(work_dir) / max(1, teachers)
+    free = _free_bytes(work_dir)
+    # A store leaves the last of a disk free.
+    budget = min(_DISK * free, free - RESERVE) / max(1, teachers)
     full = RowForm(data.classes)
     forms = [full]
     if data.classes > 5 * _TOP_K:

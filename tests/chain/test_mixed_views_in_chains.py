@@ -117,12 +117,15 @@ def test_augments_are_taken_over_into_the_views(make):
         # What is distilled from a network depends on its weights alone.
         assert 'mix' not in str(stage.model)
     assert 'mix' not in stage_of(other, 'resnet14').train_dataloader.dataset
-    mix = stage_of(own).train_dataloader.dataset.mix
-    assert mix.augments[0].alpha == .1
+    stage = stage_of(own)
+    assert stage.train_dataloader.dataset.mix.augments[0].alpha == .1
+    # Nor does MMPretrain mix them again, by what was hidden.
+    assert 'augments' not in str(network_cfg(stage.model))
     # A wrapper of timm's prefers that of the network.
     own.chain.networks.resnet8.model.type = 'TimmClassifier'
-    mix = stage_of(own).train_dataloader.dataset.mix
-    assert mix.augments[0].alpha == .8
+    stage = stage_of(own)
+    assert stage.train_dataloader.dataset.mix.augments[0].alpha == .8
+    assert 'augments' not in str(network_cfg(stage.model))
 
 
 def test_what_stays_with_mmpretrain(make, monkeypatch):

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What a logit store needs on disk, and what is proposed where it is too much.
 """
+import copy
 import os
 from types import SimpleNamespace
 
@@ -27,7 +28,12 @@ def disk(monkeypatch):
     return limit
 
 
-def imagenet(epochs=100, views=None, work_dir='work', classes=1000, **store):
+def imagenet(epochs=100,
+             views=None,
+             work_dir='work',
+             classes=1000,
+             mixed=None,
+             **store):
     """ResNet-34, given, and two networks that are distilled from it."""
     networks = dict(t=dict(model={}, ckpt_path='t.pth'))
     networks.update({name: dict(model={}) for name in ('ta', 's')})
@@ -37,8 +43,10 @@ def imagenet(epochs=100, views=None, work_dir='work', classes=1000, **store):
         for name, macs in (('t', 3600), ('ta', 2800), ('s', 1800))
     }
     stage = Config(dict(train_cfg=dict(max_epochs=epochs)))
-    return StoreSize(chain, facts, dict.fromkeys(('t', 'ta', 's'), stage),
-                     str(work_dir))
+    stages = {name: copy.deepcopy(stage) for name in ('t', 'ta', 's')}
+    if mixed:
+        stages[mixed].train_dataloader = dict(dataset=dict(mix='Mixup'))
+    return StoreSize(chain, facts, stages, str(work_dir))
 
 
 def test_the_sizes_of_imagenet():
@@ -50,6 +58,13 @@ def test_the_sizes_of_imagenet():
     assert imagenet(views=10).at().sizes['t'] == pytest.approx(
         25.7e9, rel=2e-3)
     assert imagenet().at(top_k=20).sizes == imagenet(top_k=20).at().sizes
+
+
+def test_a_teacher_has_a_file_for_each_recipe_of_views():
+    size, whole = imagenet(mixed='s').at(), imagenet().at()
+    assert size.sizes == dict(t=2 * whole.sizes['t'], ta=whole.sizes['ta'])
+    assert (size.passes, whole.passes) == (300, 200)
+    assert size.operations == 1
 
 
 def test_what_they_cost_in_time():

@@ -82,6 +82,10 @@ def test_another_order_and_the_same_one(tiny_cfg, trained_resnet8,
     whole = torch.load(trained_resnet8, weights_only=True)['state_dict']
     assert torch.equal(state['state_dict']['head.fc.weight'],
                        whole['head.fc.weight'].flip(0))
+    # One that is not found among others in another order is no guess.
+    path = changed_file([*NAMES[:8:-1], *NAMES[1:9], 'zero'])
+    with pytest.raises(ConfigError, match="'0'.*another order in its file"):
+        read_chain(on_some_digits(tiny_cfg(), path, every))
     # Other names of as many classes stay as they are.
     cfg = on_some_digits(tiny_cfg(), changed_file(list('abcdefghij')), every)
     assert read_chain(cfg)['teacher'].picked is None

@@ -49,6 +49,12 @@ class MMRazorWay(DGKD):
     memory format that the student has by default.
     """
 
+    def __init__(self, distiller: Dict, **kwargs: Any) -> None:
+        for recorder in distiller['teacher_recorders'].values():
+            # What is found is the output in tensor mode.
+            recorder.update(source='head')
+        super().__init__(distiller=distiller, **kwargs)
+
     def loss(self, inputs: torch.Tensor,
              data_samples: List) -> Dict[str, torch.Tensor]:
         """One training forward."""

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 
 from mmdgkd.engine.loops.position import progress_of
 from mmdgkd.fileio.predictions import Predictions
-from mmdgkd.utils.config import hash_of
+from mmdgkd.utils.config import hash_of, reason_of
 
 _SEVERAL = 'its images have several labels each'
 _NO_SCORES = 'its validation gives no scores of classes'
@@ -58,9 +58,13 @@ class PredictionsHook(Hook):
         if self._rows is None or self._note:
             return
         samples = outputs if isinstance(outputs, (list, tuple)) else []
-        self._note = _obstacle(samples)
-        if not self._note:
-            self._rows.append(_rows_of(samples))
+        # No training ends for what only reports read.
+        try:
+            self._note = _obstacle(samples)
+            if not self._note:
+                self._rows.append(_rows_of(samples))
+        except Exception as error:
+            self._note = _unreadable(error)
 
     def after_test_iter(self,
                         runner: Any,
@@ -85,24 +89,36 @@ class PredictionsHook(Hook):
         mine = (self._note, rows)
         parts = all_gather_object(mine) if get_world_size() > 1 else [mine]
         self._rows = None
-        dataset = getattr(runner, key).dataset
         note = max(note for note, _ in parts)
-        rows = _in_order([part for _, part in parts], len(dataset))
-        if note:
-            rows = rows[:0]
-        integers = np.int32 if rows.max(initial=0) > 2**15 - 1 else np.int16
-        # Perhaps an array, which is neither true nor false.
-        names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-        classes = [] if names is None else [str(name) for name in names]
-        self.found = Predictions(
-            indices=rows[:, 0].astype(np.int32),
-            labels=rows[:, 1].astype(integers),
-            preds=rows[:, 2].astype(integers),
-            label_scores=rows[:, 3].astype(np.float16),
-            pred_scores=rows[:, 4].astype(np.float16),
-            classes=np.array(classes, dtype='U'),
-            data=data_key((runner.cfg.get(key) or {}).get('dataset')),
-            note=note)
+        try:
+            self.found = _together(runner, key, [part for _, part in parts],
+                                   note)
+        except Exception as error:
+            self.found = _together(runner, key, [], _unreadable(error))
+
+
+def _together(runner: Any, key: str, parts: Sequence[np.ndarray],
+              note: str) -> Predictions:
+    """The predictions of all ranks; none where a note says why."""
+    dataset = getattr(runner, key).dataset
+    rows = np.empty((0, _COLUMNS)) if note else _in_order(parts, len(dataset))
+    integers = np.int32 if rows.max(initial=0) > 2**15 - 1 else np.int16
+    # Perhaps an array, which is neither true nor false.
+    names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    classes = [] if names is None else [str(name) for name in names]
+    return Predictions(
+        indices=rows[:, 0].astype(np.int32),
+        labels=rows[:, 1].astype(integers),
+        preds=rows[:, 2].astype(integers),
+        label_scores=rows[:, 3].astype(np.float16),
+        pred_scores=rows[:, 4].astype(np.float16),
+        classes=np.array(classes, dtype='U'),
+        data=data_key((runner.cfg.get(key) or {}).get('dataset')),
+        note=note)
+
+
+def _unreadable(error: Exception) -> str:
+    return f'its outputs cannot be read ({reason_of(error)})'
 
 
 def data_key(dataset: Any) -> str:
@@ -138,17 +154,18 @@ def _obstacle(samples: Sequence) -> str:
 
 
 def _rows_of(samples: Sequence) -> np.ndarray:
+    # On the CPU: on a GPU a wrong label would end the process.
     scores = torch.stack([sample.pred_score for sample in samples]).float()
+    scores = scores.cpu()
     columns = [scores.new_tensor([_index_of(one) for one in samples]).double()]
     chosen = [
-        torch.stack([sample.get(key).reshape(()) for sample in samples])
+        torch.stack([sample.get(key).reshape(()) for sample in samples]).cpu()
         for key in ('gt_label', 'pred_label')
     ]
     columns += [label.double() for label in chosen]
     for label in chosen:
-        place = label.to(scores.device)[:, None]
-        columns.append(scores.gather(1, place)[:, 0].double())
-    return torch.stack([column.cpu() for column in columns], 1).numpy()
+        columns.append(scores.gather(1, label[:, None])[:, 0].double())
+    return torch.stack(columns, 1).numpy()
 
 
 def _index_of(sample: Any) -> int:

@@ -186,7 +186,7 @@ class MultiTeacherDistiller(OFDDistiller):
         """
         return any(
             isinstance(connector, StandardizeConnector)
-            for connector in self.connectors.values()) or any(
+            for connector in self.connectors.modules()) or any(
                 ensemble.mean == 'logits'
                 for ensemble in self._ensembles.all.values())
 

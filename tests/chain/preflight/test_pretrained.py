@@ -309,12 +309,12 @@ def test_load_from_that_is_not_there():
 
 @pytest.mark.slow
 def test_a_stage_alone_on_the_command_line(run_here, trained, tmp_path):
-    """Its model is the algorithm, the exported file is the network."""
+    """It takes its checkpoints, and no file of which nothing fits."""
     folder = osp.join(trained[0].work_dir, 'resnet14')
     words = ('tools/train.py', osp.join(folder, 'config.py'), '--work-dir',
              tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
-    done = run_here(
-        *words, 'load_from=' + osp.join(folder, 'resnet14.pth'), check=False)
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pt')
+    done = run_here(*words, f'load_from={tmp_path / "a.pt"}', check=False)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith(
         'error: load_from: nothing in ')

@@ -88,6 +88,15 @@ def test_other_outputs_are_left_alone(batch, note):
     assert note in found.note and not len(found.labels)
 
 
+def test_what_cannot_be_read_ends_no_training():
+    """A label that no score belongs to, and indices that are no numbers."""
+    for batch in (with_index(outputs(0, 7), 0,
+                             1), with_index(outputs(0, 1), 'a', 'b')):
+        found = run(PredictionsHook(), outputs(2), batch)
+        assert found.note.startswith('its outputs cannot be read (')
+        assert not len(found.indices)
+
+
 def test_the_last_validation_counts():
     hook = PredictionsHook()
     runner = SimpleNamespace(
