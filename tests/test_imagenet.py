@@ -80,6 +80,8 @@ def shrunk(name, root, folder):
         loader.update(num_workers=0, batch_size=250 if key == 'train' else 10)
         loader.pop('persistent_workers', None)
         loader.dataset.data_root = str(root)
+        if key != 'train':
+            loader.dataset.indices = 100
         for step in loader.dataset.pipeline:
             step.update({
                 size: SIZE
