@@ -139,8 +139,14 @@ def test_two_ranks_stop_and_go_on_and_the_student_is_exported(
     assert rows['computed'] == 0 < rows['recalled']
     run_here('tools/export.py', tmp_path / 'chain.py', '--stage', 'resnet18',
              '--work-dir', tmp_path / 'work')
+    extra = {'inputs.json': ''}
     program = torch.export.load(
-        str(tmp_path / 'work' / 'resnet18' / 'resnet18.pt2'))
+        str(tmp_path / 'work' / 'resnet18' / 'resnet18.pt2'),
+        extra_files=extra)
+    inputs = json.loads(extra['inputs.json'])
+    assert (inputs['dtype'], inputs['channels']) == ('uint8', 'BGR')
+    assert inputs['shape'] == ['N', 3, SIZE, SIZE]
+    assert len(inputs['classes']) == CLASSES
     images = torch.zeros(3, 3, SIZE, SIZE, dtype=torch.uint8)
     assert program.module()(images).shape == (3, CLASSES)
 

@@ -10,7 +10,9 @@ mmdgkd nor MMRazor on the device:
 
     logits = torch.export.load('resnet8.pt2').module()(images)
 
-with images of shape (N, C, H, W) as the data set gives them, not normalized.
+with images of shape (N, C, H, W) as the data set gives them, not normalized:
+of files mostly uint8 in the order blue, green, red. The last line that is
+printed says so, and inputs.json in the program, which has the classes, too.
 """
 import argparse
 import os.path as osp
@@ -53,6 +55,11 @@ def main() -> None:
                    [(osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',
                      f'{fact.size / 1000:,.0f}', f'{fact.error:.2g}')
                     for path, fact in facts.items()]))
+    for fact in facts.values():
+        inputs = fact.inputs
+    print(f'input: {inputs["dtype"]} images of shape '
+          f'({", ".join(map(str, inputs["shape"]))}), not normalized, '
+          f'channels: {inputs["channels"]}')
     for fact in facts.values():
         for extra in fact.extras:
             print(extra)

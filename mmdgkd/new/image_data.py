@@ -18,6 +18,8 @@ Samples = List[Tuple[str, int]]  # the file below its root, its class
 
 # What MMPretrain's CustomDataset reads.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
+# Images that it does not read: they would be left out without a word.
+_UNREAD = ('.gif', '.webp', '.tiff', '.avif', '.heic', '.jp2')
 _VAL_NAMES = ('val', 'valid', 'validation', 'test')
 # Pixels. Larger images are cropped to what models of ImageNet are made for.
 _SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
@@ -174,6 +176,7 @@ def _read_part(folder: str, shown: str) -> Tuple[List[str], Samples, bool]:
     folders, numbers = find_folders(folder)
     samples, _ = get_samples(folder, numbers,
                              lambda name: name.lower().endswith(EXTENSIONS))
+    _refuse_other_files(folder, folders, shown)
     used = {number for _, number in samples}
     names = [
         name for name in folders
@@ -190,6 +193,21 @@ def _read_part(folder: str, shown: str) -> Tuple[List[str], Samples, bool]:
     samples = [(file, new[number]) for file, number in samples
                if number in new]
     return names, samples, len(names) < len(folders)
+
+
+def _refuse_other_files(folder: str, names: Sequence[str], shown: str) -> None:
+    """Refuse files that no image of a class is, and that would be left out."""
+    for name in names:
+        found = [
+            osp.splitext(file)[1].lower()
+            for _, _, files in os.walk(osp.join(folder, name))
+            for file in files if osp.splitext(file)[1].lower() in _UNREAD
+        ]
+        if found and not name.startswith('.'):
+            raise ConfigError(
+                f'--data: the class {name!r} of {shown!r} has {len(found)} '
+                f'files {found[0]}, which MMPretrain does not read; convert '
+                f'them, to one of {" ".join(EXTENSIONS)}, or take them out')
 
 
 def _check_same_classes(train: List[str], val: List[str], shown: str) -> None:

@@ -41,6 +41,11 @@ def new_config(options: Options,
     folder = osp.dirname(osp.abspath(options.config))
     if not can_write(folder):
         raise ConfigError(f'CONFIG: nothing can be written into {folder!r}')
+    if options.data == 'imagenet' and options.rehearsal and not osp.isdir(
+            options.data_root or 'data/imagenet'):
+        raise ConfigError("--data-root: there is no 'data/imagenet'; name the "
+                          'folder that has train/<class>/ and val/<class>/, '
+                          'or add --no-rehearsal to write the config alone')
     data = find_data(options.data, options.size, options.seed,
                      options.val_share)
     say(data.facts)
@@ -94,11 +99,17 @@ def choose_models(options: Options, zoo: Zoo,
     wanted = 1 if options.num_tas is None else options.num_tas
     tas = zoo.between(teacher, student, wanted)
     if len(tas) < wanted and options.num_tas is not None:
+        if teacher.macs <= student.macs:
+            raise ConfigError(
+                f'--teacher: {teacher.name} has {teacher.macs / 1e6:,.1f} M '
+                f'MACs, no more than the student, {student.name} with '
+                f'{student.macs / 1e6:,.1f} M; a TA is between them')
         found = ', '.join(model.name for model in tas) or 'none'
         raise ConfigError(
             f'--tas: {wanted} wanted, but between {teacher.name} and '
-            f'{student.name} their families have {found}; name others, such '
-            'as --tas resnet18_8xb32_in1k')
+            f'{student.name} their families have {found}; name others, of '
+            f'{student.macs / 1e6:,.1f} to {teacher.macs / 1e6:,.1f} M MACs, '
+            'by --tas NAME')
     if len(tas) < wanted and teacher.macs > student.macs:
         say(f'no TA: their families have none between {teacher.name} and '
             f'{student.name}; --tas NAME takes any')

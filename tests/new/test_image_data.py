@@ -94,6 +94,13 @@ def test_a_mistake_in_the_folder_is_one_line(folder, parts, message):
     assert '\n' not in str(error.value)
 
 
+def test_images_that_are_not_read_are_not_left_out(folder):
+    root = folder(train=dict(a=2, b=2), val=dict(a=1, b=1))
+    (root / 'train' / 'b' / 'one.GIF').touch()
+    with pytest.raises(ConfigError, match="the class 'b' of .*1 files .gif, "):
+        found_in(root)
+
+
 def test_images_beside_each_other_have_no_class(folder):
     root = folder(root=dict(a=0))
     Image.new('RGB', (8, 8)).save(root / '1.png')

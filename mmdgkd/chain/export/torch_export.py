@@ -2,8 +2,9 @@
 """A trained network as a program that PyTorch runs alone."""
 import copy
 import io
+import json
 import os.path as osp
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Optional, Tuple
 
 import torch
@@ -24,6 +25,8 @@ from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.same_logits import logits_match
 
+# The extra file in a program that has what it takes.
+INPUTS = 'inputs.json'
 # Number of images on which program and network are compared.
 _IMAGES = 16
 
@@ -39,6 +42,9 @@ class ProgramFacts:
         size (int): Bytes of the file.
         error (float): The largest difference of a logit from the network's,
             on the images that it was made with.
+        inputs (dict): ``dtype``, ``shape`` and ``channels`` of the images that
+            it takes, and the ``classes`` of its logits. Also in the file, as
+            :data:`INPUTS`. Defaults to {}.
         extras (tuple): What methods have written beside it, see
             :meth:`Method.export_extra`. Defaults to ().
     """
@@ -47,6 +53,7 @@ class ProgramFacts:
     macs: int
     size: int
     error: float
+    inputs: Dict[str, Any] = field(default_factory=dict)
     extras: Tuple[Any, ...] = ()
 
 
@@ -86,8 +93,10 @@ class Program(nn.Module):
         return self.network((images - self.mean) / self.std, None, 'tensor')
 
 
-def write_program(model: nn.Module, images: torch.Tensor,
-                  path: str) -> ProgramFacts:
+def write_program(model: nn.Module,
+                  images: torch.Tensor,
+                  path: str,
+                  inputs: Optional[Dict[str, Any]] = None) -> ProgramFacts:
     """Write a network as a file that ``torch.export.load`` runs.
 
     Neither MMRazor nor MMPretrain is needed to run it.
@@ -97,6 +106,8 @@ def write_program(model: nn.Module, images: torch.Tensor,
         images (torch.Tensor): Some images as the data gives them, shape
             (N, C, H, W), N at least 2. The program takes any number.
         path (str): The file to write, ``*.pt2``.
+        inputs (dict, optional): What is known of the images, see
+            :class:`ProgramFacts`. Defaults to None.
 
     Raises:
         ConfigError: If PyTorch cannot export the network, or if the program
@@ -107,9 +118,9 @@ def write_program(model: nn.Module, images: torch.Tensor,
     program = Program(static_network(model), preprocessor)
     program.eval().requires_grad_(False)
     # As in a test.
-    inputs = preprocessor(dict(inputs=list(images)))['inputs']
+    normalized = preprocessor(dict(inputs=list(images)))['inputs']
     with torch.no_grad():
-        wanted = model(inputs, mode='tensor')
+        wanted = model(normalized, mode='tensor')
     try:
         exported = torch.export.export(
             program, (images, ),
@@ -120,7 +131,12 @@ def write_program(model: nn.Module, images: torch.Tensor,
         raise ConfigError(f'{path}: PyTorch cannot export the network: '
                           f'{reason[0]}') from error
     buffer = io.BytesIO()
-    torch.export.save(exported, buffer)
+    inputs = dict(
+        dtype=str(images.dtype).removeprefix('torch.'),
+        shape=['N', *images.shape[1:]],
+        **inputs or {})
+    torch.export.save(
+        exported, buffer, extra_files={INPUTS: json.dumps(inputs)})
     buffer.seek(0)
     with torch.no_grad():
         found = torch.export.load(buffer).module()(images)
@@ -133,7 +149,7 @@ def write_program(model: nn.Module, images: torch.Tensor,
     macs, _ = count_macs(program, images[:1])
     return ProgramFacts(
         sum(param.numel() for param in program.parameters()), macs,
-        buffer.getbuffer().nbytes, float(error))
+        buffer.getbuffer().nbytes, float(error), inputs)
 
 
 def export_chain(cfg: Config,
@@ -175,13 +191,13 @@ def export_chain(cfg: Config,
         scope = alone.get('default_scope', 'mmpretrain')
         with DefaultScope.overwrite_default_scope(scope):
             model = MODELS.build(alone.model)
-            images = _images_of(alone)
+            images, inputs = _images_of(alone)
         load_weights(
             model, weights, f'chain.networks.{name}.ckpt_path'
             if chain[name].ckpt_path else 'work_dir', chain[name].ckpt_key,
             chain[name].picked, chain[name].model)
         out = path or osp.join(work.folder(name), f'{name}.pt2')
-        facts[out] = write_program(model, images, out)
+        facts[out] = write_program(model, images, out, inputs)
         extras = [
             method.export_extra(model, images, out, chain.save_as)
             for method in METHODS.values()
@@ -190,8 +206,8 @@ def export_chain(cfg: Config,
     return facts
 
 
-def _images_of(alone: Config) -> torch.Tensor:
-    """Some images of the test data, as the data set gives them."""
+def _images_of(alone: Config) -> Tuple[torch.Tensor, Dict[str, Any]]:
+    """Some images of the test data, as it gives them, and what they are."""
     loader = alone.get('test_dataloader')
     if loader is None:
         raise ConfigError('test_dataloader: is missing; some of its images '
@@ -199,7 +215,14 @@ def _images_of(alone: Config) -> torch.Tensor:
     try:
         dataset = DATASETS.build(loader.dataset)
         count = min(_IMAGES, len(dataset))
-        return torch.stack([dataset[i]['inputs'] for i in range(count)])
+        images = torch.stack([dataset[i]['inputs'] for i in range(count)])
     except Exception as error:
         raise ConfigError('test_dataloader.dataset: gives no images of one '
                           f'size ({reason_of(error)})') from None
+    # OpenCV reads files in the order blue, green, red.
+    is_read = 'LoadImageFromFile' in str(loader.dataset)
+    names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    return images, dict(
+        channels='BGR'
+        if is_read and images.shape[1] == 3 else 'as the data set has them',
+        classes=[] if names is None else [str(name) for name in names])

@@ -3,11 +3,11 @@ import copy
 from typing import Optional, Sequence
 
 import torch
-from mmcv.cnn import fuse_conv_bn
 from mmpretrain.models import GlobalAveragePooling, ImageClassifier
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.folding import fold_batch_norms
 from .rows_seen import check_single_rows, rows_seen
 
 # Tolerance of its logits in float64, as a share of the largest.
@@ -55,7 +55,7 @@ class RowStream:
         self._wanted = seen[''].any(0)
         self._check(network, fold_bn, shape, len(seen['']))
         network = copy.deepcopy(network).eval()
-        self.network = fuse_conv_bn(network) if fold_bn else network
+        self.network = fold_batch_norms(network) if fold_bn else network
         self.reset()
 
     def reset(self) -> None:
@@ -116,7 +116,7 @@ class RowStream:
         images = images.reshape(2, *shape).sin().double()
         with torch.no_grad():
             wanted = exact(images)
-        self.network = fuse_conv_bn(exact) if fold_bn else exact
+        self.network = fold_batch_norms(exact) if fold_bn else exact
         error = (self(images) - wanted).abs().max()
         if rows != int(self._wanted.sum()) or not (
                 error <= _ROUNDING * wanted.abs().max() + _ROUNDING):

@@ -4,11 +4,11 @@ from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, Iterable, Optional
 
 import torch
-from mmcv.cnn import fuse_conv_bn
 from torch import nn
 from torch.ao.quantization import FakeQuantizeBase
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.models.utils.folding import fold_batch_norms
 from mmdgkd.models.utils.networks import compile_network
 from mmdgkd.utils.same_logits import has_levels
 from .teacher_options import TeacherOptions
@@ -42,7 +42,7 @@ class FrozenTeachers:
             teacher.requires_grad_(False).eval()
             if self.options.fold_bn:
                 self._unfolded[name] = teacher
-                teacher = fuse_conv_bn(copy.deepcopy(teacher))
+                teacher = fold_batch_norms(copy.deepcopy(teacher))
                 teacher.requires_grad_(False).eval()
             if self.options.channels_last:
                 teacher.to(memory_format=torch.channels_last)
@@ -118,7 +118,7 @@ class FrozenTeachers:
             # PyTorch rounds to levels in float32 alone.
             dtype, bound = torch.float32, 1e-3
         unfolded.to(dtype)
-        folded = fuse_conv_bn(copy.deepcopy(unfolded)).eval()
+        folded = fold_batch_norms(copy.deepcopy(unfolded)).eval()
         one = inputs[:1].cpu().to(dtype)
         with torch.autocast('cpu', enabled=False):
             found = folded(one, mode='tensor')
