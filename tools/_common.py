@@ -81,7 +81,10 @@ def load_config(args: argparse.Namespace) -> Any:
     import mmdgkd  # noqa: F401  (configs need its repairs)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not osp.isfile(args.config):
-        raise mmdgkd.ConfigError(f'config: there is no file {args.config!r}')
+        hint = f'{args.config}.py'
+        hint = f'; did you mean {hint}?' if osp.isfile(hint) else ''
+        raise mmdgkd.ConfigError(
+            f'config: there is no file {args.config!r}{hint}')
     try:
         cfg = Config.fromfile(args.config)
         if args.cfg_options is not None:

@@ -19,6 +19,11 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME',
         help='the network of the file, if its metadata has no name')
     parser.add_argument(
+        '-v',
+        '--verbose',
+        action='store_true',
+        help='print the logs of MMEngine, too')
+    parser.add_argument(
         '--mean',
         action='store_true',
         help='test the mean of the probabilities of all networks, too')
@@ -72,7 +77,8 @@ def main() -> None:
     if args.mean and name is not None:
         raise ConfigError('--mean: is of all networks of a chain; leave out '
                           'the checkpoint and --stage')
-    ChainRunner(cfg).test(name, args.checkpoint, args.mean)
+    ChainRunner(
+        cfg, verbose=args.verbose).test(name, args.checkpoint, args.mean)
 
 
 if __name__ == '__main__':

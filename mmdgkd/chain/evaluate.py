@@ -28,9 +28,13 @@ from .stage_config import network_config
 from .work_dir import WorkDir
 
 
-def test_chain(cfg: Config, chain: Chain, work: WorkDir,
-               network: Optional[str], ckpt_path: Optional[str],
-               mean: bool) -> Dict[str, Dict[str, float]]:
+def test_chain(cfg: Config,
+               chain: Chain,
+               work: WorkDir,
+               network: Optional[str],
+               ckpt_path: Optional[str],
+               mean: bool,
+               runner_type: type = Runner) -> Dict[str, Dict[str, float]]:
     """Test the trained networks of a chain, see :meth:`ChainRunner.test`.
 
     Args:
@@ -41,6 +45,8 @@ def test_chain(cfg: Config, chain: Chain, work: WorkDir,
         ckpt_path (str, optional): The file of its weights; None: that of the
             work dir.
         mean (bool): Whether to test the mean of their predictions, too.
+        runner_type (type): MMEngine's Runner, or a subclass.
+            Defaults to Runner.
 
     Raises:
         ConfigError: If there is nothing to test, or a file does not fit.
@@ -53,13 +59,15 @@ def test_chain(cfg: Config, chain: Chain, work: WorkDir,
                           'yet')
     if not can_write(work.path):
         with tempfile.TemporaryDirectory(prefix='mmdgkd_test_') as folder:
-            return _test(cfg, chain, work, names, ckpt_path, mean, folder)
-    return _test(cfg, chain, work, names, ckpt_path, mean, work.path)
+            return _test(cfg, chain, work, names, ckpt_path, mean, folder,
+                         runner_type)
+    return _test(cfg, chain, work, names, ckpt_path, mean, work.path,
+                 runner_type)
 
 
 def _test(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
-          ckpt_path: Optional[str], mean: bool,
-          folder: str) -> Dict[str, Dict[str, float]]:
+          ckpt_path: Optional[str], mean: bool, folder: str,
+          runner_type: type) -> Dict[str, Dict[str, float]]:
     """Test networks, with the logs of each in a folder."""
     results: Dict[str, Dict[str, float]] = {}
     for name in names:
@@ -77,13 +85,15 @@ def _test(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
             osp.join(folder, name),
             cfg,
             'test',
+            runner_type,
             hooks=[seen])
         if is_own and folder == work.path:
             save_predictions(seen, folder, name, path)
     if mean:
         paths = {name: work.file_of(name) for name in names}
         results[f'mean of {len(names)}'] = _test_mean(cfg, chain, paths,
-                                                      osp.join(folder, 'mean'))
+                                                      osp.join(folder, 'mean'),
+                                                      runner_type)
     return results
 
 
@@ -111,7 +121,7 @@ def save_predictions(seen: PredictionsHook, work_dir: str, name: str,
 
 
 def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
-               folder: str) -> Dict[str, float]:
+               folder: str, runner_type: type) -> Dict[str, float]:
     """The metrics of the mean prediction of several networks."""
     configs = [network_config(cfg, chain[name]) for name in paths]
     alone = configs[0]
@@ -123,7 +133,7 @@ def _test_mean(cfg: Config, chain: Chain, paths: Mapping[str, str],
         for network, (name, path) in zip(model.networks, paths.items()):
             _loader(path, chain[name])(network)
 
-    return _evaluate(alone, 'mean', load, folder, cfg, 'test')
+    return _evaluate(alone, 'mean', load, folder, cfg, 'test', runner_type)
 
 
 def validate_network(

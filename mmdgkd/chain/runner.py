@@ -199,8 +199,9 @@ class ChainRunner:
             ConfigError: If there is nothing to test, or a file does not fit.
         """
         self._datasets.clear()
-        results = test_chain(self.cfg, self.chain, self.work, network,
-                             ckpt_path, mean)
+        with self._console():
+            results = test_chain(self.cfg, self.chain, self.work, network,
+                                 ckpt_path, mean, self._runner_type)
         self.log(f'Tested:\n{test_table(results, self.work.ledger)}')
         return results
 

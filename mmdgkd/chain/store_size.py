@@ -6,7 +6,8 @@ import os
 import os.path as osp
 import shutil
 from dataclasses import dataclass
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import (Any, Dict, Iterable, Iterator, List, Mapping, Optional,
+                    Tuple)
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size
@@ -29,7 +30,7 @@ class Setting:
     """A setting of the logit store, and what it costs.
 
     Attributes:
-        options (dict[str, int | None]): What differs from the config, by
+        options (dict[str, Any]): What differs from the config, by
             dotted key.
         sizes (dict[str, int]): Bytes of each teacher's rows.
         passes (int): How often teachers run on all training images, in all.
@@ -37,7 +38,7 @@ class Setting:
             has without a store.
     """
 
-    options: Dict[str, Optional[int]]
+    options: Dict[str, Any]
     sizes: Dict[str, int]
     passes: int
     operations: float
@@ -84,6 +85,11 @@ class StoreSize:
         self.folder = store_dir(chain, work_dir)
         self._dtype = chain.logit_store.get('dtype', 'float16')
         self._top_k = chain.logit_store.get('top_k')
+        # An even rest makes a teacher flat above tau = 1.
+        self._with_top_k = {
+            'chain.logit_store.others': 'zero'
+        } if ('others' not in chain.logit_store
+              and any(map(_is_softened, stages.values()))) else {}
         self._macs = {name: facts[name].macs or 1 for name in chain.names}
         self.stages: List[_Stage] = []
         # Forward, and twice that backward.
@@ -141,10 +147,13 @@ class StoreSize:
             sizes[name] = sizes.get(name, 0) + size
         keys = dict(
             top_k='chain.logit_store.top_k', num_views='chain.views.num_views')
-        return Setting({
+        changed: Dict[str, Any] = {
             keys[key]: value
             for key, value in options.items()
-        }, sizes, sum(views.values()), self._share(views))
+        }
+        if 'top_k' in options:
+            changed.update(self._with_top_k)
+        return Setting(changed, sizes, sum(views.values()), self._share(views))
 
     def without(self) -> Setting:
         """The cost without a store: all teachers of a stage run in it."""
@@ -209,6 +218,14 @@ class StoreSize:
             self.at(top_k=top_k, num_views=views)
             for views in range(min(few, most - 1), 0, -1) for top_k in larger)
         return [*rows, *views, *both]
+
+
+def _is_softened(stage: Mapping[str, Any]) -> bool:
+    """Whether a loss of a stage has teachers at a temperature above 1."""
+    distiller = (stage.get('model') or {}).get('distiller') or {}
+    return any(
+        loss.get('tau', 1) > 1
+        for loss in (distiller.get('distill_losses') or {}).values())
 
 
 def excess_lines(size: StoreSize) -> str:

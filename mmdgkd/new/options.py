@@ -118,7 +118,8 @@ def number_of(flag: str, text: Any, kind: type = int) -> Any:
     try:
         return None if text is None else kind(text)
     except ValueError:
-        raise ConfigError(f'{flag}: {text!r} must be a number') from None
+        what = 'an integer' if kind is int else 'a number'
+        raise ConfigError(f'{flag}: {text!r} must be {what}') from None
 
 
 def read_tas(words: Optional[Sequence[str]]) -> Any:

@@ -141,5 +141,6 @@ def test_other_tas_are_one_line(words):
 
 
 def test_what_is_no_number_is_one_line():
-    with pytest.raises(ConfigError, match="^--epochs: 'ten' must be a number"):
+    with pytest.raises(
+            ConfigError, match="^--epochs: 'ten' must be an integer"):
         number_of('--epochs', 'ten')
