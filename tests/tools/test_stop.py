@@ -17,10 +17,8 @@ SURVIVOR = 'tests/configs/survivor.py'
 
 
 def start(tmp_path, *words):
-    """Start a tool in a session of its own: (process, its stderr's file)."""
+    """Start a command in a session of its own."""
     words = [str(word) for word in words]
-    if words[0].endswith('.py'):
-        words.insert(0, sys.executable)
     path = os.pathsep.join([osp.dirname(sys.executable), os.environ['PATH']])
     with open(tmp_path / 'out', 'w') as out, open(tmp_path / 'err',
                                                   'w') as err:
@@ -32,10 +30,10 @@ def start(tmp_path, *words):
             start_new_session=True)
 
 
-def wait_for(path, process):
+def wait_for(path, ended):
     deadline = time.monotonic() + 120
     while not path.exists():
-        assert time.monotonic() < deadline and process.poll() is None
+        assert time.monotonic() < deadline and not ended()
         time.sleep(0.02)
 
 
@@ -54,20 +52,20 @@ def states(work_dir):
 
 
 @pytest.mark.slow
-def test_a_signal_to_all_processes(tmp_path):
+def test_a_signal_to_all_processes(tmp_path, fork_tool):
     """As Slurm and a terminal send it: to the workers of the data, too."""
     work = tmp_path / 'work'
-    process = start(tmp_path, 'tools/train.py', SURVIVOR, '--work-dir', work,
-                    '--cfg-options', 'train_cfg.max_epochs=50')
-    wait_for(work / 'resnet20' / 'iter_8.pth', process)
+    process = fork_tool('tools/train.py', SURVIVOR, '--work-dir', work,
+                        '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(work / 'resnet20' / 'iter_8.pth', process.ended)
     os.killpg(process.pid, signal.SIGINT)
     begin = time.monotonic()
     assert process.wait(60) == 75
     assert time.monotonic() - begin < 20
-    lines = (tmp_path / 'err').read_text().strip().splitlines()
+    lines = process.output().strip().splitlines()
     assert lines[-1].startswith('stopped by SIGINT in resnet20; a '
                                 'checkpoint of iteration ')
-    assert 'Traceback' not in (tmp_path / 'err').read_text()
+    assert 'Traceback' not in process.output()
     assert not processes_of(process.pid)
 
 
@@ -80,7 +78,8 @@ def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
                'train_cfg.max_epochs=6')
     process = start(tmp_path, 'bash', 'tools/dist_train.sh', SURVIVOR, '2',
                     '--work-dir', work, *options)
-    wait_for(work / 'resnet20' / 'iter_4.pth', process)
+    wait_for(work / 'resnet20' / 'iter_4.pth',
+             lambda: process.poll() is not None)
     ranks = subprocess.run(['pgrep', '-P', str(process.pid)],
                            capture_output=True,
                            text=True).stdout.split()

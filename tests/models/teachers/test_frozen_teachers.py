@@ -31,21 +31,25 @@ class Swapped(nn.Module):
         return self.conv(self.norm(inputs).relu()).mean((2, 3))
 
 
-@pytest.fixture(scope='module')
-def teacher():
+def teacher_of(depth):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(
             dict(
                 type='ImageClassifier',
                 data_preprocessor=dict(type='ClsDataPreprocessor'),
-                backbone=dict(type='ResNet6n2', depth=14),
+                backbone=dict(type='ResNet6n2', depth=depth),
                 neck=dict(type='GlobalAveragePooling'),
                 head=dict(
                     type='LinearClsHead', num_classes=10, in_channels=64)))
     for _ in range(20):  # its statistics are no longer those of a fresh one
         model.train()(torch.randn(32, 3, 16, 16) * 2 + 1)
     return model.eval()
+
+
+@pytest.fixture(scope='module')
+def teacher():
+    return teacher_of(14)
 
 
 def logits_of(model, context=None, **options):
@@ -90,7 +94,10 @@ def test_numerics(teacher, options, bound):
 
 
 @pytest.mark.slow
-def test_numerics_compiled(teacher):
+def test_numerics_compiled(monkeypatch):
+    """Without vector instructions, which take longer to be found and used."""
+    monkeypatch.setattr('torch._inductor.config.cpp.vec_isa_ok', False)
+    teacher = teacher_of(8)
     wanted = logits_of(teacher)
     assert error_of(logits_of(teacher, compile=True), wanted) <= 1e-5
     everything = dict(

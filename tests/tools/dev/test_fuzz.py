@@ -50,7 +50,7 @@ def test_outcomes(fuzz, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('what, seconds', [('ledgers', 10), ('configs', 25)])
+@pytest.mark.parametrize('what, seconds', [('ledgers', 6), ('configs', 15)])
 def test_a_seeded_part(fork_tool, what, seconds):
     fuzzing = fork_tool('tools/dev/fuzz.py', what, '--seconds', seconds,
                         '--seed', 1)
