@@ -1,8 +1,9 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The command ``mmdgkd``: the same tools, from anywhere."""
+"""The command ``mmdgkd``: the same as the tools, from anywhere."""
 import configparser
 import importlib.util
 import pickle
+import re
 import sys
 from collections import Counter
 
@@ -20,8 +21,6 @@ def mmdgkd(monkeypatch, capsys, tmp_path):
     def run(*words):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', ['mmdgkd', *map(str, words)])
-        monkeypatch.setattr(sys, 'path', [*sys.path])
-        monkeypatch.delitem(sys.modules, '_common', raising=False)
         code = 0
         try:
             mmdgkd_cli.main()
@@ -36,21 +35,74 @@ def test_without_a_command_it_lists_them(mmdgkd):
     for words in ((), ('--help', ), ('-h', )):
         code, output, _ = mmdgkd(*words)
         assert code == 0
-        for command in ('new', 'train', 'test', 'export', 'report'):
+        for command in ('new', 'plan', 'train', 'test', 'export', 'report',
+                        'store', 'compat'):
             assert f'\n  {command} ' in output
 
 
-def test_each_command_has_the_help_of_its_tool(mmdgkd):
-    for command in mmdgkd_cli.COMMANDS:
-        code, output, _ = mmdgkd(command, '--help')
-        assert code == 0
-        assert output.startswith(f'usage: mmdgkd {command} [-h]')
+@pytest.mark.parametrize('command', mmdgkd_cli.COMMANDS)
+def test_the_help_of_each_command_has_an_example(mmdgkd, command):
+    code, output, _ = mmdgkd(command, '--help')
+    assert code == 0
+    assert output.startswith(f'usage: mmdgkd {command} [-h]')
+    (example, *_) = re.findall(rf'^    mmdgkd ({command}\b.*)', output, re.M)
+    # Its flags are there.
+    words = re.sub(r'\\\n', '', example).split()
+    assert all(f'{word}' in output for word in words if word[0] == '-')
+
+
+def test_a_tool_of_the_checkout_is_a_command(run_here, mmdgkd):
+    for command in ('new', 'train', 'test', 'export', 'report'):
+        tool = run_here(f'tools/{command}.py', '--help').stdout
+        _, output, _ = mmdgkd(command, '--help')
+        # Their usage is wrapped elsewhere.
+        assert tool.split()[2:] == output.split()[3:]
+
+
+def test_a_plan_and_its_table_alone(mmdgkd):
+    config = 'mmdgkd::dgkd/resnet20_to_resnet8_digits.py'
+    code, table, _ = mmdgkd('plan', config, '--no-rehearsal')
+    assert code == 0 and '| 3 resnet8  | resnet20, resnet14 |' in table
+    code, plan, _ = mmdgkd('plan', config)
+    assert code == 0 and plan.startswith(table.rstrip())
+    assert 'rehearsal: ' in plan and 'rehearsal' not in table
+    code, _, errors = mmdgkd('plan', 'mmdgkd::dgkd/no.py')
+    assert code == 2 and errors.count('\n') == 1
+
+
+def test_a_store_and_the_repairs(mmdgkd, trained):
+    code, output, _ = mmdgkd('store', trained[0].work_dir)
+    assert code == 0 and '| resnet14-' in output
+    code, output, _ = mmdgkd('compat')
+    assert code == 0 and ': in force\n  symptom: ' in output
+
+
+@pytest.mark.parametrize('line, wanted',
+                         [('mmdgkd pl', 'plan'),
+                          ('mmdgkd plan --no', '--no-rehearsal')])
+def test_a_shell_completes_commands_and_flags(run_tool, root, tmp_path, line,
+                                              wanted):
+    """As its completion function calls it; the answer is in a file."""
+    pytest.importorskip('argcomplete')
+    found = tmp_path / 'found'
+    run_tool(
+        sys.executable,
+        '-c',
+        'import mmdgkd_cli; mmdgkd_cli.main()',
+        PYTHONPATH=str(root),
+        _ARGCOMPLETE='1',
+        _ARGCOMPLETE_STDOUT_FILENAME=str(found),
+        _ARGCOMPLETE_IFS='\n',
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)))
+    assert [word.strip() for word in found.read_text().split()] == [wanted]
 
 
 @pytest.mark.parametrize('words, message', [
     (('trian', ), "'trian' is none of .*; did you mean train?"),
     (('train', 'no.py'), "config: there is no file 'no.py'"),
     (('report', 'no'), "'no'"),
+    (('store', 'no'), "'no': is no folder"),
 ])
 def test_a_mistake_is_one_line(mmdgkd, words, message):
     code, output, errors = mmdgkd(*words)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from _common import load_config
 from mmengine.config import Config
 
-from mmdgkd.logit_store import __main__ as logit_store
+from mmdgkd.logit_store.inventory import show_store
+from mmdgkd_cli.common import load_config
 
 CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 SMALL = [
@@ -389,7 +389,7 @@ def test_two_processes_with_a_logit_store_and_without(fork_ranks, capsys,
     assert re.search(r'resnet20.* 64 .*\(100', log)
     assert re.search(r'resnet14.* 64 .*\(0', log)
     # All rows of both ranks are there: one process finds them.
-    logit_store.main([str(tmp_path / 'stored')])
+    show_store(str(tmp_path / 'stored'))
     assert capsys.readouterr().out.count('2: 128') == 2
     assert not (tmp_path / 'live' / 'logits').exists()
     assert 'in the ledger' in fork_ranks('tools/test.py', CONFIG, *stored)

@@ -9,11 +9,10 @@ import argparse
 import datetime
 import json
 import os.path as osp
-import sys
 import tempfile
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import add_common_arguments, load_config, one_line_errors
+from mmdgkd_cli.common import (add_common_arguments, load_config,
+                               one_line_errors)
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,10 +15,10 @@ import time
 from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import cfg_options_action, one_line_errors
 from _kill_points import (KINDS, Job, KillPoint, counts_of, differences,
                           outcome, run)
+
+from mmdgkd_cli.common import cfg_options_action, one_line_errors
 
 CONFIG = osp.join(
     osp.dirname(osp.abspath(__file__)), '../../tests/configs/survivor.py')

@@ -16,8 +16,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors
+from mmdgkd_cli.common import one_line_errors
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 

@@ -10,11 +10,9 @@ With --minutes it stops itself in time with exit code 75, and the same command
 goes on from there.
 """
 import argparse
-import os.path as osp
 import sys
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors
+from mmdgkd_cli.common import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

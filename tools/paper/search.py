@@ -12,11 +12,8 @@ prints a table and adds the rows to a JSON file, one line a run;
 ``tools/paper/tabulate_results.py`` writes the table into the page.
 """
 import argparse
-import os.path as osp
-import sys
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors
+from mmdgkd_cli.common import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,8 +11,7 @@ import json
 import os.path as osp
 import sys
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors
+from mmdgkd_cli.common import one_line_errors
 
 NAME = 'resnet20_to_resnet8_cifar100'
 RECORDS = f'configs/mixed/results/{NAME}.json'

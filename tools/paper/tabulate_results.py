@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 from typing import Dict
 
-sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
-from _common import one_line_errors
+from mmdgkd_cli.common import one_line_errors
 
 PAGE = 'configs/dgkd/README.md'
 RECORDS = 'configs/dgkd/results/plain10_to_plain2_cifar100'

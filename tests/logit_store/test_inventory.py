@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from mmdgkd.logit_store.__main__ import find_store, inspect_store, main
+from mmdgkd.logit_store.inventory import find_store, inspect_store, show_store
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def states_of(path, **kwargs):
 
 
 def test_the_table_of_files(trained, capsys):
-    main([trained[0].work_dir])
+    show_store(trained[0].work_dir)
     lines = [[cell.strip() for cell in line.split('|')[1:-1]]
              for line in capsys.readouterr().out.splitlines()
              if line.startswith('| resnet')]
@@ -50,10 +50,10 @@ def test_a_changed_teacher_is_stale(copied, trained, capsys):
             resnet14='its teacher has changed', resnet20='its teacher is gone')
         kept = os.path.join(hidden, 'resnet20', 'resnet20.pth')
         assert states_of(copied, networks=[kept])['resnet20'] == 'in use'
-        main([str(copied)])
+        show_store(str(copied))
         assert '2 files' in capsys.readouterr().out
         assert len(states_of(copied)) == 2
-        main([str(copied), '--drop', '--keep', kept])
+        show_store(str(copied), [kept], drop=True)
         assert 'dropped 1 files' in capsys.readouterr().out
         assert set(states_of(copied)) == {'resnet20'}
     finally:
@@ -73,14 +73,7 @@ def test_damaged_and_unfinished_files_are_stale(copied):
     states = states_of(copied)
     assert states.pop('net') == 'unfinished, left by a kill'
     assert sorted(states.values()) == ['in use', 'its header is damaged']
-    main([str(copied), '--drop'])
+    show_store(str(copied), drop=True)
     assert sorted(path.name for path in folder.iterdir()
                   if path.name[0] != '.')[:2] == ['film.part', 'my.logits']
     assert list(states_of(copied).values()) == ['in use']
-
-
-def test_a_mistake_is_one_line(tmp_path, capsys):
-    with pytest.raises(SystemExit) as error:
-        main([str(tmp_path / 'nowhere')])
-    assert error.value.code == 2
-    assert "nowhere': is no folder" in capsys.readouterr().err

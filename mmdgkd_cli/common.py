@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Command line, config and exit codes of all tools."""
+"""Command line, config and exit codes of all commands."""
 import argparse
 import contextlib
 import gc
@@ -18,7 +18,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (argparse.ArgumentParser): The parser to add them to.
     """
-    parser.add_argument('config', help='the config file')
+    parser.add_argument(
+        'config',
+        help='the config file; mmdgkd::FILE is one of those of the package, '
+        'such as mmdgkd::dgkd/resnet20_to_resnet8_digits.py')
     parser.add_argument(
         '--work-dir',
         help='the output folder (default: work_dirs/<name of the config>)')
@@ -80,13 +83,19 @@ def load_config(args: argparse.Namespace) -> Any:
 
     import mmdgkd  # noqa: F401  (configs need its repairs)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not osp.isfile(args.config):
-        hint = f'{args.config}.py'
+    path = args.config
+    if '::' in path:
+        # One of a package, as in _base_.
+        with contextlib.suppress(AssertionError, ImportError, OSError,
+                                 ValueError):
+            path, _ = Config._get_cfg_path(path, '')
+    if not osp.isfile(path):
+        hint = f'{path}.py'
         hint = f'; did you mean {hint}?' if osp.isfile(hint) else ''
         raise mmdgkd.ConfigError(
             f'config: there is no file {args.config!r}{hint}')
     try:
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(path)
         if args.cfg_options is not None:
             cfg.merge_from_dict(args.cfg_options)
     except (AttributeError, ImportError, LookupError, NameError, OSError,
