@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config, ConfigDict
+from mmengine.fileio import load
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
@@ -15,14 +16,43 @@ NAMES = sorted(
     str(path.relative_to(CONFIGS)) for path in CONFIGS.glob('*/*.py')
     if path.parent.name != '_base_')
 
+INDEX = load(str(CONFIGS.parent / 'model-index.yml'))['Import']
+METAFILES = {path: load(str(CONFIGS.parent / path)) for path in INDEX}
+MODELS = {
+    model['Config']: model
+    for file in METAFILES.values()
+    for model in file['Models']
+}
+DATA = dict(
+    CIFAR10='CIFAR-10',
+    CIFAR100='CIFAR-100',
+    Digits='scikit-learn digits',
+    ImageNet='ImageNet-1k',
+    SVHN='SVHN',
+    TinyImageNet='Tiny ImageNet')
 
-def test_the_metafiles_name_configs_that_are_there():
-    listed = [
-        f'configs/{name}' for path in CONFIGS.glob('*/metafile.yml')
-        for name in re.findall(r'Config: configs/(.*)', path.read_text())
-    ]
-    assert {*listed} <= {f'configs/{name}' for name in NAMES}
-    assert len({*listed}) == len(listed) > 120
+
+def test_the_model_index_lists_every_config_and_card():
+    """As mim and MMEngine's get_config read it."""
+    assert INDEX == sorted(f'configs/{path.parent.name}/metafile.yml'
+                           for path in CONFIGS.glob('*/README.md'))
+    assert set(MODELS) == {f'configs/{name}' for name in NAMES}
+    models = [model for file in METAFILES.values() for model in file['Models']]
+    assert len({model['Name']
+                for model in models}) == len(models) == len(NAMES)
+    for path, file in METAFILES.items():
+        for collection in file['Collections']:
+            assert (CONFIGS.parent / collection['README']).exists()
+            # One without a paper has a card of this project alone.
+            url = collection.get('Paper', {}).get('URL', 'https://')
+            assert url.startswith('https://'), path
+        names = [collection['Name'] for collection in file['Collections']]
+        for model in file['Models']:
+            assert model['In Collection'] in names
+            for result in model.get('Results', []):
+                assert result['Task'] == 'Image Classification'
+                assert result['Dataset'] == model['Metadata']['Training Data']
+                assert 0 < result['Metrics']['Top 1 Accuracy'] <= 100
     for method in ('dgkd', 'takd', 'kd'):
         for chain in ('resnet110_to_resnet8_cifar100',
                       'plain10_to_plain2_cifar100',
@@ -116,6 +146,9 @@ def test_its_stages_are_configs(name, on_digits, tmp_path):
     """
     cfg = Config.fromfile(str(CONFIGS / name))
     check_text(name, cfg)
+    data = cfg.train_dataloader.dataset.type.split('.')[-1]
+    assert DATA[data.removeprefix(
+        'Batched')] == MODELS[f'configs/{name}']['Metadata']['Training Data']
     check_keys_can_be_sorted(cfg.chain)
     cfg = on_images(name, on_digits, cfg)
     cfg.work_dir = str(tmp_path / 'work')

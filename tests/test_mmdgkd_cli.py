@@ -125,8 +125,8 @@ def test_the_package_has_the_tools_and_the_configs(root):
     package = importlib.util.find_spec('mmdgkd').origin
     inside = root / 'mmdgkd' / '.mim'
     assert package == str(root / 'mmdgkd' / '__init__.py')
-    for folder in ('tools', 'configs'):
-        assert (inside / folder).resolve() == root / folder
+    for name in ('tools', 'configs', 'model-index.yml'):
+        assert (inside / name).resolve() == root / name
 
 
 def test_a_wheel_has_all_of_them(root):
