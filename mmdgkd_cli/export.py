@@ -1,18 +1,22 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Write trained networks of a chain as programs that PyTorch runs alone.
+"""Write trained networks of a chain as programs for a device.
 
-    mmdgkd export CONFIG --work-dir D
+    mmdgkd export CONFIG --work-dir D --format pt2 onnx --preprocess
 
-writes D/<network>/<network>.pt2 for each trained network. A pruned network has
-only the channels that are left. A network with low-bit weights is also written
-as integers and steps, D/<network>/<network>_int.pth. A program needs neither
-mmdgkd nor MMRazor on the device:
+writes D/<network>/<network>.pt2 and .onnx for each trained network. A pruned
+network has only the channels that are left. A network with low-bit weights is
+also written as integers and steps, D/<network>/<network>_int.pth. A program
+needs neither mmdgkd nor MMRazor on the device:
 
     logits = torch.export.load('resnet8.pt2').module()(images)
+    logits, = onnxruntime.InferenceSession('resnet8.onnx').run(
+        None, {'images': images})
 
-with images of shape (N, C, H, W) as the data set gives them, not normalized:
-of files mostly uint8 in the order blue, green, red. The last line that is
-printed says so, and inputs.json in the program, which has the classes, too.
+with images of shape (N, C, H, W), not normalized: of files uint8 in the order
+red, green, blue. With --preprocess they have any size; without it they are
+resized and cropped as the data set does it. The last line that is printed says
+so, and so does the file, which has the names of the classes, too: inputs.json
+in a *.pt2, the metadata of an *.onnx.
 """
 import argparse
 import os.path as osp
@@ -28,7 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='NAME',
         help='which network (default: all that are trained)')
     parser.add_argument(
-        '--out', help='the file, *.pt2, where --stage names the network')
+        '--out',
+        help='the file, *.pt2 or *.onnx, where --stage names the network')
+    parser.add_argument(
+        '--format',
+        nargs='+',
+        choices=['pt2', 'onnx'],
+        default=['pt2'],
+        help='of the files (default: pt2); onnx needs mmdgkd[onnx]')
+    parser.add_argument(
+        '--channels',
+        choices=['RGB', 'BGR'],
+        default='RGB',
+        help='the order of the channels of images from files (default: RGB)')
+    parser.add_argument(
+        '--preprocess',
+        action='store_true',
+        help='take images of any size: resize and crop are in the program')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -41,10 +61,11 @@ def run(args: argparse.Namespace) -> None:
     chain = read_chain(cfg)
     if args.stage:
         chain.require(args.stage, '--stage')
-    if args.out and not (args.stage and args.out.endswith('.pt2')):
-        raise ConfigError(f'--out: {args.out!r}; should be a *.pt2, and needs '
-                          '--stage')
-    facts = export_chain(cfg, chain, args.stage, args.out)
+    if args.out and not (args.stage and args.out.endswith(('.pt2', '.onnx'))):
+        raise ConfigError(f'--out: {args.out!r}; should be a *.pt2 or *.onnx, '
+                          'and needs --stage')
+    facts = export_chain(cfg, chain, args.stage, args.out, args.format,
+                         args.channels, args.preprocess)
     print(
         draw_table(('file', 'parameters', 'MACs', 'KB', 'largest error'),
                    [(osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',

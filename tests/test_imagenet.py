@@ -144,7 +144,7 @@ def test_two_ranks_stop_and_go_on_and_the_student_is_exported(
         str(tmp_path / 'work' / 'resnet18' / 'resnet18.pt2'),
         extra_files=extra)
     inputs = json.loads(extra['inputs.json'])
-    assert (inputs['dtype'], inputs['channels']) == ('uint8', 'BGR')
+    assert (inputs['dtype'], inputs['channels']) == ('uint8', 'RGB')
     assert inputs['shape'] == ['N', 3, SIZE, SIZE]
     assert len(inputs['classes']) == CLASSES
     images = torch.zeros(3, 3, SIZE, SIZE, dtype=torch.uint8)

@@ -1,0 +1,246 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Programs of images from files: order of channels, sizes, formats."""
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import CenterCrop, Resize
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmpretrain.datasets.transforms import ResizeEdge
+from sklearn.datasets import load_sample_images
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.export.formats import FORMATS
+from mmdgkd.chain.export.preprocessing import preprocessing_of
+from mmdgkd.chain.export.torch_export import export_chain
+
+MEAN, STD = [120., 110., 100.], [60., 57., 50.]
+MODEL = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(
+        type='ClsDataPreprocessor', mean=MEAN, std=STD, to_rgb=True),
+    backbone=dict(type='ResNet6n2', depth=8),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=2, in_channels=64))
+RESIZE = [
+    dict(type='ResizeEdge', scale=40, edge='short'),
+    dict(type='CenterCrop', crop_size=32)
+]
+SIZES = [(90, 120), (120, 90), (77, 77), (50, 151), (64, 41)]
+
+
+@pytest.fixture(scope='module')
+def photos():
+    """Parts of two photos, RGB, of several sizes."""
+    return [[
+        np.ascontiguousarray(photo[i * 40:i * 40 + high, i * 30:i * 30 + wide])
+        for i, (high, wide) in enumerate(SIZES)
+    ] for photo in load_sample_images().images]
+
+
+@pytest.fixture
+def chain_of(photos, tmp_path):
+    """A function that gives the config of a chain of one given network."""
+
+    def make(*steps):
+        for label, images in enumerate(photos):
+            folder = tmp_path / 'images' / f'class {label}'
+            folder.mkdir(parents=True, exist_ok=True)
+            for i, image in enumerate(images):
+                cv2.imwrite(str(folder / f'{i}.png'), image[..., ::-1])
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(MODEL)
+        # Of a few steps, so that its logits are not of noise.
+        for _ in range(3):
+            model.train()(torch.randn(8, 3, 32, 32) + 1)
+        torch.save(model.state_dict(), tmp_path / 'net.pth')
+        return model.eval(), Config(
+            dict(
+                default_scope='mmpretrain',
+                work_dir=str(tmp_path / 'work'),
+                chain=dict(
+                    networks=dict(
+                        net=dict(
+                            model=MODEL, ckpt_path=str(tmp_path /
+                                                       'net.pth')))),
+                test_dataloader=dict(
+                    dataset=dict(
+                        type='CustomDataset',
+                        data_root=str(tmp_path / 'images'),
+                        pipeline=[
+                            dict(type='LoadImageFromFile'), *steps,
+                            dict(type='PackInputs')
+                        ]))))
+
+    return make
+
+
+def export(cfg, path, **kwargs):
+    """The facts of a program."""
+    chain = Chain.from_cfg(cfg.chain)
+    return export_chain(cfg, chain, 'net', str(path), **kwargs)[str(path)]
+
+
+def load(path):
+    """A program, and what its file says of it, as on a device."""
+    if path.suffix == '.pt2':
+        extra = {'inputs.json': ''}
+        program = torch.export.load(path, extra_files=extra).module()
+        return program, json.loads(extra['inputs.json'])
+    onnxruntime = pytest.importorskip('onnxruntime')
+    session = onnxruntime.InferenceSession(str(path))
+    says = session.get_modelmeta().custom_metadata_map
+
+    def run(images):
+        (logits, ) = session.run(None, {'images': images.numpy()})
+        return torch.from_numpy(logits)
+
+    return run, {key: json.loads(value) for key, value in says.items()}
+
+
+def prepared(image, steps=RESIZE):
+    """An image after MMCV's own transforms."""
+    kinds = dict(ResizeEdge=ResizeEdge, CenterCrop=CenterCrop, Resize=Resize)
+    results = dict(img=image)
+    for step in steps:
+        options = {key: step[key] for key in step if key != 'type'}
+        results = kinds[step['type']](**options)(results)
+    return results['img']
+
+
+def tensor(image):
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+
+
+def logits_by_hand(model, image):
+    """Of an RGB image of the network's size."""
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
+    with torch.no_grad():
+        return model((tensor(image) - mean) / std, mode='tensor')
+
+
+@pytest.mark.parametrize('ending', ['pt2', 'onnx'])
+@pytest.mark.parametrize('channels', ['RGB', 'BGR'])
+def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
+    pytest.importorskip('onnxscript')
+    model, cfg = chain_of(*RESIZE)
+    path = tmp_path / f'net.{ending}'
+    facts = export(cfg, path, channels=channels)
+    program, says = load(path)
+    assert says == facts.inputs
+    flip = slice(None, None, 1 if channels == 'RGB' else -1)
+    assert says == dict(
+        dtype='uint8',
+        shape=['N', 3, 32, 32],
+        channels=channels,
+        steps=RESIZE,
+        classes=['class 0', 'class 1'],
+        mean=MEAN[flip],
+        std=STD[flip])
+    image = prepared(photos[0][0])
+    wanted = logits_by_hand(model, image)
+    found = program(tensor(image[..., flip]))
+    assert torch.allclose(found, wanted, atol=1e-4)
+    # The other order is another image.
+    assert (program(tensor(image[..., ::-1][..., flip])) -
+            wanted).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize('ending', ['pt2', 'onnx'])
+def test_images_of_any_size(chain_of, photos, tmp_path, ending):
+    pytest.importorskip('onnxscript')
+    model, cfg = chain_of(*RESIZE)
+    path = tmp_path / f'net.{ending}'
+    facts = export(cfg, path, preprocess=True)
+    program, says = load(path)
+    assert says['shape'] == ['N', 3, 'H', 'W'] and says['steps'] == []
+    largest = max(
+        float(logits_by_hand(model, prepared(image)).abs().max())
+        for image in photos[0])
+    for image in photos[0] + photos[1]:
+        wanted = logits_by_hand(model, prepared(image))
+        assert (program(tensor(image)) - wanted).abs().max() < .05 * largest
+    assert facts.error < .05 * largest
+    # A batch.
+    images = torch.cat([tensor(photos[0][0]), tensor(photos[1][0])])
+    found = program(images)
+    for one, image in zip(found, images):
+        assert torch.allclose(one, program(image[None])[0], atol=1e-4)
+
+
+@pytest.mark.parametrize('backend, interpolation', [
+    ('cv2', 'bilinear'),
+    ('cv2', 'nearest'),
+    ('cv2', 'bicubic'),
+    ('pillow', 'bilinear'),
+    ('pillow', 'bicubic'),
+])
+@pytest.mark.parametrize(
+    'steps', [[dict(type='ResizeEdge', scale=40, edge=edge)]
+              for edge in ('short', 'long', 'width', 'height')] +
+    [[dict(type='Resize', scale=(45, 37))], [dict(type='Resize', scale=60)]])
+def test_resized_as_by_mmcv(photos, steps, backend, interpolation):
+    steps = [dict(steps[0], backend=backend, interpolation=interpolation)]
+    if steps[0].get('scale') == 60:
+        # It enlarges some.
+        steps[0]['scale'] = (60, 60)
+    (resize, ) = preprocessing_of(steps)
+    for image in photos[0]:
+        wanted = tensor(prepared(image, steps)).float()
+        found = resize(tensor(image).float())
+        assert found.shape == wanted.shape
+        off = (found - wanted).abs()
+        assert off.mean() < .3 and off.max() <= 2
+
+
+@pytest.mark.parametrize('size', [20, 21, (20, 31), (31, 20)])
+def test_cropped_as_by_mmcv(photos, size):
+    steps = [dict(type='CenterCrop', crop_size=size)]
+    (crop, ) = preprocessing_of(steps)
+    for image in photos[0]:
+        assert torch.equal(crop(tensor(image)), tensor(prepared(image, steps)))
+
+
+@pytest.mark.parametrize('step, message', [
+    (dict(type='Albumentations'), "cannot put {'type': 'Albumentations'}"),
+    (dict(type='Resize', scale=32, keep_ratio=True), 'Resize without keep_'),
+    (dict(type='ResizeEdge', scale=32, interpolation='area'), "'area'"),
+    (dict(type='CenterCrop', crop_size=32, auto_pad=True), 'auto_pad'),
+])
+def test_what_a_program_cannot_have_is_refused(chain_of, tmp_path, step,
+                                               message):
+    _, cfg = chain_of(step)
+    with pytest.raises(ConfigError, match=message) as error:
+        export(cfg, tmp_path / 'net.pt2', preprocess=True)
+    assert '\n' not in str(error.value)
+    assert str(error.value).startswith('test_dataloader.dataset.pipeline: ')
+    assert not (tmp_path / 'net.pt2').exists()
+
+
+@pytest.mark.parametrize('preprocess', [False, True])
+def test_other_logits_are_refused(chain_of, tmp_path, monkeypatch, preprocess):
+    _, cfg = chain_of(*RESIZE)
+    (tmp_path / 'net.pt2').write_text('of before')
+    own = FORMATS['pt2']
+
+    def load(data):
+        return lambda images: own.load(data)(images.flip(1))
+
+    monkeypatch.setitem(FORMATS, 'pt2', own._replace(load=load))
+    with pytest.raises(ConfigError, match='gives other logits .by up to'):
+        export(cfg, tmp_path / 'net.pt2', preprocess=preprocess)
+    assert (tmp_path / 'net.pt2').read_text() == 'of before'
+
+
+def test_onnx_that_is_not_installed_is_one_line(chain_of, tmp_path,
+                                                monkeypatch):
+    _, cfg = chain_of(*RESIZE)
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match="pip install 'mmdgkd.onnx.'"):
+        export(cfg, tmp_path / 'net.onnx')
+    assert not (tmp_path / 'net.onnx').exists()
