@@ -41,7 +41,7 @@ def module_of(command: str) -> Any:
 
 
 def complete() -> None:
-    """Answer the shell, which asks for what may come next."""
+    """Give the shell what may come next."""
     import argcomplete
     parser = argparse.ArgumentParser('mmdgkd')
     commands = parser.add_subparsers()
@@ -50,14 +50,16 @@ def complete() -> None:
     argcomplete.autocomplete(parser)
 
 
-def main(command: Optional[str] = None) -> None:
+def main(command: Optional[str] = None, prog: Optional[str] = None) -> None:
     """Run a command.
 
     Args:
         command (str, optional): Defaults to None: the first word of the
             command line.
+        prog (str, optional): How its help calls it. Defaults to None: by the
+            name of the script.
     """
-    words, prog = sys.argv[1:], None
+    words = sys.argv[1:]
     if command is None:
         if '_ARGCOMPLETE' in os.environ:
             complete()
@@ -81,6 +83,6 @@ def main(command: Optional[str] = None) -> None:
         prog,
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    module.add_arguments(parser)
     with one_line_errors():
+        module.add_arguments(parser)
         module.run(parser.parse_args(words))

@@ -14,9 +14,9 @@ needs neither mmdgkd nor MMRazor on the device:
 
 with images of shape (N, C, H, W), not normalized: of files uint8 in the order
 red, green, blue. With --preprocess they have any size; without it they are
-resized and cropped as the data set does it. The last line that is printed says
-so, and so does the file, which has the names of the classes, too: inputs.json
-in a *.pt2, the metadata of an *.onnx.
+resized and cropped as the data set does it. The last line that is printed has
+what it takes. So has the file, with the names of the classes: inputs.json in a
+*.pt2, the metadata of an *.onnx.
 """
 import argparse
 import os.path as osp
@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--format',
         nargs='+',
         choices=['pt2', 'onnx'],
-        default=['pt2'],
         help='of the files (default: pt2); onnx needs mmdgkd[onnx]')
     parser.add_argument(
         '--channels',
@@ -61,11 +60,18 @@ def run(args: argparse.Namespace) -> None:
     chain = read_chain(cfg)
     if args.stage:
         chain.require(args.stage, '--stage')
-    if args.out and not (args.stage and args.out.endswith(('.pt2', '.onnx'))):
+    if args.out and (args.format or not args.stage or not args.out.endswith(
+        ('.pt2', '.onnx'))):
         raise ConfigError(f'--out: {args.out!r}; should be a *.pt2 or *.onnx, '
-                          'and needs --stage')
-    facts = export_chain(cfg, chain, args.stage, args.out, args.format,
-                         args.channels, args.preprocess)
+                          'and needs --stage, and no --format')
+    facts = export_chain(
+        cfg,
+        chain,
+        only=args.stage,
+        path=args.out,
+        formats=args.format or ('pt2', ),
+        channels=args.channels,
+        preprocess=args.preprocess)
     print(
         draw_table(('file', 'parameters', 'MACs', 'KB', 'largest error'),
                    [(osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',

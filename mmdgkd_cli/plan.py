@@ -2,7 +2,7 @@
 """Print what a chain trains, what it costs, and what is wrong with it.
 
 Nothing is trained but a rehearsal: two steps of each stage. ``mmdgkd train``
-begins with the same plan.
+prints it first, too.
 
     mmdgkd plan mmdgkd::dgkd/resnet20_to_resnet8_digits.py
 """

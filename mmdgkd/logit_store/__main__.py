@@ -3,4 +3,4 @@
 from mmdgkd_cli import main
 
 if __name__ == '__main__':
-    main('store')
+    main('store', 'python -m mmdgkd.logit_store')

@@ -98,7 +98,7 @@ def _predictions_of(run: Run, names: Sequence[str],
         if not np.array_equal(getattr(first, key), getattr(last, key)):
             return [], (f'Not shown: {" and ".join(names)} of {run.label} '
                         'were run on different images; '
-                        f'tools/test.py {run.config or "CONFIG"} runs all '
+                        f'mmdgkd test {run.config or "CONFIG"} runs all '
                         'networks on the same.')
     return found, ''
 
@@ -122,7 +122,7 @@ def _predictions(run: Run, stage: Stage, levels: Levels) -> Predictions | str:
             return f'has none: {found.note or "no image was read"}'
         return found
     return (f'has no predictions of its weights in the work dir{reason}; '
-            f'tools/test.py {run.config or "CONFIG"} writes them')
+            f'mmdgkd test {run.config or "CONFIG"} writes them')
 
 
 def _of_run(run: Run, title: str, names: list[str], found: list[Predictions],

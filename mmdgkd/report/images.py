@@ -58,7 +58,7 @@ def load_thumbnails(
     except Exception as error:
         # The reason may name files of this machine.
         return (f'the data are not at hand ({type(error).__name__}); run '
-                'tools/report.py where they are')
+                'mmdgkd report where they are')
 
 
 def _build(cfg: Mapping[str, Any]) -> Any:

@@ -118,7 +118,7 @@ def _read_run(path: str, label: str) -> Run:
     file = osp.join(path, 'chain.json')
     if not osp.isfile(file):
         raise ConfigError(f'WORK_DIR: {path!r} holds no chain.json; give the '
-                          'work dir of a chain that tools/train.py trains')
+                          'work dir of a chain that mmdgkd train trains')
     data = read_ledger(file)
     names = list(data['stages'])
     stages = {

@@ -120,12 +120,12 @@ def test_images_are_those_of_the_data(trained):
 
 
 @pytest.mark.parametrize('data, note', [
-    (None, 'has no predictions of its weights in the work dir; tools/test.py'),
-    (b'', r'predictions.npz cannot be read \(.*tools/test.py .* writes them'),
+    (None, 'has no predictions of its weights in the work dir; mmdgkd test'),
+    (b'', r'predictions.npz cannot be read \(.*mmdgkd test .* writes them'),
     (dict(weights='other'), 'has no predictions of its weights'),
     (dict(note='its images have several labels each'),
      'has none: its images have several labels each.'),
-    (dict(data='other'), 'were run on different images; tools/test.py'),
+    (dict(data='other'), 'were run on different images; mmdgkd test'),
 ])
 def test_what_is_missing_is_one_line(work, data, note):
     path = work / 'resnet8'

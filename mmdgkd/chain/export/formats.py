@@ -2,14 +2,16 @@
 """The formats of a program: how one is written, and how a device runs it."""
 import io
 import json
+import os.path as osp
 import warnings
-from typing import Any, Callable, Dict, NamedTuple
+from importlib.util import find_spec
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import torch
 
 from mmdgkd.errors import ConfigError
 
-# The extra file in a *.pt2 that says what it takes.
+# The extra file in a *.pt2: what it takes.
 INPUTS = 'inputs.json'
 
 
@@ -21,15 +23,18 @@ class Format(NamedTuple):
             -> the bytes of the file.
         load (Callable): These bytes -> a function from images, shape
             (N, C, H, W), to logits, as a device runs it.
+        needs (tuple[str]): Packages, of the extra of its name.
+            Defaults to ().
     """
 
     save: Callable[[torch.export.ExportedProgram, Dict[str, Any]], bytes]
     load: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
+    needs: Tuple[str, ...] = ()
 
 
 def save_pt2(exported: torch.export.ExportedProgram,
              inputs: Dict[str, Any]) -> bytes:
-    """PyTorch's own; the extra file :data:`INPUTS` has what it takes."""
+    """PyTorch's own; what it takes is in the extra file :data:`INPUTS`."""
     buffer = io.BytesIO()
     torch.export.save(
         exported, buffer, extra_files={INPUTS: json.dumps(inputs)})
@@ -43,8 +48,7 @@ def load_pt2(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def save_onnx(exported: torch.export.ExportedProgram,
               inputs: Dict[str, Any]) -> bytes:
-    """ONNX; its metadata have what it takes, a key each, as JSON."""
-    _need('onnx', 'onnxscript')
+    """ONNX; what it takes is in its metadata, as JSON, a key each."""
     with warnings.catch_warnings():
         # Of packages below, about their own future.
         warnings.simplefilter('ignore')
@@ -62,7 +66,6 @@ def save_onnx(exported: torch.export.ExportedProgram,
 
 def load_onnx(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     """Run it by onnxruntime, on the CPU."""
-    _need('onnxruntime')
     import onnxruntime
     session = onnxruntime.InferenceSession(
         data, providers=['CPUExecutionProvider'])
@@ -74,14 +77,20 @@ def load_onnx(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
-def _need(*packages: str) -> None:
-    """Refuse a format whose packages are not installed."""
-    from importlib.util import find_spec
-    for package in packages:
-        if find_spec(package) is None:
-            raise ConfigError(f'--format: onnx needs {package}, which is not '
-                              "installed: pip install 'mmdgkd[onnx]'")
-
-
 FORMATS = dict(
-    pt2=Format(save_pt2, load_pt2), onnx=Format(save_onnx, load_onnx))
+    pt2=Format(save_pt2, load_pt2),
+    onnx=Format(save_onnx, load_onnx, ('onnx', 'onnxscript', 'onnxruntime')))
+
+
+def format_of(path: str) -> Format:
+    """The format of a file, by its ending.
+
+    Raises:
+        ConfigError: If a package that it needs is not installed.
+    """
+    name = osp.splitext(path)[1][1:]
+    for package in FORMATS[name].needs:
+        if find_spec(package) is None:
+            raise ConfigError(f'--format: {name} needs {package}, which is '
+                              f"not installed: pip install 'mmdgkd[{name}]'")
+    return FORMATS[name]

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import type_of
 
 # (backend, interpolation) of MMCV -> that of torch, the same but for rounding.
 _MODES = {
@@ -16,8 +17,10 @@ _MODES = {
     ('pillow', 'bilinear'): dict(mode='bilinear', antialias=True),
     ('pillow', 'bicubic'): dict(mode='bicubic', antialias=True),
 }
-# What does not change an image.
+# What does not change an image, and what does not change the order of its
+# channels or its values, but for rounding.
 _NEUTRAL = ('LoadImageFromFile', 'PackInputs')
+_GEOMETRIC = ('CenterCrop', 'Resize', 'ResizeEdge')
 
 
 class FlipChannels(nn.Module):
@@ -44,7 +47,7 @@ class ResizeImages(nn.Module):
         self.scale, self.edge, self.options = scale, edge, dict(options)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Resize images, shape (N, C, H, W), to whole levels of 0 to 255."""
+        """Resize images, shape (N, C, H, W): (N, C, high, wide), rounded."""
         images = F.interpolate(
             images, size=self.size_of(*images.shape[2:]), **self.options)
         return images.round().clamp(0, 255)
@@ -84,9 +87,9 @@ class CropCenter(nn.Module):
         self.width, self.height = width, height
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Crop images, shape (N, C, H, W)."""
-        top = self.half(images.shape[2] - self.height)
-        left = self.half(images.shape[3] - self.width)
+        """Crop images, shape (N, C, H, W): (N, C, height, width) at most."""
+        top = torch.sym_max(0, self.half(images.shape[2] - self.height))
+        left = torch.sym_max(0, self.half(images.shape[3] - self.width))
         return images[:, :, top:top + self.height, left:left + self.width]
 
     @staticmethod
@@ -97,7 +100,14 @@ class CropCenter(nn.Module):
 
 def is_neutral(step: Mapping[str, Any]) -> bool:
     """Whether a step of a pipeline does not change an image."""
-    return str(step['type']).split('.')[-1] in _NEUTRAL
+    return type_of(step) in _NEUTRAL
+
+
+def has_order_of_files(pipeline: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a pipeline gives images as OpenCV reads them: uint8, BGR."""
+    kinds = [type_of(step) for step in pipeline]
+    return kinds[:1] == ['LoadImageFromFile'] and all(
+        kind in _NEUTRAL + _GEOMETRIC for kind in kinds)
 
 
 def preprocessing_of(pipeline: Sequence[Dict[str, Any]]) -> List[nn.Module]:
@@ -107,14 +117,14 @@ def preprocessing_of(pipeline: Sequence[Dict[str, Any]]) -> List[nn.Module]:
         pipeline (Sequence[dict]): Of the data set.
 
     Raises:
-        ConfigError: If a program cannot have one of them.
+        ConfigError: If there is none, or a program cannot have one of them.
     """
     key = 'test_dataloader.dataset.pipeline'
     modules = []
     for step in pipeline:
         if is_neutral(step):
             continue
-        kind = str(step['type']).split('.')[-1]
+        kind = type_of(step)
         if kind == 'CenterCrop' and not step.get('auto_pad'):
             modules.append(CropCenter(*_pair(step['crop_size'])))
             continue
@@ -133,6 +143,9 @@ def preprocessing_of(pipeline: Sequence[Dict[str, Any]]) -> List[nn.Module]:
                 f'{key}: --preprocess cannot put {dict(step)} into a program; '
                 'it knows ResizeEdge, Resize without keep_ratio, and '
                 'CenterCrop, by cv2 or pillow')
+    if not modules:
+        raise ConfigError(f'{key}: neither resizes nor crops; leave out '
+                          '--preprocess')
     return modules
 
 

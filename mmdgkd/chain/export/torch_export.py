@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdgkd.chain.chain import Chain
@@ -22,15 +22,16 @@ from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.same_logits import logits_match
-from .formats import FORMATS
-from .preprocessing import FlipChannels, is_neutral, preprocessing_of
+from .formats import format_of
+from .preprocessing import FlipChannels
+from .program_images import ProgramImages, program_images
 
-# Number of images on which program and network are compared.
-_IMAGES = 16
-# The mean difference of a logit, as a share of the largest, where images are
-# resized by other code than that of the data: pixels differ by one of 256
-# levels, and a wrong order of channels or a wrong size by far more.
-_RESIZED = 0.02
+# The mean difference of a logit, as a share of its deviation, where
+# images are resized by other code than that of the data: pixels differ by one
+# of 256 levels, with a wrong order of channels or size by far more.
+_RESIZED = 0.05
+# The longest edge of an image of any size, in pixels.
+_EDGE = 2**16
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class ProgramFacts:
         error (float): The largest difference of a logit from the network's,
             on the images that it was made with.
         inputs (dict): ``dtype``, ``shape`` and ``channels`` of the images that
-            it takes, the ``steps`` of the data's pipeline that must come
-            before it, ``mean`` and ``std`` by which it normalizes, in the
+            it takes, the ``steps`` of the data's pipeline that come before
+            it, ``mean`` and ``std`` by which it normalizes, in the
             order of ``channels``, and the ``classes`` of its logits. Also in
             the file. Defaults to {}.
         extras (tuple): What methods have written beside it, see
@@ -59,27 +60,6 @@ class ProgramFacts:
     error: float
     inputs: Dict[str, Any] = field(default_factory=dict)
     extras: Tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class ProgramImages:
-    """Some images as the data gives them, and as people have them.
-
-    Attributes:
-        given (Tensor): Shape (N, C, H, W), N at least 2, after the pipeline.
-        taken (list[Tensor]): The same images, as the program takes them, in
-            batches of one size.
-        front (nn.Module): From the latter to the former.
-        any_size (bool): Whether images of any size are taken.
-        inputs (dict): What is known of the latter, see
-            :class:`ProgramFacts`.
-    """
-
-    given: torch.Tensor
-    taken: List[torch.Tensor]
-    front: nn.Module = field(default_factory=nn.Identity)
-    any_size: bool = False
-    inputs: Dict[str, Any] = field(default_factory=dict)
 
 
 class Program(nn.Module):
@@ -148,14 +128,13 @@ def write_programs(model: nn.Module, images: ProgramImages,
         ConfigError: If the network cannot be exported, or if a program has
             other logits than the network; nothing is written then.
     """
+    for path in paths:
+        format_of(path)
     model = copy.deepcopy(model).cpu().float().eval()
-    preprocessor = model.data_preprocessor
-    program = Program(images.front, static_network(model), preprocessor)
+    program = Program(images.front, static_network(model),
+                      model.data_preprocessor)
     program.eval().requires_grad_(False)
-    # As in a test.
-    normalized = preprocessor(dict(inputs=list(images.given)))['inputs']
-    with torch.no_grad():
-        wanted = model(normalized, mode='tensor')
+    wanted, own = _logits_of(model, program, images)
     first = images.taken[0]
     exported = _exported(program, first, images.any_size, paths[0])
     shape = ['N', *first.shape[1:]]
@@ -170,18 +149,9 @@ def write_programs(model: nn.Module, images: ProgramImages,
     params = sum(param.numel() for param in program.parameters())
     files, facts = {}, {}
     for path in paths:
-        form = FORMATS[osp.splitext(path)[1][1:]]
-        try:
-            data = form.save(exported, inputs)
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise _cannot(path, error) from error
-        run = form.load(data)
-        with torch.no_grad():
-            found = torch.cat([run(batch) for batch in images.taken])
+        data, found = _saved(path, exported, inputs, images.taken)
         error = float((found - wanted).abs().max())
-        if not _is_close(found, wanted, program, images.any_size):
+        if not logits_match(found, own, program):
             raise ConfigError(f'{path}: the exported network gives other '
                               f'logits (by up to {error:.3g}); nothing is '
                               'written')
@@ -193,14 +163,37 @@ def write_programs(model: nn.Module, images: ProgramImages,
     return facts
 
 
+def _logits_of(model: nn.Module, program: Program,
+               images: ProgramImages) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Those of the network, as in a test, and those of its program.
+
+    Raises:
+        ConfigError: If the program resizes images otherwise than the data.
+    """
+    normalized = model.data_preprocessor(
+        dict(inputs=list(images.given)))['inputs']
+    with torch.no_grad():
+        wanted = model(normalized, mode='tensor')
+        if not images.any_size:
+            return wanted, wanted
+        own = torch.cat([program(batch) for batch in images.taken])
+    off = (own - wanted).abs().mean()
+    # Over the images: classes differ by constants, too.
+    if not off <= _RESIZED * wanted.std(0).mean():
+        raise ConfigError('--preprocess: images that the program resizes have '
+                          f'other logits (by {float(off):.3g} on average); '
+                          'leave it out')
+    return wanted, own
+
+
 def _exported(program: Program, images: torch.Tensor, any_size: bool,
               path: str) -> torch.export.ExportedProgram:
     """Trace a program, for any number of images."""
     shapes: Dict[int, Any] = {0: torch.export.Dim('batch', min=1)}
     if any_size:
         shapes.update({
-            2: torch.export.Dim.DYNAMIC,
-            3: torch.export.Dim.DYNAMIC
+            2: torch.export.Dim('height', min=1, max=_EDGE),
+            3: torch.export.Dim('width', min=1, max=_EDGE)
         })
     # One image would make a program for one.
     images = images.expand(max(2, len(images)), *images.shape[1:])
@@ -213,18 +206,23 @@ def _exported(program: Program, images: torch.Tensor, any_size: bool,
 
 
 def _cannot(path: str, error: Exception) -> ConfigError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return ConfigError(f'{path}: PyTorch cannot export the network: '
-                       f'{reason[0]}')
+    # PyTorch's exporter to ONNX gives advice; the reason is its cause.
+    return ConfigError(f'{path}: the network cannot be exported: '
+                       f'{reason_of(error.__cause__ or error)}')
 
 
-def _is_close(found: torch.Tensor, wanted: torch.Tensor, program: Program,
-              resized: bool) -> bool:
-    """Whether logits are equal; nearly, if other code resized the images."""
-    if not resized:
-        return logits_match(found, wanted, program)
-    off = (found - wanted).abs()
-    return bool(off.mean() <= _RESIZED * wanted.abs().max())
+def _saved(path: str, exported: torch.export.ExportedProgram,
+           inputs: Dict[str, Any],
+           images: Sequence[torch.Tensor]) -> Tuple[bytes, torch.Tensor]:
+    """The bytes of a file, and the logits that its format gives."""
+    form = format_of(path)
+    try:
+        data = form.save(exported, inputs)
+        run = form.load(data)
+        with torch.no_grad():
+            return data, torch.cat([run(batch) for batch in images])
+    except Exception as error:
+        raise _cannot(path, error) from error
 
 
 def export_chain(cfg: Config,
@@ -276,7 +274,7 @@ def export_chain(cfg: Config,
         scope = alone.get('default_scope', 'mmpretrain')
         with DefaultScope.overwrite_default_scope(scope):
             model = MODELS.build(alone.model)
-            images = _images_of(alone, channels, preprocess)
+            images = program_images(alone, channels, preprocess)
         load_weights(
             model, weights, f'chain.networks.{name}.ckpt_path'
             if chain[name].ckpt_path else 'work_dir', chain[name].ckpt_key,
@@ -287,53 +285,10 @@ def export_chain(cfg: Config,
             [path] if path else [f'{stem}.{ending}' for ending in formats])
         first = next(iter(found))
         extras = [
-            method.export_extra(model, images.given,
-                                f'{osp.splitext(first)[0]}.pt2', chain.save_as)
+            method.export_extra(model, images.given, first, chain.save_as)
             for method in METHODS.values()
         ]
         found[first] = replace(
             found[first], extras=tuple(filter(None, extras)))
         facts.update(found)
     return facts
-
-
-def _images_of(alone: Config, channels: str,
-               preprocess: bool) -> ProgramImages:
-    """Some images of the test data, and what they are."""
-    loader = alone.get('test_dataloader')
-    if loader is None:
-        raise ConfigError('test_dataloader: is missing; some of its images '
-                          'are needed to check the program')
-    steps = list(loader.dataset.get('pipeline') or ())
-    # OpenCV reads files in the order blue, green, red.
-    is_read = 'LoadImageFromFile' in str(loader.dataset)
-    front = preprocessing_of(steps) if preprocess else []
-    any_size = bool(front)
-    try:
-        dataset = DATASETS.build(loader.dataset)
-        count = min(_IMAGES, len(dataset))
-        given = torch.stack([dataset[i]['inputs'] for i in range(count)])
-        taken = [given]
-        if any_size:
-            pipeline = [step for step in steps if is_neutral(step)]
-            dataset = DATASETS.build(dict(loader.dataset, pipeline=pipeline))
-            taken = [dataset[i]['inputs'][None] for i in range(count)]
-    except Exception as error:
-        raise ConfigError('test_dataloader.dataset: gives no images of one '
-                          f'size ({reason_of(error)})') from None
-    order = 'as the data set has them'
-    if is_read and given.shape[1] == 3:
-        order = channels
-        if channels == 'RGB':
-            front.append(FlipChannels())
-            taken = [images.flip(1) for images in taken]
-    names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    left = [] if any_size else [
-        dict(step) for step in steps if not is_neutral(step)
-    ]
-    return ProgramImages(
-        given, taken, nn.Sequential(*front), any_size,
-        dict(
-            channels=order,
-            steps=left,
-            classes=[] if names is None else [str(name) for name in names]))

@@ -8,14 +8,14 @@ import pytest
 import torch
 from mmcv.transforms import CenterCrop, Resize
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmpretrain.datasets.transforms import ResizeEdge
 from sklearn.datasets import load_sample_images
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.export.formats import FORMATS
-from mmdgkd.chain.export.preprocessing import preprocessing_of
+from mmdgkd.chain.export.preprocessing import ResizeImages, preprocessing_of
 from mmdgkd.chain.export.torch_export import export_chain
 
 MEAN, STD = [120., 110., 100.], [60., 57., 50.]
@@ -198,7 +198,8 @@ def test_resized_as_by_mmcv(photos, steps, backend, interpolation):
         assert off.mean() < .3 and off.max() <= 2
 
 
-@pytest.mark.parametrize('size', [20, 21, (20, 31), (31, 20)])
+# The last are larger than some of the images.
+@pytest.mark.parametrize('size', [20, 21, (20, 31), (31, 20), 64, (200, 63)])
 def test_cropped_as_by_mmcv(photos, size):
     steps = [dict(type='CenterCrop', crop_size=size)]
     (crop, ) = preprocessing_of(steps)
@@ -211,6 +212,7 @@ def test_cropped_as_by_mmcv(photos, size):
     (dict(type='Resize', scale=32, keep_ratio=True), 'Resize without keep_'),
     (dict(type='ResizeEdge', scale=32, interpolation='area'), "'area'"),
     (dict(type='CenterCrop', crop_size=32, auto_pad=True), 'auto_pad'),
+    (dict(type='PackInputs'), 'neither resizes nor crops; leave out'),
 ])
 def test_what_a_program_cannot_have_is_refused(chain_of, tmp_path, step,
                                                message):
@@ -220,6 +222,59 @@ def test_what_a_program_cannot_have_is_refused(chain_of, tmp_path, step,
     assert '\n' not in str(error.value)
     assert str(error.value).startswith('test_dataloader.dataset.pipeline: ')
     assert not (tmp_path / 'net.pt2').exists()
+
+
+def test_an_order_that_is_not_known_is_not_told(chain_of, tmp_path):
+    """Normalized in the pipeline, images are RGB already."""
+    normalize = dict(type='Normalize', mean=[0.] * 3, std=[1.] * 3)
+    _, cfg = chain_of(*RESIZE, normalize)
+    facts = export(cfg, tmp_path / 'net.pt2')
+    assert facts.inputs['channels'] == 'as the data set has them'
+    assert facts.inputs['dtype'] == 'float32'
+    assert facts.inputs['steps'][-1]['type'] == 'Normalize'
+    program, _ = load(tmp_path / 'net.pt2')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        images = DATASETS.build(cfg.test_dataloader.dataset)[0]['inputs'][None]
+    # Its data preprocessor normalizes again, and flips.
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
+    model, _ = chain_of(*RESIZE)
+    with torch.no_grad():
+        wanted = model((images.flip(1) - mean) / std, mode='tensor')
+    assert torch.allclose(program(images), wanted, atol=1e-4)
+
+
+def test_resized_otherwise_is_refused(chain_of, tmp_path, monkeypatch):
+    _, cfg = chain_of(*RESIZE)
+    monkeypatch.setattr(ResizeImages, 'size_of', lambda *_: [80, 60])
+    with pytest.raises(ConfigError, match='--preprocess: images that the'):
+        export(cfg, tmp_path / 'net.pt2', preprocess=True)
+    assert not (tmp_path / 'net.pt2').exists()
+
+
+def test_the_command(chain_of, run_here, tmp_path):
+    pytest.importorskip('onnxscript')
+    _, cfg = chain_of(*RESIZE)
+    cfg.custom_imports = dict(imports=['mmdgkd'])
+    cfg.dump(tmp_path / 'chain.py')
+
+    def run(*words, **kwargs):
+        return run_here('tools/export.py', tmp_path / 'chain.py', *words,
+                        **kwargs)
+
+    output = run('--format', *FORMATS, '--channels', 'BGR', '--preprocess')
+    assert output.stdout.endswith(
+        'input: uint8 images of shape (N, 3, H, W), not normalized, channels: '
+        'BGR\n')
+    for ending in FORMATS:
+        _, inputs = load(tmp_path / 'work' / 'net' / f'net.{ending}')
+        assert inputs['channels'] == 'BGR' and inputs['steps'] == []
+    own = tmp_path / 'own.onnx'
+    run('--stage', 'net', '--out', own)
+    assert load(own)[1]['shape'] == ['N', 3, 32, 32]
+    for words in (('--stage', 'net', '--format', 'pt2'), ()):
+        done = run('--out', own, *words, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: --out: '")
 
 
 @pytest.mark.parametrize('preprocess', [False, True])
@@ -240,7 +295,8 @@ def test_other_logits_are_refused(chain_of, tmp_path, monkeypatch, preprocess):
 def test_onnx_that_is_not_installed_is_one_line(chain_of, tmp_path,
                                                 monkeypatch):
     _, cfg = chain_of(*RESIZE)
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setattr('mmdgkd.chain.export.formats.find_spec',
+                        lambda name: None)
     with pytest.raises(ConfigError, match="pip install 'mmdgkd.onnx.'"):
         export(cfg, tmp_path / 'net.onnx')
     assert not (tmp_path / 'net.onnx').exists()
