@@ -3,20 +3,28 @@
 
     mmdgkd export CONFIG --work-dir D --format pt2 onnx --preprocess
 
-writes D/<network>/<network>.pt2 and .onnx for each trained network. A pruned
-network has only the channels that are left. A network with low-bit weights is
-also written as integers and steps, D/<network>/<network>_int.pth. A program
-needs neither mmdgkd nor MMRazor on the device:
+writes D/<network>/<network>.pt2 and .onnx for each trained network; the format
+executorch writes a .pte. A pruned network has only the channels that are left,
+a network of MMRazor's quantizers computes with integers of 8 bits in .onnx and
+.pte. A network with low-bit weights is also written as integers and steps,
+D/<network>/<network>_int.pth. A program needs neither mmdgkd nor MMRazor on
+the device:
 
     logits = torch.export.load('resnet8.pt2').module()(images)
     logits, = onnxruntime.InferenceSession('resnet8.onnx').run(
         None, {'images': images})
+    logits, = executorch.runtime.Runtime.get().load_program('resnet8.pte')
+        .load_method('forward').execute([images.contiguous()])
 
 with images of shape (N, C, H, W), not normalized: of files uint8 in the order
 red, green, blue. With --preprocess they have any size; without it they are
-resized and cropped as the data set does it. The last line that is printed has
-what it takes. So has the file, with the names of the classes: inputs.json in a
-*.pt2, the metadata of an *.onnx.
+resized and cropped as the data set does it. A *.pte takes at most 8 images at
+once. The last line that is printed has what it takes. So has the file, with
+the names of the classes: inputs.json in a *.pt2, the metadata of an *.onnx,
+what the method "inputs" of a *.pte returns.
+
+--latency times each program, for one image by one thread, and mmdgkd report
+shows accuracy against latency and size. Let nothing else run meanwhile.
 """
 import argparse
 import os.path as osp
@@ -33,12 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='which network (default: all that are trained)')
     parser.add_argument(
         '--out',
-        help='the file, *.pt2 or *.onnx, where --stage names the network')
+        help='the file, *.pt2, *.onnx or *.pte, where --stage names the '
+        'network')
     parser.add_argument(
         '--format',
         nargs='+',
-        choices=['pt2', 'onnx'],
-        help='of the files (default: pt2); onnx needs mmdgkd[onnx]')
+        choices=['pt2', 'onnx', 'executorch'],
+        help='of the files (default: pt2); onnx needs mmdgkd[onnx], '
+        'executorch mmdgkd[executorch]')
     parser.add_argument(
         '--channels',
         choices=['RGB', 'BGR'],
@@ -47,7 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--preprocess',
         action='store_true',
-        help='take images of any size: resize and crop are in the program')
+        help='take images of any size: resize and crop are in the program '
+        '(pt2 and onnx)')
+    parser.add_argument(
+        '--latency',
+        action='store_true',
+        help='time the programs, for one image by one thread')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,9 +76,9 @@ def run(args: argparse.Namespace) -> None:
     if args.stage:
         chain.require(args.stage, '--stage')
     if args.out and (args.format or not args.stage or not args.out.endswith(
-        ('.pt2', '.onnx'))):
-        raise ConfigError(f'--out: {args.out!r}; should be a *.pt2 or *.onnx, '
-                          'and needs --stage, and no --format')
+        ('.pt2', '.onnx', '.pte'))):
+        raise ConfigError(f'--out: {args.out!r}; should be a *.pt2, *.onnx or '
+                          '*.pte, and needs --stage, and no --format')
     facts = export_chain(
         cfg,
         chain,
@@ -71,12 +86,19 @@ def run(args: argparse.Namespace) -> None:
         path=args.out,
         formats=args.format or ('pt2', ),
         channels=args.channels,
-        preprocess=args.preprocess)
-    print(
-        draw_table(('file', 'parameters', 'MACs', 'KB', 'largest error'),
-                   [(osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',
-                     f'{fact.size / 1000:,.0f}', f'{fact.error:.2g}')
-                    for path, fact in facts.items()]))
+        preprocess=args.preprocess,
+        latency=args.latency)
+    heads = ['file', 'parameters', 'MACs', 'KB', 'largest error']
+    rows = [[
+        osp.relpath(path), f'{fact.params:,}', f'{fact.macs:,}',
+        f'{fact.size / 1000:,.0f}', f'{fact.error:.2g}'
+    ] for path, fact in facts.items()]
+    if args.latency:
+        heads += ['ms, median', 'of 80 % of the calls']
+        for row, fact in zip(rows, facts.values()):
+            took = fact.latency
+            row += [f'{took.median:.3g}', f'{took.low:.3g} to {took.high:.3g}']
+    print(draw_table(heads, rows))
     for fact in facts.values():
         inputs = fact.inputs
     print(f'input: {inputs["dtype"]} images of shape '

@@ -1,40 +1,66 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""The formats of a program: how one is written, and how a device runs it."""
+"""The formats of a program: how one is written, and how a device runs it.
+
+To run one, each takes as many threads as PyTorch has.
+"""
+import contextlib
 import io
 import json
+import logging
 import os.path as osp
 import warnings
 from importlib.util import find_spec
-from typing import Any, Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import torch
+from torch.export import ExportedProgram
 
 from mmdgkd.errors import ConfigError
 
-# The extra file in a *.pt2: what it takes.
+# The extra file in a *.pt2, and the method of a *.pte: what it takes.
 INPUTS = 'inputs.json'
+INPUTS_METHOD = 'inputs'
+# Images that a *.pte takes at once: its memory is planned for so many. From 16
+# on PyTorch chooses other convolutions, and ExecuTorch plans for one side.
+_AT_ONCE = 8
+# The longest edge of an image of any size, in pixels.
+_EDGE = 2**16
 
 
 class Format(NamedTuple):
     """A format of programs.
 
     Attributes:
+        ending (str): Of its files, without a dot.
         save (Callable): An exported program and what is known of its images
             -> the bytes of the file.
         load (Callable): These bytes -> a function from images, shape
             (N, C, H, W), to logits, as a device runs it.
         needs (tuple[str]): Packages, of the extra of its name.
             Defaults to ().
+        at_once (int, optional): Images that it takes at most in one call.
+            Defaults to None: any number.
+        edge (int): Pixels of the longest edge, where it takes any size.
+            Defaults to 65,536. 0: it takes one size only.
     """
 
-    save: Callable[[torch.export.ExportedProgram, Dict[str, Any]], bytes]
+    ending: str
+    save: Callable[[ExportedProgram, Dict[str, Any]], bytes]
     load: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
     needs: Tuple[str, ...] = ()
+    at_once: Optional[int] = None
+    edge: int = _EDGE
 
 
-def save_pt2(exported: torch.export.ExportedProgram,
-             inputs: Dict[str, Any]) -> bytes:
+def save_pt2(exported: ExportedProgram, inputs: Dict[str, Any]) -> bytes:
     """PyTorch's own; what it takes is in the extra file :data:`INPUTS`."""
+    table = {
+        node.target: _PLAIN[node.target._opname]
+        for node in _levels_of(exported)
+    }
+    if table:
+        # The operators of levels are there only where they are imported.
+        exported = exported.run_decompositions(table)
     buffer = io.BytesIO()
     torch.export.save(
         exported, buffer, extra_files={INPUTS: json.dumps(inputs)})
@@ -46,8 +72,7 @@ def load_pt2(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     return torch.export.load(io.BytesIO(data)).module()
 
 
-def save_onnx(exported: torch.export.ExportedProgram,
-              inputs: Dict[str, Any]) -> bytes:
+def save_onnx(exported: ExportedProgram, inputs: Dict[str, Any]) -> bytes:
     """ONNX; what it takes is in its metadata, as JSON, a key each."""
     with warnings.catch_warnings():
         # Of packages below, about their own future.
@@ -59,6 +84,9 @@ def save_onnx(exported: torch.export.ExportedProgram,
             input_names=['images'],
             output_names=['logits'])
     model = program.model_proto
+    # The lines of the source of each operator, with the paths of this machine.
+    for part in (*model.graph.node, *model.graph.value_info):
+        part.ClearField('metadata_props')
     for key, value in inputs.items():
         model.metadata_props.add(key=key, value=json.dumps(value))
     return model.SerializeToString()
@@ -67,8 +95,10 @@ def save_onnx(exported: torch.export.ExportedProgram,
 def load_onnx(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     """Run it by onnxruntime, on the CPU."""
     import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
-        data, providers=['CPUExecutionProvider'])
+        data, options, providers=['CPUExecutionProvider'])
 
     def run(images: torch.Tensor) -> torch.Tensor:
         (logits, ) = session.run(['logits'], {'images': images.numpy()})
@@ -77,9 +107,53 @@ def load_onnx(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
+def save_executorch(exported: ExportedProgram, inputs: Dict[str,
+                                                            Any]) -> bytes:
+    """ExecuTorch with XNNPACK; what it takes is JSON, by the method
+    :data:`INPUTS_METHOD`."""
+    with _quiet():
+        # It registers the operators of the levels that XNNPACK has not.
+        import executorch.kernels.quantized  # noqa: F401
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import \
+            XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+        _as_int8(exported)
+        program = to_edge_transform_and_lower(
+            exported,
+            partitioner=[XnnpackPartitioner()],
+            constant_methods={INPUTS_METHOD: json.dumps(inputs)})
+        return program.to_executorch().buffer
+
+
+def load_executorch(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Run it by ExecuTorch."""
+    with _quiet():
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+    portable_lib._unsafe_reset_threadpool(torch.get_num_threads())
+    method = Runtime.get().load_program(data).load_method('forward')
+    return lambda images: method.execute([images.contiguous()])[0].clone()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what packages say of their own future."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(before)
+
+
 FORMATS = dict(
-    pt2=Format(save_pt2, load_pt2),
-    onnx=Format(save_onnx, load_onnx, ('onnx', 'onnxscript', 'onnxruntime')))
+    pt2=Format('pt2', save_pt2, load_pt2),
+    onnx=Format('onnx', save_onnx, load_onnx,
+                ('onnx', 'onnxscript', 'onnxruntime')),
+    executorch=Format('pte', save_executorch, load_executorch,
+                      ('executorch', ), _AT_ONCE, 0))
 
 
 def format_of(path: str) -> Format:
@@ -88,9 +162,53 @@ def format_of(path: str) -> Format:
     Raises:
         ConfigError: If a package that it needs is not installed.
     """
-    name = osp.splitext(path)[1][1:]
-    for package in FORMATS[name].needs:
+    ending = osp.splitext(path)[1][1:]
+    for name, form in FORMATS.items():
+        if form.ending == ending:
+            break
+    for package in form.needs:
         if find_spec(package) is None:
             raise ConfigError(f'--format: {name} needs {package}, which is '
                               f"not installed: pip install 'mmdgkd[{name}]'")
-    return FORMATS[name]
+    return form
+
+
+def _levels_of(exported: ExportedProgram) -> Iterator[torch.fx.Node]:
+    """The operators between levels of 8 bits and their values."""
+    for node in exported.graph.nodes:
+        if getattr(node.target, 'namespace', '') == 'quantized_decomposed':
+            yield node
+
+
+def _as_int8(exported: ExportedProgram) -> None:
+    """XNNPACK knows only levels of int8: move those of uint8 by 128."""
+    for node in _levels_of(exported):
+        inputs, scale, *levels, kind = node.args
+        if kind is torch.uint8:
+            node.args = (inputs, scale, *(level - 128
+                                          for level in levels), torch.int8)
+
+
+def _quantize(inputs: torch.Tensor, scale: float, zero_point: int, low: int,
+              high: int, kind: torch.dtype) -> torch.Tensor:
+    levels = (inputs * (1 / scale)).round() + zero_point
+    return levels.clamp(low, high).to(kind)
+
+
+def _dequantize(levels: torch.Tensor, scale: float, zero_point: int, *args:
+                Any, **kwargs: Any) -> torch.Tensor:
+    return (levels.float() - zero_point) * scale
+
+
+def _dequantize_per_channel(levels: torch.Tensor, scale: torch.Tensor,
+                            zero_point: torch.Tensor, axis: int, *args: Any,
+                            **kwargs: Any) -> torch.Tensor:
+    shape = [1] * levels.dim()
+    shape[axis] = -1
+    return _dequantize(levels, scale.reshape(shape), zero_point.reshape(shape))
+
+
+_PLAIN = dict(
+    quantize_per_tensor=_quantize,
+    dequantize_per_tensor=_dequantize,
+    dequantize_per_channel=_dequantize_per_channel)

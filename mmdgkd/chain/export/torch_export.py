@@ -2,7 +2,7 @@
 """A trained network as a program that runs without this project."""
 import copy
 import os.path as osp
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -10,19 +10,23 @@ from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+from torch.export import Dim, ExportedProgram
 
-from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.chain import Chain, Network
+from mmdgkd.chain.ledger import file_entry
 from mmdgkd.chain.method import METHODS
 from mmdgkd.chain.network import count_macs
 from mmdgkd.chain.stage_config import network_config
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write
+from mmdgkd.fileio.programs import Latency, ProgramRecord, add_programs
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.same_logits import logits_match
-from .formats import format_of
+from .formats import FORMATS, Format, format_of
+from .latency import measure_latency
 from .preprocessing import FlipChannels
 from .program_images import ProgramImages, program_images
 
@@ -30,8 +34,6 @@ from .program_images import ProgramImages, program_images
 # images are resized by other code than that of the data: pixels differ by one
 # of 256 levels, with a wrong order of channels or size by far more.
 _RESIZED = 0.05
-# The longest edge of an image of any size, in pixels.
-_EDGE = 2**16
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class ProgramFacts:
             it takes, the ``steps`` of the data's pipeline that come before
             it, ``mean`` and ``std`` by which it normalizes, in the
             order of ``channels``, and the ``classes`` of its logits. Also in
-            the file. Defaults to {}.
+            the file.
+        latency (Latency, optional): Defaults to None: not measured.
         extras (tuple): What methods have written beside it, see
             :meth:`Method.export_extra`. Defaults to ().
     """
@@ -58,7 +61,8 @@ class ProgramFacts:
     macs: int
     size: int
     error: float
-    inputs: Dict[str, Any] = field(default_factory=dict)
+    inputs: Dict[str, Any]
+    latency: Optional[Latency] = None
     extras: Tuple[Any, ...] = ()
 
 
@@ -111,15 +115,19 @@ class Program(nn.Module):
         return found
 
 
-def write_programs(model: nn.Module, images: ProgramImages,
-                   paths: Sequence[str]) -> Dict[str, ProgramFacts]:
+def write_programs(model: nn.Module,
+                   images: ProgramImages,
+                   paths: Sequence[str],
+                   latency: bool = False) -> Dict[str, ProgramFacts]:
     """Write a network as files that run without MMRazor and MMPretrain.
 
     Args:
         model (nn.Module): A trained network, or an algorithm around it.
         images (ProgramImages): Images on which the programs are checked.
         paths (Sequence[str]): The files to write; the ending is the format:
-            ``*.pt2`` for ``torch.export.load``, ``*.onnx``.
+            ``*.pt2`` for ``torch.export.load``, ``*.onnx`` or ``*.pte``.
+        latency (bool): Whether to measure how long they take.
+            Defaults to False.
 
     Returns:
         dict[str, ProgramFacts]: By file.
@@ -128,15 +136,18 @@ def write_programs(model: nn.Module, images: ProgramImages,
         ConfigError: If the network cannot be exported, or if a program has
             other logits than the network; nothing is written then.
     """
-    for path in paths:
-        format_of(path)
+    forms = {path: format_of(path) for path in paths}
+    for path, form in forms.items():
+        if images.any_size and not form.edge:
+            raise ConfigError(
+                f'--preprocess: a *.{form.ending} has a plan of its memory, '
+                'for images of one size; leave it out, and resize before')
     model = copy.deepcopy(model).cpu().float().eval()
     program = Program(images.front, static_network(model),
                       model.data_preprocessor)
     program.eval().requires_grad_(False)
     wanted, own = _logits_of(model, program, images)
     first = images.taken[0]
-    exported = _exported(program, first, images.any_size, paths[0])
     shape = ['N', *first.shape[1:]]
     if images.any_size:
         shape[2:] = 'H', 'W'
@@ -148,15 +159,26 @@ def write_programs(model: nn.Module, images: ProgramImages,
     macs, _ = count_macs(program, first[:1])
     params = sum(param.numel() for param in program.parameters())
     files, facts = {}, {}
-    for path in paths:
-        data, found = _saved(path, exported, inputs, images.taken)
+    for path, form in forms.items():
+        try:
+            data = form.save(_exported(program, images, form), inputs)
+            found = _run(form, data, images.taken)
+        except Exception as error:
+            # Exporters raise many kinds of errors, some with advice; the
+            # reason is their cause.
+            raise ConfigError(
+                f'{path}: the network cannot be exported: '
+                f'{reason_of(error.__cause__ or error)}') from error
         error = float((found - wanted).abs().max())
         if not logits_match(found, own, program):
             raise ConfigError(f'{path}: the exported network gives other '
                               f'logits (by up to {error:.3g}); nothing is '
                               'written')
         files[path] = data
-        facts[path] = ProgramFacts(params, macs, len(data), error, inputs)
+        facts[path] = ProgramFacts(
+            params, macs, len(data), error, inputs,
+            measure_latency(lambda: form.load(data), first[:1])
+            if latency else None)
     for path, data in files.items():
         with atomic_write(path, 'wb') as file:
             file.write(data)
@@ -186,43 +208,36 @@ def _logits_of(model: nn.Module, program: Program,
     return wanted, own
 
 
-def _exported(program: Program, images: torch.Tensor, any_size: bool,
-              path: str) -> torch.export.ExportedProgram:
-    """Trace a program, for any number of images."""
-    shapes: Dict[int, Any] = {0: torch.export.Dim('batch', min=1)}
-    if any_size:
+def _exported(program: Program, images: ProgramImages,
+              form: Format) -> ExportedProgram:
+    """Trace a program, for as many images at once as a format may have."""
+    shapes: Dict[int, Any] = {0: Dim('batch', min=1, max=form.at_once)}
+    if images.any_size:
         shapes.update({
-            2: torch.export.Dim('height', min=1, max=_EDGE),
-            3: torch.export.Dim('width', min=1, max=_EDGE)
+            2: Dim('height', min=1, max=form.edge),
+            3: Dim('width', min=1, max=form.edge)
         })
     # One image would make a program for one.
-    images = images.expand(max(2, len(images)), *images.shape[1:])
-    try:
-        return torch.export.export(
-            program, (images, ), dynamic_shapes=dict(images=shapes))
-    except Exception as error:
-        # PyTorch raises many kinds of errors.
-        raise _cannot(path, error) from error
+    first = images.taken[0][:1].repeat(2, 1, 1, 1)
+    exported = torch.export.export(
+        program, (first, ), dynamic_shapes=dict(images=shapes))
+    for node in exported.graph.nodes:
+        # The lines of the source, with the paths of this machine: half of the
+        # file of a small network.
+        node.meta.pop('stack_trace', None)
+        node.meta.pop('nn_module_stack', None)
+    return exported
 
 
-def _cannot(path: str, error: Exception) -> ConfigError:
-    # PyTorch's exporter to ONNX gives advice; the reason is its cause.
-    return ConfigError(f'{path}: the network cannot be exported: '
-                       f'{reason_of(error.__cause__ or error)}')
-
-
-def _saved(path: str, exported: torch.export.ExportedProgram,
-           inputs: Dict[str, Any],
-           images: Sequence[torch.Tensor]) -> Tuple[bytes, torch.Tensor]:
-    """The bytes of a file, and the logits that its format gives."""
-    form = format_of(path)
-    try:
-        data = form.save(exported, inputs)
-        run = form.load(data)
-        with torch.no_grad():
-            return data, torch.cat([run(batch) for batch in images])
-    except Exception as error:
-        raise _cannot(path, error) from error
+def _run(form: Format, data: bytes,
+         images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The logits that a program gives, of all images."""
+    run = form.load(data)
+    with torch.no_grad():
+        return torch.cat([
+            run(some) for batch in images
+            for some in batch.split(form.at_once or len(batch))
+        ])
 
 
 def export_chain(cfg: Config,
@@ -231,10 +246,13 @@ def export_chain(cfg: Config,
                  path: Optional[str] = None,
                  formats: Sequence[str] = ('pt2', ),
                  channels: str = 'RGB',
-                 preprocess: bool = False) -> Dict[str, ProgramFacts]:
+                 preprocess: bool = False,
+                 latency: bool = False) -> Dict[str, ProgramFacts]:
     """Write the trained networks of a work dir as programs.
 
     A method may write another file beside it, such as ``<network>_int.pth``.
+    What is known of the programs goes into ``programs.json`` in the folder of
+    the network, for reports.
 
     Args:
         cfg (Config): The whole config, with ``work_dir``.
@@ -250,6 +268,8 @@ def export_chain(cfg: Config,
             Defaults to ``'RGB'``.
         preprocess (bool): Whether resize and crop of the images are a part of
             the program. Defaults to False.
+        latency (bool): Whether to measure how long the programs take, for one
+            image by one thread. Defaults to False.
 
     Returns:
         dict[str, ProgramFacts]: By file.
@@ -266,23 +286,12 @@ def export_chain(cfg: Config,
                           'yet')
     facts = {}
     for name in names:
-        weights = work.file_of(name)
-        if weights is None:
-            raise ConfigError(f'work_dir: {work.path!r} has no trained '
-                              f'"{name}" yet')
-        alone = network_config(cfg, chain[name])
-        scope = alone.get('default_scope', 'mmpretrain')
-        with DefaultScope.overwrite_default_scope(scope):
-            model = MODELS.build(alone.model)
-            images = program_images(alone, channels, preprocess)
-        load_weights(
-            model, weights, f'chain.networks.{name}.ckpt_path'
-            if chain[name].ckpt_path else 'work_dir', chain[name].ckpt_key,
-            chain[name].picked, chain[name].model)
-        stem = osp.join(work.folder(name), name)
-        found = write_programs(
-            model, images,
-            [path] if path else [f'{stem}.{ending}' for ending in formats])
+        model, images = _loaded(cfg, work, chain[name], channels, preprocess)
+        folder = work.folder(name)
+        found = write_programs(model, images, [path] if path else [
+            osp.join(folder, f'{name}.{FORMATS[form].ending}')
+            for form in formats
+        ], latency)
         first = next(iter(found))
         extras = [
             method.export_extra(model, images.given, first, chain.save_as)
@@ -290,5 +299,39 @@ def export_chain(cfg: Config,
         ]
         found[first] = replace(
             found[first], extras=tuple(filter(None, extras)))
+        _record(folder, found, file_entry(work.file_of(name), work.path))
         facts.update(found)
     return facts
+
+
+def _loaded(cfg: Config, work: WorkDir, network: Network, channels: str,
+            preprocess: bool) -> Tuple[nn.Module, ProgramImages]:
+    """A trained network, and images for its programs."""
+    weights = work.file_of(network.name)
+    if weights is None:
+        raise ConfigError(f'work_dir: {work.path!r} has no trained '
+                          f'"{network.name}" yet')
+    alone = network_config(cfg, network)
+    scope = alone.get('default_scope', 'mmpretrain')
+    with DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(alone.model)
+        images = program_images(alone, channels, preprocess)
+    load_weights(
+        model, weights, f'chain.networks.{network.name}.ckpt_path'
+        if network.ckpt_path else 'work_dir', network.ckpt_key, network.picked,
+        network.model)
+    return model, images
+
+
+def _record(folder: str, facts: Dict[str, ProgramFacts],
+            entry: Dict[str, Optional[str]]) -> None:
+    """Note the programs in the folder of their network."""
+    names = {form.ending: name for name, form in FORMATS.items()}
+    add_programs(
+        folder, {
+            osp.relpath(path, folder):
+            ProgramRecord(names[osp.splitext(path)[1][1:]],
+                          fact.size, fact.error,
+                          str(entry['sha256'] or entry['file']), fact.latency)
+            for path, fact in facts.items()
+        })

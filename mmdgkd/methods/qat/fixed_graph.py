@@ -1,12 +1,15 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A trained quantized network with constant ranges."""
 import copy
-from typing import Any
+from typing import Any, Optional, Tuple
 
 import torch
+# It registers the operators of 8 bits, which converters know.
+import torch.ao.quantization.fx._decomposed  # noqa: F401
 from mmrazor.models.algorithms import MMArchitectureQuant
 from torch import nn
 from torch.ao.quantization import FakeQuantizeBase
+from torch.nn.utils import parametrize
 
 from mmdgkd.errors import ConfigError
 
@@ -15,6 +18,8 @@ class FixedFakeQuantize(nn.Module):
     """Rounds activations to the levels of a constant range.
 
     Unlike PyTorch's modules it has no switches, so that it can be exported.
+    Levels of at most 8 bits are of type int8 or uint8, with which a converted
+    program computes.
 
     Args:
         learned (FakeQuantizeBase): A trained one, per tensor.
@@ -32,17 +37,80 @@ class FixedFakeQuantize(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Round the inputs."""
-        # PyTorch's function cannot be exported.
-        levels = (inputs * (1 / self.scale)).round() + self.zero_point
-        levels = levels.clamp(self.quant_min, self.quant_max)
-        return (levels - self.zero_point) * self.scale
+        low, high = self.quant_min, self.quant_max
+        kind = type_of_levels(low, high)
+        if kind is None:
+            # PyTorch's function cannot be exported.
+            levels = (inputs * (1 / self.scale)).round() + self.zero_point
+            levels = levels.clamp(low, high)
+            return (levels - self.zero_point) * self.scale
+        if high - low < 255:
+            # A converted program has all levels of the type.
+            inputs = inputs.clamp((low - self.zero_point) * self.scale,
+                                  (high - self.zero_point) * self.scale)
+        facts = (self.scale, self.zero_point, low, high, kind)
+        ops = torch.ops.quantized_decomposed
+        return ops.dequantize_per_tensor(
+            ops.quantize_per_tensor(inputs, *facts), *facts)
+
+
+class FixedLevels(nn.Module):
+    """A parametrization: the values of weights from levels of type int8.
+
+    Levels from 0 to 255 are moved by 128, which changes no value.
+
+    Args:
+        learned (FakeQuantizeBase): A trained one of at most 8 bits, per tensor
+            or per channel.
+    """
+
+    def __init__(self, learned: Any) -> None:
+        super().__init__()
+        moved = 128 * (learned.quant_max > 127)
+        self.low, self.high = (
+            int(level) - moved
+            for level in (learned.quant_min, learned.quant_max))
+        self.axis = max(0, learned.ch_axis)
+        self.register_buffer('scale', learned.scale.detach().clone().float())
+        self.register_buffer(
+            'zero_point',
+            learned.zero_point.detach().round().long() - moved)
+
+    def forward(self, levels: torch.Tensor) -> torch.Tensor:
+        """The weights, of the shape of their levels."""
+        ops = torch.ops.quantized_decomposed
+        if self.scale.numel() == 1:
+            return ops.dequantize_per_tensor(levels, float(self.scale),
+                                             int(self.zero_point), self.low,
+                                             self.high, torch.int8)
+        return ops.dequantize_per_channel(levels, self.scale, self.zero_point,
+                                          self.axis, self.low, self.high,
+                                          torch.int8)
+
+    def right_inverse(self, weight: torch.Tensor) -> Tuple[torch.Tensor]:
+        """The levels of weights that have the values of levels."""
+        shape = [1] * weight.dim()
+        shape[self.axis] = -1
+        scale, zero = (x.reshape(shape) for x in (self.scale, self.zero_point))
+        levels = ((weight / scale).round() + zero).clamp(self.low, self.high)
+        # PyTorch lets one of several have another type, but not a tensor.
+        return (levels.to(torch.int8), )
+
+
+def type_of_levels(low: int, high: int) -> Optional[torch.dtype]:
+    """The type of 8 bits that has all levels, if there is one."""
+    for kind in (torch.uint8, torch.int8):
+        limits = torch.iinfo(kind)
+        if limits.min <= low and high <= limits.max:
+            return kind
+    return None
 
 
 def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
     """A copy of the quantized network without MMRazor's modules.
 
-    Batch normalization is folded, weights have the values of their levels,
-    activations are rounded to theirs.
+    Batch normalization is folded, weights of at most 8 bits are levels and
+    scales, activations are rounded to their levels.
 
     Args:
         model (MMArchitectureQuant): A model with a quantizer for a backend.
@@ -60,6 +128,11 @@ def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
             'deploy; use OpenVINOQuantizer, TensorRTQuantizer or '
             'TorchNativeQuantizer')
     graph = copy.deepcopy(model.qmodels['tensor']).cpu().eval()
+    learned = {
+        name: module.weight_fake_quant
+        for name, module in graph.named_modules()
+        if hasattr(module, 'weight_fake_quant')
+    }
     with torch.no_grad():
         quantizer.post_process_for_deploy(
             graph, update_weight_with_fakequant=True)
@@ -69,4 +142,12 @@ def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
             parent, _, child = name.rpartition('.')
             setattr(
                 graph.get_submodule(parent), child, FixedFakeQuantize(module))
+    for name, rounding in learned.items():
+        module = graph.get_submodule(name)
+        # A fused one is a layer and its ReLU.
+        layer = module[0] if isinstance(module, nn.Sequential) else module
+        if type_of_levels(rounding.quant_min, rounding.quant_max):
+            layer.weight.requires_grad_(False)
+            parametrize.register_parametrization(
+                layer, 'weight', FixedLevels(rounding), unsafe=True)
     return graph.eval()

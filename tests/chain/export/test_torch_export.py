@@ -14,9 +14,12 @@ from sklearn.datasets import load_sample_images
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.export import latency
 from mmdgkd.chain.export.formats import FORMATS
 from mmdgkd.chain.export.preprocessing import ResizeImages, preprocessing_of
 from mmdgkd.chain.export.torch_export import export_chain
+from mmdgkd.fileio.files import sha256_of
+from mmdgkd.fileio.programs import ProgramRecord, add_programs, read_programs
 
 MEAN, STD = [120., 110., 100.], [60., 57., 50.]
 MODEL = dict(
@@ -92,6 +95,13 @@ def load(path):
         extra = {'inputs.json': ''}
         program = torch.export.load(path, extra_files=extra).module()
         return program, json.loads(extra['inputs.json'])
+    if path.suffix == '.pte':
+        runtime = pytest.importorskip('executorch.runtime')
+        program = runtime.Runtime.get().load_program(path)
+        method = program.load_method('forward')
+        (says, ) = program.load_method('inputs').execute([])
+        return (lambda images: method.execute([images.contiguous()])[0],
+                json.loads(says))
     onnxruntime = pytest.importorskip('onnxruntime')
     session = onnxruntime.InferenceSession(str(path))
     says = session.get_modelmeta().custom_metadata_map
@@ -124,10 +134,11 @@ def logits_by_hand(model, image):
         return model((tensor(image) - mean) / std, mode='tensor')
 
 
-@pytest.mark.parametrize('ending', ['pt2', 'onnx'])
-@pytest.mark.parametrize('channels', ['RGB', 'BGR'])
+@pytest.mark.parametrize('ending, channels', [('pt2', 'RGB'), ('pt2', 'BGR'),
+                                              ('onnx', 'RGB'), ('onnx', 'BGR'),
+                                              ('pte', 'RGB')])
 def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
-    pytest.importorskip('onnxscript')
+    pytest.importorskip(dict(pte='executorch').get(ending, 'onnxscript'))
     model, cfg = chain_of(*RESIZE)
     path = tmp_path / f'net.{ending}'
     facts = export(cfg, path, channels=channels)
@@ -146,6 +157,11 @@ def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
     wanted = logits_by_hand(model, image)
     found = program(tensor(image[..., flip]))
     assert torch.allclose(found, wanted, atol=1e-4)
+    batch = torch.cat([tensor(image[..., flip])] * 8)
+    assert torch.allclose(program(batch), wanted.expand(8, -1), atol=1e-4)
+    # Nothing in it says where it was made.
+    data = path.read_bytes()
+    assert b'mmdgkd' not in data and b'mmpretrain' not in data
     # The other order is another image.
     assert (program(tensor(image[..., ::-1][..., flip])) -
             wanted).abs().max() > 1e-2
@@ -261,11 +277,17 @@ def test_the_command(chain_of, run_here, tmp_path):
         return run_here('tools/export.py', tmp_path / 'chain.py', *words,
                         **kwargs)
 
-    output = run('--format', *FORMATS, '--channels', 'BGR', '--preprocess')
+    done = run('--format', *FORMATS, '--preprocess', check=False)
+    assert done.returncode == 2 and not (tmp_path / 'work' / 'net').exists()
+    assert done.stderr == (
+        'error: --preprocess: a *.pte has a plan of its memory, for images of '
+        'one size; leave it out, and resize before\n')
+    output = run('--format', 'pt2', 'onnx', '--channels', 'BGR',
+                 '--preprocess')
     assert output.stdout.endswith(
         'input: uint8 images of shape (N, 3, H, W), not normalized, channels: '
         'BGR\n')
-    for ending in FORMATS:
+    for ending in ('pt2', 'onnx'):
         _, inputs = load(tmp_path / 'work' / 'net' / f'net.{ending}')
         assert inputs['channels'] == 'BGR' and inputs['steps'] == []
     own = tmp_path / 'own.onnx'
@@ -292,11 +314,66 @@ def test_other_logits_are_refused(chain_of, tmp_path, monkeypatch, preprocess):
     assert (tmp_path / 'net.pt2').read_text() == 'of before'
 
 
-def test_onnx_that_is_not_installed_is_one_line(chain_of, tmp_path,
-                                                monkeypatch):
+@pytest.mark.parametrize('name', ['onnx', 'executorch'])
+def test_a_format_that_is_not_installed_is_one_line(chain_of, tmp_path,
+                                                    monkeypatch, name):
     _, cfg = chain_of(*RESIZE)
     monkeypatch.setattr('mmdgkd.chain.export.formats.find_spec',
                         lambda name: None)
-    with pytest.raises(ConfigError, match="pip install 'mmdgkd.onnx.'"):
-        export(cfg, tmp_path / 'net.onnx')
-    assert not (tmp_path / 'net.onnx').exists()
+    path = tmp_path / f'net.{FORMATS[name].ending}'
+    with pytest.raises(ConfigError, match=f"pip install 'mmdgkd.{name}.'"):
+        export(cfg, path)
+    assert not path.exists()
+
+
+def test_latency_and_records(chain_of, tmp_path, monkeypatch):
+    """Of both formats there is a record, until the weights are others."""
+    monkeypatch.setattr(latency, '_SECONDS', .05)
+    monkeypatch.setattr(latency, '_FIRST', .01)
+    seen, own = [], FORMATS['pt2']
+
+    def load(data):
+        run = own.load(data)
+        seen.append(torch.get_num_threads())
+        return run
+
+    monkeypatch.setitem(FORMATS, 'pt2', own._replace(load=load))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _, cfg = chain_of(*RESIZE)
+        chain = Chain.from_cfg(cfg.chain)
+        export_chain(cfg, chain, formats=['pt2'], latency=True)
+        # It is checked by all threads, and timed by one.
+        assert seen == [2, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    folder = str(tmp_path / 'work' / 'net')
+    export_chain(cfg, chain, formats=['onnx'])
+    found = read_programs(folder)
+    assert list(found) == ['net.pt2', 'net.onnx']
+    for name, one in found.items():
+        assert one.format == name.split('.')[1]
+        assert one.size == (tmp_path / 'work' / 'net' / name).stat().st_size
+        assert one.weights == sha256_of(tmp_path / 'net.pth')
+    took = found['net.pt2'].latency
+    assert found['net.onnx'].latency is None
+    assert 0 < took.low <= took.median <= took.high < 1000
+    assert took.calls >= 20 and took.device.endswith(', 1 thread')
+    # Other weights.
+    state = torch.load(tmp_path / 'net.pth', weights_only=True)
+    state['head.fc.bias'] += 1
+    torch.save(state, tmp_path / 'net.pth')
+    export_chain(cfg, chain, formats=['onnx'])
+    assert list(read_programs(folder)) == ['net.onnx']
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"net.pt2": 1}', '{' * 9999])
+def test_damaged_records(tmp_path, text):
+    (tmp_path / 'programs.json').write_text(text)
+    with pytest.raises(ValueError, match='programs.json cannot be read .'):
+        read_programs(str(tmp_path))
+    # They are replaced.
+    record = ProgramRecord('pt2', 1, 0., 'sha')
+    add_programs(str(tmp_path), {'net.pt2': record})
+    assert read_programs(str(tmp_path)) == {'net.pt2': record}
