@@ -26,7 +26,8 @@ from .export.weights_file import export_network
 from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
 from .network import build_network
-from .stage_config import fingerprint, named_config, network_config
+from .network_file import write_network_config
+from .stage_config import fingerprint, named_config
 from .use import best_checkpoint, use_entry
 from .work_dir import WorkDir
 
@@ -120,7 +121,7 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         checkpoint, step = _best_of(work.folder(name), name, unit, metric)
     export_network(
         checkpoint, build_network(chain[name], cfg.default_scope),
-        network_config(cfg, chain[name]), work.own_file(name),
+        work.own_file(name),
         dict(
             network=name,
             guides=list(chain.teachers[name]),
@@ -128,6 +129,8 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
             last=metric.get('last'),
             best=metric.get('best'),
             **use_entry(chain[name].use)), unit, step)
+    write_network_config(cfg, chain[name],
+                         osp.splitext(work.own_file(name))[0] + '.py')
     work.ledger.update(
         name, state='done', wrote=file_entry(work.own_file(name), work.path))
     if step == total:  # else the last validation was of other weights

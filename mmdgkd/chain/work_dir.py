@@ -17,14 +17,15 @@ from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import require_file
-from mmdgkd.fileio.files import (atomic_write, can_write, remove_parts,
-                                 sha256_of, without_locks)
+from mmdgkd.fileio.files import (can_write, remove_parts, sha256_of,
+                                 without_locks)
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain, Network
 from .changed_use import check_use
 from .ledger import Ledger, file_entry
+from .network_file import write_network_config
 from .stage_config import (differences, fingerprint, named_config,
-                           needs_validation, network_config, stage_config)
+                           needs_validation, stage_config)
 from .use import same_weights
 
 
@@ -94,10 +95,9 @@ class WorkDir:
     def _write_config_of(self, network: Network) -> None:
         """Write the config of a given network, as a trained one has it."""
         if is_main_process():
-            alone = network_config(self.cfg, network)
-            path = osp.splitext(self.own_file(network.name))[0] + '.py'
-            with atomic_write(path) as file:
-                file.write(alone.pretty_text)
+            write_network_config(
+                self.cfg, network,
+                osp.splitext(self.own_file(network.name))[0] + '.py')
 
     @property
     def has_begun(self) -> bool:

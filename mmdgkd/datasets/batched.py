@@ -33,6 +33,9 @@ class BatchedImages(ChosenClasses):
     come from NumPy's global generator.
     """
 
+    # The type with the same images one by one, in a network's file.
+    plain = ''
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._images: Optional[torch.Tensor] = None
         self._labels: Optional[torch.Tensor] = None
@@ -184,17 +187,25 @@ def _crop_of(crop: RandomCrop, height: int,
 class BatchedCIFAR10(BatchedImages, CIFAR10):
     """CIFAR-10 in whole batches, see :class:`BatchedImages`."""
 
+    plain = 'CIFAR10'
+
 
 @DATASETS.register_module()
 class BatchedCIFAR100(BatchedImages, CIFAR100):
     """CIFAR-100 in whole batches, see :class:`BatchedImages`."""
+
+    plain = 'CIFAR100'
 
 
 @DATASETS.register_module()
 class BatchedDigits(BatchedImages, Digits):
     """The digits in whole batches, see :class:`BatchedImages`."""
 
+    plain = 'Digits'
+
 
 @DATASETS.register_module()
 class BatchedSVHN(BatchedImages, SVHN):
     """SVHN in whole batches, see :class:`BatchedImages`."""
+
+    plain = 'SVHN'

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import style
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from sklearn.isotonic import isotonic_regression
@@ -50,6 +51,17 @@ class Panel:
 
 def _wrapped(label: str) -> str:
     return '\n'.join(textwrap.wrap(label, _LETTERS - 8)) or label
+
+
+def network_color(place: int, total: int) -> str:
+    """The colour of a network: the larger, the darker.
+
+    Args:
+        place (int): Of the network in its chain, from 0.
+        total (int): Number of networks.
+    """
+    return to_hex(colormaps['viridis'](0.08 +
+                                       0.36 * place / max(1, total - 1)))
 
 
 def new_axes(width: float, height: float) -> Axes:

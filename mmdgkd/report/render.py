@@ -8,8 +8,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write, disk_full_as_error
@@ -18,6 +16,7 @@ from . import confusion, formatting, plots, summary
 from .comparison import compare
 from .groups import Levels, Savings, Variant, group_runs, group_stages
 from .methods import METHOD_STYLES
+from .programs import programs_of
 from .records import Run, Stage, read_runs
 from .settings import add_settings
 
@@ -56,7 +55,8 @@ def write_report(work_dirs: Sequence[str],
     content = _content(runs, title)
     panels = [
         *content['accuracy'], *sum(content['curves'].values(), []),
-        *content['time_panels'], *content['pictures']
+        *content['programs'].panels, *content['time_panels'],
+        *content['pictures']
     ]
     files = {f'{panel.name}.png': panel.png for panel in panels}
     for kind in ('md', 'html'):
@@ -119,6 +119,7 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
             one.method: plots.plot_curves(one, levels, f'curves_{i}')
             for i, one in enumerate(variants, 1)
         },
+        programs=programs_of(runs, levels, metric),
         time_panels=plots.plot_times(times),
         comparisons=comparisons,
         pictures=[
@@ -160,7 +161,7 @@ def _render(kind: str, content: dict[str, Any]) -> str:
         stages=summary.states_of,
         state=summary.state_of)
     env.globals.update(
-        color=_color, DASH=formatting.DASH, styles=METHOD_STYLES)
+        color=plots.network_color, DASH=formatting.DASH, styles=METHOD_STYLES)
     text = env.get_template('report.j2').render(kind=kind, **content)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
@@ -172,9 +173,3 @@ def _escape_markdown(value: Any) -> Any:
     text = re.sub(r'\s+', ' ', str(value))
     text = text.replace('&', '&amp;').replace('<', '&lt;')
     return Markup(re.sub(r'([\\`*_|\[\]#])', r'\\\1', text))
-
-
-def _color(place: int, total: int) -> str:
-    """The colour of a network: the larger, the darker."""
-    return to_hex(colormaps['viridis'](0.08 +
-                                       0.36 * place / max(1, total - 1)))

@@ -532,6 +532,33 @@ _add('other_program_accepted', 'mmdgkd/chain/export/torch_export.py',
 _add('crop_rounded_down', 'mmdgkd/chain/export/preprocessing.py',
      'return rest // 2 + (rest % 2) * (rest // 2 % 2)', 'return rest // 2',
      f'{_PROGRAMS}test_cropped_as_by_mmcv')
+_add(
+    'levels_of_executorch_not_moved', 'mmdgkd/chain/export/formats.py',
+    'if kind is torch.uint8:', 'if False:',
+    'methods/qat/test_quantized_networks.py::'
+    'test_its_levels_are_learned_and_exported')
+_add(
+    'weights_in_floats', 'mmdgkd/methods/qat/fixed_graph.py',
+    'if type_of_levels(rounding.quant_min, rounding.quant_max):', 'if False:',
+    'methods/qat/test_quantized_networks.py::'
+    'test_its_levels_are_learned_and_exported')
+_add('latency_by_all_threads', 'mmdgkd/chain/export/latency.py',
+     'torch.set_num_threads(1)', 'pass',
+     f'{_PROGRAMS}test_latency_and_records')
+_add('programs_of_other_weights', 'mmdgkd/fileio/programs.py',
+     'if one.weights in weights', 'if True',
+     f'{_PROGRAMS}test_latency_and_records')
+_add('ties_on_the_front', 'mmdgkd/report/programs.py', 'badness < best',
+     'badness <= best',
+     'report/test_programs.py::test_the_front_has_what_nothing_beats')
+_add('stale_programs_shown', 'mmdgkd/report/programs.py',
+     'if one.weights == stage.weights', 'if True',
+     'report/test_programs.py::test_what_is_not_comparable_is_said')
+_add(
+    'network_file_needs_us', 'mmdgkd/chain/network_file.py',
+    "if plain and not entry.get('filter_cfg'):", 'if False:',
+    'chain/test_network_file.py::'
+    'test_mmpretrain_loads_its_own_networks_alone')
 _EXPORTED = f'{_CONTRACT}test_it_is_exported_with_its_own_logits'
 _add('pruned_exported_whole', 'mmdgkd/models/utils/networks.py',
      "if isinstance(getattr(algorithm, 'mutator', None), ChannelMutator):",

@@ -13,11 +13,11 @@ from mmdgkd.chain.ledger import file_entry
 from mmdgkd.chain.method import methods_of
 from mmdgkd.chain.metric import chosen_metric
 from mmdgkd.chain.network import build_network
-from mmdgkd.chain.stage_config import fingerprint, network_config
+from mmdgkd.chain.network_file import write_network_config
+from mmdgkd.chain.stage_config import fingerprint
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.engine.hooks.predictions_hook import PredictionsHook
 from mmdgkd.fileio.checkpoint import write_weights
-from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, load_weights
 
 
@@ -99,5 +99,4 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
             network=network.name,
             guides=list(chain.teachers[network.name]),
             **network.part))
-    with atomic_write(osp.splitext(path)[0] + '.py') as file:
-        file.write(network_config(cfg, network).pretty_text)
+    write_network_config(cfg, network, osp.splitext(path)[0] + '.py')

@@ -168,8 +168,8 @@ def format_of(path: str) -> Format:
             break
     for package in form.needs:
         if find_spec(package) is None:
-            raise ConfigError(f'--format: {name} needs {package}, which is '
-                              f"not installed: pip install 'mmdgkd[{name}]'")
+            raise ConfigError(f'{path}: needs {package}, which is not '
+                              f"installed: pip install 'mmdgkd[{name}]'")
     return form
 
 

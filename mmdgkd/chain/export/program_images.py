@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The images with which a program is made and checked."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Dict, List
 
 import torch
@@ -28,14 +28,15 @@ class ProgramImages:
         front (nn.Module): From the latter to the former.
         any_size (bool): Whether images of any size are taken.
         inputs (dict): What is known of the latter: ``channels``, ``classes``
-            and ``steps``, the pipeline that is left to be done.
+            and ``steps``, the pipeline that is left to be done, where it
+            is known.
     """
 
     given: torch.Tensor
     taken: List[torch.Tensor]
-    front: nn.Module = field(default_factory=nn.Identity)
-    any_size: bool = False
-    inputs: Dict[str, Any] = field(default_factory=dict)
+    front: nn.Module
+    any_size: bool
+    inputs: Dict[str, Any]
 
 
 def program_images(cfg: Config, channels: str,
@@ -59,6 +60,10 @@ def program_images(cfg: Config, channels: str,
         raise ConfigError('test_dataloader: is missing; some of its images '
                           'are needed to check the program')
     pipeline = list(loader.dataset.get('pipeline') or ())
+    if preprocess and not pipeline:
+        raise ConfigError('test_dataloader.dataset: has no pipeline of its '
+                          'own, of which --preprocess could put steps into '
+                          'the program; leave it out')
     front = preprocessing_of(pipeline) if preprocess else []
     try:
         dataset = DATASETS.build(loader.dataset)
@@ -78,9 +83,11 @@ def program_images(cfg: Config, channels: str,
         if channels == 'RGB':
             front.append(FlipChannels())
             taken = [images.flip(1) for images in taken]
-    inputs['steps'] = [] if preprocess else [
-        dict(step) for step in pipeline if not is_neutral(step)
-    ]
+    if pipeline:
+        # Without one at its top, such as in a ConcatDataset, it is not known.
+        inputs['steps'] = [] if preprocess else [
+            dict(step) for step in pipeline if not is_neutral(step)
+        ]
     names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     inputs['classes'] = [] if names is None else [str(name) for name in names]
     return ProgramImages(given, taken, nn.Sequential(*front), preprocess,

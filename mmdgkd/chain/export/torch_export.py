@@ -200,8 +200,9 @@ def _logits_of(model: nn.Module, program: Program,
             return wanted, wanted
         own = torch.cat([program(batch) for batch in images.taken])
     off = (own - wanted).abs().mean()
-    # Over the images: classes differ by constants, too.
-    if not off <= _RESIZED * wanted.std(0).mean():
+    # Over the images, where there are several: classes differ by constants.
+    spread = wanted.std(0).mean() if len(wanted) > 1 else wanted.std()
+    if not off <= _RESIZED * spread:
         raise ConfigError('--preprocess: images that the program resizes have '
                           f'other logits (by {float(off):.3g} on average); '
                           'leave it out')

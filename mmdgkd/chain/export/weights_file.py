@@ -1,28 +1,23 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The trained network alone, as a file that MMPretrain loads."""
-import os.path as osp
 from typing import Any, Dict
 
-from mmengine.config import Config
 from torch import nn
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint, write_weights
-from mmdgkd.fileio.files import atomic_write
 from mmdgkd.models.utils.weights import check_weights, network_weights
 from mmdgkd.version import __version__
 
 
-def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
-                   path: str, meta: Dict[str,
-                                         Any], unit: str, step: int) -> None:
+def export_network(checkpoint_file: str, model: nn.Module, path: str,
+                   meta: Dict[str, Any], unit: str, step: int) -> None:
     """Write the trained network alone: a state dict and plain facts.
 
     Args:
         checkpoint_file (str): The last checkpoint of the stage.
         model (nn.Module): The network, on the CPU. What its ``state_dict``
             gives is written.
-        alone (Config): The config of the network alone, written beside.
         path (str): The file to write, ``<network>.pth`` or
             ``<network>.safetensors``.
         meta (dict): Entries of its ``meta``, of plain types.
@@ -58,5 +53,3 @@ def export_network(checkpoint_file: str, model: nn.Module, alone: Config,
     # Not in the memory format of the training.
     weights = {key: data.contiguous() for key, data in weights.items()}
     write_weights(path, weights, facts)
-    with atomic_write(osp.splitext(path)[0] + '.py') as file:
-        file.write(alone.pretty_text)

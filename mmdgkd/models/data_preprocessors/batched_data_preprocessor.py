@@ -21,6 +21,9 @@ class BatchedDataPreprocessor(ClsDataPreprocessor):
         **kwargs: As for ``ClsDataPreprocessor``.
     """
 
+    # The type that does the same with other data, in a network's file.
+    plain = 'ClsDataPreprocessor'
+
     def forward(self, data: Dict, training: bool = False) -> Dict:
         """Make the inputs of the model.
 

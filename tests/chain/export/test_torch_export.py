@@ -189,6 +189,20 @@ def test_images_of_any_size(chain_of, photos, tmp_path, ending):
         assert torch.allclose(one, program(image[None])[0], atol=1e-4)
 
 
+def test_a_single_image_and_a_wrapped_data_set(chain_of, tmp_path):
+    _, cfg = chain_of(*RESIZE)
+    own = cfg.test_dataloader.dataset
+    own.indices = 1
+    facts = export(cfg, tmp_path / 'net.pt2', preprocess=True)
+    assert facts.inputs['steps'] == []
+    # What is left to be done is in its parts.
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[own])
+    facts = export(cfg, tmp_path / 'net.pt2')
+    assert 'steps' not in facts.inputs
+    with pytest.raises(ConfigError, match='has no pipeline of its own'):
+        export(cfg, tmp_path / 'net.pt2', preprocess=True)
+
+
 @pytest.mark.parametrize('backend, interpolation', [
     ('cv2', 'bilinear'),
     ('cv2', 'nearest'),
