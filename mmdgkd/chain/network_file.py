@@ -4,9 +4,9 @@ import contextlib
 from typing import Any, Dict, Iterator
 
 from mmengine.config import Config
-from mmengine.registry import (DATA_SAMPLERS, DATASETS, FUNCTIONS, HOOKS,
-                               METRICS, MODELS, TRANSFORMS, VISBACKENDS,
-                               VISUALIZERS, DefaultScope)
+from mmengine.registry import (DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS,
+                               TRANSFORMS, VISBACKENDS, VISUALIZERS,
+                               DefaultScope)
 
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.utils.config import find_type
@@ -17,7 +17,7 @@ _OWN = 'mmdgkd'
 # Whose classes are there only where mmdgkd is, or repairs them.
 _NEED_US = ('mmdgkd', 'mmrazor')
 _REGISTRIES = (MODELS, DATASETS, TRANSFORMS, HOOKS, METRICS, DATA_SAMPLERS,
-               FUNCTIONS, VISUALIZERS, VISBACKENDS)
+               VISUALIZERS, VISBACKENDS)
 
 
 def write_network_config(cfg: Config, network: Network, path: str) -> None:

@@ -58,7 +58,11 @@ def written(tmp_path):
                 default_hooks=dict(
                     checkpoint=dict(type='mmrazor.AtomicCheckpointHook'),
                     timer=dict(type='IterTimerHook')),
-                test_dataloader=dict(dataset=dataset, batch_size=8),
+                test_dataloader=dict(
+                    dataset=dataset,
+                    batch_size=8,
+                    collate_fn=dict(type='pseudo_collate'),
+                    sampler=dict(type='DefaultSampler', shuffle=False)),
                 chain=dict(networks=dict(net=dict(model=model)))))
         cfg.merge_from_dict(keys)
         path = tmp_path / 'net.py'
@@ -89,7 +93,7 @@ def test_mmpretrain_loads_its_own_networks_alone(written):
     assert dataset == "<class 'mmpretrain.datasets.cifar.CIFAR100'>"
 
 
-def test_networks_of_ours_say_what_they_need(written):
+def test_networks_of_ours_say_what_they_need(written, capfd):
     ours = dict(RESNET, backbone=dict(type='ResNet6n2', depth=8))
     _, path = written(ours)
     cfg = Config.fromfile(path)
@@ -97,6 +101,8 @@ def test_networks_of_ours_say_what_they_need(written):
         imports=['mmdgkd'], allow_failed_imports=False)
     assert cfg.default_hooks == dict(timer=dict(type='IterTimerHook'))
     assert cfg.model.data_preprocessor.type == 'ClsDataPreprocessor'
+    # No registry has said that it was searched in vain.
+    assert capfd.readouterr() == ('', '')
 
 
 def test_data_of_ours_are_no_obstacle_to_the_network(written):
