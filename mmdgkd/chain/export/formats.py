@@ -131,8 +131,17 @@ def load_executorch(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
     portable_lib._unsafe_reset_threadpool(torch.get_num_threads())
-    method = Runtime.get().load_program(data).load_method('forward')
-    return lambda images: method.execute([images.contiguous()])[0].clone()
+    program = Runtime.get().load_program(data)
+    method = program.load_method('forward')
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        # It reads the memory of all three as long as it runs.
+        assert data and program
+        # Of another memory format it would read pixels as they lie there; and
+        # its output is overwritten by the next call.
+        return method.execute([images.contiguous()])[0].clone()
+
+    return run
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from mmdgkd.chain.network import count_macs
 from mmdgkd.chain.stage_config import network_config
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import atomic_write
+from mmdgkd.fileio.files import atomic_write, can_write
 from mmdgkd.fileio.programs import Latency, ProgramRecord, add_programs
 from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
@@ -50,8 +50,9 @@ class ProgramFacts:
         inputs (dict): ``dtype``, ``shape`` and ``channels`` of the images that
             it takes, the ``steps`` of the data's pipeline that come before
             it, ``mean`` and ``std`` by which it normalizes, in the
-            order of ``channels``, and the ``classes`` of its logits. Also in
-            the file.
+            order of ``channels``, and the ``classes`` of its logits; where
+            a format has a limit, how many images it takes ``at_once``. Also
+            in the file.
         latency (Latency, optional): Defaults to None: not measured.
         extras (tuple): What methods have written beside it, see
             :meth:`Method.export_extra`. Defaults to ().
@@ -160,8 +161,9 @@ def write_programs(model: nn.Module,
     params = sum(param.numel() for param in program.parameters())
     files, facts = {}, {}
     for path, form in forms.items():
+        takes = inputs | (dict(at_once=form.at_once) if form.at_once else {})
         try:
-            data = form.save(_exported(program, images, form), inputs)
+            data = form.save(_exported(program, images, form), takes)
             found = _run(form, data, images.taken)
         except Exception as error:
             # Exporters raise many kinds of errors, some with advice; the
@@ -176,7 +178,7 @@ def write_programs(model: nn.Module,
                               'written')
         files[path] = data
         facts[path] = ProgramFacts(
-            params, macs, len(data), error, inputs,
+            params, macs, len(data), error, takes,
             measure_latency(lambda: form.load(data), first[:1])
             if latency else None)
     for path, data in files.items():
@@ -326,7 +328,10 @@ def _loaded(cfg: Config, work: WorkDir, network: Network, channels: str,
 
 def _record(folder: str, facts: Dict[str, ProgramFacts],
             entry: Dict[str, Optional[str]]) -> None:
-    """Note the programs in the folder of their network."""
+    """Note the programs in the folder of their network, if it may be written.
+    """
+    if not can_write(folder):
+        return
     names = {form.ending: name for name, form in FORMATS.items()}
     add_programs(
         folder, {

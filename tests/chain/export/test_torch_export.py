@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.export import latency
+from mmdgkd.chain.export import latency, torch_export
 from mmdgkd.chain.export.formats import FORMATS
 from mmdgkd.chain.export.preprocessing import ResizeImages, preprocessing_of
 from mmdgkd.chain.export.torch_export import export_chain
@@ -152,7 +152,8 @@ def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
         steps=RESIZE,
         classes=['class 0', 'class 1'],
         mean=MEAN[flip],
-        std=STD[flip])
+        std=STD[flip],
+        **(dict(at_once=8) if ending == 'pte' else {}))
     image = prepared(photos[0][0])
     wanted = logits_by_hand(model, image)
     found = program(tensor(image[..., flip]))
@@ -379,6 +380,10 @@ def test_latency_and_records(chain_of, tmp_path, monkeypatch):
     state['head.fc.bias'] += 1
     torch.save(state, tmp_path / 'net.pth')
     export_chain(cfg, chain, formats=['onnx'])
+    assert list(read_programs(folder)) == ['net.onnx']
+    # A work dir that is only read.
+    monkeypatch.setattr(torch_export, 'can_write', lambda folder: False)
+    export(cfg, tmp_path / 'elsewhere.pt2')
     assert list(read_programs(folder)) == ['net.onnx']
 
 
