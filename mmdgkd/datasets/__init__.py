@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Data sets of small images, and views of any data set."""
 from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits,
                       BatchedSVHN)
 from .digits import Digits

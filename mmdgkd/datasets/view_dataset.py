@@ -128,12 +128,12 @@ class ViewDataset(Dataset):
 
     @property
     def metainfo(self) -> Dict:
-        """That of the data set, in plain types: checkpoints contain it."""
+        """That of the data set, in plain types, since checkpoints have it."""
         return plain(self._metainfo)
 
     @property
     def num_views(self) -> Optional[int]:
-        """Number of views of a sample; None: a new one in each epoch."""
+        """Number of views of a sample, None for a new one in each epoch."""
         self._look_at_pipeline()
         return self.max_views if self._facts['random'] else 1
 

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Hooks of every stage: checkpoints, resume, finite losses, progress."""
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .chain_progress_hook import ChainProgressHook
 from .fast_network_hook import FastNetworkHook

@@ -157,7 +157,7 @@ class DGKD(BaseAlgorithm):
 
     @property
     def backbone(self) -> nn.Module:
-        """That of the network in training: tools of MMPretrain look here."""
+        """That of the network in training, where MMPretrain's tools look."""
         return network_of(self.student).backbone
 
     def extract_feat(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Backbones for small images."""
 from .plain_cnn import PlainCNN
 from .resnet_6n2 import ResNet6n2
 from .small_vgg import SmallVGG

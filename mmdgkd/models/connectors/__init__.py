@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Connectors between teachers and student."""
 from .keep_mask import keep_mask
 from .resize_connector import ResizeConnector
 from .standardize_connector import StandardizeConnector, standardize

@@ -52,7 +52,7 @@ class ResizeConnector(BaseConnector):
             feature (torch.Tensor): Shape (N, C, H, W).
 
         Returns:
-            torch.Tensor: Shape (N, C, *size).
+            torch.Tensor: Shape ``(N, C, *size)``.
         """
         if feature.ndim != 4:
             raise ConfigError('ResizeConnector: resizes feature maps of shape '

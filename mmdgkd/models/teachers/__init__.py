@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""How teachers are frozen, run and cached."""
 from .cached_teachers import CachedTeachers, teacher_facts
 from .frozen_teachers import FrozenTeachers
 from .teacher_options import TeacherOptions

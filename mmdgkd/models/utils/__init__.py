@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The network within an algorithm, and its weights."""
 from .networks import (compile_network, hold_structure, network_cfg,
                        network_of, peers_of, running_network, static_network,
                        teaching_network, unwrapped)

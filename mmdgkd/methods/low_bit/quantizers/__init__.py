@@ -1,4 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Quantizers of weights and of activations."""
 from .act_quantizer import ActQuantizer
 from .drawn_bits import drawn_bits
 from .fixed_rounding import FixedRounding, round_inputs
