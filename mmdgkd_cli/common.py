@@ -126,13 +126,17 @@ def one_line_errors() -> Iterator[None]:
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
     training cannot go on, 75 a signal has stopped it (--resume goes on), 130
-    a second Ctrl-C. After a success or a stop the process group is shut down
+    a second Ctrl-C, 141 what reads the output has closed it. After a success or a stop the process group is shut down
     in order, if there is one.
     """
     try:
         yield
         from mmdgkd.utils.distributed import end_processes
         end_processes()
+    except BrokenPipeError:
+        # What reads the output has enough of it: head, or a closed pager.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except ModuleNotFoundError as error:
         sys.exit(f'error: {error}; install what mmdgkd needs: pip install -c '
                  'constraints.txt -e ".[lite]"')

@@ -112,16 +112,22 @@ def save_executorch(exported: ExportedProgram, inputs: Dict[str,
     """ExecuTorch with XNNPACK; what it takes is JSON, by the method
     :data:`INPUTS_METHOD`."""
     with _quiet():
-        # It registers the operators of the levels that XNNPACK has not.
-        import executorch.kernels.quantized  # noqa: F401
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import \
             XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir.passes.constant_prop_pass import \
+            constant_prop_pass
         _as_int8(exported)
         program = to_edge_transform_and_lower(
             exported,
             partitioner=[XnnpackPartitioner()],
             constant_methods={INPUTS_METHOD: json.dumps(inputs)})
+        lowered = program.exported_program()
+        # Levels of weights that XNNPACK does not take become floats.
+        constant_prop_pass(lowered, custom_skip_targets=set())
+        if any(_levels_of(lowered)):
+            # A device needs them, too.
+            import executorch.kernels.quantized  # noqa: F401
         return program.to_executorch().buffer
 
 
@@ -185,7 +191,7 @@ def format_of(path: str) -> Format:
 def _levels_of(exported: ExportedProgram) -> Iterator[torch.fx.Node]:
     """The operators between levels of 8 bits and their values."""
     for node in exported.graph.nodes:
-        if getattr(node.target, 'namespace', '') == 'quantized_decomposed':
+        if 'quantized_decomposed' in str(node.target):
             yield node
 
 
