@@ -18,7 +18,11 @@ from typing import List, NamedTuple, Optional, Tuple
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from .mmengine_repairs import Checkpoints, OwnConfigs, PackageLookup
+from .feature_repairs import (ContrastSamples, DynamicContainers,
+                              GaussianProcesses, MetricVectors,
+                              SearchGradients)
+from .mmengine_repairs import (Checkpoints, OwnConfigs, PackageLookup,
+                               ValidationOutputs)
 from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
                               MMClsNames, Quantization, Quantizers,
                               ResumedPruning, SampledChoices)
@@ -28,8 +32,9 @@ from .tool_repairs import CamDevice, TightBox, TSNEIterations
 # imported, which MMClsNames does; the others look at the result.
 REPAIRS = (PackageLookup, Checkpoints, Quantization, MMClsNames,
            InplaceModules, DemoInputs, ResumedPruning, Quantizers,
-           SampledChoices, LayerDepths, OwnConfigs, TightBox, TSNEIterations,
-           CamDevice)
+           SampledChoices, LayerDepths, SearchGradients, DynamicContainers,
+           MetricVectors, GaussianProcesses, ContrastSamples,
+           ValidationOutputs, OwnConfigs, TightBox, TSNEIterations, CamDevice)
 
 # Warnings of packages below, about what nobody here can change; they would
 # stand before every one-line error. Each by the beginning of its message.

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os.path as osp
 import sys
+from functools import wraps
 from importlib import metadata
 from typing import Any, Callable, Optional, Tuple
 
@@ -109,6 +110,38 @@ def own_configs() -> str:
     """The folder of the configs of mmdgkd, as installed or in a checkout."""
     package = osp.dirname(osp.dirname(osp.abspath(__file__)))
     return osp.join(package, '.mim', 'configs')
+
+
+class ValidationOutputs:
+    """MMEngine looks for losses at the end of what a network predicts since
+    0.10.5, and takes a list for granted: a network that predicts a dict is
+    not validated any more."""
+
+    name = 'validation outputs'
+
+    @staticmethod
+    def symptom() -> Optional[str]:
+        from mmengine.runner import loops
+        try:
+            # Before, there is nothing to repair.
+            getattr(loops, '_update_losses', lambda *args: None)({}, {})
+        except KeyError as error:
+            return f'outputs of a network are a dict: KeyError: {error}'
+        return None
+
+    @staticmethod
+    def fix() -> None:
+        from mmengine.runner import loops
+        function = loops._update_losses
+
+        @wraps(function)
+        def _update_losses(outputs: Any, losses: dict) -> Tuple[Any, dict]:
+            # Neither does an empty list have a last one.
+            if isinstance(outputs, dict) or len(outputs) == 0:
+                return outputs, losses
+            return function(outputs, losses)
+
+        loops._update_losses = _update_losses
 
 
 class Checkpoints:

@@ -63,8 +63,9 @@ class Quantization:
 
 
 class MMClsNames:
-    """mmcls became mmpretrain; KDSoftCELoss and the searchable classifiers of
-    MMRazor still import from mmcls, where mmpretrain has the same names."""
+    """mmcls became mmpretrain; KDSoftCELoss, the searchable classifiers and
+    the transforms of CRD in MMRazor still import from mmcls, where mmpretrain
+    has the same names, or two others."""
 
     name = 'mmcls names'
 
@@ -83,8 +84,9 @@ class MMClsNames:
 
     @staticmethod
     def fix() -> None:
-        """Import mmrazor.models with mmpretrain under the name mmcls."""
+        """Import MMRazor with mmpretrain under the name mmcls."""
         importlib.import_module('mmpretrain.models')
+        importlib.import_module('mmpretrain.datasets')
         alias = {
             'mmcls' + name[len('mmpretrain'):]: module
             for name, module in sys.modules.items()
@@ -94,6 +96,17 @@ class MMClsNames:
         sys.modules.update(alias)
         try:
             importlib.import_module('mmrazor.models')
+            # Only now: what mmrazor.models does with these two counts on the
+            # form of mmcls's samples as well.
+            for part, name, old in (('structures', 'DataSample',
+                                     'ClsDataSample'),
+                                    ('datasets.transforms.formatting',
+                                     'PackInputs', 'PackClsInputs')):
+                names = vars(sys.modules[f'mmpretrain.{part}'])
+                sys.modules[f'mmcls.{part}'] = ModuleType(f'mmcls.{part}')
+                vars(sys.modules[f'mmcls.{part}']).update(
+                    names, **{old: names[name]})
+            importlib.import_module('mmrazor.datasets')
         finally:
             # Nobody else is to take mmpretrain for an installed mmcls.
             for name in alias:

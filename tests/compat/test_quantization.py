@@ -1,14 +1,19 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """MMRazor's quantizers on a current PyTorch."""
+import operator
 import sys
+from copy import deepcopy
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
+from mmrazor.models.task_modules.tracer import fx
 from mmrazor.registry import MODELS
 from mmrazor.structures.quantization import BackendConfigs
 from torch import nn
+from torch.ao.nn.intrinsic.qat import ConvBn2d
 from torch.ao.quantization import disable_observer
 
 from mmdgkd.compat.mmrazor_repairs import Quantization
@@ -105,6 +110,93 @@ def test_a_classifier_is_trained(quantizer, qconfig):
     predicted = model(images, samples, mode='predict')
     assert [int(sample.pred_label)
             for sample in predicted] == logits.argmax(1).tolist()
+
+
+def test_loops_of_qat_and_lsq_train_through_a_runner(runner, preprocessor):
+    for qconfig, loop in ((MIN_MAX, 'QATEpochBasedLoop'),
+                          (LSQ, 'LSQEpochBasedLoop')):
+        model = quantized('OpenVINOQuantizer', qconfig)
+        model.data_preprocessor = MODELS.build(preprocessor)
+        run = runner(
+            model,
+            train_cfg=dict(
+                type=f'mmrazor.{loop}', max_epochs=2, freeze_bn_begin=2),
+            val_cfg=dict(type='mmrazor.QATValLoop'))
+        seen = []
+        run.register_hook(Metrics(seen))
+        run.train()
+        # The quantized network and the one in floats, after each epoch.
+        assert [sorted(metrics) for metrics in seen
+                ] == [['qat.accuracy/top1'], ['original.accuracy/top1']] * 2
+        fused = [
+            module for module in model.qmodels.loss.modules()
+            if isinstance(module, ConvBn2d)
+        ]
+        assert fused and all(module.freeze_bn for module in fused)
+        assert not any(module.bn.training for module in fused)
+
+
+class Metrics(Hook):
+    """Keep the metrics of each validation."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.seen.append(metrics)
+
+
+def test_ptq_calibrates_through_a_runner(runner, loader, preprocessor,
+                                         tmp_path):
+    model = quantized('OpenVINOQuantizer', MIN_MAX)
+    model.data_preprocessor = MODELS.build(preprocessor)
+    run = runner(
+        model,
+        val_cfg=dict(type='mmrazor.QATValLoop'),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        test_dataloader=loader,
+        test_evaluator=dict(type='Accuracy', topk=(1, )),
+        test_cfg=dict(
+            type='mmrazor.PTQLoop',
+            calibrate_dataloader=loader,
+            calibrate_steps=2))
+    run.test()
+    path, = tmp_path.glob('*/model_ptq.pth')
+    saved = torch.load(path, weights_only=True)['state_dict']
+    key = 'qmodels.predict.activation_post_process_0.scale'
+    assert torch.equal(saved[key], model.state_dict()[key]) and saved[key] != 1
+
+
+@pytest.mark.parametrize('where, what, removed', [
+    ('before_op', 'output', [17]),
+    ('after_op', 'placeholder', [0]),
+    ('before_method', 'view', [15, 16]),
+    ('after_method', 'view', [17]),
+    ('before_function', operator.add, [1, 4, 8, 9, 13, 14]),
+    ('before_module', nn.Linear, [17]),
+    ('after_module', nn.AdaptiveAvgPool2d, [16]),
+])
+def test_fake_quant_nodes_are_removed(where, what, removed):
+    model = quantized('OpenVINOQuantizer', MIN_MAX).qmodels.tensor
+    images = torch.randn(4, 3, 8, 8)
+    model(images)
+    model.eval().apply(disable_observer)
+    less = getattr(fx, f'del_fakequant_{where}')(
+        model, (what, ), inplace=False)
+    names = {f'activation_post_process_{number}' for number in removed}
+    assert targets(model) - targets(less) == names
+    assert not names & set(less._modules)
+    # As if it had never been there. One module may have several names.
+    other = deepcopy(model)
+    for name in names:
+        other._modules[name] = nn.Identity()
+    less.recompile()
+    assert torch.equal(less(images), other(images))
+
+
+def targets(model):
+    """The names of the modules that a graph calls."""
+    return {node.target for node in model.graph.nodes if 'module' in node.op}
 
 
 def test_weights_are_rounded_to_eight_bits():
