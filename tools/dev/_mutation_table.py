@@ -426,6 +426,29 @@ _add('no_repair_of_quantizers', _MMRAZOR,
 _add('no_repair_of_sampled_choices', _MMRAZOR,
      'OneShotMutableOP.sample_choice = sample_choice', 'pass',
      f'{_REPAIRS}test_a_sampled_choice_can_be_read_again')
+_FEATURES = 'mmdgkd/compat/feature_repairs.py'
+_TRIED = 'compat/test_features.py::'
+_add('no_gradients_for_dsnas', _FEATURES, 'DSNAS.handle_grads = handle_grads',
+     'pass', f'{_TRIED}test_dsnas_searches')
+_add('no_gradients_for_dmcp', _FEATURES,
+     'DMCP._update_arch_params = _update_arch_params', 'pass',
+     f'{_TRIED}test_dmcp_under_ddp_is_dmcp')
+_add('no_repair_of_dynamic_containers', _FEATURES,
+     'DynamicSequential.convert_from = classmethod(convert_from)', 'pass',
+     f'{_TRIED}test_a_sequential_becomes_a_dynamic_one_and_static_again')
+_add('no_repair_of_the_metric_predictor', _FEATURES,
+     'metric_predictor.np = _NumPy(int=int)', 'pass',
+     f'{_TRIED}test_a_metric_is_predicted_from_a_subnet')
+_add('no_repair_of_crd_samples', _FEATURES,
+     'crd_dataset_wrapper.np = _NumPy(asarray=_ragged)', 'pass',
+     f'{_TRIED}test_crd_samples_from_classes_of_different_sizes')
+_add('no_names_for_crd_samples', _MMRAZOR, '**{old: names[name]}', '**{}',
+     f'{_TRIED}test_crd_samples_from_classes_of_different_sizes')
+_add('no_repair_of_gaussian_processes', _FEATURES, 'kind.__init__ = __init__',
+     'pass', f'{_TRIED}test_a_gaussian_process_predicts')
+_add('no_repair_of_validation_outputs', _MMENGINE,
+     'loops._update_losses = _update_losses', 'pass',
+     f'{_TRIED}test_a_network_that_predicts_a_dict_is_validated')
 
 # Losses --------------------------------------------------------------------
 

@@ -27,8 +27,9 @@ from xml.etree import ElementTree
 
 PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite',
             'mmpretrain', 'mmrazor', 'mmdgkd', 'pytest')
-# MMRazor's tests import mmcls, which is mmpretrain now. The plugin provides
-# these names with and without the repairs.
+# MMRazor's tests import mmcls, which is mmpretrain now, and call a function of
+# torch.ao themselves, by the name that an argument had before PyTorch 2.0. The
+# plugin provides these names with and without the repairs.
 PLUGIN = '''\
 import importlib.util
 import sys
@@ -39,6 +40,13 @@ if importlib.util.find_spec('mmcls') is None:
         'mmcls' + name[len('mmpretrain'):]: module
         for name, module in list(sys.modules.items())
         if name.split('.')[0] == 'mmpretrain'}})
+import inspect
+from torch.ao.quantization import quantize_fx
+fuse = quantize_fx._fuse_fx
+if 'graph_module' not in inspect.signature(fuse).parameters:
+    quantize_fx._fuse_fx = (
+        lambda graph_module, *args, **kwargs: fuse(
+            graph_module, *args, **kwargs))
 '''
 
 
@@ -118,20 +126,22 @@ def run_file(root: str, file: str, timeout: int) -> Dict[str, Dict]:
     """
     report = osp.join(root, file.replace('/', '.') + '.xml')
     try:
-        done = subprocess.run([
-            sys.executable, '-m', 'pytest', '-q', '-p', 'given_names', '-p',
-            'no:cacheprovider', f'--rootdir={root}', f'--junitxml={report}',
-            file
-        ],
-                              cwd=root,
-                              env=dict(
-                                  os.environ,
-                                  PYTHONPATH=root,
-                                  OMP_NUM_THREADS='1'),
-                              stdin=subprocess.DEVNULL,
-                              capture_output=True,
-                              text=True,
-                              timeout=timeout)
+        done = subprocess.run(
+            [
+                sys.executable, '-m', 'pytest', '-q', '-p', 'given_names',
+                '-p', 'no:cacheprovider', f'--rootdir={root}',
+                f'--junitxml={report}', file
+            ],
+            cwd=root,
+            env=dict(
+                os.environ,
+                PYTHONPATH=os.pathsep.join(
+                    filter(None, (root, os.environ.get('PYTHONPATH')))),
+                OMP_NUM_THREADS='1'),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout)
     except subprocess.TimeoutExpired:
         return {file: dict(outcome='error', said=f'took over {timeout} s')}
     if osp.exists(report):
