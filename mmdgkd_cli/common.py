@@ -126,17 +126,13 @@ def one_line_errors() -> Iterator[None]:
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
     training cannot go on, 75 a signal has stopped it (--resume goes on), 130
-    a second Ctrl-C, 141 what reads the output has closed it. After a success or a stop the process group is shut down
-    in order, if there is one.
+    a second Ctrl-C, 141 what reads the output has closed it. After a success
+    or a stop the process group is shut down in order, if there is one.
     """
     try:
         yield
         from mmdgkd.utils.distributed import end_processes
         end_processes()
-    except BrokenPipeError:
-        # What reads the output has enough of it: head, or a closed pager.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except ModuleNotFoundError as error:
         sys.exit(f'error: {error}; install what mmdgkd needs: pip install -c '
                  'constraints.txt -e ".[lite]"')
@@ -150,11 +146,24 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         # The classes cannot be imported here: their import may have failed.
         text, code = str(error), getattr(error, 'exit_code', None)
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            _exit('stopped: what reads the output has closed it', 141)
         if code is None or '\n' in text:
             text, code = _unexpected(error)
         if code == 75:
             _exit(text, code, together=True)
         _exit(f'error: {text}', code)
+
+
+def _output_is_closed() -> bool:
+    """Whether nothing reads the output any more, such as ``head``."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _unexpected(error: Exception) -> Tuple[str, int]:

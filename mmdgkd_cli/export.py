@@ -19,7 +19,7 @@ the device:
 with images of shape (N, C, H, W), not normalized: of files uint8 in the order
 red, green, blue. With --preprocess they have any size; without it they are
 resized and cropped as the data set does it. A *.pte takes at most 8 images at
-once. The last line that is printed has what it takes. So has the file, with
+once. The last lines that are printed have what it takes. So has the file, with
 the names of the classes: inputs.json in a *.pt2, the metadata of an *.onnx,
 what the method "inputs" of a *.pte returns.
 
@@ -28,6 +28,7 @@ shows accuracy against latency and size. Let nothing else run meanwhile.
 """
 import argparse
 import os.path as osp
+from typing import Any, Dict, List
 
 from .common import add_common_arguments, load_config
 
@@ -97,13 +98,23 @@ def run(args: argparse.Namespace) -> None:
         heads += ['ms, median', 'of 80 % of the calls']
         for row, fact in zip(rows, facts.values()):
             took = fact.latency
-            row += [f'{took.median:.3g}', f'{took.low:.3g} to {took.high:.3g}']
+            row += [f'{took.median:.3f}', f'{took.low:.3f} to {took.high:.3f}']
     print(draw_table(heads, rows))
-    for fact in facts.values():
-        inputs = fact.inputs
-    print(f'input: {inputs["dtype"]} images of shape '
-          f'({", ".join(map(str, inputs["shape"]))}), not normalized, '
-          f'channels: {inputs["channels"]}')
+    lines: Dict[str, List[str]] = {}
+    for path, fact in facts.items():
+        lines.setdefault(_describe(fact.inputs), []).append(path)
+    for line, paths in lines.items():
+        names = ', '.join(map(osp.basename, paths)) if len(lines) > 1 else ''
+        print(f'input{f" of {names}" if names else ""}: {line}')
     for fact in facts.values():
         for extra in fact.extras:
             print(extra)
+
+
+def _describe(inputs: Dict[str, Any]) -> str:
+    """What a program takes, in a line."""
+    most = inputs.get('at_once')
+    return (f'{inputs["dtype"]} images of shape '
+            f'({", ".join(map(str, inputs["shape"]))}), '
+            f'{f"N at most {most}, " if most else ""}not normalized, '
+            f'channels: {inputs["channels"]}')

@@ -38,8 +38,11 @@ def device_name() -> str:
     kind = get_device()
     if kind == 'cuda':
         return torch.cuda.get_device_name()
-    if kind != 'cpu':
-        return kind
+    return cpu_name() if kind == 'cpu' else kind
+
+
+def cpu_name() -> str:
+    """The name of the processor, with PyTorch's number of threads."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
         for line in file:

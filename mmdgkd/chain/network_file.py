@@ -4,9 +4,9 @@ import contextlib
 from typing import Any, Dict, Iterator
 
 from mmengine.config import Config
-from mmengine.registry import (DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS,
-                               TRANSFORMS, VISBACKENDS, VISUALIZERS,
-                               DefaultScope)
+from mmengine.registry import (DATA_SAMPLERS, DATASETS, EVALUATOR, FUNCTIONS,
+                               HOOKS, LOOPS, METRICS, MODELS, TRANSFORMS,
+                               VISBACKENDS, VISUALIZERS, DefaultScope)
 
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.utils.config import find_type
@@ -17,7 +17,7 @@ _OWN = 'mmdgkd'
 # Whose classes are there only where mmdgkd is, or repairs them.
 _NEED_US = ('mmdgkd', 'mmrazor')
 _REGISTRIES = (MODELS, DATASETS, TRANSFORMS, HOOKS, METRICS, DATA_SAMPLERS,
-               VISUALIZERS, VISBACKENDS)
+               LOOPS, EVALUATOR, VISUALIZERS, VISBACKENDS)
 
 
 def write_network_config(cfg: Config, network: Network, path: str) -> None:
@@ -37,14 +37,17 @@ def write_network_config(cfg: Config, network: Network, path: str) -> None:
     scope = whole.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
         for entry in _entries(whole):
-            plain = getattr(_class_of(entry), 'plain', None)
+            # Its own: a class that inherits from ours is another.
+            plain = vars(_class_of(entry) or object).get('plain')
             # Of the data sets only ours choose classes.
-            if plain and not entry.get('filter_cfg'):
-                entry['type'] = plain
+            if (plain and _needs_us(entry) and isinstance(entry['type'], str)
+                    and not entry.get('filter_cfg')):
+                scope, dot, _ = entry['type'].rpartition('.')
+                entry['type'] = scope + dot + plain
         whole['default_hooks'] = {
             key: hook
             for key, hook in (whole.get('default_hooks') or {}).items()
-            if not _needs_us(hook)
+            if hook is None or not _needs_us(hook)
         }
         _import_if_needed(whole)
     with atomic_write(path) as file:
@@ -80,13 +83,17 @@ def _entries(part: Any) -> Iterator[Dict[str, Any]]:
 
 
 def _class_of(entry: Dict[str, Any]) -> Any:
-    """The class of an entry, of whatever registry; None if there is none."""
+    """The class of an entry, of whatever registry; None if none has it."""
     for registry in _REGISTRIES:
         with contextlib.suppress(KeyError):
             return find_type(registry, entry['type'])
-    return None
+    # MMPretrain has no functions of its own, of which MMEngine warns.
+    return FUNCTIONS.module_dict.get(entry['type'])
 
 
 def _needs_us(entry: Dict[str, Any]) -> bool:
-    module = getattr(_class_of(entry), '__module__', None) or ''
-    return module.split('.')[0] in _NEED_US
+    """Whether a class is ours or MMRazor's; one that is not found may be."""
+    kind = _class_of(entry)
+    if kind is None:
+        return True
+    return str(kind.__module__).split('.')[0] in _NEED_US

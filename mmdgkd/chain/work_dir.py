@@ -81,9 +81,13 @@ class WorkDir:
                 remove_parts(folder)
         for network in self.chain.networks:
             if network.ckpt_path:
-                path = self.file_of(network.name)
-                self.ledger[network.name].update(
-                    state='given', wrote=file_entry(path, self.path))
+                entry = self.ledger[network.name]
+                wrote = file_entry(self.file_of(network.name), self.path)
+                if entry.get('wrote') != wrote:
+                    # Of a training of before.
+                    for key in ('metric', 'use', 'seconds'):
+                        entry.pop(key, None)
+                entry.update(state='given', wrote=wrote)
                 self._write_config_of(network)
         self.ledger.update(
             seed=self.seed,

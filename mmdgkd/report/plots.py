@@ -189,7 +189,7 @@ def _limits(shown: Sequence[tuple]) -> tuple[float, float]:
             late += values[len(values) // 4:]
     late = [value for value in late if math.isfinite(value)] or [0.]
     every = [value for value in every if math.isfinite(value)] + late
-    if 'loss' in str(shown[0][0][0].metric):
+    if shown[0][0][0].rule == 'less':
         low, high = min(every), max(late)  # the first steps are above
     else:
         low, high = min(late), max(every)

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Exported programs: accuracy against latency and size, and the best of them.
 """
+import os.path as osp
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from mmdgkd.fileio.programs import ProgramRecord, read_programs
-from .formatting import DASH, format_list, format_number, unit_of
+from .formatting import (DASH, format_list, format_metric, format_number,
+                         unit_of)
 from .groups import Levels
 from .plots import STYLE, Panel, network_color, new_axes, panel_of
 from .records import Run, Stage
@@ -25,8 +27,9 @@ class ProgramRow:
         network (str): Its network; with the label of the run where there are
             several.
         place (int): Of the network in its chain, from 0.
+        file (str): The path of the program, in the folder of the network.
         record (ProgramRecord): What is known of the program.
-        value (float, optional): The metric of the network's file.
+        stage (Stage): Where the network was trained, with its metric.
         fastest (bool): Whether no other is as good and faster, or better and
             as fast: the Pareto front. Defaults to False.
         smallest (bool): Likewise by the bytes of its file.
@@ -35,10 +38,16 @@ class ProgramRow:
 
     network: str
     place: int
+    file: str
     record: ProgramRecord
-    value: float | None
+    stage: Stage
     fastest: bool = False
     smallest: bool = False
+
+    @property
+    def value(self) -> float | None:
+        """The metric of the network's file."""
+        return self.stage.used
 
     @property
     def cells(self) -> list[str]:
@@ -49,10 +58,11 @@ class ProgramRow:
                                     ('size', self.smallest)) if best
         ]
         return [
-            self.network, self.record.format,
+            self.network, self.file,
             format_number(self.value), f'{self.record.size / 1000:,.0f}',
-            f'{took.median:.3g}' if took else DASH,
-            f'{took.low:.3g} to {took.high:.3g}' if took else DASH,
+            format_milliseconds(took.median) if took else DASH,
+            f'{format_milliseconds(took.low)} to '
+            f'{format_milliseconds(took.high)}' if took else DASH,
             f'{self.record.error:.2g}',
             format_list(front) or DASH
         ]
@@ -75,27 +85,29 @@ class Programs:
     panels: list[Panel]
 
 
-def programs_of(runs: Sequence[Run], levels: Levels,
-                metric: str | None) -> Programs:
+def programs_of(runs: Sequence[Run], levels: Levels) -> Programs:
     """Read the programs of runs, and find the best of them.
 
     Args:
         runs (Sequence[Run]): The runs.
         levels (Levels): Knows the metric of each file.
-        metric (str, optional): The name of the metric; a loss is better the
-            lower it is.
     """
     rows, notes = [], []
     for run in runs:
+        label = f' ({run.label})' if len(runs) > 1 else ''
         for place, stage in enumerate(run.stages.values()):
             found, note = _records(run, stage)
             notes += [note] if note else []
-            origin = levels.origin(stage) or stage
-            label = f' ({run.label})' if len(runs) > 1 else ''
             rows += [
-                ProgramRow(stage.name + label, place, record, origin.used)
-                for record in found
+                ProgramRow(stage.name + label, place, file, record,
+                           levels.origin(stage) or stage)
+                for file, record in found.items()
             ]
+    unknown = list(
+        dict.fromkeys(row.network for row in rows if row.value is None))
+    if unknown:
+        notes.append(f'No metric is known of {format_list(unknown)}: not in '
+                     'the pictures, and not on the front.')
     devices = list(
         dict.fromkeys(row.record.latency.device for row in rows
                       if row.record.latency))
@@ -103,41 +115,75 @@ def programs_of(runs: Sequence[Run], levels: Levels,
         # Of several processors they cannot be compared.
         notes.append(f'The latencies are of {format_list(devices)}; the '
                      'front and the picture are of the first one alone.')
-    lower = 'loss' in str(metric)
-    _mark(rows, 'fastest', lambda row: _latency(row, devices), lower)
-    _mark(rows, 'smallest', lambda row: row.record.size, lower)
-    return Programs(rows, devices[0] if devices else '', notes,
-                    plot_programs(rows, devices, metric))
+    device = devices[0] if devices else ''
+    panels = []
+    metrics = dict.fromkeys((row.stage.metric, row.stage.rule) for row in rows
+                            if row.value is not None)
+    for i, (metric, rule) in enumerate(metrics):
+        some = [
+            row for row in rows
+            if row.value is not None and row.stage.metric == metric
+        ]
+        if rule is None:
+            notes.append(f'Which value of {metric} is better is not known: no '
+                         'front; chain.metric tells it.')
+        for attribute, cost_of in _costs(device).values():
+            _mark(some, attribute, cost_of, rule)
+        panels += plot_programs(some, device, metric, f'_{i}' if i else '')
+    return Programs(rows, device, notes, panels)
 
 
-def _records(run: Run, stage: Stage) -> tuple[list[ProgramRecord], str]:
+def format_milliseconds(value: float) -> str:
+    """Three digits, such as ``0.0128`` or ``1,230``."""
+    return f'{value:,.0f}' if value >= 1000 else f'{value:.3g}'
+
+
+def _records(run: Run, stage: Stage) -> tuple[dict[str, ProgramRecord], str]:
     """The programs of the very file of a network; and what is left out."""
     if stage.folder is None:
-        return [], ''
+        return {}, ''
     try:
-        found = list(read_programs(stage.folder).values())
+        found = read_programs(stage.folder)
     except ValueError as error:
-        return [], f'{stage.name} of {run.label}: {error}.'
-    own = [one for one in found if one.weights == stage.weights]
+        return {}, f'{stage.name} of {run.label}: {error}.'
+    own = {
+        name: one
+        for name, one in found.items() if one.weights == stage.weights
+        and _size_of(osp.join(stage.folder, name)) == one.size
+    }
     if len(own) < len(found):
-        return own, (f'The programs of {stage.name} of {run.label} are of '
-                     'other weights than its file has; mmdgkd export writes '
-                     'new ones.')
+        return own, (f'Programs of {stage.name} of {run.label} are not shown: '
+                     'the network or the file is another one since; mmdgkd '
+                     'export writes new ones.')
     return own, ''
 
 
-def _latency(row: ProgramRow, devices: Sequence[str]) -> float | None:
+def _size_of(path: str) -> int | None:
+    return osp.getsize(path) if osp.isfile(path) else None
+
+
+def _costs(device: str) -> dict[str, tuple[str, Callable]]:
+    """By name: the attribute of the front, and the cost of a row."""
+    return {
+        'latency': ('fastest', lambda row: _latency(row, device)),
+        'size': ('smallest', lambda row: row.record.size / 1000)
+    }
+
+
+def _latency(row: ProgramRow, device: str) -> float | None:
     took = row.record.latency
-    return took.median if took and took.device == devices[0] else None
+    return took.median if took and took.device == device else None
 
 
 def _mark(rows: Sequence[ProgramRow], attribute: str,
-          cost_of: Callable[[ProgramRow], float | None], lower: bool) -> None:
+          cost_of: Callable[[ProgramRow],
+                            float | None], rule: str | None) -> None:
     """Mark the rows that no other is better than in one and as good in both.
     """
+    sign = dict(less=1, greater=-1).get(rule or '')
     known = sorted(
-        ((cost, row.value if lower else -row.value, row) for row in rows
-         if row.value is not None and (cost := cost_of(row)) is not None),
+        ((cost, sign * row.value, row)
+         for row in rows if sign and (cost := cost_of(row)) is not None),
         key=lambda one: one[:2])
     best: float | None = None
     for _, badness, row in known:
@@ -147,38 +193,33 @@ def _mark(rows: Sequence[ProgramRow], attribute: str,
 
 
 @style.context(STYLE)
-def plot_programs(rows: Sequence[ProgramRow], devices: Sequence[str],
-                  metric: str | None) -> list[Panel]:
+def plot_programs(rows: Sequence[ProgramRow], device: str, metric: str | None,
+                  suffix: str) -> list[Panel]:
     """Draw the metric of programs against latency and size.
 
     Args:
-        rows (Sequence[ProgramRow]): The programs.
-        devices (Sequence[str]): The processors; latencies are those of the
-            first.
+        rows (Sequence[ProgramRow]): The programs; all have the metric.
+        device (str): The processor whose latencies are drawn.
         metric (str, optional): The name of the metric.
+        suffix (str): Of the names of the pictures.
     """
-    costs: dict[str, tuple] = {
-        'latency': ('fastest', 'milliseconds per image',
-                    lambda row: _latency(row, devices)),
-        'size':
-        ('smallest', 'KB of the file', lambda row: row.record.size / 1000)
-    }
+    labels = dict(latency='milliseconds per image', size='KB of the file')
     panels = []
-    for key, (best, label, cost_of) in costs.items():
+    for key, (best, cost_of) in _costs(device).items():
         shown = [(cost_of(row), row) for row in rows
-                 if row.value is not None and cost_of(row) is not None]
+                 if cost_of(row) is not None]
         if not shown:
             continue
         axes = new_axes(4.04, 3.6)
-        axes.set(xlabel=label, ylabel=metric)
+        axes.set(xlabel=labels[key], ylabel=format_metric(metric))
         _draw(axes, shown, best)
-        front = format_list(f'{row.network} {row.record.format} '
-                            f'{cost:.3g} {row.value:.2f}'
-                            for cost, row in shown if getattr(row, best))
+        front = format_list(f'{row.file} {format_milliseconds(cost)} '
+                            f'{row.value:.2f}' for cost, row in shown
+                            if getattr(row, best))
         panels.append(
             panel_of(
-                f'programs_{key}', f'{metric} against {label}; the Pareto '
-                f'front: {front}.', axes))
+                f'programs_{key}{suffix}', f'{metric} against {labels[key]}; '
+                f'the Pareto front: {front or DASH}.', axes))
     return panels
 
 
@@ -204,19 +245,20 @@ def _draw(axes: Axes, shown: Sequence[tuple], best: str) -> None:
             axes.plot([], [], **looks | dict(color='#52606d', ms=6))[0])
     front = sorted(
         (cost, row.value) for cost, row in shown if getattr(row, best))
-    axes.plot(
-        *zip(*front),
-        drawstyle='steps-post',
-        color='#52606d',
-        lw=0.9,
-        ls=(0, (3, 2)),
-        zorder=1)
+    if front:
+        axes.plot(
+            *zip(*front),
+            drawstyle='steps-post',
+            color='#52606d',
+            lw=0.9,
+            ls=(0, (3, 2)),
+            zorder=1)
     axes.set_xscale('log')
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
     if len({cost for cost, _ in shown}) > 1:
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.08)
-    if unit_of(axes.get_ylabel()):
+    if unit_of(shown[0][1].stage.metric):
         axes.set_ylim(top=min(axes.get_ylim()[1], 100.4))
     axes.figure.legend([*networks.values(), *formats.values()],
                        [*networks, *formats],

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmdgkd.chain.ledger_schema import read_ledger
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.metrics import rule_of
 from .methods import METHOD_STYLES
 
 _BY_GUIDANCE = {
@@ -37,6 +38,7 @@ class Stage:
     teachers: tuple[str, ...]
     method: str  # how it was trained, such as 'DGKD'
     metric: str | None = None  # name of the metric
+    rule: str | None = None  # 'greater' or 'less' is better, if it is known
     best: float | None = None
     best_at: int | None = None  # epoch or iteration of the best validation
     last: float | None = None
@@ -143,6 +145,7 @@ def _read_stage(names: Sequence[str], index: int, data: Mapping) -> Stage:
         teachers,
         _method(teachers, data.get('guidance'), names[:index]),
         metric=metric.get('name'),
+        rule=metric.get('rule') or rule_of(metric.get('name') or ''),
         best=_finite(metric.get('best')),
         best_at=_integer(metric.get('best_at')),
         last=_finite(metric.get('last')),

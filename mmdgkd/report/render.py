@@ -119,7 +119,7 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
             one.method: plots.plot_curves(one, levels, f'curves_{i}')
             for i, one in enumerate(variants, 1)
         },
-        programs=programs_of(runs, levels, metric),
+        programs=programs_of(runs, levels),
         time_panels=plots.plot_times(times),
         comparisons=comparisons,
         pictures=[

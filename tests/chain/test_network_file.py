@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.network_file import write_network_config
+from mmdgkd.models.data_preprocessors import BatchedDataPreprocessor
 
 RESNET = dict(
     type='ImageClassifier',
@@ -113,6 +114,68 @@ def test_data_of_ours_are_no_obstacle_to_the_network(written):
     assert cfg.test_dataloader.dataset.type == 'BatchedCIFAR100'
     assert cfg.custom_imports == dict(
         imports=['mmdgkd'], allow_failed_imports=True)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(RESNET)
+    torch.save(model.state_dict(), path.with_suffix('.pth'))
+    done = subprocess.run(
+        [sys.executable, '-c', ALONE, str(path)],
+        capture_output=True,
+        text=True)
+    assert not done.returncode, done.stderr
+    assert len(json.loads(done.stdout.splitlines()[-2])[0]) == 10
+
+
+def test_classes_of_users_stay(written):
+    """A class that inherits from ours does something of its own."""
+
+    @MODELS.register_module()
+    class OwnPreprocessor(BatchedDataPreprocessor):
+        pass
+
+    model = dict(
+        RESNET,
+        data_preprocessor=dict(
+            RESNET['data_preprocessor'], type='OwnPreprocessor'))
+    try:
+        _, path = written(model)
+    finally:
+        del MODELS.module_dict['OwnPreprocessor']
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    assert cfg.model.data_preprocessor.type == 'OwnPreprocessor'
+
+
+@pytest.mark.parametrize('change', [
+    dict(
+        model=dict(
+            _scope_='mmrazor',
+            type='MMArchitectureQuant',
+            architecture=RESNET,
+            quantizer=dict(type='OpenVINOQuantizer'))),
+    dict(model=dict(RESNET, backbone=dict(type='OfSomebody'))),
+    dict(test_cfg=dict(type='mmrazor.SlimmableValLoop')),
+])
+def test_what_may_need_us_keeps_the_import(written, change):
+    _, path = written(**change)
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    assert cfg.custom_imports.imports == ['mmdgkd']
+    # Without it a network of MMPretrain's alone is loaded all the same.
+    assert cfg.custom_imports.allow_failed_imports == ('model' not in change)
+
+
+def test_the_scope_of_a_type_stays(written):
+    model = dict(
+        RESNET,
+        data_preprocessor=dict(
+            RESNET['data_preprocessor'],
+            type='mmpretrain.BatchedDataPreprocessor'))
+    _, path = written(model)
+    assert (Config.fromfile(path).model.data_preprocessor.type ==
+            'mmpretrain.ClsDataPreprocessor')
+
+
+def test_a_hook_that_is_left_out_stays_so(written):
+    _, path = written(**{'default_hooks.timer': None})
+    assert Config.fromfile(path).default_hooks == dict(timer=None)
 
 
 def test_imports_of_users_stay(written):

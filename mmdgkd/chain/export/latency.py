@@ -6,7 +6,7 @@ from typing import Callable
 import numpy as np
 import torch
 
-from mmdgkd.chain.environment import device_name
+from mmdgkd.chain.environment import cpu_name
 from mmdgkd.fileio.programs import Latency
 
 # The calls that are measured take so long together, after the first ones.
@@ -29,7 +29,7 @@ def measure_latency(load: Callable[[], Callable],
         with torch.inference_mode():
             _calls(run, image, _FIRST)
             times = 1000 * np.array(_calls(run, image, _SECONDS, _LEAST_CALLS))
-        device = device_name()
+        device = cpu_name()
     finally:
         torch.set_num_threads(threads)
     low, median, high = np.percentile(times, (10, 50, 90))

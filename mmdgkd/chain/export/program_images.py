@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config import reason_of
+from mmdgkd.utils.config import reason_of, type_of
 from .preprocessing import (FlipChannels, has_order_of_files, is_neutral,
                             preprocessing_of)
 
@@ -86,7 +86,8 @@ def program_images(cfg: Config, channels: str,
     if pipeline:
         # Without one at its top, such as in a ConcatDataset, it is not known.
         inputs['steps'] = [] if preprocess else [
-            dict(step) for step in pipeline if not is_neutral(step)
+            dict(step, type=type_of(step)) for step in pipeline
+            if not is_neutral(step)
         ]
     names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     inputs['classes'] = [] if names is None else [str(name) for name in names]

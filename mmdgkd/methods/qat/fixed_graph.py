@@ -57,35 +57,33 @@ class FixedFakeQuantize(nn.Module):
 class FixedLevels(nn.Module):
     """A parametrization: the values of weights from levels of type int8.
 
-    Levels from 0 to 255 are moved by 128, which changes no value.
+    Levels from 0 to 255 are moved by 128, which changes no value. A scale for
+    all weights becomes one for each channel.
 
     Args:
         learned (FakeQuantizeBase): A trained one of at most 8 bits, per tensor
             or per channel.
+        weight (Tensor): The weights, at least of two dimensions.
     """
 
-    def __init__(self, learned: Any) -> None:
+    def __init__(self, learned: Any, weight: torch.Tensor) -> None:
         super().__init__()
         moved = 128 * (learned.quant_max > 127)
         self.low, self.high = (
             int(level) - moved
             for level in (learned.quant_min, learned.quant_max))
         self.axis = max(0, learned.ch_axis)
-        self.register_buffer('scale', learned.scale.detach().clone().float())
-        self.register_buffer(
-            'zero_point',
-            learned.zero_point.detach().round().long() - moved)
+        channels = weight.shape[self.axis]
+        for name, value in (('scale', learned.scale.float()),
+                            ('zero_point',
+                             learned.zero_point.round().long() - moved)):
+            self.register_buffer(name, value.detach().expand(channels).clone())
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         """The weights, of the shape of their levels."""
-        ops = torch.ops.quantized_decomposed
-        if self.scale.numel() == 1:
-            return ops.dequantize_per_tensor(levels, float(self.scale),
-                                             int(self.zero_point), self.low,
-                                             self.high, torch.int8)
-        return ops.dequantize_per_channel(levels, self.scale, self.zero_point,
-                                          self.axis, self.low, self.high,
-                                          torch.int8)
+        return torch.ops.quantized_decomposed.dequantize_per_channel(
+            levels, self.scale, self.zero_point, self.axis, self.low,
+            self.high, torch.int8)
 
     def right_inverse(self, weight: torch.Tensor) -> Tuple[torch.Tensor]:
         """The levels of weights that have the values of levels."""
@@ -149,5 +147,8 @@ def fixed_graph(model: MMArchitectureQuant) -> nn.Module:
         if type_of_levels(rounding.quant_min, rounding.quant_max):
             layer.weight.requires_grad_(False)
             parametrize.register_parametrization(
-                layer, 'weight', FixedLevels(rounding), unsafe=True)
+                layer,
+                'weight',
+                FixedLevels(rounding, layer.weight),
+                unsafe=True)
     return graph.eval()

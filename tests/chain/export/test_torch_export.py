@@ -13,6 +13,7 @@ from mmpretrain.datasets.transforms import ResizeEdge
 from sklearn.datasets import load_sample_images
 
 from mmdgkd import ConfigError
+from mmdgkd.chain import environment
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.export import latency, torch_export
 from mmdgkd.chain.export.formats import FORMATS
@@ -194,6 +195,8 @@ def test_a_single_image_and_a_wrapped_data_set(chain_of, tmp_path):
     _, cfg = chain_of(*RESIZE)
     own = cfg.test_dataloader.dataset
     own.indices = 1
+    own.pipeline[1].type = ResizeEdge  # as itself, not by its name
+    assert export(cfg, tmp_path / 'net.pt2').inputs['steps'] == RESIZE
     facts = export(cfg, tmp_path / 'net.pt2', preprocess=True)
     assert facts.inputs['steps'] == []
     # What is left to be done is in its parts.
@@ -284,6 +287,7 @@ def test_resized_otherwise_is_refused(chain_of, tmp_path, monkeypatch):
 
 def test_the_command(chain_of, run_here, tmp_path):
     pytest.importorskip('onnxscript')
+    pytest.importorskip('executorch')
     _, cfg = chain_of(*RESIZE)
     cfg.custom_imports = dict(imports=['mmdgkd'])
     cfg.dump(tmp_path / 'chain.py')
@@ -297,6 +301,12 @@ def test_the_command(chain_of, run_here, tmp_path):
     assert done.stderr == (
         'error: --preprocess: a *.pte has a plan of its memory, for images of '
         'one size; leave it out, and resize before\n')
+    output = run('--format', *FORMATS)
+    for line in ('input of net.pt2, net.onnx: uint8 images of shape (N, 3, 32,'
+                 ' 32), not normalized, channels: RGB\n',
+                 'input of net.pte: uint8 images of shape (N, 3, 32, 32), N at'
+                 ' most 8, not normalized, channels: RGB\n'):
+        assert line in output.stdout
     output = run('--format', 'pt2', 'onnx', '--channels', 'BGR',
                  '--preprocess')
     assert output.stdout.endswith(
@@ -345,6 +355,8 @@ def test_latency_and_records(chain_of, tmp_path, monkeypatch):
     """Of both formats there is a record, until the weights are others."""
     monkeypatch.setattr(latency, '_SECONDS', .05)
     monkeypatch.setattr(latency, '_FIRST', .01)
+    # Programs run on the CPU, also where trainings have a GPU.
+    monkeypatch.setattr(environment, 'get_device', lambda: 'npu')
     seen, own = [], FORMATS['pt2']
 
     def load(data):
@@ -374,7 +386,9 @@ def test_latency_and_records(chain_of, tmp_path, monkeypatch):
     took = found['net.pt2'].latency
     assert found['net.onnx'].latency is None
     assert 0 < took.low <= took.median <= took.high < 1000
-    assert took.calls >= 20 and took.device.endswith(', 1 thread')
+    assert took.calls >= 20
+    assert took.device.startswith('CPU: ')
+    assert took.device.endswith(', 1 thread')
     # Other weights.
     state = torch.load(tmp_path / 'net.pth', weights_only=True)
     state['head.fc.bias'] += 1
