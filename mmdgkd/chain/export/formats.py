@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import torch
+from packaging.version import Version
 
 from mmdgkd.errors import ConfigError
 
@@ -25,11 +26,13 @@ class Format(NamedTuple):
             (N, C, H, W), to logits, as a device runs it.
         needs (tuple[str]): Packages, of the extra of its name.
             Defaults to ().
+        since (str): The oldest PyTorch that writes it. Defaults to ``'2.4'``.
     """
 
     save: Callable[[torch.export.ExportedProgram, Dict[str, Any]], bytes]
     load: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
     needs: Tuple[str, ...] = ()
+    since: str = '2.4'
 
 
 def save_pt2(exported: torch.export.ExportedProgram,
@@ -79,16 +82,23 @@ def load_onnx(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
 
 FORMATS = dict(
     pt2=Format(save_pt2, load_pt2),
-    onnx=Format(save_onnx, load_onnx, ('onnx', 'onnxscript', 'onnxruntime')))
+    # Its exporter takes programs of torch.export since 2.6.
+    onnx=Format(save_onnx, load_onnx, ('onnx', 'onnxscript', 'onnxruntime'),
+                '2.6'))
 
 
 def format_of(path: str) -> Format:
     """The format of a file, by its ending.
 
     Raises:
-        ConfigError: If a package that it needs is not installed.
+        ConfigError: If a package that it needs is not installed, or PyTorch is
+            too old.
     """
     name = osp.splitext(path)[1][1:]
+    since, version = FORMATS[name].since, torch.__version__
+    if Version(version).release < Version(since).release:
+        raise ConfigError(f'--format: {name} needs torch>={since}, {version} '
+                          'is installed')
     for package in FORMATS[name].needs:
         if find_spec(package) is None:
             raise ConfigError(f'--format: {name} needs {package}, which is '

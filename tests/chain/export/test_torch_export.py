@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.export.formats import FORMATS
+from mmdgkd.chain.export.formats import FORMATS, format_of
 from mmdgkd.chain.export.preprocessing import ResizeImages, preprocessing_of
 from mmdgkd.chain.export.torch_export import export_chain
 
@@ -117,6 +117,14 @@ def tensor(image):
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
 
 
+def require(ending):
+    """Skip where this format cannot be written."""
+    try:
+        format_of(f'net.{ending}')
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
 def logits_by_hand(model, image):
     """Of an RGB image of the network's size."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
@@ -127,7 +135,7 @@ def logits_by_hand(model, image):
 @pytest.mark.parametrize('ending', ['pt2', 'onnx'])
 @pytest.mark.parametrize('channels', ['RGB', 'BGR'])
 def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
-    pytest.importorskip('onnxscript')
+    require(ending)
     model, cfg = chain_of(*RESIZE)
     path = tmp_path / f'net.{ending}'
     facts = export(cfg, path, channels=channels)
@@ -153,7 +161,7 @@ def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
 
 @pytest.mark.parametrize('ending', ['pt2', 'onnx'])
 def test_images_of_any_size(chain_of, photos, tmp_path, ending):
-    pytest.importorskip('onnxscript')
+    require(ending)
     model, cfg = chain_of(*RESIZE)
     path = tmp_path / f'net.{ending}'
     facts = export(cfg, path, preprocess=True)
@@ -252,7 +260,7 @@ def test_resized_otherwise_is_refused(chain_of, tmp_path, monkeypatch):
 
 
 def test_the_command(chain_of, run_here, tmp_path):
-    pytest.importorskip('onnxscript')
+    require('onnx')
     _, cfg = chain_of(*RESIZE)
     cfg.custom_imports = dict(imports=['mmdgkd'])
     cfg.dump(tmp_path / 'chain.py')
@@ -292,9 +300,19 @@ def test_other_logits_are_refused(chain_of, tmp_path, monkeypatch, preprocess):
     assert (tmp_path / 'net.pt2').read_text() == 'of before'
 
 
+def test_a_pytorch_too_old_for_onnx_is_one_line(chain_of, tmp_path,
+                                                monkeypatch):
+    _, cfg = chain_of(*RESIZE)
+    monkeypatch.setattr(torch, '__version__', '2.5.1+cu124')
+    with pytest.raises(ConfigError, match=r'onnx needs torch>=2.6, 2.5.1'):
+        export(cfg, tmp_path / 'net.onnx')
+    assert not (tmp_path / 'net.onnx').exists()
+
+
 def test_onnx_that_is_not_installed_is_one_line(chain_of, tmp_path,
                                                 monkeypatch):
     _, cfg = chain_of(*RESIZE)
+    monkeypatch.setattr(torch, '__version__', '2.6.0')
     monkeypatch.setattr('mmdgkd.chain.export.formats.find_spec',
                         lambda name: None)
     with pytest.raises(ConfigError, match="pip install 'mmdgkd.onnx.'"):
