@@ -20,7 +20,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from .fork_repairs import NewerMMCV, QuietImport, WeightsOnly
-from .mmengine_repairs import Checkpoints, OwnConfigs, PackageLookup
+from .mmengine_repairs import (Checkpoints, CompiledOps, OwnConfigs,
+                               PackageLookup)
 from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
                               MMClsNames, Quantization, Quantizers,
                               ResumedPruning, SampledChoices)
@@ -30,7 +31,7 @@ from .tool_repairs import CamDevice, TightBox, TSNEIterations
 # mmrazor.models is imported, which MMClsNames does; the others look at the
 # result.
 REPAIRS = (PackageLookup, Checkpoints, WeightsOnly, QuietImport, NewerMMCV,
-           Quantization, MMClsNames, InplaceModules, DemoInputs,
+           CompiledOps, Quantization, MMClsNames, InplaceModules, DemoInputs,
            ResumedPruning, Quantizers, SampledChoices, LayerDepths, OwnConfigs,
            TightBox, TSNEIterations, CamDevice)
 

@@ -7,16 +7,19 @@ import pickle
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import HSigmoid, transformer
+from mmcv.utils import ext_loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
+from mmengine.utils.dl_utils import misc
 from mmpretrain.models import ImageClassifier
 from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.architectures.classifiers import image
@@ -33,7 +36,8 @@ import mmdgkd
 from mmdgkd import compat
 from mmdgkd.compat.__main__ import main
 from mmdgkd.compat.fork_repairs import WeightsOnly
-from mmdgkd.compat.mmengine_repairs import (_history_buffer_method,
+from mmdgkd.compat.mmengine_repairs import (CompiledOps,
+                                            _history_buffer_method,
                                             get_installed_path, is_installed)
 
 SYMPTOMS = {repair.name: symptom for repair, symptom in compat.apply()}
@@ -346,3 +350,15 @@ def test_a_sampled_choice_can_be_read_again():
     choice = OneShotMutableOP(nn.ModuleDict(
         dict(one=nn.Identity()))).sample_choice()
     assert Candidates([dict(a=choice)]).subnets == [dict(a='one')]
+
+
+@pytest.mark.skipif(
+    not hasattr(misc, 'pkgutil'), reason="OneDL's mmengine does without")
+def test_compiled_ops_are_looked_for_without_pkgutil(monkeypatch):
+    for module in (misc, ext_loader):
+        monkeypatch.setattr(module, 'pkgutil', SimpleNamespace())
+    assert 'find_loader' in CompiledOps.symptom()
+    CompiledOps.fix()
+    assert CompiledOps.symptom() is None
+    assert misc.mmcv_full_available() == ext_loader.check_ops_exist()
+    assert misc.mmcv_full_available() == is_installed('mmcv._ext')
