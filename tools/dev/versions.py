@@ -145,7 +145,7 @@ def try_tests(tests: Sequence[str]) -> Dict:
     }
     result['failed'] = [
         line.split(' - ')[0].split()[1] for line in lines
-        if line.startswith(('FAILED ', 'ERROR '))
+        if re.match(r'(FAILED|ERROR) \S+::', line)
     ]
     return dict(result, tests=list(tests) or FAST_SUITE)
 
