@@ -124,7 +124,7 @@ def try_export(work_dir: str) -> Dict:
     """Export its networks to the formats whose packages are installed."""
     formats = ['pt2']
     # As the extra onnx has it.
-    if (Version(metadata.version('torch')) >= Version('2.6')
+    if (Version(metadata.version('torch')) >= Version('2.7')
             and importlib.util.find_spec('onnxscript')):
         formats.append('onnx')
     result = attempt('tools/export.py', CHAIN, '--work-dir', work_dir,

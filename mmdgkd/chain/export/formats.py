@@ -82,9 +82,9 @@ def load_onnx(data: bytes) -> Callable[[torch.Tensor], torch.Tensor]:
 
 FORMATS = dict(
     pt2=Format(save_pt2, load_pt2),
-    # Its exporter takes programs of torch.export since 2.6.
+    # onnxscript 0.7 translates no normalization of 2.6.
     onnx=Format(save_onnx, load_onnx, ('onnx', 'onnxscript', 'onnxruntime'),
-                '2.6'))
+                '2.7'))
 
 
 def format_of(path: str) -> Format:
@@ -95,12 +95,25 @@ def format_of(path: str) -> Format:
             too old.
     """
     name = osp.splitext(path)[1][1:]
-    since, version = FORMATS[name].since, torch.__version__
-    if Version(version).release < Version(since).release:
-        raise ConfigError(f'--format: {name} needs torch>={since}, {version} '
-                          'is installed')
+    require_torch(FORMATS[name].since, f'--format: {name}')
     for package in FORMATS[name].needs:
         if find_spec(package) is None:
             raise ConfigError(f'--format: {name} needs {package}, which is '
                               f"not installed: pip install 'mmdgkd[{name}]'")
     return FORMATS[name]
+
+
+def require_torch(since: str, what: str) -> None:
+    """Check that PyTorch is new enough for a program.
+
+    Args:
+        since (str): The oldest that is.
+        what (str): What needs it, for messages.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    version = torch.__version__
+    if Version(version).release < Version(since).release:
+        raise ConfigError(
+            f'{what} needs torch>={since}, {version} is installed')
