@@ -45,7 +45,8 @@ def test_the_help_of_each_command_has_an_example(mmdgkd, command):
     code, output, _ = mmdgkd(command, '--help')
     assert code == 0
     assert output.startswith(f'usage: mmdgkd {command} [-h]')
-    (example, *_) = re.findall(rf'^    mmdgkd ({command}\b.*)', output, re.M)
+    # Python 3.13 takes the indentation of a docstring away.
+    (example, *_) = re.findall(rf'^ *mmdgkd ({command}\b.*)', output, re.M)
     # Its flags are there.
     words = re.sub(r'\\\n', '', example).split()
     assert all(f'{word}' in output for word in words if word[0] == '-')

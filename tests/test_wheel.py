@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from modelindex.load_model_index import load
@@ -90,3 +91,30 @@ def test_a_chain_trains_from_the_wheel_alone(wheels, tmp_path):
     index.build_models_with_collections()
     assert any(model.name == 'dgkd_resnet20_to_resnet8_digits'
                for model in index.models)
+
+
+@pytest.mark.parametrize('version, requires', [('3.10.13', False),
+                                               ('3.13.0', True)])
+def test_a_python_too_old_requires_nothing_but_another(tmp_path, version,
+                                                       requires):
+    """So that pip names it, not a constraint that has no release for it."""
+    root = Path(__file__).parents[1]
+    for name in ('setup.py', 'setup.cfg', 'README.md', 'LICENSE',
+                 'mmdgkd/__init__.py', 'mmdgkd/version.py'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, tmp_path / name)
+    script = ('import platform; '
+              f'platform.python_version = lambda: {version!r}; '
+              'from setuptools import build_meta; '
+              'build_meta.prepare_metadata_for_build_wheel("out")')
+    (tmp_path / 'out').mkdir()
+    subprocess.run([sys.executable, '-c', script],
+                   cwd=tmp_path,
+                   capture_output=True,
+                   check=True)
+    (metadata, ) = (tmp_path / 'out').glob('*/METADATA')
+    text = metadata.read_text()
+    assert 'Requires-Python: >=3.11\n' in text
+    assert 'Provides-Extra: lite\n' in text
+    assert requires == ('Requires-Dist: torch>=2.4\n' in text)
+    assert requires == ('\nRequires-Dist: ' in text)

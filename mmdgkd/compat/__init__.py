@@ -10,10 +10,11 @@ delete a repair, delete its class and its line in :data:`REPAIRS`; to delete
 them all, delete this folder and the call of ``apply`` in
 ``mmdgkd/__init__.py``.
 """
+import contextlib
 import importlib.util
 import warnings
 from importlib import metadata
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -21,6 +22,7 @@ from packaging.version import Version
 from .feature_repairs import (ContrastSamples, DynamicContainers,
                               GaussianProcesses, MetricVectors,
                               SearchGradients)
+from .fork_repairs import NewerMMCV, QuietImport, WeightsOnly
 from .mmengine_repairs import (Checkpoints, OwnConfigs, PackageLookup,
                                ValidationOutputs)
 from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
@@ -28,13 +30,15 @@ from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
                               ResumedPruning, SampledChoices)
 from .tool_repairs import CamDevice, TightBox, TSNEIterations
 
-# The order matters: the first three must be in force before mmrazor.models is
-# imported, which MMClsNames does; the others look at the result.
-REPAIRS = (PackageLookup, Checkpoints, Quantization, MMClsNames,
-           InplaceModules, DemoInputs, ResumedPruning, Quantizers,
-           SampledChoices, LayerDepths, SearchGradients, DynamicContainers,
-           MetricVectors, GaussianProcesses, ContrastSamples,
-           ValidationOutputs, OwnConfigs, TightBox, TSNEIterations, CamDevice)
+# The order matters: those up to Quantization must be in force before
+# mmrazor.models is imported, which MMClsNames does; the others look at the
+# result.
+REPAIRS = (PackageLookup, Checkpoints, WeightsOnly, QuietImport, NewerMMCV,
+           Quantization, MMClsNames, InplaceModules, DemoInputs,
+           ResumedPruning, Quantizers, SampledChoices, LayerDepths,
+           SearchGradients, DynamicContainers, MetricVectors,
+           GaussianProcesses, ContrastSamples, ValidationOutputs, OwnConfigs,
+           TightBox, TSNEIterations, CamDevice)
 
 # Warnings of packages below, about what nobody here can change; they would
 # stand before every one-line error. Each by the beginning of its message.
@@ -47,12 +51,15 @@ SILENCED = (
     'Fail to import ``MultiScaleDeformableAttention``',
 )
 
+# What the names of OneDL's forks begin with. They have the same modules.
+FORK = 'onedl-'
+
 
 class Requirement(NamedTuple):
     """A package that mmdgkd needs.
 
     Attributes:
-        names (tuple[str]): The distributions that provide it.
+        names (tuple[str]): The distributions that provide it, forks last.
         versions (str): The range that works.
         install (str): The argument of ``pip install``.
     """
@@ -64,11 +71,13 @@ class Requirement(NamedTuple):
 
 REQUIREMENTS = (
     Requirement(('torch', ), '>=2.4', 'torch>=2.4'),
-    Requirement(('mmengine', 'mmengine-lite'), '>=0.10,<1.0',
+    Requirement(('mmengine', 'mmengine-lite', 'onedl-mmengine'), '>=0.10,<1.0',
                 'mmengine>=0.10,<1.0'),
-    # MMRazor 1.0.0 asserts mmcv <= 2.1.0 when it is imported.
-    Requirement(('mmcv', 'mmcv-lite'), '>=2.0.0,<=2.1.0', 'mmcv-lite==2.1.0'),
-    Requirement(('mmpretrain', ), '>=1.2.0,<2.0', 'mmpretrain==1.2.0'),
+    # MMPretrain asserts mmcv < 2.4 when it is imported.
+    Requirement(('mmcv', 'mmcv-lite', 'onedl-mmcv'), '>=2.0.0,<2.4',
+                'mmcv-lite==2.1.0'),
+    Requirement(('mmpretrain', 'onedl-mmpretrain'), '>=1.2.0,<2.0',
+                'mmpretrain==1.2.0'),
     Requirement(('mmrazor', ), '>=1.0.0,<1.1', 'mmrazor==1.0.0'),
     # mmrazor.models imports joblib without declaring it.
     Requirement(('joblib', ), '>=1.0', 'joblib'),
@@ -118,6 +127,16 @@ def check_requirements() -> None:
         error = requirement_error(requirement)
         if error is not None:
             raise ImportError(error)
+    mixed = [
+        name for names, *_ in REQUIREMENTS for name in installed(names)
+        if len({each.startswith(FORK)
+                for each in installed(names)}) > 1
+    ]
+    if mixed:
+        raise ImportError(
+            f"{', '.join(mixed)} are installed and overwrite each other: pip "
+            f"uninstall {' '.join(mixed)}, then pip install 'mmdgkd[lite]' or "
+            "'mmdgkd[onedl]'")
     # MMRazor imports mmcls wherever it finds it, and no release of mmcls
     # accepts the mmcv that MMRazor and mmpretrain need.
     if importlib.util.find_spec('mmcls') is not None:
@@ -131,6 +150,19 @@ def check_requirements() -> None:
             ) from None
 
 
+def installed(names: Sequence[str]) -> Dict[str, str]:
+    """The versions of those distributions that are installed.
+
+    Args:
+        names (Sequence[str]): The distributions.
+    """
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
 def requirement_error(requirement: Requirement) -> Optional[str]:
     """Describe in one line what is wrong with a requirement.
 
@@ -142,17 +174,21 @@ def requirement_error(requirement: Requirement) -> Optional[str]:
         requirement is met.
     """
     names, versions, install = requirement
-    found = 'none'
-    for name in names:
-        try:
-            found = metadata.version(name)
-            break
-        except metadata.PackageNotFoundError:
-            continue
+    found = next(iter(installed(names).values()), 'none')
     # Local and pre-release parts (2.13.0+cpu, 0.11rc1) do not count.
     if found != 'none' and SpecifierSet(versions).contains(
             Version(found).base_version):
         return None
+    if names[-1].startswith(FORK):
+        # The extra that has it, unless that would bring another mmcv.
+        others = [
+            name for each in REQUIREMENTS if each.names[-1].startswith(FORK)
+            for name in installed(each.names)
+        ]
+        if any(name.startswith(FORK) for name in others):
+            install = 'mmdgkd[onedl]'
+        elif not others:
+            install = 'mmdgkd[lite]'
     return (f'mmdgkd needs {names[0]}{versions}, {found} is installed: '
             f"pip install '{install}'")
 

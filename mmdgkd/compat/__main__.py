@@ -1,18 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """``python -m mmdgkd.compat``: which repairs are in force, and why."""
-from importlib import metadata
-
-from . import REQUIREMENTS, apply
+from . import REQUIREMENTS, apply, installed
 
 
 def main() -> None:
     """Print the versions and, per repair, the symptom and the cause."""
     for names, *_ in REQUIREMENTS:
-        for name in names:
-            try:
-                print(f'{name} {metadata.version(name)}', end='  ')
-            except metadata.PackageNotFoundError:
-                continue
+        for name, version in installed(names).items():
+            print(f'{name} {version}', end='  ')
     print()
     for repair, symptom in apply():
         state = 'in force' if symptom else 'not needed'

@@ -5,8 +5,10 @@ import importlib.util
 import io
 import os.path as osp
 import sys
+import warnings
 from functools import wraps
 from importlib import metadata
+from types import SimpleNamespace
 from typing import Any, Callable, Optional, Tuple
 
 
@@ -76,6 +78,34 @@ def get_installed_path(package: str) -> str:
         if spec is not None and spec.origin is not None:
             return osp.dirname(spec.origin)
     raise metadata.PackageNotFoundError(package)
+
+
+class CompiledOps:
+    """Python 3.14 has no pkgutil.find_loader, by which mmengine and mmcv find
+    the compiled ops of mmcv; no Runner is built without."""
+
+    name = 'compiled ops'
+
+    @staticmethod
+    def symptom() -> Optional[str]:
+        from mmengine.utils.dl_utils import mmcv_full_available
+        try:
+            with warnings.catch_warnings():
+                # Of Python 3.12 and 3.13, about its removal.
+                warnings.simplefilter('ignore')
+                mmcv_full_available()
+        except AttributeError as error:
+            return str(error)
+        return None
+
+    @staticmethod
+    def fix() -> None:
+        from mmcv.utils import ext_loader
+        from mmengine.utils.dl_utils import misc
+
+        # They use nothing else of it.
+        finder = SimpleNamespace(find_loader=importlib.util.find_spec)
+        misc.pkgutil = ext_loader.pkgutil = finder
 
 
 class OwnConfigs:

@@ -390,9 +390,7 @@ def _has_views(dataset: Any) -> bool:
 
 
 def _version_of(name: str) -> str:
-    names = [name, 'mmcv-lite'
-             ] if name == 'mmcv' else [name, f'{name}-headless']
-    for each in names:
+    for each in (name, f'{name}-lite', f'{name}-headless', f'onedl-{name}'):
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(each)
     return ''

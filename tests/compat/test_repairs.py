@@ -3,18 +3,23 @@
 import inspect
 import io
 import os
+import pickle
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import HSigmoid, transformer
+from mmcv.utils import ext_loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
+from mmengine.runner import checkpoint
+from mmengine.utils.dl_utils import misc
 from mmpretrain.models import ImageClassifier
 from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.architectures.classifiers import image
@@ -24,12 +29,15 @@ from mmrazor.models.task_modules import ModuleOutputsRecorder
 from mmrazor.models.task_modules.demo_inputs import DefaultMMClsDemoInput
 from mmrazor.registry import MODELS
 from mmrazor.structures import Candidates
+from packaging.version import Version
 from torch import nn
 
 import mmdgkd
 from mmdgkd import compat
 from mmdgkd.compat.__main__ import main
-from mmdgkd.compat.mmengine_repairs import (_history_buffer_method,
+from mmdgkd.compat.fork_repairs import WeightsOnly
+from mmdgkd.compat.mmengine_repairs import (CompiledOps,
+                                            _history_buffer_method,
                                             get_installed_path, is_installed)
 
 SYMPTOMS = {repair.name: symptom for repair, symptom in compat.apply()}
@@ -113,6 +121,46 @@ def test_weights_only_stays_on(tmp_path, monkeypatch):
     torch.save(dict(state_dict=Malicious()), 'bad.pth')
     with pytest.raises(Exception, match='(?i)weights.only'):
         torch.load('bad.pth', weights_only=True)
+    assert not (tmp_path / 'pwned').exists()
+
+
+def reads_again(file, map_location=None, weights_only=None):
+    """As OneDL's mmengine reads a checkpoint."""
+    try:
+        return torch.load(file, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError:
+        return torch.load(file, map_location=map_location, weights_only=False)
+
+
+def test_what_is_refused_is_not_read_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(state_dict=Malicious()), 'bad.pth')
+    torch.save(runner_checkpoint(), 'good.pth')
+    monkeypatch.setattr(
+        checkpoint, '_safe_torch_load', reads_again, raising=False)
+    assert 'weights_only=False' in WeightsOnly.symptom()
+    WeightsOnly.fix()
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoint._safe_torch_load('bad.pth', map_location='cpu')
+    assert not (tmp_path / 'pwned').exists()
+    for _ in range(2):
+        loaded = checkpoint._safe_torch_load('good.pth')
+        assert loaded['message_hub'].mean() == 1.5
+
+
+@pytest.mark.skipif(
+    SYMPTOMS['checkpoints'] is None or SYMPTOMS['weights only'] is None
+    and Version(torch.__version__).release < (2, 6),
+    reason="the default of this torch is not weights-only")
+def test_mmengine_itself_reads_weights_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(state_dict=Malicious()), 'bad.pth')
+    torch.save(runner_checkpoint(), 'good.pth')
+    for _ in range(2):
+        loaded = checkpoint.load_checkpoint(nn.Linear(1, 1), 'good.pth')
+        assert loaded['meta']['epoch'] == 3
+        with pytest.raises(pickle.UnpicklingError):
+            checkpoint.load_checkpoint(nn.Linear(1, 1), 'bad.pth')
     assert not (tmp_path / 'pwned').exists()
 
 
@@ -236,8 +284,10 @@ def test_configs_and_checkpoints_before_and_after(tmp_path):
         line.split() for line in done.stdout.splitlines()
         if line.startswith(('config', 'checkpoint'))
     ]
-    assert lines[0][1] == 'ModuleNotFoundError'
-    assert 'pkg_resources' in ' '.join(lines[0])
+    # OneDL's MMEngine does without it.
+    if SYMPTOMS['weights only'] is None:
+        assert lines[0][1] == 'ModuleNotFoundError'
+        assert 'pkg_resources' in ' '.join(lines[0])
     assert lines[2] == ['config', 'mmpretrain']
     assert SYMPTOMS['checkpoints'] is None or lines[1][1] == 'UnpicklingError'
     assert lines[3] == ['checkpoint', '3']
@@ -300,3 +350,15 @@ def test_a_sampled_choice_can_be_read_again():
     choice = OneShotMutableOP(nn.ModuleDict(
         dict(one=nn.Identity()))).sample_choice()
     assert Candidates([dict(a=choice)]).subnets == [dict(a='one')]
+
+
+@pytest.mark.skipif(
+    not hasattr(misc, 'pkgutil'), reason="OneDL's mmengine does without")
+def test_compiled_ops_are_looked_for_without_pkgutil(monkeypatch):
+    for module in (misc, ext_loader):
+        monkeypatch.setattr(module, 'pkgutil', SimpleNamespace())
+    assert 'find_loader' in CompiledOps.symptom()
+    CompiledOps.fix()
+    assert CompiledOps.symptom() is None
+    assert misc.mmcv_full_available() == ext_loader.check_ops_exist()
+    assert misc.mmcv_full_available() == is_installed('mmcv._ext')

@@ -1,22 +1,25 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import sys
 from importlib import metadata
 
+import mmcv
 import pytest
 
 from mmdgkd.compat import REQUIREMENTS, check_requirements, requirement_error
+from mmdgkd.compat.fork_repairs import NewerMMCV
 
 MMCV = next(item for item in REQUIREMENTS if 'mmcv' in item.names)
+OPENMMLAB = dict(mmengine='0.10.7', mmpretrain='1.2.0')
+ONEDL = {
+    'onedl-mmengine': '0.10.12',
+    'onedl-mmpretrain': '1.3.6',
+    'onedl-mmcv': '2.3.6'
+}
+REST = dict(torch='2.14.1', mmrazor='1.0.0', joblib='1.6.0')
 
 
-@pytest.mark.parametrize('versions, expected', [
-    ({}, 'none is installed: pip install'),
-    ({'mmcv-lite': '1.7.1'}, '1.7.1 is installed: pip install'),
-    ({'mmcv': '2.2.0'}, '2.2.0 is installed: pip install'),
-    ({'mmcv': '2.1.0'}, None),
-    ({'mmcv-lite': '2.0.1'}, None),
-    ({'mmcv': '2.1.0+cu118'}, None),
-])  # yapf: disable
-def test_one_line_names_what_to_install(monkeypatch, versions, expected):
+def install(monkeypatch, versions):
+    """Have these distributions and no others."""
 
     def version(name):
         if name not in versions:
@@ -24,6 +27,20 @@ def test_one_line_names_what_to_install(monkeypatch, versions, expected):
         return versions[name]
 
     monkeypatch.setattr(metadata, 'version', version)
+
+
+@pytest.mark.parametrize('versions, expected', [
+    ({}, 'none is installed: pip install'),
+    ({'mmcv-lite': '1.7.1'}, '1.7.1 is installed: pip install'),
+    ({'mmcv': '2.4.0'}, '2.4.0 is installed: pip install'),
+    ({'mmcv-lite': '2.2.0'}, None),
+    ({'onedl-mmcv': '2.3.6'}, None),
+    ({'mmcv': '2.1.0'}, None),
+    ({'mmcv-lite': '2.0.1'}, None),
+    ({'mmcv': '2.1.0+cu118'}, None),
+])  # yapf: disable
+def test_one_line_names_what_to_install(monkeypatch, versions, expected):
+    install(monkeypatch, versions)
     line = requirement_error(MMCV)
     if expected is None:
         assert line is None
@@ -44,3 +61,51 @@ def test_this_environment_meets_them(monkeypatch):
     monkeypatch.setattr(metadata, 'version', lambda name: '0.1')
     with pytest.raises(ImportError, match='^mmdgkd needs torch>=2.4, 0.1 is'):
         check_requirements()
+
+
+@pytest.mark.parametrize('versions, hint', [
+    ({}, "mmengine>=0.10,<1.0, none is installed: pip install 'mmdgkd[lite]'"),
+    # Where there is an mmcv, the extra could bring another.
+    (OPENMMLAB, "mmcv>=2.0.0,<2.4, none is installed: pip install 'mmcv-lite"),
+    ({'onedl-mmengine': '0.10.12', 'onedl-mmpretrain': '1.3.6'},
+     "mmcv>=2.0.0,<2.4, none is installed: pip install 'mmdgkd[onedl]'"),
+])  # yapf: disable
+def test_what_is_missing_is_of_the_family_that_is_there(
+        monkeypatch, versions, hint):
+    install(monkeypatch, {**REST, **versions})
+    with pytest.raises(ImportError) as info:
+        check_requirements()
+    assert hint in str(info.value) and '\n' not in str(info.value)
+
+
+def test_forks_are_accepted_but_not_beside_the_packages_they_replace(
+        monkeypatch):
+    install(monkeypatch, {**REST, **ONEDL})
+    check_requirements()
+    # mmcv-lite beside a fork of mmengine overwrites nothing.
+    others = dict(ONEDL, **{'mmcv-lite': '2.2.0'})
+    del others['onedl-mmcv']
+    install(monkeypatch, {**REST, **others})
+    check_requirements()
+    install(monkeypatch, {**REST, **ONEDL, **OPENMMLAB})
+    with pytest.raises(ImportError) as info:
+        check_requirements()
+    assert str(info.value) == (
+        'mmengine, onedl-mmengine, mmpretrain, onedl-mmpretrain are installed '
+        'and overwrite each other: pip uninstall mmengine onedl-mmengine '
+        "mmpretrain onedl-mmpretrain, then pip install 'mmdgkd[lite]' or "
+        "'mmdgkd[onedl]'")
+
+
+@pytest.mark.parametrize('version, refused',
+                         [('2.1.0', False), ('2.2.0', True), ('2.3.6', True)])
+def test_mmrazor_imports_beside_an_mmcv_newer_than_it(monkeypatch, version,
+                                                      refused):
+    monkeypatch.setattr(mmcv, '__version__', version)
+    monkeypatch.delitem(sys.modules, 'mmrazor')
+    symptom = NewerMMCV.symptom()
+    assert refused == (symptom is not None)
+    if refused:
+        assert f'MMCV=={version}' in symptom and 'mmrazor' not in sys.modules
+        NewerMMCV.fix()
+    assert 'mmrazor' in sys.modules and mmcv.__version__ == version

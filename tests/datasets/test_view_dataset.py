@@ -26,7 +26,7 @@ from mmdgkd import ConfigError
 from mmdgkd.datasets.generators import (code_of, find_generators,
                                         seed_generators)
 from mmdgkd.datasets.identity import content_key
-from mmdgkd.datasets.view_dataset import ViewDataset
+from mmdgkd.datasets.view_dataset import _MAKERS, ViewDataset, _version_of
 from mmdgkd.datasets.view_sampler import ViewSampler
 from mmdgkd.utils.random import states, view_seed
 
@@ -650,6 +650,10 @@ class SomeUnreadable(BaseTransform):
         if results['sample_idx'] % 7 in (2, 3):
             raise OSError(f'cannot read image_{results["sample_idx"]}.png')
         return results
+
+
+def test_the_versions_of_what_makes_views_are_known_whoever_has_them():
+    assert all(map(_version_of, _MAKERS))
 
 
 def test_what_cannot_be_read_may_be_skipped(monkeypatch):

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import torch
+from packaging.version import Version
 from torch.export import ExportedProgram
 
 from mmdgkd.errors import ConfigError
@@ -38,6 +39,7 @@ class Format(NamedTuple):
             (N, C, H, W), to logits, as a device runs it.
         needs (tuple[str]): Packages, of the extra of its name.
             Defaults to ().
+        since (str): The oldest PyTorch that writes it. Defaults to ``'2.4'``.
         at_once (int, optional): Images that it takes at most in one call.
             Defaults to None: any number.
         edge (int): Pixels of the longest edge, where it takes any size.
@@ -48,6 +50,7 @@ class Format(NamedTuple):
     save: Callable[[ExportedProgram, Dict[str, Any]], bytes]
     load: Callable[[bytes], Callable[[torch.Tensor], torch.Tensor]]
     needs: Tuple[str, ...] = ()
+    since: str = '2.4'
     at_once: Optional[int] = None
     edge: int = _EDGE
 
@@ -165,27 +168,50 @@ def _quiet() -> Iterator[None]:
 
 FORMATS = dict(
     pt2=Format('pt2', save_pt2, load_pt2),
+    # onnxscript 0.7 translates no normalization of 2.6.
     onnx=Format('onnx', save_onnx, load_onnx,
-                ('onnx', 'onnxscript', 'onnxruntime')),
-    executorch=Format('pte', save_executorch, load_executorch,
-                      ('executorch', ), _AT_ONCE, 0))
+                ('onnx', 'onnxscript', 'onnxruntime'), '2.7'),
+    executorch=Format(
+        'pte',
+        save_executorch,
+        load_executorch, ('executorch', ),
+        at_once=_AT_ONCE,
+        edge=0))
 
 
 def format_of(path: str) -> Format:
     """The format of a file, by its ending.
 
     Raises:
-        ConfigError: If a package that it needs is not installed.
+        ConfigError: If a package that it needs is not installed, or PyTorch is
+            too old.
     """
     ending = osp.splitext(path)[1][1:]
     for name, form in FORMATS.items():
         if form.ending == ending:
             break
+    require_torch(form.since, path)
     for package in form.needs:
         if find_spec(package) is None:
             raise ConfigError(f'{path}: needs {package}, which is not '
                               f"installed: pip install 'mmdgkd[{name}]'")
     return form
+
+
+def require_torch(since: str, what: str) -> None:
+    """Check that PyTorch is new enough for a program.
+
+    Args:
+        since (str): The oldest that is.
+        what (str): What needs it, for messages.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    version = torch.__version__
+    if Version(version).release < Version(since).release:
+        raise ConfigError(
+            f'{what} needs torch>={since}, {version} is installed')
 
 
 def _levels_of(exported: ExportedProgram) -> Iterator[torch.fx.Node]:

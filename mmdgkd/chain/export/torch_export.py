@@ -25,7 +25,7 @@ from mmdgkd.models.utils.networks import static_network
 from mmdgkd.models.utils.weights import load_weights
 from mmdgkd.utils.config import reason_of
 from mmdgkd.utils.same_logits import logits_match
-from .formats import FORMATS, Format, format_of
+from .formats import FORMATS, Format, format_of, require_torch
 from .latency import measure_latency
 from .preprocessing import FlipChannels
 from .program_images import ProgramImages, program_images
@@ -34,6 +34,8 @@ from .program_images import ProgramImages, program_images
 # images are resized by other code than that of the data: pixels differ by one
 # of 256 levels, with a wrong order of channels or size by far more.
 _RESIZED = 0.05
+# The oldest PyTorch that exports a program for images of any size.
+_ANY_SIZE = '2.8'
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,9 @@ def write_programs(model: nn.Module,
             raise ConfigError(
                 f'--preprocess: a *.{form.ending} has a plan of its memory, '
                 'for images of one size; leave it out, and resize before')
+    if images.any_size:
+        # Before, torch.export knows no sizes that depend on an image.
+        require_torch(_ANY_SIZE, '--preprocess')
     model = copy.deepcopy(model).cpu().float().eval()
     program = Program(images.front, static_network(model),
                       model.data_preprocessor)

@@ -57,6 +57,14 @@ class _Later:
             self._iterator = self._placed()
         return next(self._iterator)
 
+    def skip_iter(self, num_iters: int) -> None:
+        """Discard batches as OneDL's MMEngine does, without taking them.
+
+        Args:
+            num_iters (int): How many.
+        """
+        self._left -= num_iters
+
     def _placed(self) -> _InfiniteDataloaderIterator:
         dataloader = self._loop.dataloader
         sampler = sampler_of(dataloader)

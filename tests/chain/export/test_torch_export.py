@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Programs of images from files: order of channels, sizes, formats."""
 import json
+import os
 
 import cv2
 import numpy as np
@@ -16,9 +17,9 @@ from mmdgkd import ConfigError
 from mmdgkd.chain import environment
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.export import latency, torch_export
-from mmdgkd.chain.export.formats import FORMATS
+from mmdgkd.chain.export.formats import FORMATS, format_of, require_torch
 from mmdgkd.chain.export.preprocessing import ResizeImages, preprocessing_of
-from mmdgkd.chain.export.torch_export import export_chain
+from mmdgkd.chain.export.torch_export import _ANY_SIZE, export_chain
 from mmdgkd.fileio.files import sha256_of
 from mmdgkd.fileio.programs import ProgramRecord, add_programs, read_programs
 
@@ -128,6 +129,16 @@ def tensor(image):
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
 
 
+def require(ending, any_size=False):
+    """Skip where this format cannot be written, or not for any size."""
+    try:
+        format_of(f'net.{ending}')
+        if any_size:
+            require_torch(_ANY_SIZE, '--preprocess')
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
 def logits_by_hand(model, image):
     """Of an RGB image of the network's size."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
@@ -139,7 +150,7 @@ def logits_by_hand(model, image):
                                               ('onnx', 'RGB'), ('onnx', 'BGR'),
                                               ('pte', 'RGB')])
 def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
-    pytest.importorskip(dict(pte='executorch').get(ending, 'onnxscript'))
+    require(ending)
     model, cfg = chain_of(*RESIZE)
     path = tmp_path / f'net.{ending}'
     facts = export(cfg, path, channels=channels)
@@ -171,7 +182,7 @@ def test_the_order_of_channels(chain_of, photos, tmp_path, ending, channels):
 
 @pytest.mark.parametrize('ending', ['pt2', 'onnx'])
 def test_images_of_any_size(chain_of, photos, tmp_path, ending):
-    pytest.importorskip('onnxscript')
+    require(ending, any_size=True)
     model, cfg = chain_of(*RESIZE)
     path = tmp_path / f'net.{ending}'
     facts = export(cfg, path, preprocess=True)
@@ -278,6 +289,7 @@ def test_an_order_that_is_not_known_is_not_told(chain_of, tmp_path):
 
 
 def test_resized_otherwise_is_refused(chain_of, tmp_path, monkeypatch):
+    require('pt2', any_size=True)
     _, cfg = chain_of(*RESIZE)
     monkeypatch.setattr(ResizeImages, 'size_of', lambda *_: [80, 60])
     with pytest.raises(ConfigError, match='--preprocess: images that the'):
@@ -286,8 +298,8 @@ def test_resized_otherwise_is_refused(chain_of, tmp_path, monkeypatch):
 
 
 def test_the_command(chain_of, run_here, tmp_path):
-    pytest.importorskip('onnxscript')
-    pytest.importorskip('executorch')
+    require('onnx', any_size=True)
+    require('pte')
     _, cfg = chain_of(*RESIZE)
     cfg.custom_imports = dict(imports=['mmdgkd'])
     cfg.dump(tmp_path / 'chain.py')
@@ -326,6 +338,7 @@ def test_the_command(chain_of, run_here, tmp_path):
 
 @pytest.mark.parametrize('preprocess', [False, True])
 def test_other_logits_are_refused(chain_of, tmp_path, monkeypatch, preprocess):
+    require('pt2', preprocess)
     _, cfg = chain_of(*RESIZE)
     (tmp_path / 'net.pt2').write_text('of before')
     own = FORMATS['pt2']
@@ -339,10 +352,21 @@ def test_other_logits_are_refused(chain_of, tmp_path, monkeypatch, preprocess):
     assert (tmp_path / 'net.pt2').read_text() == 'of before'
 
 
+def test_a_pytorch_too_old_for_it_is_one_line(chain_of, tmp_path, monkeypatch):
+    _, cfg = chain_of(*RESIZE)
+    monkeypatch.setattr(torch, '__version__', '2.6.0+cu124')
+    with pytest.raises(ConfigError, match=r'onnx needs torch>=2.7, 2.6.0'):
+        export(cfg, tmp_path / 'net.onnx')
+    with pytest.raises(ConfigError, match='--preprocess needs torch>=2.8'):
+        export(cfg, tmp_path / 'net.pt2', preprocess=True)
+    assert not {'net.onnx', 'net.pt2'} & set(os.listdir(tmp_path))
+
+
 @pytest.mark.parametrize('name', ['onnx', 'executorch'])
 def test_a_format_that_is_not_installed_is_one_line(chain_of, tmp_path,
                                                     monkeypatch, name):
     _, cfg = chain_of(*RESIZE)
+    monkeypatch.setattr(torch, '__version__', '2.7.0')
     monkeypatch.setattr('mmdgkd.chain.export.formats.find_spec',
                         lambda name: None)
     path = tmp_path / f'net.{FORMATS[name].ending}'
