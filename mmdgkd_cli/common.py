@@ -131,6 +131,7 @@ def one_line_errors() -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
         from mmdgkd.utils.distributed import end_processes
         end_processes()
     except ModuleNotFoundError as error:

@@ -103,9 +103,15 @@ def run(args: argparse.Namespace) -> None:
     lines: Dict[str, List[str]] = {}
     for path, fact in facts.items():
         lines.setdefault(_describe(fact.inputs), []).append(path)
-    for line, paths in lines.items():
-        names = ', '.join(map(osp.basename, paths)) if len(lines) > 1 else ''
-        print(f'input{f" of {names}" if names else ""}: {line}')
+    kinds = [{osp.splitext(path)[1]
+              for path in paths} for paths in lines.values()]
+    for (line, paths), endings in zip(lines.items(), kinds):
+        # All of a format, or some networks.
+        own = len(set().union(*kinds)) == sum(map(len, kinds))
+        names = [f'*{ending}' for ending in sorted(endings)] if own else map(
+            osp.basename, paths)
+        print(f'input{" of " + ", ".join(names) if len(lines) > 1 else ""}: '
+              f'{line}')
     for fact in facts.values():
         for extra in fact.extras:
             print(extra)

@@ -4,6 +4,7 @@ import configparser
 import importlib.util
 import pickle
 import re
+import subprocess
 import sys
 from collections import Counter
 
@@ -76,6 +77,33 @@ def test_a_store_and_the_repairs(mmdgkd, trained):
     assert code == 0 and '| resnet14-' in output
     code, output, _ = mmdgkd('compat')
     assert code == 0 and ': in force\n  symptom: ' in output
+
+
+def test_an_output_that_is_closed_ends_it(root):
+    """As by ``mmdgkd compat | head -1``."""
+    done = subprocess.Popen(
+        [sys.executable, '-c', 'import mmdgkd_cli; mmdgkd_cli.main()'] +
+        ['compat'],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True)
+    done.stdout.close()
+    assert done.stderr.read() == (
+        'stopped: what reads the output has closed it\n')
+    assert done.wait() == 141
+
+
+def test_another_broken_pipe_is_no_closed_output(mmdgkd, monkeypatch):
+    """Such as one of a worker."""
+
+    def broken(args):
+        raise BrokenPipeError('of a worker')
+
+    monkeypatch.setattr('mmdgkd_cli.compat.run', broken)
+    code, _, errors = mmdgkd('compat')
+    assert code == 3 and errors.startswith(
+        'error: BrokenPipeError: of a worker; the traceback is in ')
 
 
 @pytest.mark.parametrize('line, wanted',

@@ -579,9 +579,20 @@ _add('stale_programs_shown', 'mmdgkd/report/programs.py',
      'report/test_programs.py::test_what_is_not_comparable_is_said')
 _add(
     'network_file_needs_us', 'mmdgkd/chain/network_file.py',
-    "if plain and not entry.get('filter_cfg'):", 'if False:',
+    'if (plain and _needs_us(entry)', 'if (False and _needs_us(entry)',
     'chain/test_network_file.py::'
     'test_mmpretrain_loads_its_own_networks_alone')
+_add('subclasses_replaced', 'mmdgkd/chain/network_file.py',
+     "vars(_class_of(entry) or object).get('plain')",
+     "getattr(_class_of(entry), 'plain', None)",
+     'chain/test_network_file.py::test_classes_of_users_stay')
+_add('metrics_on_one_front', 'mmdgkd/report/programs.py',
+     'if row.value is not None and row.stage.metric == metric',
+     'if row.value is not None',
+     'report/test_programs.py::test_metrics_are_not_compared_with_each_other')
+_add('deleted_programs_shown', 'mmdgkd/report/programs.py',
+     'and _size_of(osp.join(stage.folder, name)) == one.size', '',
+     'report/test_programs.py::test_what_is_not_comparable_is_said')
 _EXPORTED = f'{_CONTRACT}test_it_is_exported_with_its_own_logits'
 _add('pruned_exported_whole', 'mmdgkd/models/utils/networks.py',
      "if isinstance(getattr(algorithm, 'mutator', None), ChannelMutator):",

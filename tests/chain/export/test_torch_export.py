@@ -314,9 +314,9 @@ def test_the_command(chain_of, run_here, tmp_path):
         'error: --preprocess: a *.pte has a plan of its memory, for images of '
         'one size; leave it out, and resize before\n')
     output = run('--format', *FORMATS)
-    for line in ('input of net.pt2, net.onnx: uint8 images of shape (N, 3, 32,'
+    for line in ('input of *.onnx, *.pt2: uint8 images of shape (N, 3, 32,'
                  ' 32), not normalized, channels: RGB\n',
-                 'input of net.pte: uint8 images of shape (N, 3, 32, 32), N at'
+                 'input of *.pte: uint8 images of shape (N, 3, 32, 32), N at'
                  ' most 8, not normalized, channels: RGB\n'):
         assert line in output.stdout
     output = run('--format', 'pt2', 'onnx', '--channels', 'BGR',
