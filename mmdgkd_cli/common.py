@@ -6,6 +6,7 @@ import gc
 import os
 import os.path as osp
 import re
+import select
 import sys
 import time
 import traceback
@@ -158,12 +159,13 @@ def one_line_errors() -> Iterator[None]:
 
 def _output_is_closed() -> bool:
     """Whether nothing reads the output any more, such as ``head``."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
+    with contextlib.suppress(OSError):  # It may be no file.
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            # Python flushes once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return True
     return False
 
 
