@@ -23,8 +23,8 @@ from .feature_repairs import (ContrastSamples, DynamicContainers,
                               GaussianProcesses, MetricVectors,
                               SearchGradients)
 from .fork_repairs import NewerMMCV, QuietImport, WeightsOnly
-from .mmengine_repairs import (Checkpoints, OwnConfigs, PackageLookup,
-                               ValidationOutputs)
+from .mmengine_repairs import (Checkpoints, CompiledOps, OwnConfigs,
+                               PackageLookup, ValidationOutputs)
 from .mmrazor_repairs import (DemoInputs, InplaceModules, LayerDepths,
                               MMClsNames, Quantization, Quantizers,
                               ResumedPruning, SampledChoices)
@@ -34,7 +34,7 @@ from .tool_repairs import CamDevice, TightBox, TSNEIterations
 # mmrazor.models is imported, which MMClsNames does; the others look at the
 # result.
 REPAIRS = (PackageLookup, Checkpoints, WeightsOnly, QuietImport, NewerMMCV,
-           Quantization, MMClsNames, InplaceModules, DemoInputs,
+           CompiledOps, Quantization, MMClsNames, InplaceModules, DemoInputs,
            ResumedPruning, Quantizers, SampledChoices, LayerDepths,
            SearchGradients, DynamicContainers, MetricVectors,
            GaussianProcesses, ContrastSamples, ValidationOutputs, OwnConfigs,
