@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """All is in setup.cfg, but for what a Python that is too old is told."""
-import platform
+import sys
 
 from setuptools import Distribution, setup
 
@@ -15,7 +15,9 @@ class SupportedDistribution(Distribution):
 
     def parse_config_files(self, *args, **kwargs):
         super().parse_config_files(*args, **kwargs)
-        if platform.python_version() not in self.python_requires:
+        # As pip compares: of a pre-release the numbers alone.
+        version = '.'.join(map(str, sys.version_info[:3]))
+        if version not in self.python_requires:
             self.metadata.install_requires = []
             self.metadata.extras_require = dict.fromkeys(
                 self.metadata.extras_require, [])

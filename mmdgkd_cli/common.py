@@ -127,7 +127,7 @@ def one_line_errors() -> Iterator[None]:
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
     training cannot go on, 75 a signal has stopped it (--resume goes on), 130
-    a second Ctrl-C, 141 what reads the output has closed it. After a success
+    a second Ctrl-C, 141 the output was closed. After a success
     or a stop the process group is shut down in order, if there is one.
     """
     try:
@@ -136,8 +136,8 @@ def one_line_errors() -> Iterator[None]:
         from mmdgkd.utils.distributed import end_processes
         end_processes()
     except ModuleNotFoundError as error:
-        sys.exit(f'error: {error}; install what mmdgkd needs: pip install -c '
-                 'constraints.txt -e ".[lite]"')
+        sys.exit(f'error: {error}, which mmdgkd needs: pip install '
+                 f'{(error.name or "mmdgkd").split(".")[0]}')
     except ImportError as error:
         if 'mmdgkd needs' not in str(error) and 'mmcls' not in str(error):
             raise
@@ -149,7 +149,7 @@ def one_line_errors() -> Iterator[None]:
         # The classes cannot be imported here: their import may have failed.
         text, code = str(error), getattr(error, 'exit_code', None)
         if isinstance(error, BrokenPipeError) and _output_is_closed():
-            _exit('stopped: what reads the output has closed it', 141)
+            _exit('stopped: the output was closed', 141)
         if code is None or '\n' in text:
             text, code = _unexpected(error)
         if code == 75:
@@ -163,8 +163,12 @@ def _output_is_closed() -> bool:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
         if any(event & select.POLLERR for _, event in poll.poll(0)):
-            # Python flushes once more when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Python flushes once more when it ends, and errors may go there.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            poll.register(sys.stderr.fileno(), 0)
+            if any(event & select.POLLERR for _, event in poll.poll(0)):
+                os.dup2(nowhere, sys.stderr.fileno())
             return True
     return False
 

@@ -5,8 +5,8 @@
 
 writes D/<network>/<network>.pt2 and .onnx for each trained network; the format
 executorch writes a .pte. A pruned network has only the channels that are left,
-a network of MMRazor's quantizers computes with integers of 8 bits in .onnx and
-.pte. A network with low-bit weights is also written as integers and steps,
+one of most of MMRazor's quantizers computes with integers of 8 bits in .onnx
+and .pte. A network with low-bit weights is also written as integers and steps,
 D/<network>/<network>_int.pth. A program needs neither mmdgkd nor MMRazor on
 the device:
 
@@ -19,9 +19,9 @@ the device:
 with images of shape (N, C, H, W), not normalized: of files uint8 in the order
 red, green, blue. With --preprocess they have any size; without it they are
 resized and cropped as the data set does it. A *.pte takes at most 8 images at
-once. The last lines that are printed have what it takes. So has the file, with
-the names of the classes: inputs.json in a *.pt2, the metadata of an *.onnx,
-what the method "inputs" of a *.pte returns.
+once. The lines "input" that are printed have what it takes. So has the file,
+with the names of the classes: inputs.json in a *.pt2, the metadata of an
+*.onnx, what the method "inputs" of a *.pte returns.
 
 --latency times each program, for one image by one thread, and mmdgkd report
 shows accuracy against latency and size. Let nothing else run meanwhile.

@@ -6,7 +6,9 @@ from typing import Any, Dict, Iterator
 from mmengine.config import Config
 from mmengine.registry import (DATA_SAMPLERS, DATASETS, EVALUATOR, FUNCTIONS,
                                HOOKS, LOOPS, METRICS, MODELS, TRANSFORMS,
-                               VISBACKENDS, VISUALIZERS, DefaultScope)
+                               VISBACKENDS, VISUALIZERS, WEIGHT_INITIALIZERS,
+                               DefaultScope)
+from mmpretrain.registry import BATCH_AUGMENTS
 
 from mmdgkd.fileio.files import atomic_write
 from mmdgkd.utils.config import find_type
@@ -17,7 +19,8 @@ _OWN = 'mmdgkd'
 # Whose classes are there only where mmdgkd is, or repairs them.
 _NEED_US = ('mmdgkd', 'mmrazor')
 _REGISTRIES = (MODELS, DATASETS, TRANSFORMS, HOOKS, METRICS, DATA_SAMPLERS,
-               LOOPS, EVALUATOR, VISUALIZERS, VISBACKENDS)
+               LOOPS, EVALUATOR, VISUALIZERS, VISBACKENDS, WEIGHT_INITIALIZERS,
+               BATCH_AUGMENTS)
 
 
 def write_network_config(cfg: Config, network: Network, path: str) -> None:
@@ -37,9 +40,9 @@ def write_network_config(cfg: Config, network: Network, path: str) -> None:
     scope = whole.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
         for entry in _entries(whole):
-            # Its own: a class that inherits from ours is another.
-            plain = vars(_class_of(entry) or object).get('plain')
-            # Of the data sets only ours choose classes.
+            plain = getattr(_class_of(entry), 'plain', None)
+            # A class that inherits from ours is another; and of the data sets
+            # only ours choose classes.
             if (plain and _needs_us(entry) and isinstance(entry['type'], str)
                     and not entry.get('filter_cfg')):
                 scope, dot, _ = entry['type'].rpartition('.')

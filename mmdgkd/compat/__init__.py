@@ -132,11 +132,15 @@ def check_requirements() -> None:
         if len({each.startswith(FORK)
                 for each in installed(names)}) > 1
     ]
+    mmcv = installed(('mmcv', 'mmcv-lite'))
+    if len(set(mmcv.values())) > 1:
+        mixed += mmcv
     if mixed:
         raise ImportError(
-            f"{', '.join(mixed)} are installed and overwrite each other: pip "
-            f"uninstall {' '.join(mixed)}, then pip install 'mmdgkd[lite]' or "
-            "'mmdgkd[onedl]'")
+            "mmdgkd needs either OpenMMLab's packages or OneDL's forks, and "
+            f"one mmcv: {', '.join(mixed)} are installed and overwrite each "
+            f"other: pip uninstall {' '.join(mixed)}, then pip install "
+            "'mmdgkd[lite]' or 'mmdgkd[onedl]'")
     # MMRazor imports mmcls wherever it finds it, and no release of mmcls
     # accepts the mmcv that MMRazor and mmpretrain need.
     if importlib.util.find_spec('mmcls') is not None:

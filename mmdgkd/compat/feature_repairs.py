@@ -79,7 +79,8 @@ class DynamicContainers:
         from mmrazor.models.architectures.dynamic_ops import DynamicSequential
 
         def convert_from(cls: type, module: Any) -> Any:
-            return cls(OrderedDict(module.named_children()))
+            # named_children() leaves out what is there twice.
+            return cls(OrderedDict(module._modules))
 
         DynamicSequential.convert_from = classmethod(convert_from)
 

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import io
 import os.path as osp
 import sys
@@ -20,6 +21,10 @@ class WeightsOnly:
     def symptom() -> Optional[str]:
         from mmengine.runner import checkpoint
         if not hasattr(checkpoint, '_safe_torch_load'):
+            if 'weights_only=False' in inspect.getsource(checkpoint):
+                raise ImportError(
+                    'mmdgkd needs a mmengine that reads weights only, or the '
+                    'onedl-mmengine 0.10.12, whose reading it repairs')
             return None
         return 'mmengine falls back to torch.load with weights_only=False'
 

@@ -122,7 +122,8 @@ def programs_of(runs: Sequence[Run], levels: Levels) -> Programs:
     for i, (metric, rule) in enumerate(metrics):
         some = [
             row for row in rows
-            if row.value is not None and row.stage.metric == metric
+            if row.value is not None and (row.stage.metric,
+                                          row.stage.rule) == (metric, rule)
         ]
         if rule is None:
             notes.append(f'Which value of {metric} is better is not known: no '
@@ -185,10 +186,10 @@ def _mark(rows: Sequence[ProgramRow], attribute: str,
         ((cost, sign * row.value, row)
          for row in rows if sign and (cost := cost_of(row)) is not None),
         key=lambda one: one[:2])
-    best: float | None = None
-    for _, badness, row in known:
-        if best is None or badness < best:
-            best = badness
+    best: tuple | None = None
+    for cost, badness, row in known:
+        if best is None or badness < best[1] or (cost, badness) == best:
+            best = cost, badness
             setattr(row, attribute, True)
 
 

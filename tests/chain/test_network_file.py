@@ -21,7 +21,11 @@ RESNET = dict(
         mean=[120., 110., 100.],
         std=[60., 57., 50.],
         to_rgb=False),
-    backbone=dict(type='ResNet_CIFAR', depth=18),
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        init_cfg=[dict(type='Kaiming', layer='Conv2d')]),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=.2)]),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=10, in_channels=512))
 CIFAR = dict(

@@ -329,6 +329,11 @@ def test_a_sequential_becomes_a_dynamic_one_and_static_again():
     model = DynamicSequential.convert_from(nn.Sequential(layers))
     assert [name for name, _ in model.named_children()
             ] == [*layers, 'mutable_attrs']
+    # A layer that is there twice.
+    twice = nn.Sequential(layers['fc0'], nn.ReLU(), layers['fc0'])
+    found = DynamicSequential.convert_from(twice)
+    assert [*found._modules] == ['0', '1', '2', 'mutable_attrs']
+    assert found[2] is layers['fc0']
     depth = OneShotMutableValue(value_list=[2, 3, 4], default_value=4)
     model.register_mutable_attr('depth', depth)
     inputs = torch.randn(2, 4)

@@ -91,10 +91,11 @@ def test_forks_are_accepted_but_not_beside_the_packages_they_replace(
     with pytest.raises(ImportError) as info:
         check_requirements()
     assert str(info.value) == (
-        'mmengine, onedl-mmengine, mmpretrain, onedl-mmpretrain are installed '
-        'and overwrite each other: pip uninstall mmengine onedl-mmengine '
-        "mmpretrain onedl-mmpretrain, then pip install 'mmdgkd[lite]' or "
-        "'mmdgkd[onedl]'")
+        "mmdgkd needs either OpenMMLab's packages or OneDL's forks, and one "
+        'mmcv: mmengine, onedl-mmengine, mmpretrain, onedl-mmpretrain are '
+        'installed and overwrite each other: pip uninstall mmengine '
+        'onedl-mmengine mmpretrain onedl-mmpretrain, then pip install '
+        "'mmdgkd[lite]' or 'mmdgkd[onedl]'")
 
 
 @pytest.mark.parametrize('version, refused',

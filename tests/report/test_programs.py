@@ -131,6 +131,24 @@ def test_metrics_are_not_compared_with_each_other(tmp_path):
     ]
 
 
+def test_a_metric_with_a_rule_is_another_one(tmp_path):
+    one = make(tmp_path / 'one', 'own')
+    other = make(tmp_path / 'other', 'own', 'other ', rule='less')
+    add_all(one)
+    add_all(other, 'other ')
+    found = read(one, other)
+    assert {row.network
+            for row in found.rows
+            if row.fastest or row.smallest} == {'small (other)'}
+    assert len(found.panels) == 4
+
+
+def test_equals_are_both_on_the_front(folder):
+    add(folder, 'big', 'onnx', 900, 3.)
+    add(folder, 'middle', 'onnx', 900, 3.)
+    assert all(map(all, fronts(read(folder)).values()))
+
+
 def test_what_is_not_comparable_is_said(folder):
     add(folder, 'big', 'onnx', 900, 3.)
     add(folder, 'small', 'onnx', 100, 1., weights='of before')
