@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """All is in setup.cfg, but for what a Python that is too old is told."""
-import sys
+import platform
+import re
 
 from setuptools import Distribution, setup
 
@@ -16,7 +17,7 @@ class SupportedDistribution(Distribution):
     def parse_config_files(self, *args, **kwargs):
         super().parse_config_files(*args, **kwargs)
         # As pip compares: of a pre-release the numbers alone.
-        version = '.'.join(map(str, sys.version_info[:3]))
+        version = re.match(r'[\d.]+\d', platform.python_version())[0]
         if version not in self.python_requires:
             self.metadata.install_requires = []
             self.metadata.extras_require = dict.fromkeys(
