@@ -141,6 +141,7 @@ def check_requirements() -> None:
             f"one mmcv: {', '.join(mixed)} are installed and overwrite each "
             f"other: pip uninstall {' '.join(mixed)}, then pip install "
             "'mmdgkd[lite]' or 'mmdgkd[onedl]'")
+    _check_neighbours(installed(('mmcv', 'mmcv-lite', 'onedl-mmcv')))
     # MMRazor imports mmcls wherever it finds it, and no release of mmcls
     # accepts the mmcv that MMRazor and mmpretrain need.
     if importlib.util.find_spec('mmcls') is not None:
@@ -152,6 +153,26 @@ def check_requirements() -> None:
                 f'({str(error).splitlines()[0]}); MMRazor then does not '
                 'either: pip uninstall mmcls (mmpretrain replaces it)'
             ) from None
+
+
+def _check_neighbours(mmcv: Dict[str, str]) -> None:
+    """Check that what MMRazor imports where it finds it takes a newer mmcv.
+
+    Args:
+        mmcv (dict[str, str]): The versions of its distributions.
+    """
+    if not any(
+            Version(version) > Version('2.1.0') for version in mmcv.values()):
+        return
+    for name in ('mmdet', 'mmseg', 'mmpose'):
+        if importlib.util.find_spec(name) is not None:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                raise ImportError(
+                    f'mmdgkd needs a {name} that imports, or none: '
+                    f'{str(error).splitlines()[0]}; pip uninstall {name}, or '
+                    'install mmcv or mmcv-lite 2.1.0') from None
 
 
 def installed(names: Sequence[str]) -> Dict[str, str]:

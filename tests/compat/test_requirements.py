@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 
 import mmcv
 import pytest
@@ -110,3 +111,34 @@ def test_mmrazor_imports_beside_an_mmcv_newer_than_it(monkeypatch, version,
         assert f'MMCV=={version}' in symptom and 'mmrazor' not in sys.modules
         NewerMMCV.fix()
     assert 'mmrazor' in sys.modules and mmcv.__version__ == version
+
+
+def test_two_mmcv_overwrite_each_other(monkeypatch):
+    install(monkeypatch, {
+        **REST,
+        **OPENMMLAB, 'mmcv': '2.2.0',
+        'mmcv-lite': '2.1.0'
+    })
+    with pytest.raises(ImportError, match='mmcv, mmcv-lite are installed and'):
+        check_requirements()
+
+
+@pytest.mark.parametrize('version', ['2.1.0', '2.2.0'])
+def test_a_neighbour_that_refuses_a_newer_mmcv_is_named(
+        monkeypatch, tmp_path, version):
+    """MMRazor imports mmseg wherever it finds it, whatever that raises."""
+    (tmp_path / 'mmseg.py').write_text('assert False, "MMCV is used"')
+    monkeypatch.syspath_prepend(tmp_path)
+    install(monkeypatch, {**REST, **OPENMMLAB, 'mmcv-lite': version})
+    monkeypatch.setattr(
+        'importlib.util.find_spec',
+        lambda name, own=find_spec: None
+        if name in ('mmcls', 'mmdet', 'mmpose') else own(name))
+    if version == '2.1.0':
+        check_requirements()
+        return
+    with pytest.raises(ImportError) as info:
+        check_requirements()
+    assert str(info.value) == (
+        'mmdgkd needs a mmseg that imports, or none: MMCV is used; pip '
+        'uninstall mmseg, or install mmcv or mmcv-lite 2.1.0')
