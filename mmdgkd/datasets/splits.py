@@ -1,0 +1,128 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Which images of a training set a network is trained on."""
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional
+
+import numpy as np
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import refuse_unknown
+from mmdgkd.utils.random import uniforms
+
+_KEYS = ('holdout', 'folds', 'fold', 'seed')
+# Of uniforms(); other draws have others.
+_HOLDOUT_STREAM = 0x686F6C64
+_FOLD_STREAM = 0x666F6C64
+
+
+def held_out(count: int, holdout: int, seed: int = 0) -> np.ndarray:
+    """The images that are held out of all trainings.
+
+    Args:
+        count (int): Length of the data set.
+        holdout (int): How many are held out.
+        seed (int): Seed of the choice. Defaults to 0.
+
+    Returns:
+        np.ndarray: Their indices, int64 of shape (holdout, ), ascending.
+    """
+    draws = uniforms(seed, _HOLDOUT_STREAM, 0, count)
+    return np.sort(np.argsort(draws, kind='stable')[:holdout])
+
+
+def fold_of(indices: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """The fold of each image, a function of (seed, index) alone.
+
+    Args:
+        indices (np.ndarray): Indices in the data set, int64 of shape (N, ).
+        folds (int): Number of folds.
+        seed (int): Seed of the folds. Defaults to 0.
+
+    Returns:
+        np.ndarray: int64 of shape (N, ), from 0 to ``folds - 1``.
+    """
+    indices = np.asarray(indices, np.int64)
+    draws = uniforms(seed, _FOLD_STREAM, 0, int(indices.max(initial=-1)) + 1)
+    return (draws[indices] * folds).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images of a data set a network is trained on.
+
+    Args:
+        holdout (int): How many images are held out of all trainings.
+            Defaults to 0.
+        folds (int): Number of folds of the others. Defaults to 0: none.
+        fold (int, optional): The fold that is left out. Defaults to None: the
+            network is trained on all folds.
+        seed (int): Seed of both. Defaults to 0.
+    """
+
+    holdout: int = 0
+    folds: int = 0
+    fold: Optional[int] = None
+    seed: int = 0
+
+    @classmethod
+    def from_cfg(cls, cfg: Optional[Mapping], here: str) -> 'Split':
+        """Read ``holdout``, ``folds``, ``fold`` and ``seed``.
+
+        Args:
+            cfg (Mapping, optional): As in the config; None: all images.
+            here (str): The config key, for messages.
+
+        Raises:
+            ConfigError: For another key, or a value out of its range.
+        """
+        cfg = cfg or {}
+        refuse_unknown(cfg, _KEYS, here)
+        for key in ('holdout', 'folds', 'seed'):
+            value = cfg.get(key, 0)
+            if type(value) is not int or value < 0:
+                raise ConfigError(f'{here}.{key}: {value!r} must be an '
+                                  'integer, 0 or more')
+        split = cls(**cfg)
+        if split.folds == 1:
+            raise ConfigError(f'{here}.folds: 1 leaves nothing to train on; '
+                              'must be 2 or more')
+        fold = split.fold
+        if fold is not None and not (type(fold) is int
+                                     and 0 <= fold < split.folds):
+            raise ConfigError(f'{here}.fold: {fold!r} must be from 0 to '
+                              f'{split.folds - 1}, or None')
+        return split
+
+    def indices(self, count: int) -> Optional[np.ndarray]:
+        """The images that a network is trained on.
+
+        Args:
+            count (int): Length of the data set.
+
+        Returns:
+            np.ndarray, optional: Their indices, int64, ascending; None: all.
+
+        Raises:
+            ConfigError: If none are left.
+        """
+        if not self.holdout and self.fold is None:
+            return None
+        is_in = np.ones(count, bool)
+        is_in[held_out(count, self.holdout, self.seed)] = False
+        if self.fold is not None:
+            is_in &= fold_of(np.arange(count), self.folds,
+                             self.seed) != self.fold
+        if not is_in.any():
+            raise ConfigError(f'chain.holdout: {self.holdout} of {count} '
+                              'training images leaves none to train on')
+        return np.flatnonzero(is_in)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What tells which images are left out, plain data; empty if none."""
+        facts = {}
+        if self.holdout:
+            facts['holdout'] = self.holdout
+        if self.fold is not None:
+            facts.update(folds=self.folds, fold=self.fold)
+        return dict(facts, seed=self.seed) if facts else {}
