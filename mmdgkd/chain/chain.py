@@ -7,11 +7,12 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from .entries import Network, read_networks
 from .metric import read_metric
-from .options import read_format, read_preflight, read_store, read_views
+from .options import (read_folds, read_format, read_holdout, read_preflight,
+                      read_store, read_views)
 
 GUIDANCES = ('none', 'direct', 'sequential', 'dense')
 _CHAIN_KEYS = ('guidance', 'networks', 'order', 'metric', 'views',
-               'logit_store', 'save_as', 'preflight')
+               'logit_store', 'save_as', 'preflight', 'holdout', 'folds')
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Chain:
             that tells it.
         preflight (dict, optional): ``steps`` of training in the rehearsal of
             each stage. None: it is left out. Defaults to two steps.
+        holdout (dict, optional): ``size``, the number of training images that
+            are in no training, ``seed`` and ``validate``, whether the stages
+            are validated on them. Defaults to None: there are none.
+        folds (dict, optional): ``num``, the number of folds of the other
+            training images, and ``seed``, see :meth:`fold_of`.
+            Defaults to None: there are none.
     """
 
     networks: Tuple[Network, ...]
@@ -50,6 +57,8 @@ class Chain:
     save_as: str = 'pth'
     rule: Optional[str] = None
     preflight: Optional[Dict] = field(default_factory=lambda: dict(steps=2))
+    holdout: Optional[Dict] = None
+    folds: Optional[Dict] = None
 
     @classmethod
     def from_cfg(cls, cfg: Optional[Mapping]) -> 'Chain':
@@ -61,7 +70,8 @@ class Chain:
                 ``order``, a list of these names, the largest first;
                 ``guidance``, by default ``'dense'``; ``metric``, a name or
                 ``dict(name=..., rule='greater'|'less')``; ``views``;
-                ``logit_store``; ``save_as``; and ``preflight``.
+                ``logit_store``; ``save_as``; ``preflight``; ``holdout``; and
+                ``folds``.
 
         Raises:
             ConfigError: For a missing or unknown key, or a wrong value.
@@ -91,9 +101,17 @@ class Chain:
                                   'views, but chain.views is None; leave that '
                                   'out')
         metric, rule = read_metric(cfg.get('metric'))
+        holdout, folds = read_holdout(cfg.get('holdout')), read_folds(
+            cfg.get('folds'))
+        _check_folds(networks, folds)
+        for key, value in (('holdout', holdout), ('folds', folds)):
+            if value is not None and views is None:
+                raise ConfigError(f'chain.{key}: leaves out views of training '
+                                  'images, but chain.views is None; leave '
+                                  'that out')
         return cls(networks, guidance, teachers, metric, views, store,
                    read_format(cfg.get('save_as', 'pth')), rule,
-                   read_preflight(cfg.get('preflight')))
+                   read_preflight(cfg.get('preflight')), holdout, folds)
 
     @property
     def names(self) -> List[str]:
@@ -127,6 +145,8 @@ class Chain:
                 entry['init_from'] = network.init_from
             if network.use != 'last':
                 entry['use'] = network.use
+            if network.fold != 'auto' and not network.part_of:
+                entry['fold'] = network.fold
             if network.stage and not network.part_of:
                 entry['stage'] = network.stage
             networks.append(entry)
@@ -143,7 +163,30 @@ class Chain:
             cfg['save_as'] = self.save_as
         if self.preflight != dict(steps=2):
             cfg['preflight'] = self.preflight or False
+        for key in ('holdout', 'folds'):
+            if getattr(self, key):
+                cfg[key] = dict(getattr(self, key))
         return cfg
+
+    def fold_of(self, name: str) -> Optional[int]:
+        """The fold of the training images that a network is trained without.
+
+        By default network k of the chain, counted from 0, leaves out fold k,
+        modulo their number, and the last one none.
+
+        Args:
+            name (str): The network.
+
+        Returns:
+            int, optional: None if it is trained on all.
+        """
+        network = self[self.stage_of(name)]
+        if self.folds is None or network.fold != 'auto':
+            return None if self.folds is None else network.fold
+        rank = self.names.index(network.name)
+        if rank == len(self.names) - 1:
+            return None
+        return rank % self.folds['num']
 
     def needs(self, name: str) -> Tuple[str, ...]:
         """The networks whose files are needed before one is trained.
@@ -248,6 +291,19 @@ def _check_teachers(name: str, teachers: Any,
                 f'{here}: the teacher "{teacher}" does not come before '
                 f'"{name}"; possible: '
                 f'{", ".join(before[name]) or "none, it is the first"}')
+
+
+def _check_folds(networks: Sequence[Network], folds: Optional[Dict]) -> None:
+    for network in networks:
+        fold, here = network.fold, f'chain.networks.{network.name}.fold'
+        if fold in ('auto', None):
+            continue
+        if folds is None:
+            raise ConfigError(f'{here}: is given, but there are no folds; set '
+                              'chain.folds, too')
+        if not 0 <= fold < folds['num']:
+            raise ConfigError(f'{here}: {fold} must be from 0 to '
+                              f'{folds["num"] - 1}, as chain.folds has it')
 
 
 def _check_guidance_of_part(guidance: Any, network: Network) -> None:

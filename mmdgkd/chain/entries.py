@@ -2,7 +2,7 @@
 """Reading the networks of a chain: pure data, nothing is built here."""
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.distillers.ensembles import check_name
@@ -13,7 +13,7 @@ from .model_names import ZOO, Published, read_model
 from .use import read_use
 
 _NETWORK_KEYS = ('model', 'ckpt_path', 'init_from', 'stage', 'ckpt_key',
-                 'input', 'teacher_classes', 'use')
+                 'input', 'teacher_classes', 'use', 'fold')
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Network:
         use (str): Which weights of its training are its own: ``'last'``,
             ``'best'``, by the metric of the chain, or ``'ema'``, averaged.
             Defaults to ``'last'``.
+        fold (int | str, optional): The fold of ``chain.folds`` that it is
+            trained without; None: it is trained on all. Defaults to
+            ``'auto'``, see :meth:`Chain.fold_of`.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Network:
     published: Optional[Published] = field(default=None, compare=False)
     picked: Optional[Dict] = None
     use: str = 'last'
+    fold: Union[int, str, None] = 'auto'
 
     @property
     def part_facts(self) -> Dict[str, Any]:
@@ -197,7 +201,7 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
     Args:
         name (str): Its name.
         entry (Mapping): ``model`` and perhaps ``ckpt_path``, ``ckpt_key``,
-            ``init_from``, ``stage``, ``input`` and ``use``.
+            ``init_from``, ``stage``, ``input``, ``use`` and ``fold``.
 
     Raises:
         ConfigError: For another key, or a wrong value.
@@ -236,7 +240,17 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Network:
         input=read_input(entry.get('input'), f'{here}.input'),
         teacher_classes=entry.get('teacher_classes'),
         published=published,
-        use=read_use(entry, here))
+        use=read_use(entry, here),
+        fold=_fold_of(entry, here))
+
+
+def _fold_of(entry: Mapping[str, Any], here: str) -> Union[int, str, None]:
+    fold = entry.get('fold', 'auto')
+    if fold not in ('auto', None) and type(fold) is not int:
+        raise ConfigError(f'{here}.fold: {fold!r} must be the number of a fold'
+                          ' of chain.folds, or None for a network that is '
+                          'trained on all')
+    return fold
 
 
 def _file_of(path: Optional[str], published: Optional[Published],

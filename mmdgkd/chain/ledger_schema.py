@@ -73,6 +73,8 @@ _SCHEMA = dict(
         stages=dict(_each(_STAGE), minProperties=1),
         seed=_of('integer', 'null'),
         guidance=_of('string', 'object', 'null'),
+        holdout=_of('object'),
+        folds=_of('object'),
         config=_of('string', 'null'),
         torch=_TEXT,
         device=_TEXT))

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""Reading the options of a chain: views, logit store, file format."""
+"""Reading the options of a chain: views, splits, store, file format."""
 from importlib.util import find_spec
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mmdgkd.datasets.identity import FILE_KEYS
 from mmdgkd.errors import ConfigError
@@ -11,6 +11,8 @@ from mmdgkd.utils.config import refuse_unknown
 _FORMATS = ('pth', 'safetensors')
 _VIEW_KEYS = ('seed', 'num_views', 'file_key', 'skip_unreadable')
 _PREFLIGHT_KEYS = ('steps', )
+_HOLDOUT_KEYS = ('size', 'seed', 'validate')
+_FOLDS_KEYS = ('num', 'seed')
 _STORE_KEYS = ('store_dir', 'dtype', 'top_k', 'others')
 
 
@@ -44,6 +46,62 @@ def read_views(cfg: Any) -> Optional[Dict]:
         raise ConfigError(f'{here}.file_key: {cfg["file_key"]!r} is none of '
                           f'{", ".join(FILE_KEYS)}')
     return dict(cfg)
+
+
+def read_holdout(cfg: Any) -> Optional[Dict[str, Any]]:
+    """Read ``chain.holdout``.
+
+    Args:
+        cfg (Any): As in the config: how many images, or a dict of ``size``,
+            ``seed`` and ``validate``.
+
+    Returns:
+        dict, optional: These three; None if nothing is held out.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    read = _read_count(cfg, 'chain.holdout', 'size', _HOLDOUT_KEYS, 1)
+    if read is not None:
+        validate = read.setdefault('validate', True)
+        if not isinstance(validate, bool):
+            raise ConfigError(f'chain.holdout.validate: {validate!r} must be '
+                              'True or False')
+    return read
+
+
+def read_folds(cfg: Any) -> Optional[Dict[str, Any]]:
+    """Read ``chain.folds``.
+
+    Args:
+        cfg (Any): As in the config: how many, or a dict of ``num`` and
+            ``seed``.
+
+    Returns:
+        dict, optional: These two; None without folds.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    return _read_count(cfg, 'chain.folds', 'num', _FOLDS_KEYS, 2)
+
+
+def _read_count(cfg: Any, here: str, key: str, keys: Tuple[str, ...],
+                least: int) -> Optional[Dict[str, Any]]:
+    """A number, or a dict of it and more, with a seed."""
+    if cfg is None or cfg is False:
+        return None
+    if not isinstance(cfg, Mapping):
+        cfg = {key: cfg}
+    refuse_unknown(cfg, keys, here)
+    read = dict(dict(seed=0), **cfg)
+    for name, low in ((key, least), ('seed', 0)):
+        value = read.get(name)
+        if type(value) is not int or value < low:
+            at = here if len(cfg) == 1 and name == key else f'{here}.{name}'
+            raise ConfigError(
+                f'{at}: {value!r} must be an integer, {low} or more')
+    return read
 
 
 def read_store(cfg: Any) -> Dict:

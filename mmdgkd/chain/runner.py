@@ -33,6 +33,7 @@ from .plan import (later_share, mix_line, order_line, plan_table, result_table,
                    store_lines, test_table)
 from .runner_keys import check_runner_keys
 from .schedules import schedule_lines
+from .splits import split_line
 from .stage_config import named_config
 from .stage_training import train_stage
 from .store_size import StoreSize, refuse_excess
@@ -253,8 +254,8 @@ class ChainRunner:
             # First: the lines below take it that the config works.
             rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
                                  self._datasets, signals)
-        lines = (plan_table(self.chain, facts, stages,
-                            self.work.ledger), store_lines(self._store_size),
+        lines = (plan_table(self.chain, facts, stages, self.work.ledger),
+                 split_line(self.chain), store_lines(self._store_size),
                  order_line(self.chain, facts), mix_line(self.chain, stages),
                  schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()

@@ -22,6 +22,7 @@ from mmdgkd.utils.config import find_type, type_of, typed_parts
 from .chain import Chain, Network
 from .method import METHODS
 from .runner_keys import RUNNER_KEYS, check_runner_keys
+from .splits import folds_of_teachers, set_split
 from .stage_hooks import keep_hooks
 from .stage_views import set_views
 from .use import prepare_use
@@ -92,6 +93,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         method.prepare_stage(stage, chain, name)
     if chain.views is not None:
         set_views(stage, chain, name, seed_of(cfg))
+        set_split(stage, chain, name)
     _make_resumable(stage)
     prepare_use(stage, chain[name].use, f'chain.networks.{name}', chain.metric,
                 chain.rule)
@@ -121,8 +123,13 @@ def _with_teachers(model: Dict, template: Any, chain: Chain, name: str,
             **_input(model, chain[teacher], cfg))
         for teacher in chain.teachers[name]
     }
+    folds = folds_of_teachers(chain, name)
     return dict(
-        template, architecture=model, distiller=distiller, teachers=teachers)
+        template,
+        architecture=model,
+        distiller=distiller,
+        teachers=teachers,
+        **(dict(folds=folds) if folds else {}))
 
 
 def _of_file(network: Network) -> Dict[str, Any]:

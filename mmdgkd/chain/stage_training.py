@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The training of one stage, from its config to the trained network."""
 import os.path as osp
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -27,6 +27,7 @@ from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
 from .network import build_network
 from .network_file import write_network_config
+from .splits import split_of
 from .stage_config import fingerprint, named_config
 from .use import best_checkpoint, use_entry
 from .work_dir import WorkDir
@@ -128,6 +129,7 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
             metric=metric.get('name'),
             last=metric.get('last'),
             best=metric.get('best'),
+            **_split_entry(chain, name),
             **use_entry(chain[name].use)), unit, step)
     write_network_config(cfg, chain[name],
                          osp.splitext(work.own_file(name))[0] + '.py')
@@ -135,6 +137,11 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         name, state='done', wrote=file_entry(work.own_file(name), work.path))
     if step == total:  # else the last validation was of other weights
         save_predictions(seen, work.path, name, work.own_file(name))
+
+
+def _split_entry(chain: Chain, name: str) -> Dict[str, Any]:
+    split = split_of(chain, name)
+    return dict(split=split) if split else {}
 
 
 def _best_of(folder: str, name: str, unit: str,

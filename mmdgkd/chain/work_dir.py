@@ -92,6 +92,10 @@ class WorkDir:
         self.ledger.update(
             seed=self.seed,
             guidance=self.chain.guidance,
+            **{
+                key: getattr(self.chain, key)
+                for key in ('holdout', 'folds') if getattr(self.chain, key)
+            },
             config=self.cfg.filename and osp.basename(self.cfg.filename),
             torch=torch.__version__,
             device=get_device())

@@ -3,6 +3,7 @@
 from .batched import (BatchedCIFAR10, BatchedCIFAR100, BatchedDigits,
                       BatchedSVHN)
 from .digits import Digits
+from .held_out import HeldOut
 from .svhn import SVHN
 from .tiny_imagenet import TinyImageNet
 from .view_dataset import ViewDataset
@@ -14,6 +15,7 @@ __all__ = [
     'BatchedDigits',
     'BatchedSVHN',
     'Digits',
+    'HeldOut',
     'SVHN',
     'TinyImageNet',
     'ViewDataset',

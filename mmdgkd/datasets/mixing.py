@@ -63,6 +63,7 @@ class Mixing:
         self.num_classes = num_classes
         self._here = here
         self._partners: Tuple[Any, ...] = (None, None)
+        self._chosen: Optional[np.ndarray] = None
 
     @classmethod
     def from_cfg(cls, cfg: Any, here: str = 'ViewDataset.mix') -> 'Mixing':
@@ -90,6 +91,15 @@ class Mixing:
         """
         if names is not None and len(names):
             self.num_classes = len(names)
+
+    def keep_to(self, indices: Optional[np.ndarray]) -> None:
+        """Choose partners among some samples alone.
+
+        Args:
+            indices (np.ndarray, optional): Their indices, int64, ascending;
+                any other sample is its own partner. None: all.
+        """
+        self._chosen = indices
 
     @property
     def facts(self) -> Dict[str, Any]:
@@ -124,8 +134,9 @@ class Mixing:
         key = (seed, view, count)
         if self._partners[0] != key:
             draw = np.random.RandomState(partners_seed(seed, view))
-            order, partners = draw.permutation(count), np.arange(count)
-            half = count // 2
+            chosen = count if self._chosen is None else self._chosen
+            order, partners = draw.permutation(chosen), np.arange(count)
+            half = len(order) // 2
             first, second = order[:half], order[half:2 * half]
             partners[first], partners[second] = second, first
             self._partners = key, partners

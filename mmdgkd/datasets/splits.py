@@ -9,7 +9,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from mmdgkd.utils.random import uniforms
 
-_KEYS = ('holdout', 'folds', 'fold', 'seed')
+_KEYS = ('holdout', 'seed', 'folds', 'fold', 'folds_seed')
 # Of uniforms(); other draws have others.
 _HOLDOUT_STREAM = 0x686F6C64
 _FOLD_STREAM = 0x666F6C64
@@ -53,20 +53,22 @@ class Split:
     Args:
         holdout (int): How many images are held out of all trainings.
             Defaults to 0.
+        seed (int): Seed of their choice. Defaults to 0.
         folds (int): Number of folds of the others. Defaults to 0: none.
         fold (int, optional): The fold that is left out. Defaults to None: the
             network is trained on all folds.
-        seed (int): Seed of both. Defaults to 0.
+        folds_seed (int): Seed of the folds. Defaults to 0.
     """
 
     holdout: int = 0
+    seed: int = 0
     folds: int = 0
     fold: Optional[int] = None
-    seed: int = 0
+    folds_seed: int = 0
 
     @classmethod
     def from_cfg(cls, cfg: Optional[Mapping], here: str) -> 'Split':
-        """Read ``holdout``, ``folds``, ``fold`` and ``seed``.
+        """Read the config of a split, see the class.
 
         Args:
             cfg (Mapping, optional): As in the config; None: all images.
@@ -77,7 +79,7 @@ class Split:
         """
         cfg = cfg or {}
         refuse_unknown(cfg, _KEYS, here)
-        for key in ('holdout', 'folds', 'seed'):
+        for key in ('holdout', 'seed', 'folds', 'folds_seed'):
             value = cfg.get(key, 0)
             if type(value) is not int or value < 0:
                 raise ConfigError(f'{here}.{key}: {value!r} must be an '
@@ -111,7 +113,7 @@ class Split:
         is_in[held_out(count, self.holdout, self.seed)] = False
         if self.fold is not None:
             is_in &= fold_of(np.arange(count), self.folds,
-                             self.seed) != self.fold
+                             self.folds_seed) != self.fold
         if not is_in.any():
             raise ConfigError(f'chain.holdout: {self.holdout} of {count} '
                               'training images leaves none to train on')
@@ -120,9 +122,9 @@ class Split:
     @property
     def facts(self) -> Mapping[str, Any]:
         """What tells which images are left out, plain data; empty if none."""
-        facts = {}
-        if self.holdout:
-            facts['holdout'] = self.holdout
+        facts = dict(
+            holdout=self.holdout, seed=self.seed) if self.holdout else {}
         if self.fold is not None:
-            facts.update(folds=self.folds, fold=self.fold)
-        return dict(facts, seed=self.seed) if facts else {}
+            facts.update(
+                folds=self.folds, fold=self.fold, folds_seed=self.folds_seed)
+        return facts

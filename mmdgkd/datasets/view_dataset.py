@@ -23,6 +23,7 @@ from .generators import code_of, find_generators, seed_generators
 from .identity import (FILE_KEYS, content_key, files_key, parts_of,
                        pipeline_of, texts_in)
 from .mixing import Mixing
+from .splits import Split
 
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
@@ -69,11 +70,18 @@ class ViewDataset(Dataset):
         mix (dict, optional): ``augments``, ``probs`` and ``num_classes`` of
             :class:`Mixing`: a view is then mixed with that of another sample
             and has soft labels, ``gt_score``. Defaults to None: it is not.
+        split (dict, optional): Which samples a :class:`ViewSampler` leaves
+            out, see :class:`Split`. The indices of the others stay what they
+            are. Defaults to None: none.
+
+    Attributes:
+        chosen (np.ndarray, optional): The indices of the samples that are not
+            left out, int64, ascending; None: all.
 
     Raises:
         ConfigError: If ``num_views`` is no positive integer, for an unknown
-            ``file_key`` or a wrong ``mix``, or if a transform draws from what
-            cannot be seeded.
+            ``file_key``, a wrong ``mix`` or ``split``, or if a transform draws
+            from what cannot be seeded.
     """
 
     def __init__(self,
@@ -83,7 +91,8 @@ class ViewDataset(Dataset):
                  lazy_init: bool = False,
                  file_key: str = 'stat',
                  skip_unreadable: bool = False,
-                 mix: Optional[Dict] = None) -> None:
+                 mix: Optional[Dict] = None,
+                 split: Optional[Dict] = None) -> None:
         if file_key not in FILE_KEYS:
             raise ConfigError(f'ViewDataset.file_key: {file_key!r} is none of '
                               f'{", ".join(FILE_KEYS)}')
@@ -103,6 +112,8 @@ class ViewDataset(Dataset):
         self.file_key = file_key
         self.skip_unreadable = skip_unreadable
         self.mixing = None if mix is None else Mixing.from_cfg(mix)
+        self.split = Split.from_cfg(split, 'ViewDataset.split')
+        self.chosen: Optional[np.ndarray] = None
         self._unreadable: Set[int] = set()
         self._facts: Dict[str, Any] = {}
         # The process, and the generators that its transforms hold.
@@ -118,8 +129,10 @@ class ViewDataset(Dataset):
             self._metainfo = self.dataset.metainfo
         if 'content' not in self._facts:
             self._facts['content'] = content_key(self.dataset, self.file_key)
+        self.chosen = self.split.indices(len(self))
         if self.mixing is not None:
             self.mixing.learn_classes(self._metainfo.get('classes'))
+            self.mixing.keep_to(self.chosen)
         self._look_at_pipeline()
 
     def __getstate__(self) -> Dict:
@@ -266,7 +279,7 @@ class ViewDataset(Dataset):
                 if not self.skip_unreadable:
                     raise
                 self._note_unreadable(index, error)
-                index = (index + 1) % len(self)
+                index = self._after(index)
 
     def _view_at(self, view: int, index: int) -> Dict:
         draws = self._facts['random']
@@ -285,13 +298,21 @@ class ViewDataset(Dataset):
             dict(view=view, sample_idx=index, view_source=self.source))
         return sample
 
+    def _after(self, index: int) -> int:
+        """The sample after one, of those that are not left out."""
+        if self.chosen is None:
+            return (index + 1) % len(self)
+        place = np.searchsorted(self.chosen, index, side='right')
+        return int(self.chosen[place % len(self.chosen)])
+
     def _note_unreadable(self, index: int, error: Exception) -> None:
         if index in self._unreadable:
             return
         self._unreadable.add(index)
-        if len(self._unreadable) == len(self):
+        total = len(self) if self.chosen is None else len(self.chosen)
+        if len(self._unreadable) == total:
             raise ConfigError('train_dataloader.dataset: none of its '
-                              f'{len(self)} images can be read ({error})')
+                              f'{total} images can be read ({error})')
         print_log(
             f'train_dataloader.dataset: sample {index} cannot be read '
             f'({reason_of(error)}); the next one takes its place, '
@@ -341,7 +362,8 @@ class ViewDataset(Dataset):
             f'view seed {self.seed}'
             if self._facts['random'] else 'no randomness')
         if self.mixing is not None:
-            facts['mix'] = self.mixing.facts
+            # Partners are drawn among those that are not left out.
+            facts['mix'] = {**self.mixing.facts, **self.split.facts}
             summary += f', mixed by {self.mixing.summary}'
         self._facts['source'] = ViewSource(hash_of(facts), len(self), summary)
 

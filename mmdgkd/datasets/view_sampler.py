@@ -23,6 +23,9 @@ class ViewSampler(Sampler):
     partners one after the other, on one rank, so that each image is read once;
     with other samplers most are read twice.
 
+    Of a data set with a ``split`` only the samples that are not left out are
+    chosen from.
+
     Args:
         dataset (Sized): The data set.
         sampler (dict): Config of the sampler that chooses the indices.
@@ -40,8 +43,13 @@ class ViewSampler(Sampler):
                  sampler: Optional[Dict] = None,
                  seed: Optional[int] = None) -> None:
         cfg = sampler or dict(type='DefaultSampler', shuffle=True)
+        self._chosen = getattr(dataset, 'chosen', None)
         self.sampler = DATA_SAMPLERS.build(
-            cfg, default_args=dict(dataset=dataset, seed=seed))
+            cfg,
+            default_args=dict(
+                dataset=dataset if self._chosen is None else _Part(
+                    dataset, self._chosen),
+                seed=seed))
         self._dataset = dataset
         if isinstance(self.sampler, RepeatAugSampler):
             raise ConfigError(
@@ -54,6 +62,12 @@ class ViewSampler(Sampler):
 
     def __iter__(self) -> Iterator[Tuple[int, int]]:
         """Iterate (epoch, index), both counted from 0."""
+        for epoch, place in self._places():
+            yield epoch, (
+                place if self._chosen is None else int(self._chosen[place]))
+
+    def _places(self) -> Iterator[Tuple[int, int]]:
+        """(epoch, index) among the samples that are not left out."""
         first, self._first = self._first, 0
         if not isinstance(self.sampler, InfiniteSampler):
             for index in islice(self._indices(), first, None):
@@ -78,6 +92,8 @@ class ViewSampler(Sampler):
                                    self.epoch)
         if partners is None:
             return sampler
+        if self._chosen is not None:
+            partners = np.searchsorted(self._chosen, partners[self._chosen])
         # The order of all ranks together.
         whole = copy.copy(sampler)
         whole.rank, whole.world_size, whole.total_size = 0, 1, len(partners)
@@ -106,6 +122,37 @@ class ViewSampler(Sampler):
         """
         self.epoch = epoch
         self.sampler.set_epoch(epoch)
+
+
+class _Part:
+    """Some samples of a data set, as a sampler looks at it.
+
+    Args:
+        dataset (Dataset): The data set.
+        chosen (np.ndarray): Their indices, int64 of shape (M, ).
+    """
+
+    def __init__(self, dataset: Any, chosen: np.ndarray) -> None:
+        self._dataset = dataset
+        self._chosen = chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._dataset[int(self._chosen[index])]
+
+    def get_data_info(self, index: int) -> Dict:
+        return self._dataset.get_data_info(int(self._chosen[index]))
+
+    def get_cat_ids(self, index: int) -> Any:
+        return self._dataset.get_cat_ids(int(self._chosen[index]))
+
+    def get_gt_labels(self) -> np.ndarray:
+        return np.asarray(self._dataset.get_gt_labels())[self._chosen]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
 
 
 def in_pairs(order: np.ndarray, partners: np.ndarray, rank: int,

@@ -16,9 +16,10 @@ from torch import nn
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS, CheckedStage, methods_of
 from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
+from mmdgkd.chain.splits import check_given_split
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
 from mmdgkd.models.utils.class_numbers import pick_classes
 from mmdgkd.models.utils.networks import network_of
 from mmdgkd.models.utils.weights import (OtherClasses, check_weights,
@@ -87,6 +88,8 @@ class _Inspection:
         if network.ckpt_path:
             key = f'chain.networks.{name}.ckpt_path'
             weights = _given_weights(network, model, key, scope)
+            check_given_split(self.chain, name,
+                              checkpoint_meta(network.ckpt_path, key))
         else:
             check_init_cfg(network, model)
         # Of all methods, since each refuses what it replaces.

@@ -1,0 +1,224 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Which training images a chain holds out, and which its networks leave out.
+
+``chain.holdout`` takes images out of the trainings of all networks, for all
+choices that are made before a test. With ``chain.folds`` each network but the
+last is trained without another fold of the rest, so that each image has a
+teacher that has not seen it.
+"""
+import copy
+from typing import Any, Dict, Mapping, Optional
+
+from mmengine.config import Config
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import type_of
+from .chain import Chain
+
+# What two networks must have in common to be in one chain.
+_COMMON = ('holdout', 'seed')
+
+
+def split_of(chain: Chain, name: str) -> Dict[str, Any]:
+    """Which images a network of a chain is not trained on.
+
+    Args:
+        chain (Chain): The chain.
+        name (str): The network.
+
+    Returns:
+        dict[str, Any]: The config of a :class:`Split`; empty: it is trained on
+        all.
+    """
+    split: Dict[str, Any] = {}
+    if chain.holdout:
+        split.update(holdout=chain.holdout['size'], seed=chain.holdout['seed'])
+    fold = chain.fold_of(name)
+    if fold is not None:
+        split.update(
+            folds=chain.folds['num'],
+            fold=fold,
+            folds_seed=chain.folds['seed'])
+    return split
+
+
+def folds_of_teachers(chain: Chain, name: str) -> Optional[Dict[str, Any]]:
+    """Which folds the teachers of a stage have not been trained on.
+
+    Args:
+        chain (Chain): The chain.
+        name (str): The network of the stage.
+
+    Returns:
+        dict, optional: As ``DGKD.folds`` takes it; None without folds.
+    """
+    left_out = {
+        teacher: chain.fold_of(teacher)
+        for teacher in chain.teachers[name]
+        if chain.fold_of(teacher) is not None
+    }
+    if not left_out:
+        return None
+    return dict(chain.folds, left_out=left_out)
+
+
+def held_out_loader(cfg: Mapping, chain: Chain) -> Dict[str, Any]:
+    """The data loader of the images that are held out.
+
+    Args:
+        cfg (Mapping): The whole config, or that of a stage: the images are
+            those of its ``train_dataloader``, the rest is as for the
+            validation, or the test if there is none.
+        chain (Chain): The chain.
+
+    Returns:
+        dict[str, Any]: Its config.
+
+    Raises:
+        ConfigError: If nothing is held out, or the config has no data loaders
+            to make it of.
+    """
+    if not chain.holdout:
+        raise ConfigError('chain.holdout: is not set; it takes images out of '
+                          'all trainings, such as chain=dict(holdout=5000)')
+    train = (cfg.get('train_dataloader') or {}).get('dataset')
+    other = cfg.get('val_dataloader') or cfg.get('test_dataloader') or {}
+    if not isinstance(train, Mapping) or not other.get('dataset'):
+        raise ConfigError(
+            'chain.holdout: is of the images of train_dataloader, with the '
+            'pipeline of val_dataloader or test_dataloader; give both')
+    if type_of(train) == 'ViewDataset':
+        train = train['dataset']
+    pipeline = _pipeline_of(other['dataset'])
+    loader = copy.deepcopy(dict(other))
+    loader['dataset'] = dict(
+        type='mmpretrain.HeldOut',
+        dataset=_with_pipeline(train, pipeline),
+        holdout=chain.holdout['size'],
+        seed=chain.holdout['seed'])
+    return loader
+
+
+def _pipeline_of(dataset: Mapping) -> Any:
+    """The pipeline of a data set, perhaps in wrappers."""
+    while 'pipeline' not in dataset:
+        parts = dataset.get('datasets') or [dataset.get('dataset')]
+        if not isinstance(parts[0], Mapping):
+            raise ConfigError('chain.holdout: the data set of val_dataloader '
+                              'has no pipeline for the images that are held '
+                              'out; give it one')
+        dataset = parts[0]
+    return dataset['pipeline']
+
+
+def _with_pipeline(dataset: Mapping, pipeline: Any) -> Dict[str, Any]:
+    """A data set with another pipeline, also within wrappers."""
+    changed = copy.deepcopy(dict(dataset))
+    if isinstance(changed.get('dataset'), Mapping):
+        changed['dataset'] = _with_pipeline(changed['dataset'], pipeline)
+    elif changed.get('datasets'):
+        changed['datasets'] = [
+            _with_pipeline(part, pipeline) for part in changed['datasets']
+        ]
+    else:
+        changed['pipeline'] = copy.deepcopy(pipeline)
+    return changed
+
+
+def set_split(stage: Config, chain: Chain, name: str) -> None:
+    """Have a stage leave out what its network is not trained on.
+
+    Args:
+        stage (Config): The config of the stage, whose training data has views;
+            it is changed.
+        chain (Chain): The chain.
+        name (str): The network of the stage.
+
+    Raises:
+        ConfigError: If its data has no views, or as :func:`held_out_loader`.
+    """
+    split = split_of(chain, name)
+    if not split:
+        return
+    if chain.holdout and chain.holdout['validate'] and stage.get(
+            'val_dataloader') is not None:
+        stage.val_dataloader = held_out_loader(stage, chain)
+    dataset = (stage.get('train_dataloader') or {}).get('dataset')
+    if isinstance(dataset, dict):
+        if dataset.get('split') not in (None, split):
+            raise ConfigError('train_dataloader.dataset.split: is given beside'
+                              ' chain.holdout and chain.folds; leave it out')
+        dataset['split'] = split
+
+
+def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
+    """Refuse a given network that has seen what the chain holds out.
+
+    Args:
+        chain (Chain): The chain.
+        name (str): The network, which has a ``ckpt_path``.
+        meta (Mapping): The meta of its file. That of another package does not
+            tell; it may have seen all.
+
+    Raises:
+        ConfigError: If it was trained with another split.
+    """
+    if 'mmdgkd_version' not in meta:
+        if chain.fold_of(name) is not None and chain[name].fold == 'auto':
+            raise ConfigError(
+                f'chain.networks.{name}.ckpt_path: does not tell which fold of'
+                ' chain.folds it was trained without; set '
+                f'chain.networks.{name}.fold=None, for it has seen all, or to '
+                'the number of that fold')
+        return
+    found, wanted = dict(meta.get('split') or {}), split_of(chain, name)
+    here = f'chain.networks.{name}.ckpt_path'
+    for key in _COMMON if chain.holdout else ():
+        if found.get(key) != wanted.get(key):
+            raise ConfigError(
+                f'{here}: was trained with {_format_holdout(found)}, but '
+                f'chain.holdout is {_format_holdout(wanted)}; a network of one'
+                ' chain has not seen what the others hold out')
+    rest = [{
+        key: value
+        for key, value in split.items() if key not in _COMMON
+    } for split in (found, wanted)]
+    if chain.folds and rest[0] != rest[1]:
+        raise ConfigError(
+            f'{here}: was trained with {_format_fold(found)}, not '
+            f'{_format_fold(wanted)}, as chain.folds has it; set '
+            f'chain.networks.{name}.fold='
+            f'{found.get("fold")}')
+
+
+def split_line(chain: Chain) -> str:
+    """What is held out and left out, a line for people; empty if nothing is.
+
+    Args:
+        chain (Chain): The chain.
+    """
+    lines = []
+    if chain.holdout:
+        use = ', and validate the stages' if chain.holdout['validate'] else ''
+        lines.append(f'holdout: {chain.holdout["size"]:,} training images '
+                     f'(seed {chain.holdout["seed"]}) are in no training{use}')
+    if chain.folds:
+        folds = ', '.join(f'{name} {chain.fold_of(name)}'
+                          for name in chain.names
+                          if chain.fold_of(name) is not None)
+        lines.append(f'folds: of {chain.folds["num"]} (seed '
+                     f'{chain.folds["seed"]}) each network leaves one out: '
+                     f'{folds or "none"}')
+    return '\n'.join(lines)
+
+
+def _format_holdout(split: Mapping) -> str:
+    return (f'{split.get("holdout", 0)} images of seed '
+            f'{split.get("seed", 0)} held out')
+
+
+def _format_fold(split: Mapping) -> str:
+    if split.get('fold') is None:
+        return 'all folds'
+    return (f'fold {split["fold"]} of {split["folds"]} (seed '
+            f'{split["folds_seed"]}) left out')
