@@ -1,0 +1,272 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The trainings of ``guidances.py``, in this process."""
+import argparse
+import copy
+import fcntl
+import json
+import os
+import os.path as osp
+import signal
+import sys
+import threading
+from typing import Any, Dict, List, Mapping
+
+import pandas as pd
+from _guidances import (FOLDS, KD, METHODS, RUNS, SETTINGS, Method,
+                        Setting)
+from mmengine.config import Config
+from results.guidances import csv_of, read_rows
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.errors import TrainingStopped
+from mmdgkd.fileio.files import atomic_write
+
+ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
+STOPPED = 75
+
+
+class GuidanceRuns:
+    """The teachers and the students of a setting, in their folders.
+
+    Args:
+        args (argparse.Namespace): The command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.setting: Setting = SETTINGS[args.setting]
+        self.folder = osp.abspath(osp.join(args.work_dir, args.setting))
+
+    def run_all(self) -> None:
+        """Train what is left of the teachers, and then of the students."""
+        if self.args.minutes is not None:
+            stop = threading.Timer(
+                60 * self.args.minutes, lambda: os.kill(
+                    os.getpid(), signal.SIGTERM))
+            stop.daemon = True
+            stop.start()
+        try:
+            self._run_all()
+        except TrainingStopped as error:
+            print(error)
+            sys.exit(STOPPED)
+
+    def _run_all(self) -> None:
+        if self.args.teachers is not None:
+            for name in self.args.teachers:
+                self.train_teachers(name)
+            return
+        for seed in self.args.seeds:
+            for name in self.args.methods:
+                for run in runs_of(METHODS[name]):
+                    self.train_teachers(run)
+                self.train_student(name, seed)
+
+    # Teachers --------------------------------------------------------------
+
+    def train_teachers(self, name: str) -> None:
+        """Train the networks of a run, unless they are there."""
+        run, work_dir = RUNS[name], osp.join(self.folder, name)
+        for given in dict.fromkeys(run.given.values()):
+            self.train_teachers(given)
+        if self._is_done(work_dir):
+            return
+        print(f'== {name}', flush=True)
+        cfg = self._config(work_dir, run.seed)
+        base, networks = cfg.chain.networks, {}
+        for place in run.networks:
+            network = self.setting.names[place]
+            networks[network] = entry = copy.deepcopy(dict(base[network]))
+            if place in run.given:
+                entry.pop('stage', None)
+                entry['ckpt_path'] = self.file_of(f'{run.given[place]}/'
+                                                  f'{place}')
+            if run.fold is not None:
+                entry['fold'] = run.fold
+            if run.snapshots and place == run.networks[0]:
+                entry['snapshots'] = list(run.snapshots)
+        _set_networks(cfg, networks, run.guidance)
+        if run.fold is not None:
+            cfg.chain.folds = FOLDS
+        self._train(cfg)
+
+    def file_of(self, teacher: str) -> str:
+        """Where a teacher is, by ``run/place`` or ``run/place@fraction``."""
+        run, _, rest = teacher.partition('/')
+        place, _, fraction = rest.partition('@')
+        name = self.setting.names[int(place)]
+        if fraction:
+            name = f'{name}_{round(100 * float(fraction))}'
+        if int(place) in RUNS[run].given:
+            return self.file_of(f'{RUNS[run].given[int(place)]}/{rest}')
+        return osp.join(self.folder, run, name, f'{name}.pth')
+
+    # Students --------------------------------------------------------------
+
+    def train_student(self, name: str, seed: int) -> None:
+        """Train a student by a method, test it once, and note the numbers."""
+        method, student = METHODS[name], self.setting.student
+        work_dir = osp.join(self.folder, 'students', f'{name}_{seed}')
+        if self.args.again:
+            work_dir += '_again'
+        path = osp.join(work_dir, 'tested.json')
+        if not osp.exists(path):
+            print(f'== {name}, seed {seed}', flush=True)
+            runner = self._train(self.student_config(method, seed, work_dir))
+            tested = runner.test(student)[student]
+            with atomic_write(path) as file:
+                file.write(json.dumps(tested))
+        with open(osp.join(work_dir, 'chain.json')) as file:
+            entry = json.load(file)['stages'][student]
+        with open(path) as file:
+            test = json.load(file)['accuracy/top1']
+        if self.args.again:
+            self._compare(name, seed, entry)
+            return
+        metric = entry['metric']
+        self._note(
+            dict(
+                chain=self.setting.config,
+                method=name,
+                seed=seed,
+                epochs=self.setting.epochs,
+                best=round(metric['best'], 2),
+                last=round(metric['last'], 2),
+                seconds=round(entry['seconds']),
+                test=round(test, 2)))
+
+    def student_config(self, method: Method, seed: int,
+                       work_dir: str) -> Config:
+        """The config of a student by a method, with its teachers' files."""
+        cfg = self._config(work_dir, seed)
+        base, networks = cfg.chain.networks, {}
+        for teacher in method.teachers:
+            run, _, rest = teacher.partition('/')
+            network = self.setting.names[int(rest.partition('@')[0])]
+            entry = dict(
+                model=copy.deepcopy(base[network].model),
+                ckpt_path=self.file_of(teacher))
+            if RUNS[run].fold is not None:
+                entry['fold'] = RUNS[run].fold
+                cfg.chain.folds = FOLDS
+            networks[name_of(teacher, network)] = entry
+        networks[self.setting.student] = base[self.setting.student]
+        _set_networks(cfg, networks, 'dense' if method.teachers else 'none')
+        _merge(cfg, method.options)
+        if method.weigh:
+            _merge(cfg, self._weights(method, networks))
+        return cfg
+
+    def _weights(self, method: Method, networks: Mapping) -> Dict[str, Any]:
+        """What ``mmdgkd weigh`` says of the teachers of a method."""
+        raise ConfigError('weigh')
+
+    def _compare(self, name: str, seed: int, entry: Mapping) -> None:
+        """Compare a second training with the first."""
+        path = osp.join(self.folder, 'students', f'{name}_{seed}',
+                        'chain.json')
+        with open(path) as file:
+            first = json.load(file)['stages'][self.setting.student]
+        same = (
+            first['metric'] == entry['metric']
+            and first['wrote']['sha256'] == entry['wrote']['sha256'])
+        print(f'{name}, seed {seed}: best {first["metric"]["best"]:.2f} and '
+              f'{entry["metric"]["best"]:.2f}, last '
+              f'{first["metric"]["last"]:.2f} and '
+              f'{entry["metric"]["last"]:.2f}: ' +
+              ('all validations and the bytes of the weights are the same'
+               if same else 'DIFFERS'))
+
+    # Both ------------------------------------------------------------------
+
+    def _config(self, work_dir: str, seed: int) -> Config:
+        path = osp.join(ROOT, 'configs/dgkd', f'{self.setting.config}.py')
+        cfg = Config.fromfile(path)
+        _merge(
+            cfg, {
+                **self.setting.options,
+                **{
+                    f'{split}_dataloader.dataset.data_root': self.args.data_root
+                    for split in ('train', 'val', 'test')
+                },
+                'randomness.seed': seed,
+                'optim_wrapper.type': 'AmpOptimWrapper',
+                'optim_wrapper.loss_scale': 'dynamic',
+                'chain.views.seed': 0,
+                'chain.preflight': False,
+                'chain.logit_store.store_dir': osp.join(
+                    self.folder, 'logits'),
+            })
+        cfg.work_dir, cfg.resume = work_dir, True
+        return cfg
+
+    @staticmethod
+    def _is_done(work_dir: str) -> bool:
+        path = osp.join(work_dir, 'chain.json')
+        if not osp.exists(path):
+            return False
+        with open(path) as file:
+            stages = json.load(file)['stages'].values()
+        return all(stage['state'] in ('done', 'given') for stage in stages)
+
+    @staticmethod
+    def _train(cfg: Config) -> ChainRunner:
+        runner = ChainRunner(cfg, verbose=False)
+        runner.train()
+        return runner
+
+    def _note(self, row: Mapping[str, Any]) -> None:
+        """Add a row to the CSV, in place of an earlier one."""
+        path = osp.join(self.args.root, csv_of(row['chain']))
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        with open(f'{path}.lock', 'w') as lock:
+            # Others may run at the same time.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            rows = pd.concat([read_rows(path), pd.DataFrame([row])])
+            keys = ['method', 'seed']
+            rows = rows.drop_duplicates(keys, keep='last')
+            order = {each: at for at, each in enumerate(METHODS)}
+            rows = rows.sort_values(
+                keys, key=lambda data: data.map(order).fillna(data))
+            with atomic_write(path) as file:
+                file.write(rows.to_csv(index=False))
+
+
+def runs_of(method: Method) -> List[str]:
+    """The runs that train the teachers of a method.
+
+    Args:
+        method (Method): The method.
+    """
+    return list(
+        dict.fromkeys(teacher.split('/')[0] for teacher in method.teachers))
+
+
+def name_of(teacher: str, network: str) -> str:
+    """The name of a teacher in the chain of a student.
+
+    Args:
+        teacher (str): ``run/place`` or ``run/place@fraction``.
+        network (str): The network of the setting.
+    """
+    run, _, rest = teacher.partition('/')
+    _, _, fraction = rest.partition('@')
+    return f'{network}_{run}' + (
+        f'_{round(100 * float(fraction))}' if fraction else '')
+
+
+def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
+    cfg.merge_from_dict(dict(options))
+
+
+def _set_networks(cfg: Config, networks: Mapping[str, Any],
+                  guidance: str) -> None:
+    """Replace the networks of a chain; the order is that of the mapping."""
+    cfg.chain.networks = [
+        dict(name=name, **{
+            key: value
+            for key, value in entry.items() if value is not None
+        }) for name, entry in networks.items()
+    ]
+    cfg.chain.order, cfg.chain.guidance = None, guidance

@@ -1,0 +1,197 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The comparisons of ``guidances.py``: pure data, nothing is run here.
+
+A setting is a chain with images that are held out. First its teachers are
+trained, in several ways; then the student, by one method after the other, from
+their cached logits.
+"""
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Tuple
+
+KD = 'model.distiller.distill_losses.loss_kd'
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A chain, and how long its networks train.
+
+    Args:
+        config (str): Below ``configs/dgkd``, without its ending.
+        words (str): For people.
+        names (tuple[str]): The teacher, the TAs and the student.
+        epochs (int): Of the student.
+        options (Mapping[str, Any]): Other settings of the config, by dotted
+            key. Defaults to an empty dict.
+    """
+
+    config: str
+    words: str
+    names: Tuple[str, ...]
+    epochs: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def student(self) -> str:
+        """The last network."""
+        return self.names[-1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training of teachers.
+
+    Args:
+        networks (tuple[int]): Which of the chain, by their place; 0 is the
+            largest.
+        guidance (str): ``chain.guidance``. Defaults to ``'none'``.
+        given (Mapping[int, str]): For networks that are not trained here the
+            run that trains them. Defaults to an empty dict.
+        seed (int): Of the run. Defaults to 0.
+        fold (int, optional): The fold that is left out. Defaults to None.
+        snapshots (tuple[float]): Those that the largest network keeps.
+            Defaults to ().
+    """
+
+    networks: Tuple[int, ...]
+    guidance: str = 'none'
+    given: Mapping[int, str] = field(default_factory=dict)
+    seed: int = 0
+    fold: Any = None
+    snapshots: Tuple[float, ...] = ()
+
+
+FOLDS = 4
+RUNS: Dict[str, Run] = {
+    'dense': Run((0, 1, 2, 3), 'dense', snapshots=(0.5, 0.667, 0.833)),
+    'takd': Run((0, 1, 2, 3), 'sequential', {
+        0: 'dense',
+        1: 'dense'
+    }),
+    'labels': Run((1, 2, 3)),
+    **{
+        f'seed{seed}': Run((0, ), seed=seed)
+        for seed in (1, 2, 3)
+    },
+    **{
+        f'fold{fold}': Run((0, ), seed=fold, fold=fold)
+        for fold in range(FOLDS)
+    },
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a student is taught.
+
+    Args:
+        words (str): For people.
+        teachers (tuple[str]): ``run/place`` of each, the largest first:
+            ``'dense/0'``; of a snapshot ``'dense/0@0.5'``.
+        options (Mapping[str, Any]): Settings of the config, by dotted key.
+        equal (bool): Whether it has the total weight of KD. Defaults to True.
+        weigh (str): How the weights of ``mmdgkd weigh`` are used:
+            ``'stacked'`` or ``'averaged'``. Defaults to ``''``: not.
+        baseline (str): The method that it is compared with.
+            Defaults to ``'kd'``.
+    """
+
+    words: str
+    teachers: Tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    equal: bool = True
+    weigh: str = ''
+    baseline: str = 'kd'
+
+
+_DENSE = tuple(f'dense/{place}' for place in range(4))
+_SEEDS = ('dense/0', 'seed1/0', 'seed2/0', 'seed3/0')
+_FOLDS = tuple(f'fold{fold}/0' for fold in range(FOLDS))
+_STANDARD = {
+    'model.distiller.connectors.standard.type':
+    'mmrazor.StandardizeConnector',
+    'model.distiller.loss_forward_mappings.loss_kd.preds_S.connector':
+    'standard',
+    'model.distiller.loss_forward_mappings.loss_kd.preds_T.connector':
+    'standard',
+    # The authors' weights: 0.1 of the labels, and 9 of KD at tau = 2.
+    'model.task_loss_weight':
+    0.1,
+    f'{KD}.loss_weight':
+    9.0,
+}
+
+METHODS: Dict[str, Method] = {
+    'alone':
+    Method('alone'),
+    'kd':
+    Method('KD', ('dense/0', ), baseline='alone'),
+    'takd':
+    Method('TAKD', ('takd/3', )),
+    'dgkd':
+    Method('DGKD, averaged', _DENSE),
+    'dgkd_paper':
+    Method(
+        "DGKD, the paper's form",
+        _DENSE, {
+            f'{KD}.form': 'paper',
+        },
+        equal=False),
+    'stacked':
+    Method('DGKD, stacked', _DENSE, weigh='stacked'),
+    'weighted':
+    Method('DGKD, weighted by likelihood', _DENSE, weigh='averaged'),
+    'label_gate':
+    Method('DGKD, label-aware gate', _DENSE,
+           {f'{KD}.gate': dict(type='label', s=0.5)}),
+    'ca_mkd':
+    Method("DGKD, CA-MKD's gate", _DENSE, {f'{KD}.gate': dict(type='ca_mkd')}),
+    'curriculum':
+    Method('DGKD, curriculum', _DENSE,
+           {'custom_hooks': [dict(type='mmrazor.CurriculumHook', sigma=0.7)]}),
+    'standardized_kd':
+    Method(
+        'KD of standardized logits', ('dense/0', ), _STANDARD, equal=False),
+    'standardized':
+    Method(
+        'DGKD of standardized logits',
+        _DENSE,
+        _STANDARD,
+        equal=False,
+        baseline='standardized_kd'),
+    'snapshots':
+    Method('snapshots of the teacher', ('dense/0@0.5', 'dense/0@0.667',
+                                        'dense/0@0.833', 'dense/0')),
+    'labels':
+    Method('TAs that are trained from labels alone',
+           ('dense/0', 'labels/1', 'labels/2', 'labels/3')),
+    'seeds':
+    Method('four teachers of other seeds', _SEEDS),
+    'seeds_stacked':
+    Method('the same, stacked', _SEEDS, weigh='stacked'),
+    'bagged':
+    Method('four teachers, each without another fold', _FOLDS),
+    'bagged_unseen':
+    Method('the same, half of the weight on who has not seen the image',
+           _FOLDS, {f'{KD}.unseen_weight': 0.5}),
+    'bagged_unseen_only':
+    Method('the same, all of the weight on who has not seen the image', _FOLDS,
+           {f'{KD}.unseen_weight': 1.0}),
+    'bagged_gate':
+    Method('the same, label-aware gate', _FOLDS,
+           {f'{KD}.gate': dict(type='label', s=0.5)}),
+    'seeds_gate':
+    Method('four teachers of other seeds, label-aware gate', _SEEDS,
+           {f'{KD}.gate': dict(type='label', s=0.5)}),
+}
+
+_PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')
+
+SETTINGS: Dict[str, Setting] = {
+    'plain_10k':
+    Setting('plain10_to_plain2_cifar100_10k',
+            'plain 10-8-6-4-2, 10,000 images', _PLAIN, 30),
+    'plain':
+    Setting('plain10_to_plain2_cifar100_own',
+            'plain 10-8-6-4-2, 45,000 images', _PLAIN, 20,
+            {'chain.holdout': 5000}),
+}
