@@ -453,18 +453,21 @@ _add('no_repair_of_validation_outputs', _MMENGINE,
 # Losses --------------------------------------------------------------------
 
 _LOSS = 'mmdgkd/models/losses/dense_kd_loss.py'
+_DIVERGENCES = 'mmdgkd/models/losses/divergences.py'
+_OF_TEACHERS = 'mmdgkd/models/losses/teacher_weights.py'
 _KD = 'models/losses/test_dense_kd_loss.py::'
+_WEIGHED = 'models/losses/test_teacher_weights.py::'
 _BATCHMEAN = '(tau**2) * (divergence.sum(1) / len(preds_S))'
-_add('kd_without_tau_squared', _LOSS, _BATCHMEAN,
+_add('kd_without_tau_squared', _DIVERGENCES, _BATCHMEAN,
      'divergence.sum(1) / len(preds_S)', f'{_KD}test_it_is_the_formula')
-_add('kd_mean_for_batchmean', _LOSS, _BATCHMEAN,
+_add('kd_mean_for_batchmean', _DIVERGENCES, _BATCHMEAN,
      '(tau**2) * divergence.mean(1)', f'{_KD}test_it_is_the_formula')
-_add('kd_without_teacher_weights', _LOSS,
+_add('kd_without_teacher_weights', _DIVERGENCES,
      'if any(weight != 1 for weight in weights):', 'if False:',
      f'{_KD}test_weights_of_single_teachers')
-_add('kd_by_softmax_of_labels', _LOSS, "if activation == 'sigmoid':",
+_add('kd_by_softmax_of_labels', _DIVERGENCES, "if activation == 'sigmoid':",
      'if False:', f'{_KD}test_labels_that_do_not_exclude_each_other')
-_add('kd_with_graph_of_teachers', _LOSS, '_raised(logits.detach())',
+_add('kd_with_graph_of_teachers', _DIVERGENCES, '_raised(logits.detach())',
      '_raised(logits)',
      f'{_KD}test_teachers_get_no_gradient_and_terms_no_graph')
 _add('kd_form_paper_without_n', _LOSS,
@@ -473,6 +476,20 @@ _add('kd_form_paper_without_n', _LOSS,
 _add('kd_form_averaged_is_summed', _LOSS,
      "if self.form == 'averaged' and preds_T:", 'if False:',
      f'{_KD}test_the_averaged_form_has_one_weight_however_many_are_active')
+_add('stacked_by_weights_of_the_active', _LOSS, 'weight * (whole / active)',
+     'weight',
+     f'{_WEIGHED}test_stacked_weights_of_active_teachers_have_the_sum_of_all')
+_add('calibrated_teachers_ignored', _DIVERGENCES, 'if teacher_tau:',
+     'if False:', f'{_WEIGHED}test_temperatures_of_single_teachers')
+_add('image_weights_ignored', _DIVERGENCES, 'if image_weights is not None:',
+     'if False:', f'{_WEIGHED}test_the_label_gate')
+_add('gate_for_the_worst', _OF_TEACHERS, '(-losses / s)', '(losses / s)',
+     f'{_WEIGHED}test_the_label_gate')
+_add('ca_mkd_for_the_worst', _OF_TEACHERS, '(1 - losses.softmax(0))',
+     'losses.softmax(0)', f'{_WEIGHED}test_the_gate_of_ca_mkd')
+_add('unseen_shares_exchanged', _OF_TEACHERS, 'torch.where(unseen, share',
+     'torch.where(~unseen, share',
+     f'{_WEIGHED}test_shares_of_teachers_that_have_not_seen_an_image')
 _add(
     'gslr_share_fixed', 'mmdgkd/methods/gslr/gslr_hook.py',
     'return 1 - (1 - to) * min(1., max(0., gone))', 'return 1.',

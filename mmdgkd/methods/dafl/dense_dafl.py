@@ -210,6 +210,10 @@ class DenseDAFL(DGKD):
                           'mmrazor.DenseDAFL, whose images are new in each '
                           'step, so that a lookup would never hit')
 
+    def _begin_batch(self, data_samples: Any) -> None:
+        """The samples are of other images."""
+        super()._begin_batch(None)
+
     def _run_teachers(self, names: List[str], inputs: torch.Tensor,
                       data_samples: Any, timing: Optional[Callable]) -> None:
         """Forward them with gradients; both distillers record."""

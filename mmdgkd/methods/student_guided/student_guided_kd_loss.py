@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss, bernoulli_kl
+from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss
+from mmdgkd.models.losses.divergences import bernoulli_kl
 
 AGREEMENTS = ('cosine', 'kl', 'dot')
 

@@ -17,6 +17,7 @@ from mmdgkd.models.distillers.records import detached
 from mmdgkd.models.teachers.cached_teachers import (CachedTeachers,
                                                     teacher_facts)
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
+from mmdgkd.models.teachers.teacher_folds import TeacherFolds
 from mmdgkd.models.teachers.teacher_input import convert_inputs
 from mmdgkd.models.teachers.teacher_options import TeacherOptions
 from mmdgkd.models.utils.heads import fit_to_head
@@ -61,6 +62,11 @@ class DGKD(BaseAlgorithm):
         teacher_module_inplace (bool): Whether in-place modules of the teachers
             stay in place. A recorder right before one would then record its
             output. Defaults to False.
+        folds (dict, optional): Which images the teachers were not trained on,
+            for the ``unseen_weight`` of a loss: the number of folds ``num``,
+            their ``seed``, and by teacher the fold that it has not seen,
+            ``left_out``, see :func:`fold_of`. Defaults to None: it is not
+            known.
         **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
             of MMRazor's ``BaseAlgorithm``.
 
@@ -73,7 +79,7 @@ class DGKD(BaseAlgorithm):
         ConfigError: If a teacher has no config, or its file is missing, of
             another architecture or with another number of classes; or if the
             distiller names a teacher or a module that is not there; or for an
-            unknown teacher option.
+            unknown teacher option, or wrong folds.
     """
 
     def __init__(self,
@@ -83,6 +89,7 @@ class DGKD(BaseAlgorithm):
                  task_loss_weight: float = 1.0,
                  teacher_options: Optional[Dict] = None,
                  teacher_module_inplace: bool = False,
+                 folds: Optional[Dict] = None,
                  **kwargs: Any) -> None:
         if architecture is None:
             raise ConfigError(
@@ -103,6 +110,7 @@ class DGKD(BaseAlgorithm):
             name: _build_teacher(name, cfg)
             for name, cfg in sorted(teachers.items())
         }
+        self._folds = TeacherFolds.from_cfg(folds, list(networks))
         self._cache: Optional[CachedTeachers] = None
         self._teacher_facts = {
             name:
@@ -199,6 +207,7 @@ class DGKD(BaseAlgorithm):
             return self._over_networks(lambda network: add_prefix(
                 network(inputs, data_samples, mode='loss'), 'student'))
 
+        self._begin_batch(data_samples)
         missing, timing = active, None
         if self._cache is not None:
             missing = self._cache.lookup(active, inputs, data_samples)
@@ -244,6 +253,10 @@ class DGKD(BaseAlgorithm):
         self._cache = CachedTeachers(store, self._teachers, self.distiller,
                                      self._teacher_facts,
                                      self.data_preprocessor)
+
+    def _begin_batch(self, data_samples: Any) -> None:
+        """Tell the losses of the batch."""
+        self.distiller.begin_batch(data_samples, self._folds)
 
     def _run_teachers(self, names: List[str], inputs: torch.Tensor,
                       data_samples: Any, timing: Optional[Callable]) -> None:

@@ -17,6 +17,7 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
 from mmdgkd.models.recorders.sources import initialize_stock
 from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.utils.config import type_of
+from .batch import Batch, begin_batch, check_gates, parts_of
 from .edges import expand_edges, place_in_edges
 from .ensembles import Ensembles
 from .records import (check_labels, check_shapes, detached, in_float32,
@@ -144,6 +145,7 @@ class MultiTeacherDistiller(OFDDistiller):
         for loss in self.distill_losses.values():
             if hasattr(loss, 'check_teachers'):
                 loss.check_teachers(self._ensembles.merge_names(self._names))
+        check_gates(self)
         self._ensembles.check_recorders(self.teacher_recorders.recorders)
         # Only for the recorders to find modules by name.
         teachers = nn.ModuleDict(model)
@@ -178,17 +180,34 @@ class MultiTeacherDistiller(OFDDistiller):
             self._active = [name for name in self._names if mask[name]]
         return self._active
 
+    def begin_batch(self, data_samples: Any, folds: Any = None) -> None:
+        """Tell losses of the batch of a step, after :meth:`begin_step`.
+
+        Args:
+            data_samples (Sequence[DataSample], optional): Its samples.
+            folds (TeacherFolds, optional): Which images the teachers were
+                trained on. Defaults to None: nobody knows.
+
+        Raises:
+            ConfigError: If a loss needs what is not known.
+        """
+        parts = parts_of(self._active, self._ensembles)
+        begin_batch(self.distill_losses, Batch(data_samples, parts, folds))
+
     @property
     def by_logits(self) -> bool:
         """Whether it uses logits otherwise than by their softmax.
 
-        As far as is known: standardized, or as the mean of an ensemble.
+        As far as is known: standardized, as the mean of an ensemble, stacked,
+        or for a gate.
         """
         return any(
             isinstance(connector, StandardizeConnector)
             for connector in self.connectors.modules()) or any(
                 ensemble.mean == 'logits'
-                for ensemble in self._ensembles.all.values())
+                for ensemble in self._ensembles.all.values()) or any(
+                    getattr(loss, 'by_logits', False)
+                    for loss in self.distill_losses.values())
 
     @property
     def by_sigmoid(self) -> bool:

@@ -1,124 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import logging
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdgkd.errors import ConfigError
+from .divergences import dense_kd_loss, teacher_logits
+from .image_weights import ImageWeights
+from .teacher_weights import check_numbers, stack
 
 REDUCTIONS = ('batchmean', 'mean')
-FORMS = ('released', 'paper', 'averaged')
+FORMS = ('released', 'paper', 'averaged', 'stacked')
 ACTIVATIONS = ('softmax', 'sigmoid')
-
-
-def dense_kd_loss(
-    preds_S: torch.Tensor,
-    preds_T: Mapping[str, torch.Tensor],
-    tau: float = 1.0,
-    reduction: str = 'batchmean',
-    loss_weight: float = 1.0,
-    teacher_weights: Optional[Mapping[str, float]] = None,
-    activation: str = 'softmax'
-) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
-    """Sum of the KL divergences from every teacher to the student.
-
-    The distillation part of the student's loss in "Densely Guided Knowledge
-    Distillation using Multiple Teacher Assistants" (ICCV 2021,
-    arXiv 2009.08825):
-    ``sum_T tau^2 KL(softmax(preds_T / tau) || softmax(preds_S / tau))``. The
-    terms are summed, not averaged. The student's log-softmax is computed once.
-    Half-precision logits are raised to float32 first.
-
-    With ``activation='sigmoid'`` each label is a distribution of its own, and
-    the divergences of a sample's labels are summed:
-    ``sum_T tau^2 sum_c KL(Bernoulli(p_T) || Bernoulli(p_S))`` with
-    ``p = sigmoid(preds[:, c] / tau)``.
-
-    Args:
-        preds_S (torch.Tensor): Logits of the student, shape (N, C) or
-            (N, C, H, W), with gradients.
-        preds_T (Mapping[str, torch.Tensor]): Logits of each active teacher,
-            by name, of the student's shape. They are detached.
-        tau (float): Temperature. Defaults to 1.0.
-        reduction (str): ``'batchmean'`` divides each term by N, as the
-            definition has it; ``'mean'`` by the number of elements, N * C, as
-            the released code does. Defaults to ``'batchmean'``.
-        loss_weight (float): Weight of all terms. Defaults to 1.0.
-        teacher_weights (Mapping[str, float], optional): Weight of single
-            terms; the others have weight 1. Defaults to None.
-        activation (str): ``'softmax'`` for classes that exclude each other,
-            ``'sigmoid'`` for labels that do not. Defaults to ``'softmax'``.
-
-    Returns:
-        tuple[torch.Tensor, dict[str, torch.Tensor]]: The loss, a scalar, and
-        its terms by teacher, weighted and detached. Without any teacher the
-        loss is 0, still connected to ``preds_S``.
-
-    Raises:
-        ValueError: If the logits of a teacher have another shape.
-    """
-    for name, logits in preds_T.items():
-        if logits.shape != preds_S.shape:
-            raise ValueError(
-                f'the logits of teacher "{name}" have shape '
-                f'{tuple(logits.shape)}, those of the student '
-                f'{tuple(preds_S.shape)}: both need the same classes')
-    preds_S = _raised(preds_S)
-    if not preds_T:
-        return preds_S.sum() * 0, {}
-    # All teachers at once: for a small student the launches of one operation
-    # per teacher cost more than the operations.
-    logits_T = torch.stack(
-        [_raised(logits.detach()) for logits in preds_T.values()])
-    if activation == 'sigmoid':
-        divergence = bernoulli_kl(preds_S / tau, logits_T / tau).flatten(1)
-    else:
-        log_probs_S = F.log_softmax(preds_S / tau, dim=1)
-        probs_T = F.softmax(logits_T / tau, dim=2)
-        divergence = F.kl_div(
-            log_probs_S.expand_as(probs_T), probs_T,
-            reduction='none').flatten(1)
-    # The order of operations is that of MMRazor's KLDivergence, so that one
-    # teacher gives the same bits.
-    if reduction == 'mean':
-        divergence = (tau**2) * divergence.mean(1)
-    else:
-        divergence = (tau**2) * (divergence.sum(1) / len(preds_S))
-    weights = [(teacher_weights or {}).get(name, 1.0) for name in preds_T]
-    terms = loss_weight * divergence
-    if any(weight != 1 for weight in weights):
-        # Numbers, not a tensor, which would have to be copied to the device.
-        terms = torch.stack(
-            [weight * term for weight, term in zip(weights, terms)])
-    return terms.sum(), dict(zip(preds_T, terms.detach()))
-
-
-def bernoulli_kl(preds_S: torch.Tensor, preds_T: torch.Tensor) -> torch.Tensor:
-    """KL divergence of each label, a distribution of yes and no.
-
-    Args:
-        preds_S (torch.Tensor): Logits of the student, any shape.
-        preds_T (torch.Tensor): Logits of the teacher; the shapes broadcast.
-
-    Returns:
-        torch.Tensor: ``KL(sigmoid(preds_T) || sigmoid(preds_S))``, in the
-        common shape.
-    """
-    yes = torch.sigmoid(preds_T) * (
-        F.logsigmoid(preds_T) - F.logsigmoid(preds_S))
-    no = torch.sigmoid(-preds_T) * (
-        F.logsigmoid(-preds_T) - F.logsigmoid(-preds_S))
-    return yes + no
-
-
-def _raised(logits: torch.Tensor) -> torch.Tensor:
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        return logits.float()
-    return logits
 
 
 @MODELS.register_module()
@@ -135,7 +31,11 @@ class DenseKDLoss(nn.Module):
     - ``form='averaged'``: (1-λ) CE + λ/m Σ KD over the m teachers that are
       active in the step, a form of this project: KD, TAKD and DGKD then have
       the same total weight, and differ in density, not in the size of the
-      steps.
+      steps;
+    - ``form='stacked'``: (1-λ) CE + λ KD from one estimate of all teachers,
+      ``softmax(sum_k w_k z_k / t_k)``, a form of this project, in which w_k
+      are the ``teacher_weights`` and t_k the ``teacher_tau``. The weights of
+      the active teachers are scaled to the sum of those of all.
 
     λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; n comes
     from :meth:`task_weight`. It counts all teachers of the stage, dropped ones
@@ -154,11 +54,25 @@ class DenseKDLoss(nn.Module):
             :func:`dense_kd_loss`. The released code uses ``'mean'``, which
             is smaller by the number of classes. Defaults to ``'batchmean'``.
         loss_weight (float): λ, the weight of all terms. Defaults to 1.0.
-        form (str): ``'released'``, ``'paper'`` or ``'averaged'``. Defaults to
-            ``'released'``.
+        form (str): ``'released'``, ``'paper'``, ``'averaged'`` or
+            ``'stacked'``. Defaults to ``'released'``.
         teacher_weights (dict[str, float], optional): Weight of single
             teachers; ``'averaged'`` divides by their sum. Defaults to None:
             all have weight 1.
+        teacher_tau (dict[str, float], optional): Temperature of single
+            teachers, by which their logits are divided before tau, in any
+            form. Defaults to None: all have 1.
+        gate (dict, optional): Weights by image in place of the mean of
+            ``'averaged'``, times the ``teacher_weights``: :func:`label_gate`
+            by ``dict(type='label', s=0.5)``, :func:`ca_mkd_gate` by
+            ``dict(type='ca_mkd')``. The labels are those of the student,
+            soft ones of mixed images included; the logits those at
+            temperature 1, or ``teacher_tau``. Defaults to None: none.
+        unseen_weight (float, optional): The share of the weight of an image
+            for teachers that have not been trained on it, see
+            :func:`unseen_shares` and the ``folds`` of :class:`DGKD`; 1 leaves
+            the others out. It needs ``'averaged'``. Defaults to None: it
+            makes no difference.
         activation (str, optional): ``'softmax'`` or ``'sigmoid'``. Defaults to
             None: as the head of the student reads its logits, see
             :func:`activation_of`; a head that is not known gets a warning and
@@ -166,10 +80,15 @@ class DenseKDLoss(nn.Module):
 
     Attributes:
         terms (dict[str, torch.Tensor]): The terms of the last forward by
-            teacher, detached and still on the device, for logging.
+            teacher, or ``stacked``, detached and still on the device, for
+            logging.
+        teacher_factors (dict[str, float]): Factors of the weights of single
+            teachers, which a hook may set in each iteration. In the averaged
+            and the stacked form the total weight stays.
 
     Raises:
-        ConfigError: For an unknown reduction, form or activation, or tau <= 0.
+        ConfigError: For an unknown reduction, form, activation or gate, a
+            number out of its range, or an option of another form.
     """
 
     def __init__(self,
@@ -178,7 +97,10 @@ class DenseKDLoss(nn.Module):
                  loss_weight: float = 1.0,
                  form: str = 'released',
                  teacher_weights: Optional[Dict[str, float]] = None,
-                 activation: Optional[str] = None) -> None:
+                 activation: Optional[str] = None,
+                 teacher_tau: Optional[Dict[str, float]] = None,
+                 gate: Optional[Dict[str, Any]] = None,
+                 unseen_weight: Optional[float] = None) -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
             raise ConfigError(f'DenseKDLoss.reduction: {reduction!r} is none '
@@ -198,7 +120,38 @@ class DenseKDLoss(nn.Module):
         self.teacher_weights = dict(teacher_weights or {})
         self.activation = activation
         self._is_given = activation is not None
+        self.teacher_tau = dict(teacher_tau or {})
+        self.image_weights = ImageWeights(gate, unseen_weight)
+        if self.image_weights and form != 'averaged':
+            key = 'unseen_weight' if gate is None else 'gate'
+            raise ConfigError(f'DenseKDLoss.{key}: is a weighted mean of '
+                              f"teachers; set form='averaged', not {form!r}")
+        check_numbers(
+            self.teacher_tau, 'DenseKDLoss.teacher_tau', positive=True)
+        if form == 'stacked' or self.image_weights:
+            check_numbers(self.teacher_weights, 'DenseKDLoss.teacher_weights')
+        self._refuse_gated_sigmoid()
         self.terms: Dict[str, torch.Tensor] = {}
+        self.teacher_factors: Dict[str, float] = {}
+        # All teachers of the stage, once they are known.
+        self._names: List[str] = []
+
+    def _refuse_gated_sigmoid(self) -> None:
+        if self.gate and self.activation == 'sigmoid':
+            raise ConfigError(
+                'DenseKDLoss.gate: is by the cross-entropy of one class an '
+                'image, but the labels of the student do not exclude each '
+                "other (DenseKDLoss.activation='sigmoid'); leave it out")
+
+    @property
+    def gate(self) -> Optional[Mapping[str, Any]]:
+        """The gate, if there is one."""
+        return self.image_weights.gate
+
+    @property
+    def by_logits(self) -> bool:
+        """Whether it uses logits otherwise than by their softmax at tau."""
+        return self.form == 'stacked' or self.gate is not None
 
     def fit_to_head(self, activation: Optional[str]) -> None:
         """Take the activation of the student's head, if none is given.
@@ -227,6 +180,7 @@ class DenseKDLoss(nn.Module):
                 "trained together differ, some are by 'softmax', others by "
                 "'sigmoid'; set it")
         self.activation = activation
+        self._refuse_gated_sigmoid()
 
     def check_classes(self, classes: int) -> None:
         """Refuse a single logit, unless a sigmoid is wanted for it.
@@ -254,13 +208,27 @@ class DenseKDLoss(nn.Module):
             names (Sequence[str]): The teachers of the stage.
 
         Raises:
-            ConfigError: If ``teacher_weights`` names another one.
+            ConfigError: If ``teacher_weights`` or ``teacher_tau`` names
+                another one.
         """
-        for name in self.teacher_weights:
-            if name not in names:
-                raise ConfigError(
-                    f'DenseKDLoss.teacher_weights: "{name}" is no teacher '
-                    f'here; there are: {", ".join(names)}')
+        for key in ('teacher_weights', 'teacher_tau'):
+            for name in getattr(self, key):
+                if name not in names:
+                    raise ConfigError(
+                        f'DenseKDLoss.{key}: "{name}" is no teacher here; '
+                        f'there are: {", ".join(names)}')
+        self._names = list(names)
+
+    def begin_batch(self, batch: Any) -> None:
+        """Take what weights by image depend on, before the step's forward.
+
+        Args:
+            batch (Batch): The batch.
+
+        Raises:
+            ConfigError: If the batch does not have it.
+        """
+        self.image_weights.begin_batch(batch)
 
     def task_weight(self, num_teachers: int) -> int:
         """The factor of the student's own loss in this form.
@@ -288,13 +256,38 @@ class DenseKDLoss(nn.Module):
         """
         if preds_S.ndim > 1:
             self.check_classes(preds_S.shape[1])
-        loss_weight = self.loss_weight
-        if self.form == 'averaged' and preds_T:
+        weights = {name: self._weight(name) for name in preds_T}
+        loss_weight, by_image = self.loss_weight, None
+        if self.form == 'stacked':
+            preds_T, weights = self._stacked(preds_S, preds_T, weights), {}
+        elif preds_T and self.image_weights:
+            by_image = self.image_weights(
+                teacher_logits(preds_S, preds_T, self.teacher_tau), weights)
+            weights = {}
+        elif self.form == 'averaged' and preds_T:
             # If all active teachers have weight 0 the loss is 0.
-            loss_weight /= sum(
-                self.teacher_weights.get(name, 1.0) for name in preds_T) or 1
-        loss, self.terms = dense_kd_loss(preds_S, preds_T, self.tau,
-                                         self.reduction, loss_weight,
-                                         self.teacher_weights, self.activation
-                                         or 'softmax')
+            loss_weight /= sum(weights.values()) or 1
+        loss, self.terms = dense_kd_loss(
+            preds_S, preds_T, self.tau, self.reduction, loss_weight, weights,
+            self.activation or 'softmax',
+            None if self.form == 'stacked' else self.teacher_tau, by_image)
         return loss
+
+    def _weight(self, name: str) -> float:
+        """That of a teacher for all images."""
+        return self.teacher_weights.get(name, 1.0) * self.teacher_factors.get(
+            name, 1.0)
+
+    def _stacked(self, preds_S: torch.Tensor, preds_T: Mapping[str,
+                                                               torch.Tensor],
+                 weights: Mapping[str, float]) -> Dict[str, torch.Tensor]:
+        """The logits of the one estimate; empty without any weight."""
+        active = sum(weights.values())
+        if not active:
+            return {}
+        whole = sum(
+            self.teacher_weights.get(name, 1.0)
+            for name in self._names or preds_T)
+        logits = teacher_logits(preds_S, preds_T, self.teacher_tau)
+        scaled = [weight * (whole / active) for weight in weights.values()]
+        return dict(stacked=stack(logits, scaled))

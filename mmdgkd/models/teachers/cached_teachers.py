@@ -207,17 +207,17 @@ def check_top_k(distiller: Any,
 
     Raises:
         ConfigError: If both are so; or for ``'zero'`` where logits are
-            standardized, or averaged in an ensemble.
+            standardized, averaged in an ensemble, stacked, or used by a gate.
     """
     if others == 'zero' and distiller.by_logits:
         raise ConfigError(
             "chain.logit_store.others: 'zero' gives the other classes no "
-            'logits, but they are standardized, or averaged in an ensemble '
-            "(StandardizeConnector, ensembles with mean='logits'); leave it "
-            'out')
-    tau = max((getattr(loss, 'tau', 1) or 1
-               for loss in distiller.distill_losses.values()),
-              default=1)
+            'logits, but they are standardized, averaged in an ensemble, '
+            'stacked or used by a gate (StandardizeConnector, ensembles with '
+            "mean='logits', DenseKDLoss.form='stacked' or gate); leave it out")
+    tau = max(
+        (_highest_tau(loss) for loss in distiller.distill_losses.values()),
+        default=1)
     if top_k is not None and others == 'even' and tau > 1:
         print_log(
             f'chain.logit_store.top_k: {top_k} leaves classes out whose '
@@ -231,6 +231,12 @@ def check_top_k(distiller: Any,
             f'chain.logit_store.top_k: {top_k} keeps the softmax of the other '
             'classes together, but the labels of the student do not exclude '
             "each other (DenseKDLoss.activation='sigmoid'); leave it out")
+
+
+def _highest_tau(loss: Any) -> float:
+    """The highest temperature of any teacher in a loss."""
+    own = (getattr(loss, 'teacher_tau', None) or {}).values()
+    return (getattr(loss, 'tau', 1) or 1) * max([1, *own])
 
 
 def teacher_facts(teacher: nn.Module,

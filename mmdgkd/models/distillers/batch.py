@@ -1,0 +1,144 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a loss may know of a batch beside the records of the networks."""
+from typing import Any, Dict, Mapping, Sequence
+
+import torch
+
+from mmdgkd.errors import ConfigError
+from mmdgkd.models.connectors.standardize_connector import StandardizeConnector
+
+
+class Batch:
+    """The labels of a batch, and which teacher has not seen which image.
+
+    A loss with a method ``begin_batch(batch)`` gets it before the forward of
+    each step. Nothing is computed that no loss wants.
+
+    Args:
+        data_samples (Sequence[DataSample], optional): The samples; None where
+            the images have none, such as those of a generator.
+        parts (Mapping[str, Sequence[str]]): The active teachers by the name
+            under which the losses get their outputs: that of the teacher, or
+            of its ensemble.
+        folds (TeacherFolds, optional): Which images teachers were trained on.
+            Defaults to None: nobody knows.
+    """
+
+    def __init__(self,
+                 data_samples: Any,
+                 parts: Mapping[str, Sequence[str]],
+                 folds: Any = None) -> None:
+        self._data_samples = data_samples
+        self._parts = parts
+        self._folds = folds
+
+    def labels(self, here: str) -> torch.Tensor:
+        """The labels, as the head of a student takes them.
+
+        Args:
+            here (str): The config key of what needs them, for messages.
+
+        Returns:
+            torch.Tensor: Classes, int64 of shape (N, ), or soft labels where
+            the samples have some, shape (N, C).
+
+        Raises:
+            ConfigError: If there is no label, or not one class an image.
+        """
+        samples = self._data_samples or ()
+        for key in ('gt_score', 'gt_label'):
+            labels = [getattr(sample, key, None) for sample in samples]
+            if not labels or any(label is None for label in labels):
+                continue
+            if key == 'gt_score':
+                return torch.stack(labels)
+            if all(label.numel() == 1 for label in labels):
+                return torch.cat([label.flatten() for label in labels])
+        raise ConfigError(f'{here}: needs the class of each image, which this '
+                          'data does not have; leave it out')
+
+    def unseen(self, here: str) -> Dict[str, torch.Tensor]:
+        """Which teacher has not been trained on which image.
+
+        An ensemble has not seen an image if none of its active members has.
+        An image that is mixed with another counts as the first of the two.
+
+        Args:
+            here (str): The config key of what needs it, for messages.
+
+        Returns:
+            dict[str, torch.Tensor]: By teacher or ensemble, bool of shape
+            (N, ), on the CPU; those that have seen all may be left out.
+
+        Raises:
+            ConfigError: If it is not known.
+        """
+        if self._folds is None:
+            raise ConfigError(
+                f'{here}: needs to know which images each teacher was trained '
+                'on; set chain.folds, or leave it out')
+        unseen = self._folds.unseen(self._data_samples, here)
+        found = {}
+        for name, teachers in self._parts.items():
+            if all(teacher in unseen for teacher in teachers):
+                found[name] = torch.stack(
+                    [unseen[teacher] for teacher in teachers]).all(0)
+        return found
+
+
+def begin_batch(losses: Mapping[str, Any], batch: Batch) -> None:
+    """Tell those losses of a batch that have a method for it.
+
+    Args:
+        losses (Mapping[str, nn.Module]): The losses of a distiller.
+        batch (Batch): The batch.
+
+    Raises:
+        ConfigError: If one needs what the batch does not have.
+    """
+    for name, loss in losses.items():
+        if hasattr(loss, 'begin_batch'):
+            try:
+                loss.begin_batch(batch)
+            except ConfigError as error:
+                raise ConfigError('model.distiller.distill_losses.'
+                                  f'{name}.{error}') from None
+
+
+def parts_of(names: Sequence[str], ensembles: Any) -> Dict[str, list]:
+    """Teachers by the name under which losses get their outputs.
+
+    Args:
+        names (Sequence[str]): The active teachers.
+        ensembles (Ensembles): Those of the distiller.
+    """
+    parts: Dict[str, list] = {}
+    for name in names:
+        parts.setdefault(ensembles.of(name) or name, []).append(name)
+    return parts
+
+
+def check_gates(distiller: Any) -> None:
+    """Refuse a gate that would compare standardized logits with labels.
+
+    Args:
+        distiller (MultiTeacherDistiller): The distiller.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    for name, mappings in distiller.loss_forward_mappings.items():
+        if getattr(distiller.distill_losses[name], 'gate', None) is None:
+            continue
+        connectors = [
+            distiller.connectors[record['connector']]
+            for record in mappings.values() if record.get('connector')
+        ]
+        if any(
+                isinstance(part, StandardizeConnector)
+                for connector in connectors for part in connector.modules()):
+            raise ConfigError(
+                f'model.distiller.distill_losses.{name}.gate: is by the '
+                'cross-entropy of logits, but its logits are standardized '
+                '(StandardizeConnector), which changes it; leave one of both '
+                'out')
