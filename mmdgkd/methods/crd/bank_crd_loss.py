@@ -13,6 +13,9 @@ from mmdgkd.structures.mixes import refuse_mixed_labels
 from mmdgkd.structures.views import views_of
 from .negatives import SamplesByClass, draw_negatives
 
+# The label of a sample that is held out, or of a fold that is left out.
+LEFT_OUT = -2
+
 
 def crd_scores(feats: torch.Tensor, bank: torch.Tensor,
                tau: float) -> torch.Tensor:
@@ -175,13 +178,14 @@ class BankCRDLoss(nn.Module):
         """Set the class of each sample, before a training.
 
         Args:
-            labels (torch.Tensor): By index, int64 of shape (M, ).
+            labels (torch.Tensor): By index, int64 of shape (M, );
+                :data:`LEFT_OUT` of samples that are not trained on.
 
         Raises:
             ConfigError: For another number of samples, or a single class.
         """
         self._check_number(len(labels))
-        if labels.unique().numel() < 2:
+        if labels[labels >= 0].unique().numel() < 2:
             raise ConfigError('neg_num: all training data is of one class, so '
                               'that there are no negatives')
         self.labels.copy_(labels)
@@ -255,7 +259,7 @@ class BankCRDLoss(nn.Module):
         """All samples by class; sorted once."""
         if (self._samples is None
                 or self._samples.labels.device != self.labels.device):
-            if (self.labels < 0).any():
+            if (self.labels == -1).any():
                 raise ConfigError(
                     'sample_n: it is not known which class each sample is of; '
                     "add dict(type='mmrazor.SampleClassesHook') to "

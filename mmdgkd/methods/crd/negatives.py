@@ -33,11 +33,12 @@ class SamplesByClass(NamedTuple):
 
         Args:
             labels (torch.Tensor): The class of each sample, int64 of shape
-                (M, ), 0 or more.
+                (M, ), 0 or more; below 0 of one that is left out.
         """
-        counts = torch.bincount(labels)
+        counts = torch.bincount(labels[labels >= 0])
+        left_out = int((labels < 0).sum())
         return cls(
-            torch.argsort(labels, stable=True), labels, counts,
+            torch.argsort(labels, stable=True)[left_out:], labels, counts,
             counts.cumsum(0) - counts)
 
 

@@ -8,6 +8,7 @@ from mmrazor.registry import HOOKS
 from mmdgkd.datasets.labels import sample_classes
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import unwrapped
+from .bank_crd_loss import LEFT_OUT
 
 
 @HOOKS.register_module()
@@ -30,8 +31,13 @@ class SampleClassesHook(Hook):
             if hasattr(module, 'learn_classes')
         }
         if losses:
-            labels = torch.tensor(
-                sample_classes(runner.train_dataloader.dataset))
+            dataset = runner.train_dataloader.dataset
+            labels = torch.tensor(sample_classes(dataset))
+            chosen = getattr(dataset, 'chosen', None)
+            if chosen is not None:
+                left_out = torch.ones(len(labels), dtype=torch.bool)
+                left_out[chosen] = False
+                labels[left_out] = LEFT_OUT
         for name, loss in losses.items():
             try:
                 loss.learn_classes(labels)

@@ -1,0 +1,223 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""A chain holds images out, and its networks leave folds out."""
+import json
+import os.path as osp
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.splits import held_out_loader
+from mmdgkd.datasets.splits import fold_of, held_out
+
+NETWORKS = ('resnet20', 'resnet14', 'resnet8')
+SEEN = {}
+
+
+@HOOKS.register_module()
+class NoteIndices(Hook):
+    """Notes which images are trained on, and validated."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        self._note(runner, 'train', data_batch)
+
+    def after_val_iter(self, runner, batch_idx, data_batch, outputs):
+        self._note(runner, 'val', data_batch)
+
+    def _note(self, runner, key, data_batch):
+        indices = data_batch['data_samples'][0].indices.tolist()
+        SEEN.setdefault((runner.cfg.experiment_name, key),
+                        set()).update(indices)
+
+
+@pytest.fixture
+def make(tiny_cfg):
+    """A function that gives a chain of three ResNet-8 with a split."""
+
+    def make(work_dir='work', holdout=16, folds=2, **chain):
+        cfg = tiny_cfg(work_dir=work_dir)
+        for network in cfg.chain.networks.values():
+            network.model.backbone.depth = 8
+        cfg.chain.update(holdout=holdout, folds=folds, **chain)
+        cfg.custom_hooks = [dict(type='NoteIndices')]
+        SEEN.clear()
+        return cfg
+
+    return make
+
+
+def weights_of(runner, name):
+    return torch.load(runner.work.file_of(name))['state_dict']
+
+
+def test_no_network_is_trained_on_what_is_left_out(make):
+    runner = ChainRunner(make())
+    runner.train()
+    out = set(held_out(64, 16))
+    folds = fold_of(np.arange(64), 2)
+    for name, fold in (('resnet20', 0), ('resnet14', 1), ('resnet8', None)):
+        expected = {i for i in range(64) if i not in out and folds[i] != fold}
+        assert SEEN[name, 'train'] == expected
+        assert SEEN[name, 'val'] == out
+        meta = torch.load(runner.work.file_of(name))['meta']
+        assert meta['split'] == dict(
+            holdout=16,
+            seed=0,
+            **({} if fold is None else dict(folds=2, fold=fold, folds_seed=0)))
+    with open(runner.work.ledger.path) as file:
+        ledger = json.load(file)
+    assert ledger['holdout'] == dict(size=16, seed=0, validate=True)
+    assert ledger['folds'] == dict(num=2, seed=0)
+    plan = runner.plan()
+    assert ('holdout: 16 training images (seed 0) are in no training, and '
+            'validate the stages') in plan
+    assert ('folds: of 2 (seed 0) each network leaves one out: resnet20 0, '
+            'resnet14 1') in plan
+    # Teachers of all folds share the views of one store: on the images of the
+    # last network, none is computed twice.
+    store = runner.work.ledger['resnet8']['store']
+    assert store['resnet20'] == dict(store['resnet20'], computed=48)
+    # The config of a work dir is the same chain.
+    cfg = Config.fromfile(osp.join(runner.work.path, 'config.py'))
+    assert Chain.from_cfg(cfg.chain) == Chain.from_cfg(runner.cfg.chain)
+
+
+def test_the_test_images_stay_those_of_the_config(make):
+    runner = ChainRunner(make(folds=None))
+    runner.train()
+    seen = runner.test('resnet8')['resnet8']
+    alone = Config.fromfile(
+        osp.join(runner.work.path, 'resnet8', 'resnet8.py'))
+    assert alone.test_dataloader.dataset.split == 'test'
+    assert seen['accuracy/top1'] >= 0
+
+
+def test_a_holdout_need_not_validate(make):
+    runner = ChainRunner(
+        make(holdout=dict(size=16, validate=False), folds=None))
+    runner.train()
+    assert SEEN['resnet8', 'val'] == set(range(64))
+    assert not SEEN['resnet8', 'train'] & set(held_out(64, 16))
+
+
+def test_folds_may_be_chosen(make):
+    cfg = make(folds=dict(num=4, seed=3))
+    cfg.chain.networks.resnet20.fold = None
+    cfg.chain.networks.resnet14.fold = 0
+    cfg.chain.networks.resnet8.fold = 3
+    chain = Chain.from_cfg(cfg.chain)
+    assert [chain.fold_of(name) for name in NETWORKS] == [None, 0, 3]
+    ChainRunner(cfg).train()
+    folds = fold_of(np.arange(64), 4, 3)
+    assert {folds[i] for i in SEEN['resnet8', 'train']} == {0, 1, 2}
+
+
+def test_a_given_network_has_not_seen_the_holdout(make, refused):
+    cfg = make()
+    runner = ChainRunner(cfg)
+    runner.train()
+    path = runner.work.file_of('resnet20')
+
+    def student(**chain):
+        other = make(work_dir='student', **chain)
+        other.chain.networks.resnet20.ckpt_path = path
+        other.chain.networks.resnet14 = None
+        return other
+
+    key = 'chain.networks.resnet20.ckpt_path'
+    refused(
+        student(holdout=8),
+        f'{key}: was trained with 16 images of seed 0 held out, but '
+        'chain.holdout is 8 images of seed 0 held out')
+    other = student()
+    other.chain.networks.resnet20.fold = 1
+    refused(
+        other, f'{key}: was trained with fold 0 of 2 .seed 0. left out, not '
+        'fold 1 of 2 .seed 0. left out, as chain.folds has it; set '
+        'chain.networks.resnet20.fold=0')
+    # The control: the same network, in a chain without folds.
+    ChainRunner(student(folds=None)).train()
+
+
+def test_a_given_network_that_tells_nothing(make, refused, tmp_path):
+    runner = ChainRunner(make(holdout=None, folds=None))
+    runner.train()
+    path = str(tmp_path / 'foreign.pth')
+    torch.save(weights_of(runner, 'resnet20'), path)
+    cfg = make(work_dir='student')
+    cfg.chain.networks.resnet20.ckpt_path = path
+    refused(
+        cfg, 'chain.networks.resnet20.ckpt_path: does not tell which fold of '
+        'chain.folds it was trained without; set '
+        'chain.networks.resnet20.fold=None')
+    cfg = make(work_dir='student')
+    cfg.chain.networks.resnet20.update(ckpt_path=path, fold=None)
+    ChainRunner(cfg).train()
+
+
+@pytest.mark.parametrize('chain, message', [
+    (dict(holdout=0), r'chain.holdout: 0 must be an integer, 1 or more'),
+    (dict(holdout='5'), r"chain.holdout: '5' must be an integer"),
+    (dict(holdout=dict(size=4, part=1)), r'chain.holdout.part: is unknown'),
+    (dict(holdout=dict(size=4, seed=-1)),
+     r'chain.holdout.seed: -1 must be an integer, 0 or more'),
+    (dict(holdout=dict(size=4, validate=1)),
+     r'chain.holdout.validate: 1 must be True or False'),
+    (dict(holdout=dict(seed=1)), r'chain.holdout: None must be an integer'),
+    (dict(holdout=64), r'chain.holdout: 64 of 64 training images leaves none'),
+    (dict(folds=1), r'chain.folds: 1 must be an integer, 2 or more'),
+    (dict(folds=dict(num=2, weight=1)), r'chain.folds.weight: is unknown'),
+    (dict(views=None), r'chain.holdout: leaves out views of training images'),
+])
+def test_bad_splits(make, refused, chain, message):
+    if 'views' in chain:
+        chain = dict(chain, logit_store=None)
+    refused(make(**chain), message)
+
+
+@pytest.mark.parametrize('fold, folds, message', [
+    (2, 2, r'networks.resnet14.fold: 2 must be from 0 to 1'),
+    (0, None, r'networks.resnet14.fold: is given, but there are no folds'),
+    ('all', 2, r"networks.resnet14.fold: 'all' must be the number of a fold"),
+])
+def test_bad_folds(make, refused, fold, folds, message):
+    cfg = make(folds=folds)
+    cfg.chain.networks.resnet14.fold = fold
+    refused(cfg, message)
+
+
+def test_the_pipeline_of_the_holdout_is_that_of_the_validation():
+    train = dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(type='A', pipeline=['crop']),
+            dict(type='B', pipeline=['crop'])
+        ])
+    cfg = dict(
+        train_dataloader=dict(
+            batch_size=2, dataset=dict(type='ViewDataset', dataset=train)),
+        val_dataloader=dict(
+            batch_size=5,
+            dataset=dict(type='Wrapper', dataset=dict(pipeline=['resize']))))
+    chain = Chain.from_cfg(
+        dict(networks=dict(a=dict(model=dict(type='X'))), holdout=3))
+    loader = held_out_loader(cfg, chain)
+    assert loader == dict(
+        batch_size=5,
+        dataset=dict(
+            type='mmpretrain.HeldOut',
+            holdout=3,
+            seed=0,
+            dataset=dict(
+                type='ConcatDataset',
+                datasets=[
+                    dict(type='A', pipeline=['resize']),
+                    dict(type='B', pipeline=['resize'])
+                ])))
+    # Nothing of the config was changed.
+    assert train['datasets'][0]['pipeline'] == ['crop']

@@ -1,0 +1,149 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
+import itertools
+
+import numpy as np
+import pytest
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+
+from mmdgkd import ConfigError
+from mmdgkd.datasets.held_out import HeldOut
+from mmdgkd.datasets.splits import Split, fold_of, held_out
+from mmdgkd.datasets.view_dataset import ViewDataset
+from mmdgkd.datasets.view_sampler import ViewSampler
+
+DIGITS = dict(
+    type='BatchedDigits',
+    split='train',
+    indices=40,
+    pipeline=[dict(type='PackInputs')])
+SPLIT = dict(holdout=10, folds=3, fold=1)
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+def views(**kwargs):
+    return ViewDataset(copy.deepcopy(DIGITS), **kwargs)
+
+
+def test_a_holdout_is_a_function_of_its_seed_and_the_length():
+    chosen = held_out(50000, 5000)
+    assert len(np.unique(chosen)) == 5000 and chosen.max() > 45000
+    assert (chosen == held_out(50000, 5000)).all()
+    assert (chosen != held_out(50000, 5000, seed=1)).any()
+    # The first ones never change: networks of different days are compared.
+    assert chosen[:4].tolist() == [16, 33, 39, 47]
+
+
+def test_a_fold_is_a_function_of_seed_and_index():
+    folds = fold_of(np.arange(50000), 4)
+    assert folds[:8].tolist() == [3, 1, 1, 0, 3, 2, 3, 2]
+    # In another order, of fewer images, of a longer data set.
+    assert fold_of(np.array([6, 3]), 4).tolist() == [3, 0]
+    counts = np.bincount(folds)
+    assert len(counts) == 4 and abs(counts - 12500).max() < 400
+    assert (folds != fold_of(np.arange(50000), 4, seed=1)).mean() > .7
+
+
+def test_what_is_left_out_is_never_sampled():
+    split = Split.from_cfg(SPLIT, 'split')
+    chosen = split.indices(40)
+    left_out = set(held_out(40, 10)) | set(
+        np.flatnonzero(fold_of(np.arange(40), 3) == 1))
+    assert set(chosen) == set(range(40)) - left_out
+    dataset = views(split=SPLIT)
+    assert len(dataset) == 40
+    sampler = ViewSampler(dataset, seed=0)
+    assert len(sampler) == len(chosen)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        assert sorted(sampler) == [(epoch, index) for index in chosen]
+    endless = ViewSampler(dataset, dict(type='InfiniteSampler'), seed=0)
+    pairs = list(itertools.islice(endless, 2 * len(chosen)))
+    assert sorted(pairs) == [(epoch, index) for epoch in (0, 1)
+                             for index in chosen]
+
+
+def test_views_and_their_source_are_those_without_a_split():
+    """So that teachers of all folds share one store."""
+    some, every = views(split=SPLIT), views()
+    assert some.source == every.source
+    batch, other = (
+        data.__getitems__([(3, 7), (0, 2)])[0]['inputs']
+        for data in (some, every))
+    assert (batch == other).all()
+
+
+def test_partners_are_not_left_out():
+    mix = dict(augments=[dict(type='Mixup', alpha=1.)])
+    some, every = views(split=SPLIT, mix=mix), views(mix=mix)
+    for epoch in range(5):
+        partners = some.partners_in(epoch)
+        left_out = np.setdiff1d(np.arange(40), some.chosen)
+        assert not np.isin(partners[some.chosen], left_out).any()
+        assert (partners[partners[some.chosen]] == some.chosen).all()
+    # Other partners are other images.
+    assert some.source != every.source
+    sampler = ViewSampler(some, seed=0)
+    order = np.array(list(sampler))[:, 1]
+    partners = some.partners_in(0)
+    together = partners[order[:-1:2]] == order[1::2]
+    assert together[:len(some.chosen) // 2 - 1].all()
+    assert sorted(order) == some.chosen.tolist()
+
+
+def test_what_takes_the_place_of_an_unreadable_image_is_not_left_out():
+    dataset = views(split=SPLIT, skip_unreadable=True)
+    for index in range(40):
+        assert dataset._after(index) in dataset.chosen
+    assert dataset._after(int(dataset.chosen[-1])) == dataset.chosen[0]
+
+
+def test_a_sampler_sees_the_classes_of_what_is_left():
+    dataset = views(split=SPLIT)
+    part = ViewSampler(dataset).sampler.dataset
+    assert [part.get_cat_ids(i) for i in range(len(part))
+            ] == [dataset.get_cat_ids(int(i)) for i in dataset.chosen]
+    assert part.get_gt_labels().tolist() == [
+        dataset.get_cat_ids(int(i))[0] for i in dataset.chosen
+    ]
+
+
+def test_held_out_images_are_the_rest():
+    whole = DATASETS.build(copy.deepcopy(DIGITS))
+    part = HeldOut(copy.deepcopy(DIGITS), 10)
+    indices = held_out(40, 10)
+    assert len(part) == 10 and part.metainfo == whole.metainfo
+    assert [part.get_cat_ids(i) for i in range(10)
+            ] == [whole.get_cat_ids(int(i)) for i in indices]
+    batch = part.__getitems__([3, 0])[0]
+    assert batch['data_samples'].indices.tolist() == indices[[3, 0]].tolist()
+    single = HeldOut(dict(DIGITS, type='Digits'), 10)
+    assert not hasattr(single, '__getitems__')
+    assert single[3]['data_samples'].sample_idx == indices[3]
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (dict(holdout=-1), r'split.holdout: -1 must be an integer, 0 or more'),
+    (dict(holdout=True), r'split.holdout: True must be an integer'),
+    (dict(folds=1), r'split.folds: 1 leaves nothing to train on'),
+    (dict(folds=3, fold=3), r'split.fold: 3 must be from 0 to 2, or None'),
+    (dict(part=3), r'split.part: is unknown'),
+])
+def test_bad_splits(cfg, message):
+    with pytest.raises(ConfigError, match=message):
+        Split.from_cfg(cfg, 'split')
+
+
+def test_a_holdout_of_all():
+    for make in (lambda: views(split=dict(holdout=40)),
+                 lambda: HeldOut(copy.deepcopy(DIGITS), 40)):
+        with pytest.raises(
+                ConfigError,
+                match='chain.holdout: 40 of 40 training images leaves none'):
+            make()
