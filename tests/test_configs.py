@@ -177,12 +177,12 @@ def check_text(name, cfg):
     assert len(text.splitlines()) <= 40
     if name.startswith(('dgkd', 'takd', 'kd')):
         loss = cfg.model.distiller.distill_losses.loss_kd
-        assert loss.form in ('released', 'paper', 'averaged')
+        assert loss.form in ('released', 'paper', 'averaged', 'stacked')
     if name.startswith(
         ('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed', 'onthefly',
          'slimmable', 'pruning', 'quantization', 'born_again', 'mutual',
          'student_guided', 'byot', 'crd/resnet20', 'dafl', 'dskd',
-         'one_shot')) or 'dense' in name:
+         'one_shot', 'curriculum')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [

@@ -1,11 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """One folder for each method; the chain uses its ``method.py`` alone."""
-from . import (byot, crd, dafl, dmcp, dskd, feed, group_fisher, gslr, low_bit,
-               mutual, one_shot, pruning, qat, row_conv, slimmable, spos,
-               student_guided)
+from . import (byot, crd, curriculum, dafl, dmcp, dskd, feed, group_fisher,
+               gslr, low_bit, mutual, one_shot, pruning, qat, row_conv,
+               slimmable, spos, student_guided)
 
 __all__ = [
-    'byot', 'crd', 'dafl', 'dmcp', 'dskd', 'feed', 'group_fisher', 'gslr',
-    'low_bit', 'mutual', 'one_shot', 'pruning', 'qat', 'row_conv', 'slimmable',
-    'spos', 'student_guided'
+    'byot', 'crd', 'curriculum', 'dafl', 'dmcp', 'dskd', 'feed',
+    'group_fisher', 'gslr', 'low_bit', 'mutual', 'one_shot', 'pruning', 'qat',
+    'row_conv', 'slimmable', 'spos', 'student_guided'
 ]

@@ -144,6 +144,12 @@ TRIALS: Dict[str, Trial] = {
     Trial(f'byot/{_CHAIN}', 'resnet8', 'BYOT'),
     'crd':
     Trial(f'crd/{_CHAIN}', 'resnet8', 'CRD', change=_crd),
+    'curriculum':
+    Trial(
+        f'curriculum/{_CHAIN}',
+        'resnet8',
+        'Curriculum',
+        teachers=('resnet20', 'resnet14')),
     'dafl':
     Trial(f'dafl/{_CHAIN}', 'resnet8', 'DAFL', ('resnet20', ), _dafl),
     'dcff':

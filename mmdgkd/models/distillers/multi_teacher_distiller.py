@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmrazor.models.architectures.connectors import Paraphraser
@@ -283,6 +283,17 @@ class MultiTeacherDistiller(OFDDistiller):
         """
         for recorder in self.teacher_recorders.recorders.values():
             recorder.supply(logits)
+
+    def merged_names(self, names: Sequence[str]) -> List[str]:
+        """The names under which losses get the outputs of teachers.
+
+        Args:
+            names (Sequence[str]): The teachers.
+
+        Returns:
+            list[str]: An ensemble once, in place of its first member.
+        """
+        return self._ensembles.merge_names(names)
 
     def task_weight(self) -> int:
         """The factor of the student's own loss that the losses demand."""
