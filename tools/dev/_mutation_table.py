@@ -496,6 +496,20 @@ _add(
     'methods/gslr/test_gslr_hook.py::'
     'test_it_shrinks_linearly_from_begin_to_end')
 _add(
+    'curriculum_backwards', 'mmdgkd/methods/curriculum/curriculum_hook.py',
+    'merged_names(self.teachers)[::-1]', 'merged_names(self.teachers)',
+    'methods/curriculum/test_curriculum_hook.py::'
+    'test_from_the_smallest_teacher_to_the_largest')
+_add(
+    'losses_not_told_of_the_batch', _DGKD, 'self._begin_batch(data_samples)',
+    'pass', 'chain/test_forms_in_chains.py::'
+    'test_each_image_is_taught_by_who_has_not_seen_it')
+_add(
+    'ensemble_unseen_by_any_member', 'mmdgkd/models/distillers/batch.py',
+    'if all(teacher in unseen', 'if any(teacher in unseen',
+    'models/distillers/test_batch.py::'
+    'test_an_ensemble_has_seen_what_any_active_member_has')
+_add(
     'soft_share_ignored', _DGKD,
     'weight = self.soft_share * weight + (1 - self.soft_share)', 'pass',
     'models/algorithms/test_dgkd.py::'

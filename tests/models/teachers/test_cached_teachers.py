@@ -239,23 +239,30 @@ def test_weights_sha256():
         assert weights_sha256(other) != first
 
 
-@pytest.mark.parametrize('top_k, others, tau, warned', [
-    (20, 'even', 4., True),
-    (20, 'even', 1., False),
-    (20, 'zero', 4., False),
-    (None, 'even', 4., False),
-])
+@pytest.mark.parametrize(
+    'top_k, others, tau, warned',
+    [
+        (20, 'even', 4., True),
+        (20, 'even', 1., False),
+        # Of a teacher alone.
+        (20, 'even', dict(a=4.), True),
+        (20, 'even', dict(a=.5), False),
+        (20, 'zero', 4., False),
+        (None, 'even', 4., False),
+    ])
 def test_a_few_logits_at_a_high_temperature_are_warned_of(
         monkeypatch, top_k, others, tau, warned):
     """The others have most of the probability there, all of them the same."""
     found = []
     monkeypatch.setattr('mmdgkd.models.teachers.cached_teachers.print_log',
                         lambda message, **_: found.append(message))
+    kd = SimpleNamespace(
+        **(dict(tau=1., teacher_tau=tau) if isinstance(tau, dict) else dict(
+            tau=tau)))
     distiller = SimpleNamespace(
         by_logits=False,
         by_sigmoid=False,
-        distill_losses=dict(
-            loss_kd=SimpleNamespace(tau=tau), loss_at=SimpleNamespace()))
+        distill_losses=dict(loss_kd=kd, loss_at=SimpleNamespace()))
     check_top_k(distiller, top_k, others)
     assert len(found) == warned
     if warned:

@@ -1,0 +1,150 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Weights of teachers by image, in real chains."""
+import numpy as np
+import pytest
+import torch
+
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.datasets.splits import fold_of
+from mmdgkd.models.losses.image_weights import ImageWeights
+from mmdgkd.structures.views import views_of
+
+CONFIG = 'dgkd/resnet20_to_resnet8_digits_label_gate.py'
+FOLDS = dict(num=2, seed=3, left_out=dict(resnet20=0, resnet14=1))
+
+
+@pytest.fixture
+def make(digits_cfg, tmp_path):
+    """A function that gives a chain of three ResNet-8, with some options."""
+
+    def make(work_dir='work', folds=None, **options):
+        cfg = digits_cfg(CONFIG)
+        for network in cfg.chain.networks.values():
+            network.model.backbone.depth = 8
+        cfg.model.distiller.distill_losses.loss_kd.update(options)
+        if folds:
+            cfg.chain.networks.resnet8.stage = dict(model=dict(folds=folds))
+            # The TA has one teacher, which has seen all.
+            cfg.chain.networks.resnet14.stage = dict(
+                model=dict(folds=dict(num=2)))
+        cfg.randomness = dict(seed=0)
+        cfg.work_dir = str(tmp_path / work_dir)
+        return cfg
+
+    return make
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize('options', [
+    dict(),
+    dict(gate=None, unseen_weight=.9),
+])
+def test_the_store_makes_no_difference(make, weights_of, options):
+    """With float32 in it, to the bit; and the option makes one."""
+    folds = FOLDS if 'unseen_weight' in options else None
+    live, stored = (make(name, folds, **options) for name in ('live', 'store'))
+    plain = make('plain', gate=None)
+    live.chain.logit_store = plain.chain.logit_store = None
+    stored.chain.logit_store = dict(dtype='float32')
+    for cfg in (live, stored, plain):
+        ChainRunner(cfg).train()
+    found = [weights_of(cfg, 'resnet8') for cfg in (live, stored, plain)]
+    assert equal(found[0], found[1])
+    assert not equal(found[0], found[2])
+
+
+def test_each_image_is_taught_by_who_has_not_seen_it(make, monkeypatch):
+    """With all of the weight: by that one alone."""
+    seen, begin = [], ImageWeights.begin_batch
+    weigh = ImageWeights.__call__
+
+    def begun(self, batch):
+        seen.append([views_of(batch._data_samples).indices])
+        begin(self, batch)
+
+    def weighed(self, logits, weights):
+        found = weigh(self, logits, weights)
+        seen[-1].append(dict(zip(weights, found)))
+        return found
+
+    monkeypatch.setattr(ImageWeights, 'begin_batch', begun)
+    monkeypatch.setattr(ImageWeights, '__call__', weighed)
+    ChainRunner(make(folds=FOLDS, gate=None, unseen_weight=1)).train()
+    assert [len(weights) for _, weights in seen] == [1, 1, 2, 2]
+    for indices, weights in seen[2:]:
+        fold = fold_of(indices, 2, 3)
+        assert set(np.unique(fold)) == {0, 1}
+        assert weights['resnet20'].tolist() == (fold == 0).tolist()
+        assert weights['resnet14'].tolist() == (fold == 1).tolist()
+
+
+def test_with_dropped_teachers_and_ensembles(make):
+    """A gate, too: an ensemble of one active member is that member."""
+    cfg = make(folds=FOLDS, unseen_weight=.5)
+    cfg.model.distiller.ensembles = dict(both=['resnet20', 'resnet14'])
+    student = cfg.chain.networks.resnet8.stage.model
+    student.distiller = dict(
+        connectors=dict(
+            drop=dict(type='mmrazor.StochasticDropConnector', num_drop=1)),
+        loss_forward_mappings=dict(
+            loss_kd=dict(preds_T=dict(connector='drop'))))
+    ChainRunner(cfg).train()
+
+
+@pytest.mark.parametrize('config', [
+    'mutual/resnet20_to_resnet8_digits.py',
+    'slimmable/joint_resnet20_to_resnet8_digits.py',
+])
+def test_several_networks_in_a_step_have_one_gate(digits_cfg, tmp_path, config,
+                                                  monkeypatch):
+    """Told once a step, and used for each of them."""
+    calls = []
+    monkeypatch.setattr(ImageWeights, 'begin_batch',
+                        _counted(ImageWeights.begin_batch, calls, 'told'))
+    monkeypatch.setattr(ImageWeights, '__call__',
+                        _counted(ImageWeights.__call__, calls, 'used'))
+    cfg = digits_cfg(config)
+    cfg.model.distiller.distill_losses.loss_kd.update(
+        form='averaged', gate=dict(type='label'))
+    # The last network of the other chain has a stage of its own.
+    cfg.chain.networks.pop('resnet8' if 'slim' in config else '', None)
+    cfg.chain.pop('order', None)
+    cfg.work_dir = str(tmp_path / 'work')
+    ChainRunner(cfg).train()
+    step = ['told', *['used'] * (3 if 'slim' in config else 2)]
+    assert calls == step * 2
+
+
+def _counted(function, calls, name):
+
+    def counted(self, *args):
+        if self:
+            calls.append(name)
+        return function(self, *args)
+
+    return counted
+
+
+def test_folds_that_nobody_told_of_are_refused(make, refused):
+    refused(
+        make(gate=None, unseen_weight=.5),
+        'loss_kd.DenseKDLoss.unseen_weight: needs to know .* chain.folds')
+
+
+def test_a_gate_of_standardized_logits_is_refused(make, refused):
+    cfg = make()
+    cfg.model.distiller.connectors = dict(
+        z=dict(type='mmrazor.StandardizeConnector'))
+    cfg.model.distiller.loss_forward_mappings.loss_kd.preds_T.connector = 'z'
+    refused(cfg, 'loss_kd.gate: is by the cross-entropy of logits, but')
+
+
+@pytest.mark.parametrize('options', [dict(), dict(gate=None, form='stacked')])
+def test_logits_without_the_smallest_are_refused(make, refused, options):
+    cfg = make(**options)
+    cfg.chain.logit_store = dict(top_k=5, others='zero')
+    refused(cfg, "chain.logit_store.others: 'zero' gives the other classes no")

@@ -1,0 +1,72 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What a loss is told of a batch."""
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+from mmdgkd import ConfigError
+from mmdgkd.models.distillers.batch import Batch, begin_batch, parts_of
+from mmdgkd.models.distillers.ensembles import Ensembles
+
+LABELS = torch.tensor([2, 0])
+
+
+def samples():
+    return [DataSample().set_gt_label(label) for label in LABELS]
+
+
+def folds(**unseen):
+    unseen = {name: torch.tensor(rows) for name, rows in unseen.items()}
+    return SimpleNamespace(unseen=lambda *_: unseen)
+
+
+def test_hard_and_soft_labels():
+    mixed = samples()
+    assert Batch(mixed, {}).labels('gate').tolist() == [2, 0]
+    scores = torch.tensor([[0., .4, .6], [1., 0., 0.]])
+    for sample, score in zip(mixed, scores):
+        sample.set_gt_score(score)
+    assert torch.equal(Batch(mixed, {}).labels('gate'), scores)
+
+
+@pytest.mark.parametrize('given', [
+    None,
+    [],
+    [DataSample()],
+    [DataSample().set_gt_label(torch.tensor([0, 2]))],
+])
+def test_without_one_label_an_image(given):
+    with pytest.raises(ConfigError, match='gate: needs the class of each ima'):
+        Batch(given, {}).labels('gate')
+
+
+def test_an_ensemble_has_seen_what_any_active_member_has():
+    ensembles = Ensembles(dict(both=['a', 'b']), 'abc')
+    given = folds(a=[True, True], b=[True, False])
+    found = Batch(samples(), parts_of('abc', ensembles), given).unseen('u')
+    assert {k: v.tolist() for k, v in found.items()} == dict(both=[True, 0])
+    found = Batch(samples(), parts_of('ac', ensembles), given).unseen('u')
+    assert {k: v.tolist() for k, v in found.items()} == dict(both=[True] * 2)
+    # A member that has seen all.
+    given = folds(a=[True, True])
+    assert not Batch(samples(), parts_of('ab', ensembles), given).unseen('u')
+
+
+def test_it_is_not_known_who_has_seen_what():
+    with pytest.raises(ConfigError, match='u: needs to know .* chain.folds'):
+        Batch(samples(), {}).unseen('u')
+
+
+def test_only_losses_with_a_method_for_it_are_told():
+    told = []
+    other = SimpleNamespace(begin_batch=told.append)
+    begin_batch(dict(loss_a=object(), loss_b=other), 'batch')
+    assert told == ['batch']
+    refused = SimpleNamespace(
+        begin_batch=lambda batch: batch.labels('DenseKDLoss.gate'))
+    with pytest.raises(
+            ConfigError,
+            match='model.distiller.distill_losses.loss_b.DenseKDLoss.gate: '):
+        begin_batch(dict(loss_b=refused), Batch(None, {}))
