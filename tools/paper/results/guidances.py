@@ -2,11 +2,11 @@
 """The tables of ``guidances.py``: methods beside KD, at equal weight."""
 import json
 import os.path as osp
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import pandas as pd
-from _guidances import METHODS, SETTINGS, Setting
+from _guidances import METHODS, RUNS, SETTINGS, Setting
 
 from .markdown import NO_RUNS, table, write_page
 from .statistics import mean_sd
@@ -15,8 +15,8 @@ PAGE = 'docs/which_guidance.md'
 COLUMNS = ('chain', 'method', 'seed', 'epochs', 'best', 'last', 'seconds',
            'test')
 _RESULTS = 'configs/dgkd/results'
-_HEADS = ('student', 'held-out, %', 'test, %', 'gain over KD',
-          'gain over alone', 'predicted by weigh', 'seeds')
+_HEADS = ('student', 'held-out, %', 'test, %', 'test, over KD',
+          'over its baseline', 'seeds', 'NLL of its teachers')
 
 
 def csv_of(chain: str) -> str:
@@ -28,18 +28,179 @@ def csv_of(chain: str) -> str:
     return f'{_RESULTS}/{chain}.csv'
 
 
+def weighed_of(chain: str) -> str:
+    """The file of what ``mmdgkd weigh`` says of a chain's teachers."""
+    return f'{_RESULTS}/{chain}_weigh.json'
+
+
 def read_rows(path: str) -> pd.DataFrame:
-    """The trained students of a chain.
+    """The trained networks of a chain.
 
     Args:
         path (str): The CSV.
 
     Returns:
         DataFrame: ``chain``, ``method``, ``seed``, ``epochs``; ``best`` and
-        ``last`` of the validation on held-out images and ``test`` of the test
-        images after the last epoch, in percent; and ``seconds``. Empty without
-        a file.
+        ``last`` of the validation on held-out training images, and ``test`` of
+        the test images after the last epoch, in percent (empty for teachers);
+        and ``seconds``. Empty without a file.
     """
     if not osp.exists(path):
         return pd.DataFrame(columns=COLUMNS)
     return pd.read_csv(path)
+
+
+def read_weighed(path: str) -> Dict[str, Any]:
+    """What ``mmdgkd weigh`` says, by the teachers of a method.
+
+    Args:
+        path (str): The JSON.
+
+    Returns:
+        dict[str, Any]: Empty without a file.
+    """
+    if not osp.exists(path):
+        return {}
+    with open(path) as file:
+        return json.load(file)
+
+
+def key_of(teachers: Tuple[str, ...]) -> str:
+    """The key of teachers in that file."""
+    return ' '.join(teachers)
+
+
+class Paired:
+    """The difference of two methods over the seeds that both have.
+
+    Paired: a seed has the same initial weights and the same order of images.
+
+    Args:
+        one (Series): A value for each seed, which is the index.
+        other (Series): What is subtracted.
+
+    Attributes:
+        mean (float): The mean difference.
+        error (float, optional): Its standard error; None for one seed.
+        n (int): The number of seeds.
+    """
+
+    def __init__(self, one: pd.Series, other: pd.Series) -> None:
+        both = pd.concat([one, other], axis=1, join='inner').to_numpy(float)
+        self.n, self.mean, self.error = len(both), np.nan, None
+        if self.n:
+            gains = both[:, 0] - both[:, 1]
+            self.mean = float(gains.mean())
+            if self.n > 1:
+                self.error = float(gains.std(ddof=1) / self.n**.5)
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether it is more than two standard errors."""
+        return self.error is not None and abs(self.mean) > 2 * self.error
+
+    def __str__(self) -> str:
+        """Such as ``+0.72 (0.17)*``; a dash without a common seed."""
+        if not self.n:
+            return '-'
+        error = '' if self.error is None else f' ({self.error:.2f})'
+        return f'{self.mean:+.2f}{error}' + '*' * self.is_separable
+
+
+def students_table(setting: Setting, rows: pd.DataFrame,
+                   weighed: Mapping[str, Any]) -> str:
+    """The students of a setting, by method.
+
+    Args:
+        setting (Setting): The setting.
+        rows (DataFrame): Of :func:`read_rows`.
+        weighed (Mapping): Of :func:`read_weighed`.
+
+    Returns:
+        str: In Markdown.
+    """
+    found = {
+        name: mine.set_index('seed')
+        for name, mine in rows.groupby('method')
+    }
+    lines: List[List[str]] = []
+    for name, method in METHODS.items():
+        if name not in found:
+            continue
+        mine = found[name]
+        gains = []
+        for other in ('kd', method.baseline):
+            is_itself = other == name or other not in found
+            gains.append('-' if is_itself else str(
+                Paired(mine['test'], found[other]['test'])))
+        if method.baseline in ('kd', name):
+            gains[1] = '-'
+        words = method.words + ('' if method.equal else ' †')
+        lines.append([
+            words,
+            mean_sd(mine['last']),
+            mean_sd(mine['test']), *gains,
+            str(len(mine)),
+            _prediction(weighed.get(key_of(method.teachers)), method.weigh)
+        ])
+    return table(_HEADS, lines) if lines else NO_RUNS
+
+
+def _prediction(weighed: Optional[Mapping], weigh: str) -> str:
+    """The NLL of what the student learns from, on held-out images."""
+    if not weighed:
+        return '-'
+    if len(weighed['teachers']) == 1:
+        return f'{weighed["teachers"][0]["nll_calibrated"]:.3f}'
+    return f'{weighed["stacked" if weigh else "mean"]["nll"]:.3f}'
+
+
+def teachers_table(setting: Setting, rows: pd.DataFrame) -> str:
+    """The teachers of a setting, by run.
+
+    Args:
+        setting (Setting): The setting.
+        rows (DataFrame): Of :func:`read_rows`.
+
+    Returns:
+        str: In Markdown.
+    """
+    lines = []
+    for row in rows.itertuples():
+        run, slash, network = row.method.partition('/')
+        if slash:
+            lines.append([
+                network, run, RUNS[run].guidance,
+                '-' if RUNS[run].fold is None else str(RUNS[run].fold),
+                f'{row.last:.2f}',
+                str(row.epochs),
+                str(row.seed)
+            ])
+    return table(('network', 'run', 'guidance', 'fold left out',
+                  'held-out, %', 'epochs', 'seed'),
+                 lines) if lines else NO_RUNS
+
+
+def tables_of(root: str) -> Dict[str, str]:
+    """The blocks of the page.
+
+    Args:
+        root (str): The checkout.
+    """
+    blocks = {}
+    for name, setting in SETTINGS.items():
+        rows = read_rows(osp.join(root, csv_of(setting.config)))
+        weighed = read_weighed(osp.join(root, weighed_of(setting.config)))
+        blocks[f'guidances-{name}'] = students_table(setting, rows, weighed)
+        blocks[f'guidances-{name}-teachers'] = teachers_table(setting, rows)
+    return blocks
+
+
+def write_tables(root: str) -> None:
+    """Write the tables into the page.
+
+    Args:
+        root (str): The checkout.
+    """
+    if write_page(root, PAGE, tables_of(root)):
+        print(f'{PAGE}: written')
