@@ -1,13 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """``predictions.npz``: what a network says of each image of its validation."""
-import io
 import os.path as osp
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .checksum import checksum_matches, write_with_checksum
-from .files import atomic_write
+from .npz import read_arrays, write_arrays
 
 FILE = 'predictions.npz'
 
@@ -50,14 +48,11 @@ def write_predictions(folder: str, predictions: Predictions) -> None:
         folder (str): The folder of the network.
         predictions (Predictions): Its predictions.
     """
-    file = io.BytesIO()
-    np.savez_compressed(
-        file, **{
-            field.name: np.asarray(getattr(predictions, field.name))
+    write_arrays(
+        osp.join(folder, FILE), {
+            field.name: getattr(predictions, field.name)
             for field in fields(Predictions)
         })
-    with atomic_write(osp.join(folder, FILE), 'wb') as target:
-        write_with_checksum(target, file.getvalue())
 
 
 def read_predictions(folder: str) -> Predictions | None:
@@ -72,24 +67,15 @@ def read_predictions(folder: str) -> Predictions | None:
     Raises:
         ValueError: If it is damaged or holds anything else.
     """
-    path = osp.join(folder, FILE)
-    if not osp.isfile(path):
+    arrays = read_arrays(
+        osp.join(folder, FILE), [field.name for field in fields(Predictions)])
+    if arrays is None:
         return None
-    try:
-        if checksum_matches(path) is False:
-            raise ValueError('its checksum does not match')
-        with np.load(path, allow_pickle=False) as file:
-            found = Predictions(**{
-                field.name: file[field.name]
-                for field in fields(Predictions)
-            })
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else 'it is empty'
-        raise ValueError(f'{FILE} cannot be read ({reason})') from None
+    found = Predictions(**arrays)
     for key in ('data', 'note', 'weights'):
         setattr(found, key, str(getattr(found, key)))
-    arrays = (found.indices, found.labels, found.preds, found.label_scores,
-              found.pred_scores)
-    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
+    columns = (found.indices, found.labels, found.preds, found.label_scores,
+               found.pred_scores)
+    if len({array.shape for array in columns}) > 1 or columns[0].ndim != 1:
         raise ValueError(f'{FILE} cannot be read (its parts differ in length)')
     return found
