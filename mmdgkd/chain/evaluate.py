@@ -173,6 +173,32 @@ def validate_network(
                      runner_type, hooks)
 
 
+def run_network(cfg: Config, network: Network, path: str, folder: str,
+                loader: Mapping[str, Any], runner_type: type,
+                hooks: Sequence[Hook]) -> None:
+    """Run a network over images, for hooks that read its outputs.
+
+    Args:
+        cfg (Config): The whole config.
+        network (Network): The network.
+        path (str): The file of its weights.
+        folder (str): Where its logs go.
+        loader (Mapping): The config of a data loader.
+        runner_type (type): MMEngine's Runner, or a subclass.
+        hooks (Sequence[Hook]): The hooks.
+
+    Raises:
+        ConfigError: If the file does not fit.
+    """
+    alone = network_config(cfg, network)
+    alone.update(
+        test_dataloader=loader,
+        test_evaluator=dict(type='mmpretrain.Accuracy'),
+        test_cfg=dict())
+    _evaluate(alone, network.name, _loader(path, network), folder, cfg, 'test',
+              runner_type, hooks)
+
+
 def _loader(path: str, network: Optional[Network] = None) -> Callable:
     """What loads a file, which is the one of a network if that is given."""
     if network is None:

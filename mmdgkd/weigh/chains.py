@@ -1,0 +1,100 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Weigh the teachers of a network in a work dir."""
+import json
+import os.path as osp
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from mmengine.config import Config
+
+from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.work_dir import WorkDir
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
+from .formatting import format_config, format_table
+from .held_out_logits import held_out_logits
+from .plot import plot_weighed
+from .weighing import weigh
+
+JSON, FIGURE = 'weigh.json', 'weigh.png'
+
+
+def weigh_chain(cfg: Config,
+                chain: Chain,
+                work: WorkDir,
+                loader: Mapping[str, Any],
+                network: Optional[str] = None,
+                teachers: Optional[Sequence[str]] = None,
+                resamples: int = 200,
+                seed: int = 0) -> str:
+    """Say whether dense guidance can pay, by images that were held out.
+
+    It writes ``weigh.json`` and ``weigh.png`` into the work dir.
+
+    Args:
+        cfg (Config): The whole config.
+        chain (Chain): Its chain.
+        work (WorkDir): Its work dir.
+        loader (Mapping): The config of a data loader of images that no teacher
+            was trained on, in the same order each time.
+        network (str, optional): The student. Defaults to None: the last one.
+        teachers (Sequence[str], optional): Some of the networks before it.
+            Defaults to None: all.
+        resamples (int): For the intervals. Defaults to 200.
+        seed (int): Seed of the resamples. Defaults to 0.
+
+    Returns:
+        str: What to print.
+
+    Raises:
+        ConfigError: If there is no such teacher, or one is not trained yet.
+        TrainingError: If the disk is full.
+    """
+    network = network or chain.names[-1]
+    names = _teachers(chain, network, teachers)
+    with disk_full_as_error(work.path):
+        logits = held_out_logits(cfg, chain, work, names, loader)
+        found = dict(
+            weigh(logits.logits, logits.labels, resamples, seed),
+            network=network)
+        lines = [_source(logits), format_table(found), found['sentence']]
+        if len(names) > 1:
+            lines += [
+                '', f'for the config of {network}:',
+                format_config(found)
+            ]
+        if can_write(work.path):
+            _write(work.path, found)
+            lines += ['', f'written: {JSON} and {FIGURE} in {work.path}']
+        else:
+            lines += ['', f'nothing is written: {work.path} is read-only']
+    return '\n'.join(lines)
+
+
+def _teachers(chain: Chain, network: str,
+              chosen: Optional[Sequence[str]]) -> List[str]:
+    chain.require(network, '--network')
+    before = chain.names[:chain.names.index(network)]
+    if not before:
+        raise ConfigError(f'--network: "{network}" is the first of the chain; '
+                          'it has no teachers to weigh')
+    for name in chosen or ():
+        if name not in before:
+            raise ConfigError(f'--teachers: "{name}" is no network before '
+                              f'"{network}"; possible: {", ".join(before)}')
+    return [name for name in before if chosen is None or name in chosen]
+
+
+def _source(logits: Any) -> str:
+    parts = [f'held-out images: {len(logits.labels):,}']
+    for what in ('computed', 'cached'):
+        names = getattr(logits, what)
+        if names:
+            parts.append(f'{what}: {", ".join(names)}')
+    return '; '.join(parts)
+
+
+def _write(folder: str, found: Dict[str, Any]) -> None:
+    with atomic_write(osp.join(folder, JSON)) as file:
+        file.write(json.dumps(found, indent=1) + '\n')
+    with atomic_write(osp.join(folder, FIGURE), 'wb') as file:
+        file.write(plot_weighed(found))

@@ -1,0 +1,268 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Weighing the teachers of a real chain: what is run, cached and written."""
+import copy
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+import mmdgkd_cli
+from mmdgkd import ConfigError
+from mmdgkd.chain import chain as chain_file
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.report import write_report
+from mmdgkd.weigh import chains
+from mmdgkd.weigh import held_out_logits as held_out
+from mmdgkd.weigh import weigh_chain
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+    """A copy of ``trained``, whose validation images are held out."""
+    cfg = copy.deepcopy(trained[0])
+    shutil.copytree(cfg.work_dir, tmp_path / 'work')
+    cfg.work_dir = str(tmp_path / 'work')
+    return cfg
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The networks that were run since, in order."""
+    names = []
+    run = held_out.run_network
+
+    def noted(cfg, network, *args):
+        names.append(network.name)
+        run(cfg, network, *args)
+
+    monkeypatch.setattr(held_out, 'run_network', noted)
+    return names
+
+
+def weigh(cfg, **kwargs):
+    runner = ChainRunner(cfg, verbose=False)
+    loader = kwargs.pop('loader', runner.cfg.val_dataloader)
+    return weigh_chain(
+        runner.cfg, runner.chain, runner.work, loader, resamples=10, **kwargs)
+
+
+def logits_of(cfg, names, loader=None):
+    runner = ChainRunner(cfg, verbose=False)
+    return held_out.held_out_logits(runner.cfg, runner.chain, runner.work,
+                                    names, loader or runner.cfg.val_dataloader)
+
+
+def test_what_it_prints_and_writes(own):
+    output = weigh(own)
+    work = Path(own.work_dir)
+    found = json.loads((work / 'weigh.json').read_text())
+    assert found['network'] == 'resnet8' and found['images'] == 64
+    assert [*found['teachers']] == ['resnet20', 'resnet14']
+    lines = output.splitlines()
+    assert lines[0] == ('held-out images: 64; computed: resnet20, resnet14')
+    assert found['sentence'] in lines
+    assert "    form='stacked'," in lines
+    assert (work / 'weigh.png').read_bytes()[:4] == b'\x89PNG'
+    # No log of a test, and nothing that is not finished.
+    assert not [*work.glob('*/test')] + [*work.glob('**/*.part')]
+
+
+def test_the_logits_are_those_of_the_network(own, built_from_file):
+    """Up to a constant per image; the accuracy is that of the validation."""
+    runner = ChainRunner(own, verbose=False)
+    found = logits_of(own, ['resnet20'])
+    right = found.logits['resnet20'].argmax(1) == found.labels
+    metric = runner.work.ledger['resnet20']['metric']
+    assert 100 * right.mean() == pytest.approx(metric['last'])
+    model = built_from_file(own, 'resnet20')
+    loader = copy.deepcopy(own.val_dataloader)
+    loader.dataset.type, loader.collate_fn.type = 'Digits', 'default_collate'
+    with DefaultScope.overwrite_default_scope('mmpretrain'), torch.no_grad():
+        batch = next(iter(Runner.build_dataloader(loader)))
+        scores = model(**model.data_preprocessor(batch), mode='tensor')
+    expected = scores.log_softmax(1).numpy()
+    assert found.logits['resnet20'] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_second_time_no_network_is_run(own, runs):
+    first = weigh(own)
+    assert runs == ['resnet20', 'resnet14']
+    second = weigh(own)
+    assert runs == ['resnet20', 'resnet14']
+    assert second.splitlines()[0] == (
+        'held-out images: 64; cached: resnet20, resnet14')
+    assert second.splitlines()[1:] == first.splitlines()[1:]
+
+
+def test_other_weights_are_run_again(own, runs):
+    logits_of(own, ['resnet20', 'resnet14'])
+    path = f'{own.work_dir}/resnet14/resnet14.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['state_dict']['head.fc.bias'] += 1000 * torch.eye(10)[3]
+    torch.save(checkpoint, path)
+    runs.clear()
+    found = logits_of(own, ['resnet20', 'resnet14'])
+    assert runs == ['resnet14'] == found.computed
+    assert found.cached == ['resnet20']
+    assert (found.logits['resnet14'].argmax(1) == 3).all()
+
+
+def test_other_images_are_run_again(own, runs):
+    logits_of(own, ['resnet20'])
+    loader = copy.deepcopy(own.val_dataloader)
+    loader.dataset.indices = 32
+    runs.clear()
+    assert len(logits_of(own, ['resnet20'], loader).labels) == 32
+    assert runs == ['resnet20']
+
+
+def test_a_damaged_file_is_written_again(own, runs):
+    expected = logits_of(own, ['resnet20']).logits['resnet20']
+    path = Path(own.work_dir, 'resnet20', 'held_out.npz')
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    runs.clear()
+    found = logits_of(own, ['resnet20']).logits['resnet20']
+    assert runs == ['resnet20'] and np.array_equal(found, expected)
+    assert logits_of(own, ['resnet20']).cached == ['resnet20']
+
+
+def test_a_given_network_is_a_teacher_too(own):
+    """Also before there is a work dir."""
+    path = Path(own.work_dir, 'resnet20', 'resnet20.pth')
+    other = path.parents[2] / 'other.pth'
+    shutil.move(path, other)
+    shutil.rmtree(own.work_dir)
+    own.chain.networks.resnet20.ckpt_path = str(other)
+    found = logits_of(own, ['resnet20'])
+    assert found.computed == ['resnet20'] and len(found.labels) == 64
+    assert logits_of(own, ['resnet20']).cached == ['resnet20']
+
+
+def test_some_of_the_teachers(own):
+    assert 'computed: resnet20\n' in weigh(own, teachers=['resnet20'])
+    output = weigh(own, network='resnet14')
+    assert 'cached: resnet20\n' in output and 'there is one teacher' in output
+
+
+def test_an_order_that_differs_is_refused(own):
+    """Such as of a loader that shuffles."""
+    loader = copy.deepcopy(own.val_dataloader)
+    loader.sampler.shuffle = True
+    with pytest.raises(ConfigError, match='images in another order'):
+        logits_of(own, ['resnet20', 'resnet14'], loader)
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(network='resnet20'), '--network: "resnet20" is the first'),
+    (dict(network='no'), '--network: "no" is no network of this chain'),
+    (dict(teachers=['resnet8']), '--teachers: "resnet8" is no network before'),
+])
+def test_a_wrong_name_is_refused(own, kwargs, message):
+    with pytest.raises(ConfigError, match=message):
+        weigh(own, **kwargs)
+
+
+def test_a_network_that_is_not_trained_is_refused(own):
+    os.remove(f'{own.work_dir}/resnet14/resnet14.pth')
+    with pytest.raises(ConfigError, match='no trained "resnet14" yet'):
+        weigh(own)
+
+
+def test_labels_that_do_not_exclude_each_other_are_refused(own):
+    own.chain.networks.resnet20.model.head.loss = dict(
+        type='CrossEntropyLoss', use_sigmoid=True)
+    with pytest.raises(
+            ConfigError,
+            match='chain.networks.resnet20.model: .* only heads by softmax'):
+        weigh(own)
+
+
+def test_a_read_only_work_dir(own, monkeypatch):
+    for module in (held_out, chains):
+        monkeypatch.setattr(module, 'can_write', lambda folder: False)
+    assert weigh(own).endswith(f'nothing is written: {own.work_dir} is '
+                               'read-only')
+    assert not [*Path(own.work_dir).glob('**/held_out.npz')]
+    assert not Path(own.work_dir, 'weigh.json').exists()
+
+
+def test_a_report_has_the_figure_and_the_sentence(own, tmp_path):
+    write_report([own.work_dir], str(tmp_path / 'before'))
+    weigh(own)
+    write_report([own.work_dir], str(tmp_path / 'after'))
+    work = Path(own.work_dir)
+    sentence = json.loads((work / 'weigh.json').read_text())['sentence']
+    for name in ('report.html', 'report.md'):
+        before, after = (
+            Path(tmp_path, one, name).read_text()
+            for one in ('before', 'after'))
+        assert 'worth more than one' not in before
+        assert 'worth more than one' in after and f'{sentence}.' in after
+    picture = tmp_path / 'after' / 'weigh_1.png'
+    assert picture.read_bytes() == (work / 'weigh.png').read_bytes()
+    assert 'width="984" alt="Reliability' in after
+    # Of a file that anyone may have written nothing is executed.
+    (work / 'weigh.json').write_text('{"sentence": "<b>x</b>"}')
+    (work / 'weigh.png').write_text('no picture')
+    write_report([own.work_dir], str(tmp_path / 'other'))
+    text = (tmp_path / 'other' / 'report.html').read_text()
+    assert '&lt;b&gt;x&lt;/b&gt;.' in text and 'Reliability' not in text
+    (work / 'weigh.json').write_text('[')
+    write_report([own.work_dir], str(tmp_path / 'broken'))
+
+
+@pytest.fixture
+def mmdgkd(monkeypatch, capsys):
+    """A function that types ``mmdgkd weigh ...``."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['mmdgkd', 'weigh', *words])
+        code = 0
+        try:
+            mmdgkd_cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_wants_a_holdout(mmdgkd, own):
+    for words in ([own.work_dir],
+                  ['mmdgkd::dgkd/resnet20_to_resnet8_digits.py']):
+        code, output, errors = mmdgkd(*words)
+        assert code == 2 and not output
+        assert errors == (
+            'error: chain.holdout: is not set; weigh needs images that no '
+            'teacher was trained on, such as chain=dict(holdout=5000)\n')
+    assert mmdgkd(own.work_dir, '--resamples',
+                  '1')[2].startswith('error: --resamples: 1 must be')
+
+
+def test_the_command(mmdgkd, own, monkeypatch):
+    """By a work dir, and by a config."""
+    monkeypatch.setattr(chain_file, '_CHAIN_KEYS',
+                        {*chain_file._CHAIN_KEYS, 'holdout'})
+    monkeypatch.setitem(
+        sys.modules, 'mmdgkd.chain.holdout',
+        SimpleNamespace(held_out_loader=lambda cfg, chain: cfg.val_dataloader))
+    words = ['--cfg-options', 'chain.holdout=64', '--resamples', '10']
+    code, output, errors = mmdgkd(own.work_dir, *words)
+    assert code == 0, errors
+    assert output.startswith('held-out images: 64; computed: resnet20')
+    config = Path(own.work_dir, 'config.py')
+    code, again, errors = mmdgkd(
+        str(config), '--work-dir', own.work_dir, '--teachers', 'resnet20',
+        '--network', 'resnet8', *words)
+    assert code == 0 and 'cached: resnet20\n' in again, errors
+    assert again.count('\n') > 5 and 'mmengine' not in output + errors
