@@ -19,6 +19,7 @@ from .methods import METHOD_STYLES
 from .programs import programs_of
 from .records import Run, Stage, read_runs
 from .settings import add_settings
+from .weighed import weighed_in
 
 
 def write_report(work_dirs: Sequence[str],
@@ -55,7 +56,8 @@ def write_report(work_dirs: Sequence[str],
     content = _content(runs, title)
     panels = [
         *content['accuracy'], *sum(content['curves'].values(), []),
-        *content['programs'].panels, *content['time_panels'],
+        *content['programs'].panels, *content['time_panels'], *sum(
+            (one.panels for one in content['weighed']), []),
         *content['pictures']
     ]
     files = {f'{panel.name}.png': panel.png for panel in panels}
@@ -120,6 +122,7 @@ def _content(runs: Sequence[Run], title: str | None) -> dict[str, Any]:
             for i, one in enumerate(variants, 1)
         },
         programs=programs_of(runs, levels),
+        weighed=weighed_in(runs),
         time_panels=plots.plot_times(times),
         comparisons=comparisons,
         pictures=[

@@ -1,0 +1,54 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""What ``mmdgkd weigh`` has left in work dirs."""
+import os.path as osp
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmdgkd.fileio.files import parse_json
+from .plots import Panel
+from .records import Run
+
+# The dots of the figure by CSS pixel (plots.mplstyle, new_axes).
+_DOTS = 200 / 120
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A run whose teachers were weighed."""
+
+    label: str
+    sentence: str  # whether dense guidance can pay
+    panels: Sequence[Panel]  # of reliability and NLL; one or none
+
+
+def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
+    """Read the sentences and figures; a file that is damaged is left out.
+
+    Args:
+        runs (Sequence[Run]): The work dirs.
+    """
+    found = []
+    for run in runs:
+        try:
+            with open(osp.join(run.path, 'weigh.json')) as file:
+                sentence = parse_json(file.read())['sentence']
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        name = f'weigh_{len(found) + 1}'
+        found.append(
+            Weighed(run.label, str(sentence), _figure(run, name,
+                                                      str(sentence))))
+    return found
+
+
+def _figure(run: Run, name: str, sentence: str) -> list[Panel]:
+    try:
+        with open(osp.join(run.path, 'weigh.png'), 'rb') as file:
+            png = file.read()
+    except OSError:
+        return []
+    if png[:8] != b'\x89PNG\r\n\x1a\n':
+        return []
+    width = round(int.from_bytes(png[16:20]) / _DOTS)
+    alt = f'Reliability, and NLL by number of teachers: {sentence}.'
+    return [Panel(name, alt, width, png)]
