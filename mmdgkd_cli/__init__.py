@@ -19,6 +19,7 @@ COMMANDS = dict(
     plan='print what a chain trains, what it costs, and its mistakes',
     train='train a chain, or anything else that MMEngine trains',
     test='test the networks of a chain',
+    weigh='say whether several teachers are worth more than one',
     export='write networks as programs that PyTorch runs alone',
     report='write one page of results of work dirs',
     store='show what a logit store holds, and drop stale files',

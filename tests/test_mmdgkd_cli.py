@@ -37,7 +37,7 @@ def test_without_a_command_it_lists_them(mmdgkd):
         code, output, _ = mmdgkd(*words)
         assert code == 0
         for command in ('new', 'plan', 'train', 'test', 'export', 'report',
-                        'store', 'compat'):
+                        'store', 'compat', 'weigh'):
             assert f'\n  {command} ' in output
 
 
