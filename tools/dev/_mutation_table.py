@@ -777,3 +777,61 @@ _add('written_unrehearsed', 'mmdgkd/new/new_config.py',
 _add('written_over', 'mmdgkd/new/options.py',
      'if osp.exists(path) and not self.force:', 'if False:',
      f'{_NEW}test_it_is_overwritten_on_demand_alone')
+
+# Weighing teachers ----------------------------------------------------------
+
+_STACKING = 'mmdgkd/weigh/stacking.py'
+_WEIGHING = 'mmdgkd/weigh/weighing.py'
+_HELD_OUT = 'mmdgkd/weigh/held_out_logits.py'
+_add('a_calibration_error_without_shares', 'mmdgkd/weigh/calibration.py',
+     ' * found[:, 2])', ' / len(found))',
+     'weigh/test_calibration.py::test_calibration_error_by_hand')
+_add('bins_with_their_lower_end', 'mmdgkd/weigh/calibration.py',
+     'np.ceil(confidence * bins).astype(int), 1, bins) - 1',
+     'np.floor(confidence * bins).astype(int), 0, bins - 1)',
+     'weigh/test_calibration.py::test_a_bin_has_its_upper_end')
+_add('negative_weights', _STACKING, 'bounds=[(0, None)] * len(start)',
+     'bounds=None',
+     'weigh/test_stacking.py::test_a_misleading_teacher_weighs_nothing')
+_add('a_wrong_gradient', _STACKING, '/ len(labels) - own', '/ len(labels)',
+     'weigh/test_stacking.py::test_it_is_the_least_nll')
+_add('a_refit_without_its_resample', _STACKING,
+     'step = self._newton(counts / counts.sum())',
+     'step = self._newton(np.ones_like(counts) / len(counts))',
+     'weigh/test_stacking.py::test_a_refit_is_the_fit_to_the_resample')
+_add('a_hessian_without_the_means', _STACKING,
+     'found = found - means[i] * means[j]', 'pass',
+     'weigh/test_stacking.py::test_a_refit_is_the_fit_to_the_resample')
+_add(
+    'losses_in_the_bag', _STACKING, '[counts == 0]', '[counts > 0]',
+    'weigh/test_stacking.py::'
+    'test_what_a_fit_owes_to_its_images_does_not_count')
+_add('a_gain_of_chance_pays', _WEIGHING, "['best']['low'] > 0",
+     "['best']['high'] > 0",
+     'weigh/test_weighing.py::test_a_gain_that_may_be_chance_does_not_count')
+_add(
+    'the_mean_pays_with_the_stack', _WEIGHING,
+    "pays = {\n        form: found[form]", "pays = {\n        form: "
+    "found['stack']", 'weigh/test_weighing.py::'
+    'test_a_mean_with_bad_teachers_pays_only_if_stacked')
+_add(
+    'gains_over_the_first_alone', _WEIGHING,
+    'against = dict(best=2 + alone.index(best), first=2)',
+    'against = dict(best=2, first=2)', 'weigh/test_weighing.py::'
+    'test_the_best_one_is_named_if_it_is_not_the_first')
+_add('held_out_logits_of_other_weights', _HELD_OUT,
+     "weights['sha256'] or path", 'path',
+     'weigh/test_chains.py::test_other_weights_are_run_again')
+_add('held_out_logits_of_other_images', _HELD_OUT,
+     "data_key(loader['dataset'])", "''",
+     'weigh/test_chains.py::test_other_images_are_run_again')
+_add('held_out_logits_that_are_never_cached', _HELD_OUT,
+     "str(found['key']) == key", 'False',
+     'weigh/test_chains.py::test_a_second_time_no_network_is_run')
+_add(
+    'labels_that_do_not_exclude_each_other', _HELD_OUT, "== 'sigmoid'",
+    "== 'no'", 'weigh/test_chains.py::'
+    'test_labels_that_do_not_exclude_each_other_are_refused')
+_add('held_out_images_in_another_order', _HELD_OUT,
+     "or not np.array_equal(part['labels'], first['labels'])", '',
+     'weigh/test_chains.py::test_an_order_that_differs_is_refused')
