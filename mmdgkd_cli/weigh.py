@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(
             'chain.holdout: is not set; weigh needs images that no teacher '
             'was trained on, such as chain=dict(holdout=5000)')
-    from mmdgkd.chain.holdout import held_out_loader
+    from mmdgkd.chain.splits import held_out_loader
     runner = ChainRunner(cfg, verbose=False)
     loader = held_out_loader(runner.cfg, runner.chain)
     print(

@@ -191,10 +191,10 @@ def run_network(cfg: Config, network: Network, path: str, folder: str,
         ConfigError: If the file does not fit.
     """
     alone = network_config(cfg, network)
-    alone.update(
-        test_dataloader=loader,
-        test_evaluator=dict(type='mmpretrain.Accuracy'),
-        test_cfg=dict())
+    # Not by update, which would merge them into those of the config.
+    alone.test_dataloader = loader
+    alone.test_evaluator = dict(type='mmpretrain.Accuracy')
+    alone.test_cfg = dict()
     _evaluate(alone, network.name, _loader(path, network), folder, cfg, 'test',
               runner_type, hooks)
 

@@ -171,14 +171,9 @@ def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
                 f'chain.networks.{name}.fold=None, for it has seen all, or to '
                 'the number of that fold')
         return
-    found, wanted = dict(meta.get('split') or {}), split_of(chain, name)
     here = f'chain.networks.{name}.ckpt_path'
-    for key in _COMMON if chain.holdout else ():
-        if found.get(key) != wanted.get(key):
-            raise ConfigError(
-                f'{here}: was trained with {_format_holdout(found)}, but '
-                f'chain.holdout is {_format_holdout(wanted)}; a network of one'
-                ' chain has not seen what the others hold out')
+    check_holdout(chain, name, meta, here)
+    found, wanted = dict(meta.get('split') or {}), split_of(chain, name)
     rest = [{
         key: value
         for key, value in split.items() if key not in _COMMON
@@ -189,6 +184,28 @@ def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
             f'{_format_fold(wanted)}, as chain.folds has it; set '
             f'chain.networks.{name}.fold='
             f'{found.get("fold")}')
+
+
+def check_holdout(chain: Chain, name: str, meta: Mapping, here: str) -> None:
+    """Refuse a network that was trained on images that a chain holds out.
+
+    Args:
+        chain (Chain): The chain.
+        name (str): The network.
+        meta (Mapping): The meta of its file. That of another package does not
+            tell; it may have seen all.
+        here (str): The config key of the file, for messages.
+
+    Raises:
+        ConfigError: If it was trained with another holdout.
+    """
+    found, wanted = dict(meta.get('split') or {}), split_of(chain, name)
+    for key in _COMMON if chain.holdout and 'mmdgkd_version' in meta else ():
+        if found.get(key) != wanted.get(key):
+            raise ConfigError(
+                f'{here}: was trained with {_format_holdout(found)}, but '
+                f'chain.holdout is {_format_holdout(wanted)}; a network of one'
+                ' chain has not seen what the others hold out')
 
 
 def split_line(chain: Chain) -> str:

@@ -7,8 +7,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from mmengine.config import Config
 
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.splits import check_holdout
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import checkpoint_meta
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from .formatting import format_config, format_table
 from .held_out_logits import held_out_logits
@@ -51,6 +53,10 @@ def weigh_chain(cfg: Config,
     """
     network = network or chain.names[-1]
     names = _teachers(chain, network, teachers)
+    for name in names:
+        path = work.file_of(name)
+        if path and chain.holdout:
+            check_holdout(chain, name, checkpoint_meta(path, 'work_dir'), path)
     with disk_full_as_error(work.path):
         logits = held_out_logits(cfg, chain, work, names, loader)
         found = dict(

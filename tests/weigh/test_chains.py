@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from mmengine.runner import Runner
 
 import mmdgkd_cli
 from mmdgkd import ConfigError
-from mmdgkd.chain import chain as chain_file
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.report import write_report
 from mmdgkd.weigh import chains
@@ -249,20 +247,27 @@ def test_the_command_wants_a_holdout(mmdgkd, own):
                   '1')[2].startswith('error: --resamples: 1 must be')
 
 
-def test_the_command(mmdgkd, own, monkeypatch):
-    """By a work dir, and by a config."""
-    monkeypatch.setattr(chain_file, '_CHAIN_KEYS',
-                        {*chain_file._CHAIN_KEYS, 'holdout'})
-    monkeypatch.setitem(
-        sys.modules, 'mmdgkd.chain.holdout',
-        SimpleNamespace(held_out_loader=lambda cfg, chain: cfg.val_dataloader))
-    words = ['--cfg-options', 'chain.holdout=64', '--resamples', '10']
-    code, output, errors = mmdgkd(own.work_dir, *words)
+def test_the_command(mmdgkd, tiny_cfg):
+    """By a work dir, and by a config; on images that none was trained on."""
+    cfg = tiny_cfg()
+    cfg.chain.holdout = 16
+    ChainRunner(cfg, verbose=False).train()
+    words = ['--resamples', '10']
+    code, output, errors = mmdgkd(cfg.work_dir, *words)
     assert code == 0, errors
-    assert output.startswith('held-out images: 64; computed: resnet20')
-    config = Path(own.work_dir, 'config.py')
+    assert 'held-out images: 16; computed: resnet20' in output
+    config = Path(cfg.work_dir, 'config.py')
     code, again, errors = mmdgkd(
-        str(config), '--work-dir', own.work_dir, '--teachers', 'resnet20',
+        str(config), '--work-dir', cfg.work_dir, '--teachers', 'resnet20',
         '--network', 'resnet8', *words)
     assert code == 0 and 'cached: resnet20\n' in again, errors
     assert again.count('\n') > 5 and 'mmengine' not in output + errors
+
+
+def test_the_command_refuses_networks_that_have_seen_the_images(mmdgkd, own):
+    code, output, errors = mmdgkd(own.work_dir, '--cfg-options',
+                                  'chain.holdout=16')
+    assert code == 2
+    assert ('resnet20.pth: was trained with 0 images of seed 0 held out, but '
+            'chain.holdout is 16 images of seed 0 held out') in errors
+    assert not Path(own.work_dir, 'weigh.json').exists()
