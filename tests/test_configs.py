@@ -182,7 +182,7 @@ def check_text(name, cfg):
         ('dgkd', 'feed', 'fewbit', 'gslr', 'speq', 'mixed', 'onthefly',
          'slimmable', 'pruning', 'quantization', 'born_again', 'mutual',
          'student_guided', 'byot', 'crd/resnet20', 'dafl', 'dskd', 'one_shot',
-         'curriculum')) or 'dense' in name:
+         'curriculum', 'snapshots')) or 'dense' in name:
         assert 'Objective: ' in text
     if 'stochastic' in name:
         student = [
@@ -211,6 +211,9 @@ def wanted_counts(name, names):
         return [0, 1, 2, 3, 3, 3]
     if name.startswith(('mixed/joint', 'slimmable/student')):
         return [0, 1, 2, 3, 3, 3]
+    if name.startswith('snapshots') or 'ensemble' in name or '_x4_' in name:
+        # The teachers by the labels alone.
+        return [*[0] * (len(names) - 1), len(names) - 1]
     if name.startswith('onthefly'):
         # The TAs by the teacher, then the pacemaker, then the teacher again.
         return [0, 1, 1, 2, 1]

@@ -98,12 +98,24 @@ def read_networks(networks: Any, order: Any = None) -> Tuple[Network, ...]:
             is wrong.
     """
     read: Dict[str, Network] = {}
-    for name, entry in _in_order(_entries(networks), networks, order):
+    for name, entry in _all_entries(networks, order):
         read[name] = _read_network(name, entry, read)
     if not read:
         raise ConfigError('chain.networks: is empty; name at least one '
                           'network, the teacher first')
     return tuple(read.values())
+
+
+def _all_entries(networks: Any, order: Any) -> List[Tuple[str, Any]]:
+    """The names and the configs of the networks, those of methods, too."""
+    pairs = _in_order(_entries(networks), networks, order)
+    for method in METHODS.values():
+        pairs = [
+            more for name, entry in pairs
+            for more in method.more_entries(name, entry).items()
+        ]
+    _check_names_once(pairs)
+    return pairs
 
 
 def _entries(networks: Any) -> List[Tuple[str, Any]]:
@@ -127,13 +139,17 @@ def _entries(networks: Any) -> List[Tuple[str, Any]]:
         raise ConfigError(f'{here}: must be a dict or a list of networks, not '
                           f'{type(networks).__name__}')
     pairs = [(name, entry) for name, entry in pairs if entry is not None]
+    _check_names_once(pairs)
+    return pairs
+
+
+def _check_names_once(pairs: List[Tuple[str, Any]]) -> None:
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(
-                f'{here}: there are {names.count(name)} networks '
+                f'chain.networks: there are {names.count(name)} networks '
                 f'named "{name}"; each needs a name of its own')
-    return pairs
 
 
 def _in_order(pairs: List[Tuple[str, Any]], networks: Any,

@@ -71,6 +71,23 @@ class Method:
     decides_size = False
     prunes = False
 
+    def more_entries(self, name: str,
+                     entry: Mapping[str, Any]) -> Dict[str, Mapping]:
+        """Read a key that has one entry of ``chain.networks`` be several.
+
+        Args:
+            name (str): Name of the network.
+            entry (Mapping): As in the config.
+
+        Returns:
+            dict[str, Mapping]: What stands in its place, in order. By default
+            itself alone.
+
+        Raises:
+            ConfigError: For a wrong value of that key.
+        """
+        return {name: entry}
+
     def chain_entry(self, name: str, entry: Mapping[str, Any],
                     before: Mapping[str, 'Network']) -> Optional['Network']:
         """Read an entry of ``chain.networks``.
@@ -157,6 +174,21 @@ class Method:
             dict[str, torch.Tensor]: Its state dict.
         """
         raise NotImplementedError
+
+    def part_file(self, network: 'Network', stage: Config) -> Optional[str]:
+        """The file from which a network within another is taken as a whole.
+
+        The stage of the other writes it during its training.
+
+        Args:
+            network (Network): The network.
+            stage (Config): The config of the stage of the other.
+
+        Returns:
+            str, optional: None: it is taken out of the other's own file, by
+            :meth:`extract`.
+        """
+        return None
 
     def export_extra(self, model: nn.Module, images: torch.Tensor, path: str,
                      save_as: str) -> Optional[Any]:

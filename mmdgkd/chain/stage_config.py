@@ -236,8 +236,23 @@ def training_settings(stage: Config) -> Dict[str, Any]:
 
     for key in _TRAINING_KEYS:
         if stage.get(key) is not None:
-            walk(stage[key], key)
+            walk(
+                _training_hooks(stage)
+                if key == 'custom_hooks' else stage[key], key)
     return _with_named_logits(flat)
+
+
+def _training_hooks(stage: Config) -> List[Mapping]:
+    """The hooks of a stage without those that only write something."""
+    found = []
+    for hook in stage.custom_hooks:
+        kind: Any = hook.get('type')
+        # Building it names a mistake.
+        with contextlib.suppress(KeyError):
+            kind = find_type(HOOKS, kind)
+        if getattr(kind, 'changes_training', True):
+            found.append(hook)
+    return found
 
 
 def _with_named_logits(flat: Dict[str, Any]) -> Dict[str, Any]:

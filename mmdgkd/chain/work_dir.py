@@ -23,6 +23,7 @@ from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain, Network
 from .changed_use import check_use
 from .ledger import Ledger, file_entry
+from .method import METHODS
 from .network_file import write_network_config
 from .stage_config import (differences, fingerprint, named_config,
                            needs_validation, stage_config)
@@ -131,6 +132,30 @@ class WorkDir:
         path = self.own_file(name)
         return path if done and osp.exists(path) else None
 
+    def source_of(self, name: str) -> Optional[str]:
+        """The file from which a part of another network is taken.
+
+        Args:
+            name (str): The part.
+
+        Raises:
+            ConfigError: If it is one that the stage of the other should have
+                kept, and has not.
+        """
+        network, stage = self.chain[name], self.stage_config(name)
+        parent = network.part_of
+        for method in METHODS.values():
+            path = method.part_file(network, stage)
+            if path is not None and not osp.isfile(path):
+                raise ConfigError(
+                    f'{path!r}: is missing, but "{parent}" is trained: that '
+                    f'training has not kept the weights of "{name}"; put the '
+                    'file back, or remove '
+                    f'{self.folder(parent)!r} to train "{parent}" again')
+            if path is not None:
+                return path
+        return self.file_of(parent)
+
     # Configs ---------------------------------------------------------------
 
     def config_as_run(self) -> Config:
@@ -225,6 +250,9 @@ class WorkDir:
                 else:
                     latest_checkpoint(self.folder(name))
         todo = [name for name in names if name not in finished]
+        for name in todo:
+            if self.chain[name].part_of in finished:
+                self.source_of(name)
         if only is not None:
             for teacher in self.chain.needs(only):
                 if teacher not in finished:

@@ -127,6 +127,10 @@ def _toy(cfg: Config) -> None:
             start=.5))
 
 
+def _snapshots(cfg: Config) -> None:
+    cfg.chain.networks.resnet8.snapshots = [0.5]
+
+
 _CHAIN = 'resnet20_to_resnet8_digits.py'
 TRIALS: Dict[str, Trial] = {
     'dgkd':
@@ -237,6 +241,9 @@ TRIALS: Dict[str, Trial] = {
     'slimmable':
     Trial(f'slimmable/joint_{_CHAIN}', 'resnet14', 'Slimmable', ('resnet20', ),
           _slimmable),
+    'snapshots':
+    Trial(f'snapshots/{_CHAIN}', 'resnet8', 'Snapshots', ('resnet20', ),
+          _snapshots),
     'speq':
     Trial(
         f'speq/w2a2_{_CHAIN}',

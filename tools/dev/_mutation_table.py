@@ -652,6 +652,20 @@ _add(
     'model.set_width(model.width_names[0])',
     'methods/slimmable/test_slimmable_networks.py::'
     'test_each_width_is_a_network_of_its_own')
+_SNAPSHOTS = 'methods/snapshots/test_snapshots_in_chains.py::'
+_add(
+    'snapshot_after_its_checkpoint',
+    'mmdgkd/methods/snapshots/snapshot_hook.py', 'priority = 89',
+    'priority = 91', f'{_SNAPSHOTS}test_killed_beside_the_writing_'
+    'it_is_written_by_the_resumed')
+_add(
+    'snapshot_of_the_end', 'mmdgkd/methods/snapshots/method.py',
+    'return snapshot_file(stage.work_dir, *_step(network, stage))',
+    'return None', f'{_SNAPSHOTS}test_a_snapshot_is_a_network_with_the_'
+    'weights_of_that_epoch')
+_add('snapshots_in_the_fingerprint', 'mmdgkd/chain/stage_config.py',
+     "if getattr(kind, 'changes_training', True):", 'if True:',
+     f'{_SNAPSHOTS}test_asking_for_snapshots_changes_no_bit_of_the_parent')
 _add(
     'mutual_peers_not_detached', 'mmdgkd/methods/mutual/mutual_networks.py',
     'detached = {name: one.detach() for', 'detached = {name: one for',

@@ -17,7 +17,7 @@ from mmdgkd.chain.network_file import write_network_config
 from mmdgkd.chain.stage_config import fingerprint
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.engine.hooks.predictions_hook import PredictionsHook
-from mmdgkd.fileio.checkpoint import write_weights
+from mmdgkd.fileio.checkpoint import checkpoint_meta, write_weights
 from mmdgkd.models.utils.weights import check_weights, load_weights
 
 
@@ -42,7 +42,8 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     start = time.monotonic()
     network, ledger, path = chain[name], work.ledger, work.own_file(name)
     parent = network.part_of
-    source, stage = work.file_of(parent), work.stage_config(name)
+    source, stage = work.source_of(name), work.stage_config(name)
+    whole = work.file_of(parent)
     for key in ('metric', 'seconds', 'wrote'):
         ledger[name].pop(key, None)
     ledger.update(
@@ -50,7 +51,7 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         state='running',
         config_sha256=fingerprint(stage),
         environment=environment(),
-        read={parent: file_entry(source, work.path)},
+        read={parent: file_entry(whole, work.path)},
         **network.part_facts)
     if is_main_process():
         _write_part(cfg, chain, network, source, path)
@@ -61,11 +62,15 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     save_predictions(seen, work.path, name, path)
     found = chosen_metric(metrics, chain.metric) if metrics else None
     if found:
-        # At the step of its parent's weights.
+        # At the step of its weights.
         metric = ledger[parent].get('metric', {})
         history = metric.get('history')
         step = history[-1][0] if history else 0
-        if chain[parent].use == 'best':
+        if source != whole:
+            by_iter = 'max_iters' in (stage.get('train_cfg') or {})
+            unit = 'iter' if by_iter else 'epoch'
+            step = checkpoint_meta(source, 'work_dir')[unit]
+        elif chain[parent].use == 'best':
             step = metric['best_at']
         ledger.record(name, found[0], step, found[1], chain.rule)
     ledger.update(
@@ -78,15 +83,16 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
 
 def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
                 path: str) -> None:
-    """Write weights and config of a network, out of its parent's file."""
+    """Write weights and config of a network, out of a file of its parent."""
     scope = cfg.default_scope
     whole = chain[network.part_of]
     parent = build_network(whole, scope).eval()
     meta = load_weights(parent, source, 'work_dir', whole.ckpt_key,
                         whole.picked, whole.model).get('meta') or {}
+    methods = methods_of(parent)
     weights = check_weights(
-        build_network(network, scope),
-        methods_of(parent)[0].extract(parent, network), source, network.name)
+        build_network(network, scope), methods[0].extract(parent, network)
+        if methods else parent.state_dict(), source, network.name)
     facts = {
         key: meta[key]
         for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')

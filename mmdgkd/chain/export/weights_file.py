@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The trained network alone, as a file that MMPretrain loads."""
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from torch import nn
 
@@ -38,18 +38,28 @@ def export_network(checkpoint_file: str, model: nn.Module, path: str,
             f'default_hooks.checkpoint: the last checkpoint, '
             f'{checkpoint_file!r}, is of {unit} {saved.get(unit)} and not of '
             f'the last one, {step}; leave save_last on')
+    # Not in the memory format of the training.
+    weights = {key: data.contiguous() for key, data in weights.items()}
+    write_weights(path, weights, dict(meta, **facts_of(saved)))
+
+
+def facts_of(saved: Mapping[str, Any]) -> Dict[str, Any]:
+    """What the file of a network has of the meta of a checkpoint.
+
+    Args:
+        saved (Mapping): The meta of the checkpoint.
+
+    Returns:
+        dict[str, Any]: Of plain types.
+    """
     dataset_meta = {
         key: list(value)
         for key, value in (saved.get('dataset_meta') or {}).items()
         if isinstance(value, (list, tuple))
     }
-    facts = dict(
-        meta,
+    return dict(
         epoch=int(saved.get('epoch', 0)),
         iter=int(saved.get('iter', 0)),
         seed=saved.get('seed'),
         mmdgkd_version=__version__,
         dataset_meta=dataset_meta)
-    # Not in the memory format of the training.
-    weights = {key: data.contiguous() for key, data in weights.items()}
-    write_weights(path, weights, facts)

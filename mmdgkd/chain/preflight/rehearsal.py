@@ -200,6 +200,10 @@ class _RehearsalDir(WorkDir):
         """The file of a network, trained in earnest or in the rehearsal."""
         return self._real.file_of(name) or super().file_of(name)
 
+    def source_of(self, name: str) -> Optional[str]:
+        """The file of the whole: what is kept on the way may come later."""
+        return self.file_of(self.chain[name].part_of)
+
     def stage_config(self, name: str) -> Config:
         """The config of a stage, which validates and saves at once."""
         stage = super().stage_config(name)
