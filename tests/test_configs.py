@@ -75,6 +75,7 @@ BASES = [
     'dgkd/plain10_to_plain2_cifar10.py',
     'dgkd/plain10_to_plain2_cifar100.py',
     'dgkd/plain10_to_plain2_cifar100_7_tas.py',
+    'dgkd/plain10_x4_to_plain2_cifar100.py',
     'dgkd/resnet110_to_resnet32_cifar100.py',
     'dgkd/resnet110_to_resnet8_cifar100.py',
     'dafl/resnet20_to_resnet8_cifar100.py',
