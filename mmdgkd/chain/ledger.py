@@ -25,7 +25,8 @@ class Ledger:
     ``environment`` (versions and device), the ``width`` of a network that is a
     width of another, the share ``at`` of its training at which one was taken,
     the ``use`` of the weights that it wrote, unless it is the last, the sha256
-    of its config, and of each file that it ``read`` and ``wrote``. All ranks read the ledger, the first one writes it.
+    of its config, and of each file that it ``read`` and ``wrote``. All ranks
+    read the ledger, the first one writes it.
 
     Args:
         work_dir (str): The work dir of the chain.
