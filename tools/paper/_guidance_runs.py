@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The trainings of ``guidances.py``, in this process."""
 import argparse
+import contextlib
 import copy
 import fcntl
 import json
@@ -8,19 +9,22 @@ import os
 import os.path as osp
 import signal
 import sys
+import tempfile
 import threading
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping
 
 import pandas as pd
-from _guidances import (FOLDS, KD, METHODS, RUNS, SETTINGS, Method,
-                        Setting)
+from _guidances import FOLDS, KD, METHODS, RUNS, SETTINGS, Method, Setting
 from mmengine.config import Config
-from results.guidances import csv_of, read_rows
+from results.guidances import (csv_of, key_of, read_rows, read_weighed,
+                               weighed_of)
 
-from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.splits import held_out_loader
 from mmdgkd.errors import TrainingStopped
 from mmdgkd.fileio.files import atomic_write
+from mmdgkd.weigh.held_out_logits import held_out_logits
+from mmdgkd.weigh.weighing import weigh
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 STOPPED = 75
@@ -42,8 +46,8 @@ class GuidanceRuns:
         """Train what is left of the teachers, and then of the students."""
         if self.args.minutes is not None:
             stop = threading.Timer(
-                60 * self.args.minutes, lambda: os.kill(
-                    os.getpid(), signal.SIGTERM))
+                60 * self.args.minutes,
+                lambda: os.kill(os.getpid(), signal.SIGTERM))
             stop.daemon = True
             stop.start()
         try:
@@ -70,9 +74,19 @@ class GuidanceRuns:
         run, work_dir = RUNS[name], osp.join(self.folder, name)
         for given in dict.fromkeys(run.given.values()):
             self.train_teachers(given)
-        if self._is_done(work_dir):
-            return
-        print(f'== {name}', flush=True)
+        if not self._is_done(work_dir):
+            print(f'== {name}', flush=True)
+            self._train(self.teachers_config(name, work_dir))
+        with open(osp.join(work_dir, 'chain.json')) as file:
+            stages = json.load(file)['stages']
+        self._note([
+            self._row(f'{name}/{network}', run.seed, entry)
+            for network, entry in stages.items() if 'metric' in entry
+        ])
+
+    def teachers_config(self, name: str, work_dir: str) -> Config:
+        """The config of a run."""
+        run = RUNS[name]
         cfg = self._config(work_dir, run.seed)
         base, networks = cfg.chain.networks, {}
         for place in run.networks:
@@ -89,7 +103,7 @@ class GuidanceRuns:
         _set_networks(cfg, networks, run.guidance)
         if run.fold is not None:
             cfg.chain.folds = FOLDS
-        self._train(cfg)
+        return cfg
 
     def file_of(self, teacher: str) -> str:
         """Where a teacher is, by ``run/place`` or ``run/place@fraction``."""
@@ -124,17 +138,19 @@ class GuidanceRuns:
         if self.args.again:
             self._compare(name, seed, entry)
             return
+        self._note([dict(self._row(name, seed, entry), test=round(test, 2))])
+
+    def _row(self, method: str, seed: int, entry: Mapping) -> Dict[str, Any]:
+        """The row of a trained network in the CSV."""
         metric = entry['metric']
-        self._note(
-            dict(
-                chain=self.setting.config,
-                method=name,
-                seed=seed,
-                epochs=self.setting.epochs,
-                best=round(metric['best'], 2),
-                last=round(metric['last'], 2),
-                seconds=round(entry['seconds']),
-                test=round(test, 2)))
+        return dict(
+            chain=self.setting.config,
+            method=method,
+            seed=seed,
+            epochs=metric['history'][-1][0],
+            best=round(metric['best'], 2),
+            last=round(metric['last'], 2),
+            seconds=round(entry['seconds']))
 
     def student_config(self, method: Method, seed: int,
                        work_dir: str) -> Config:
@@ -154,13 +170,42 @@ class GuidanceRuns:
         networks[self.setting.student] = base[self.setting.student]
         _set_networks(cfg, networks, 'dense' if method.teachers else 'none')
         _merge(cfg, method.options)
-        if method.weigh:
-            _merge(cfg, self._weights(method, networks))
+        if method.teachers and work_dir != self._weigh_dir(method):
+            _merge(cfg, self._weights(method))
         return cfg
 
-    def _weights(self, method: Method, networks: Mapping) -> Dict[str, Any]:
-        """What ``mmdgkd weigh`` says of the teachers of a method."""
-        raise ConfigError('weigh')
+    def _weigh_dir(self, method: Method) -> str:
+        name = '-'.join(method.teachers).replace('/', '_')
+        return osp.join(self.folder, 'weighed', name)
+
+    def _weights(self, method: Method) -> Dict[str, Any]:
+        """The weights of the teachers of a method, if it wants some.
+
+        What ``mmdgkd weigh`` says of all that a method may be taught by is
+        written beside the CSV.
+        """
+        path = osp.join(self.args.root, weighed_of(self.setting.config))
+        key = key_of(method.teachers)
+        if key not in read_weighed(path):
+            cfg = self.student_config(method, 0, self._weigh_dir(method))
+            runner = ChainRunner(cfg, verbose=False)
+            loader = held_out_loader(runner.cfg, runner.chain)
+            logits = held_out_logits(runner.cfg, runner.chain, runner.work,
+                                     runner.chain.names[:-1], loader)
+            found = weigh(logits.logits, logits.labels)
+            print(found['sentence'], flush=True)
+            with _locked(path):
+                data = dict(read_weighed(path), **{key: found})
+                with atomic_write(path) as file:
+                    file.write(json.dumps(data, indent=1) + '\n')
+        if not method.weigh:
+            return {}
+        found = read_weighed(path)[key]
+        return {
+            f'{KD}.form': method.weigh,
+            f'{KD}.teacher_weights': found['teacher_weights'],
+            f'{KD}.teacher_tau': found['teacher_tau'],
+        }
 
     def _compare(self, name: str, seed: int, entry: Mapping) -> None:
         """Compare a second training with the first."""
@@ -182,12 +227,12 @@ class GuidanceRuns:
 
     def _config(self, work_dir: str, seed: int) -> Config:
         path = osp.join(ROOT, 'configs/dgkd', f'{self.setting.config}.py')
-        cfg = Config.fromfile(path)
+        cfg, root = Config.fromfile(path), self.args.data_root
         _merge(
             cfg, {
                 **self.setting.options,
                 **{
-                    f'{split}_dataloader.dataset.data_root': self.args.data_root
+                    f'{split}_dataloader.dataset.data_root': root
                     for split in ('train', 'val', 'test')
                 },
                 'randomness.seed': seed,
@@ -195,8 +240,7 @@ class GuidanceRuns:
                 'optim_wrapper.loss_scale': 'dynamic',
                 'chain.views.seed': 0,
                 'chain.preflight': False,
-                'chain.logit_store.store_dir': osp.join(
-                    self.folder, 'logits'),
+                'chain.logit_store.store_dir': osp.join(self.folder, 'logits'),
             })
         cfg.work_dir, cfg.resume = work_dir, True
         return cfg
@@ -216,21 +260,34 @@ class GuidanceRuns:
         runner.train()
         return runner
 
-    def _note(self, row: Mapping[str, Any]) -> None:
-        """Add a row to the CSV, in place of an earlier one."""
-        path = osp.join(self.args.root, csv_of(row['chain']))
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        with open(f'{path}.lock', 'w') as lock:
-            # Others may run at the same time.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            rows = pd.concat([read_rows(path), pd.DataFrame([row])])
-            keys = ['method', 'seed']
-            rows = rows.drop_duplicates(keys, keep='last')
-            order = {each: at for at, each in enumerate(METHODS)}
-            rows = rows.sort_values(
-                keys, key=lambda data: data.map(order).fillna(data))
+    def _note(self, new: List[Dict[str, Any]]) -> None:
+        """Add rows to the CSV, in place of earlier ones."""
+        path = osp.join(self.args.root, csv_of(self.setting.config))
+        with _locked(path):
+            rows = pd.concat([read_rows(path), pd.DataFrame(new)])
+            rows = rows.drop_duplicates(['method', 'seed'], keep='last')
+            rows = rows.sort_values(['method', 'seed'], key=_in_order)
             with atomic_write(path) as file:
                 file.write(rows.to_csv(index=False))
+
+
+def _in_order(column: pd.Series) -> pd.Series:
+    """Methods in their order; teachers, and seeds, as they are."""
+    if column.name == 'seed':
+        return column
+    order = {each: f'{at:03}' for at, each in enumerate(METHODS)}
+    return column.map(lambda name: order.get(name, name))
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Keep other runs from writing a file at the same time."""
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    with open(
+            osp.join(tempfile.gettempdir(), f'{osp.basename(path)}.lock'),
+            'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def runs_of(method: Method) -> List[str]:
@@ -252,8 +309,8 @@ def name_of(teacher: str, network: str) -> str:
     """
     run, _, rest = teacher.partition('/')
     _, _, fraction = rest.partition('@')
-    return f'{network}_{run}' + (
-        f'_{round(100 * float(fraction))}' if fraction else '')
+    return f'{network}_{run}' + (f'_{round(100 * float(fraction))}'
+                                 if fraction else '')
 
 
 def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -264,9 +321,11 @@ def _set_networks(cfg: Config, networks: Mapping[str, Any],
                   guidance: str) -> None:
     """Replace the networks of a chain; the order is that of the mapping."""
     cfg.chain.networks = [
-        dict(name=name, **{
-            key: value
-            for key, value in entry.items() if value is not None
-        }) for name, entry in networks.items()
+        dict(
+            name=name,
+            **{
+                key: value
+                for key, value in entry.items() if value is not None
+            }) for name, entry in networks.items()
     ]
     cfg.chain.order, cfg.chain.guidance = None, guidance

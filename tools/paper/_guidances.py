@@ -107,17 +107,14 @@ _DENSE = tuple(f'dense/{place}' for place in range(4))
 _SEEDS = ('dense/0', 'seed1/0', 'seed2/0', 'seed3/0')
 _FOLDS = tuple(f'fold{fold}/0' for fold in range(FOLDS))
 _STANDARD = {
-    'model.distiller.connectors.standard.type':
-    'mmrazor.StandardizeConnector',
+    'model.distiller.connectors.standard.type': 'mmrazor.StandardizeConnector',
     'model.distiller.loss_forward_mappings.loss_kd.preds_S.connector':
     'standard',
     'model.distiller.loss_forward_mappings.loss_kd.preds_T.connector':
     'standard',
     # The authors' weights: 0.1 of the labels, and 9 of KD at tau = 2.
-    'model.task_loss_weight':
-    0.1,
-    f'{KD}.loss_weight':
-    9.0,
+    'model.task_loss_weight': 0.1,
+    f'{KD}.loss_weight': 9.0,
 }
 
 METHODS: Dict[str, Method] = {
@@ -149,8 +146,7 @@ METHODS: Dict[str, Method] = {
     Method('DGKD, curriculum', _DENSE,
            {'custom_hooks': [dict(type='mmrazor.CurriculumHook', sigma=0.7)]}),
     'standardized_kd':
-    Method(
-        'KD of standardized logits', ('dense/0', ), _STANDARD, equal=False),
+    Method('KD of standardized logits', ('dense/0', ), _STANDARD, equal=False),
     'standardized':
     Method(
         'DGKD of standardized logits',
@@ -159,8 +155,8 @@ METHODS: Dict[str, Method] = {
         equal=False,
         baseline='standardized_kd'),
     'snapshots':
-    Method('snapshots of the teacher', ('dense/0@0.5', 'dense/0@0.667',
-                                        'dense/0@0.833', 'dense/0')),
+    Method('snapshots of the teacher',
+           ('dense/0@0.5', 'dense/0@0.667', 'dense/0@0.833', 'dense/0')),
     'labels':
     Method('TAs that are trained from labels alone',
            ('dense/0', 'labels/1', 'labels/2', 'labels/3')),

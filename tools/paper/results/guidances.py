@@ -151,8 +151,8 @@ def _prediction(weighed: Optional[Mapping], weigh: str) -> str:
     if not weighed:
         return '-'
     if len(weighed['teachers']) == 1:
-        return f'{weighed["teachers"][0]["nll_calibrated"]:.3f}'
-    return f'{weighed["stacked" if weigh else "mean"]["nll"]:.3f}'
+        return f'{weighed["teachers"][weighed["best"]]["nll_calibrated"]:.3f}'
+    return f'{weighed["stack" if weigh else "mean"]["nll_calibrated"]:.3f}'
 
 
 def teachers_table(setting: Setting, rows: pd.DataFrame) -> str:
@@ -176,9 +176,8 @@ def teachers_table(setting: Setting, rows: pd.DataFrame) -> str:
                 str(row.epochs),
                 str(row.seed)
             ])
-    return table(('network', 'run', 'guidance', 'fold left out',
-                  'held-out, %', 'epochs', 'seed'),
-                 lines) if lines else NO_RUNS
+    return table(('network', 'run', 'guidance', 'fold left out', 'held-out, %',
+                  'epochs', 'seed'), lines) if lines else NO_RUNS
 
 
 def tables_of(root: str) -> Dict[str, str]:
