@@ -96,12 +96,12 @@ class GuidanceRuns:
                 entry.pop('stage', None)
                 entry['ckpt_path'] = self.file_of(f'{run.given[place]}/'
                                                   f'{place}')
-            if run.fold is not None:
-                entry['fold'] = run.fold
+            if place in run.folds:
+                entry['fold'] = run.folds[place]
             if run.snapshots and place == run.networks[0]:
                 entry['snapshots'] = list(run.snapshots)
         _set_networks(cfg, networks, run.guidance)
-        if run.fold is not None:
+        if run.folds:
             cfg.chain.folds = FOLDS
         return cfg
 
@@ -159,12 +159,13 @@ class GuidanceRuns:
         base, networks = cfg.chain.networks, {}
         for teacher in method.teachers:
             run, _, rest = teacher.partition('/')
-            network = self.setting.names[int(rest.partition('@')[0])]
+            place = int(rest.partition('@')[0])
+            network = self.setting.names[place]
             entry = dict(
                 model=copy.deepcopy(base[network].model),
                 ckpt_path=self.file_of(teacher))
-            if RUNS[run].fold is not None:
-                entry['fold'] = RUNS[run].fold
+            if RUNS[run].folds:
+                entry['fold'] = RUNS[run].folds[place]
                 cfg.chain.folds = FOLDS
             networks[name_of(teacher, network)] = entry
         networks[self.setting.student] = base[self.setting.student]

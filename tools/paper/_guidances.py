@@ -47,7 +47,8 @@ class Run:
         given (Mapping[int, str]): For networks that are not trained here the
             run that trains them. Defaults to an empty dict.
         seed (int): Of the run. Defaults to 0.
-        fold (int, optional): The fold that is left out. Defaults to None.
+        folds (Mapping[int, int]): The fold that each network leaves out.
+            Defaults to an empty dict.
         snapshots (tuple[float]): Those that the largest network keeps.
             Defaults to ().
     """
@@ -56,24 +57,33 @@ class Run:
     guidance: str = 'none'
     given: Mapping[int, str] = field(default_factory=dict)
     seed: int = 0
-    fold: Any = None
+    folds: Mapping[int, int] = field(default_factory=dict)
     snapshots: Tuple[float, ...] = ()
 
 
 FOLDS = 4
 RUNS: Dict[str, Run] = {
-    'dense': Run((0, 1, 2, 3), 'dense', snapshots=(0.5, 0.667, 0.833)),
-    'takd': Run((0, 1, 2, 3), 'sequential', {
+    'dense':
+    Run((0, 1, 2, 3), 'dense', snapshots=(0.5, 0.667, 0.833)),
+    'takd':
+    Run((0, 1, 2, 3), 'sequential', {
         0: 'dense',
         1: 'dense'
     }),
-    'labels': Run((1, 2, 3)),
+    'labels':
+    Run((1, 2, 3)),
+    # Each network of the chain without another fold, distilled from all.
+    'dense_folds':
+    Run((0, 1, 2, 3),
+        'dense', {0: 'fold0'},
+        folds={place: place
+               for place in range(FOLDS)}),
     **{
         f'seed{seed}': Run((0, ), seed=seed)
         for seed in (1, 2, 3)
     },
     **{
-        f'fold{fold}': Run((0, ), seed=fold, fold=fold)
+        f'fold{fold}': Run((0, ), seed=fold, folds={0: fold})
         for fold in range(FOLDS)
     },
 }
@@ -172,6 +182,13 @@ METHODS: Dict[str, Method] = {
     'bagged_unseen_only':
     Method('the same, all of the weight on who has not seen the image', _FOLDS,
            {f'{KD}.unseen_weight': 1.0}),
+    'chain_folds':
+    Method('DGKD, each network without another fold',
+           tuple(f'dense_folds/{place}' for place in range(4))),
+    'chain_folds_unseen':
+    Method('the same, half of the weight on who has not seen the image',
+           tuple(f'dense_folds/{place}' for place in range(4)),
+           {f'{KD}.unseen_weight': 0.5}),
     'bagged_gate':
     Method('the same, label-aware gate', _FOLDS,
            {f'{KD}.gate': dict(type='label', s=0.5)}),

@@ -171,13 +171,18 @@ def teachers_table(setting: Setting, rows: pd.DataFrame) -> str:
         if slash:
             lines.append([
                 network, run, RUNS[run].guidance,
-                '-' if RUNS[run].fold is None else str(RUNS[run].fold),
-                f'{row.last:.2f}',
+                str(_fold_of(setting, run, network)), f'{row.last:.2f}',
                 str(row.epochs),
                 str(row.seed)
             ])
     return table(('network', 'run', 'guidance', 'fold left out', 'held-out, %',
                   'epochs', 'seed'), lines) if lines else NO_RUNS
+
+
+def _fold_of(setting: Setting, run: str, network: str) -> Any:
+    if network not in setting.names:  # a snapshot
+        return '-'
+    return RUNS[run].folds.get(setting.names.index(network), '-')
 
 
 def tables_of(root: str) -> Dict[str, str]:
