@@ -186,7 +186,7 @@ def _fold_of(setting: Setting, run: str, network: str) -> Any:
 
 
 def tables_of(root: str) -> Dict[str, str]:
-    """The blocks of the page.
+    """The blocks of the page, for each setting that was run.
 
     Args:
         root (str): The checkout.
@@ -194,6 +194,8 @@ def tables_of(root: str) -> Dict[str, str]:
     blocks = {}
     for name, setting in SETTINGS.items():
         rows = read_rows(osp.join(root, csv_of(setting.config)))
+        if rows.empty:
+            continue
         weighed = read_weighed(osp.join(root, weighed_of(setting.config)))
         blocks[f'guidances-{name}'] = students_table(setting, rows, weighed)
         blocks[f'guidances-{name}-teachers'] = teachers_table(setting, rows)

@@ -1,0 +1,177 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import argparse
+import json
+from pathlib import Path
+
+import _guidance_runs
+import pandas as pd
+import pytest
+from _guidances import METHODS, RUNS, SETTINGS, Method, Run, Setting
+from mmengine.config import Config
+from results import guidances as tables
+from results.markdown import read_page, stale
+
+from mmdgkd.chain.chain import Chain
+
+ROOT = Path(__file__).parents[3]
+RECIPE = ('task_loss_weight', 'loss_weight', 'form')
+
+
+def runs_of(tmp_path, setting='plain_10k', **kwargs):
+    return _guidance_runs.GuidanceRuns(
+        argparse.Namespace(
+            **{
+                'setting': setting,
+                'work_dir': str(tmp_path / 'work'),
+                'root': str(tmp_path / 'root'),
+                'data_root': 'd',
+                'minutes': None,
+                'teachers': None,
+                'again': False,
+                'methods': [*METHODS],
+                'seeds': [0, 1],
+                **kwargs
+            }))
+
+
+def test_the_page_has_the_numbers_that_are_committed():
+    blocks = tables.tables_of(str(ROOT))
+    text = read_page(str(ROOT), tables.PAGE)
+    for name in blocks:
+        assert f'<!-- results: {name} begin -->' in text
+    assert not stale(tables.PAGE, text, blocks)
+    for setting in SETTINGS.values():
+        rows = tables.read_rows(str(ROOT / tables.csv_of(setting.config)))
+        assert not rows.duplicated(['method', 'seed']).any()
+        students = rows[~rows['method'].str.contains('/').astype(bool)]
+        assert set(students['method']) <= set(METHODS)
+        assert students['test'].notna().all()
+
+
+@pytest.mark.parametrize('setting', SETTINGS)
+@pytest.mark.parametrize('name', METHODS)
+def test_each_method_is_a_chain(name, setting, tmp_path, monkeypatch):
+    runs, method = runs_of(tmp_path, setting), METHODS[name]
+    monkeypatch.setattr(runs, '_weights', lambda method: {})
+    cfg = runs.student_config(method, 3, str(tmp_path / 'student'))
+    chain = Chain.from_cfg(cfg.chain)
+    assert chain.names[-1] == SETTINGS[setting].student
+    assert chain.teachers[chain.names[-1]] == tuple(chain.names[:-1])
+    assert len(chain.names) == len(method.teachers) + 1
+    assert all(chain[teacher].ckpt_path for teacher in chain.names[:-1])
+    assert chain.holdout and cfg.randomness.seed == 3
+    assert chain.views['seed'] == 0
+    # One total weight, unless it is said that it is another.
+    model, plain = cfg.model, Config.fromfile(
+        str(ROOT / f'configs/dgkd/{SETTINGS[setting].config}.py')).model
+    settings = [[
+        each.task_loss_weight, *(each.distiller.distill_losses.loss_kd[key]
+                                 for key in ('loss_weight', 'form'))
+    ] for each in (model, plain)]
+    assert (settings[0] == settings[1]) == method.equal
+
+
+@pytest.mark.parametrize('name', RUNS)
+def test_each_run_is_a_chain(name, tmp_path):
+    cfg = runs_of(tmp_path).teachers_config(name, str(tmp_path / 'run'))
+    chain, run = Chain.from_cfg(cfg.chain), RUNS[name]
+    names = [SETTINGS['plain_10k'].names[place] for place in run.networks]
+    assert [name for name in chain.names if name in names] == names
+    for place, name in zip(run.networks, names):
+        assert chain.fold_of(name) == run.folds.get(place)
+        assert bool(chain[name].ckpt_path) == (place in run.given)
+
+
+def test_a_paired_difference():
+    """By hand: 1, 2 and 3; mean 2, standard deviation 1."""
+    one = pd.Series({0: 11., 1: 22., 2: 33., 5: 0.})
+    other = pd.Series({2: 30., 1: 20., 0: 10., 7: 0.})
+    found = tables.Paired(one, other)
+    assert (found.n, found.mean) == (3, 2.)
+    assert found.error == pytest.approx(1 / 3**.5)
+    assert str(found) == '+2.00 (0.58)*'
+    assert str(tables.Paired(one[:1], other)) == '+1.00'
+    assert str(tables.Paired(one[3:], other)) == '-'
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A setting on the digits, of seconds."""
+    settings = dict(
+        tiny=Setting(
+            'resnet20_to_resnet8_digits', 'digits', (
+                'resnet20', 'resnet14', 'resnet8'), 1, {
+                    'chain.holdout': 16,
+                    'train_cfg.max_epochs': 1,
+                    'train_dataloader.dataset.indices': 64,
+                    'test_dataloader.dataset.indices': 64,
+                    'model.distiller.distill_losses.loss_kd.form': 'averaged',
+                    'visualizer': None,
+                }))
+    runs = dict(
+        dense=Run((0, 1), 'dense'),
+        fold0=Run((0, ), folds={0: 0}),
+        fold1=Run((0, ), seed=1, folds={0: 1}))
+    dense = ('dense/0', 'dense/1')
+    kd = 'model.distiller.distill_losses.loss_kd'
+    methods = dict(
+        alone=Method('alone'),
+        kd=Method('KD', ('dense/0', ), baseline='alone'),
+        stacked=Method('stacked', dense, weigh='stacked'),
+        unseen=Method('unseen', ('fold0/0', 'fold1/0'),
+                      {f'{kd}.unseen_weight': 0.5}))
+    for module in (_guidance_runs, tables):
+        for key, value in (('SETTINGS', settings), ('RUNS', runs), ('METHODS',
+                                                                    methods)):
+            monkeypatch.setattr(module, key, value, raising=False)
+    return settings['tiny']
+
+
+def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
+                                             monkeypatch):
+    methods = ['alone', 'kd', 'stacked', 'unseen']
+    runs = runs_of(tmp_path, 'tiny', methods=methods, data_root='')
+    runs.run_all()
+    path = tmp_path / 'root' / tables.csv_of(tiny.config)
+    rows = tables.read_rows(str(path))
+    assert tuple(rows.columns) == tables.COLUMNS
+    assert rows['method'].tolist() == [
+        *[name for name in methods for _ in range(2)], 'dense/resnet14',
+        'dense/resnet20', 'fold0/resnet20', 'fold1/resnet20'
+    ]
+    weighed = tables.read_weighed(
+        str(tmp_path / 'root' / tables.weighed_of(tiny.config)))
+    assert set(weighed) == {'dense/0', 'dense/0 dense/1', 'fold0/0 fold1/0'}
+    student = tmp_path / 'work/tiny/students/stacked_0/resnet8/config.py'
+    loss = Config.fromfile(str(student)).model.distiller.distill_losses.loss_kd
+    assert loss.form == 'stacked'
+    assert loss.teacher_tau == weighed['dense/0 dense/1']['teacher_tau']
+    table = tables.students_table(tiny, rows, weighed)
+    assert table.count('\n') == 5 and '| stacked |' in table
+    # A second time nothing is trained.
+    monkeypatch.setattr(runs, '_train', None)
+    runs.run_all()
+    assert tables.read_rows(str(path)).equals(rows)
+    capsys.readouterr()
+    again = runs_of(
+        tmp_path,
+        'tiny',
+        methods=['kd', 'unseen'],
+        seeds=[0],
+        again=True,
+        data_root='')
+    again.run_all()
+    lines = [
+        line for line in capsys.readouterr().out.splitlines()
+        if 'seed 0: best' in line
+    ]
+    assert len(lines) == 2
+    assert all('the bytes of the weights are the same' in line
+               for line in lines)
+    # What differs is said.
+    record = tmp_path / 'work/tiny/students/kd_0/chain.json'
+    text = json.loads(record.read_text())
+    text['stages']['resnet8']['wrote']['sha256'] = 'other'
+    record.write_text(json.dumps(text))
+    again.run_all()
+    assert capsys.readouterr().out.count('DIFFERS') == 1
