@@ -109,9 +109,11 @@ class Chain:
                 raise ConfigError(f'chain.{key}: leaves out views of training '
                                   'images, but chain.views is None; leave '
                                   'that out')
-        return cls(networks, guidance, teachers, metric, views, store,
-                   read_format(cfg.get('save_as', 'pth')), rule,
-                   read_preflight(cfg.get('preflight')), holdout, folds)
+        chain = cls(networks, guidance, teachers, metric, views, store,
+                    read_format(cfg.get('save_as', 'pth')), rule,
+                    read_preflight(cfg.get('preflight')), holdout, folds)
+        chain.check_beginnings()
+        return chain
 
     @property
     def names(self) -> List[str]:
@@ -171,8 +173,10 @@ class Chain:
     def fold_of(self, name: str) -> Optional[int]:
         """The fold of the training images that a network is trained without.
 
-        By default network k of the chain, counted from 0, leaves out fold k,
-        modulo their number, and the last one none.
+        By default network k of the chain, counted from 0 without those that
+        are parts of others, leaves out fold k, modulo their number, and the
+        last one none. One that begins from another leaves out the fold of
+        that, whose images it would know.
 
         Args:
             name (str): The network.
@@ -183,10 +187,30 @@ class Chain:
         network = self[self.stage_of(name)]
         if self.folds is None or network.fold != 'auto':
             return None if self.folds is None else network.fold
-        rank = self.names.index(network.name)
-        if rank == len(self.names) - 1:
+        names = [each.name for each in self.networks if not each.part_of]
+        if network.name == names[-1]:
             return None
-        return rank % self.folds['num']
+        if network.init_from:
+            return self.fold_of(network.init_from)
+        return names.index(network.name) % self.folds['num']
+
+    def check_beginnings(self) -> None:
+        """Refuse a network that begins from one that has seen its fold.
+
+        Raises:
+            ConfigError: If there is one.
+        """
+        for network in self.networks:
+            fold = self.fold_of(network.name)
+            if network.init_from is None or fold in (None,
+                                                     self.fold_of(
+                                                         network.init_from)):
+                continue
+            raise ConfigError(
+                f'chain.networks.{network.name}.fold: {fold} is not that of '
+                f'"{network.init_from}", from which it begins and which has '
+                f'seen it; leave it out, or set '
+                f'{self.fold_of(network.init_from)}')
 
     def needs(self, name: str) -> Tuple[str, ...]:
         """The networks whose files are needed before one is trained.

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
+from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint
 from mmdgkd.fileio.state_dicts import all_forms
 from mmdgkd.models.utils.class_numbers import set_classes
 from mmdgkd.models.utils.networks import network_cfg
@@ -91,7 +91,9 @@ def _fit(network: Network, names: _ClassesOfData) -> Network:
 
 def _with_own_classes(network: Network, names: _ClassesOfData) -> Network:
     """A given network with the classes that its file has."""
-    meta = _meta_of(network)
+    # That it cannot be read is reported later.
+    meta = meta_of(network.ckpt_path,
+                   f'chain.networks.{network.name}.ckpt_path')
     if network.published and 'mmdgkd_version' not in meta:
         # What was trained here had the normalization of its config.
         network = _normalized(network, network.published.normalization)
@@ -145,19 +147,6 @@ def _normalized(network: Network, normalization: Any) -> Network:
     model = copy.deepcopy(dict(network.model))
     network_cfg(model).setdefault('data_preprocessor', dict(normalization))
     return replace(network, model=model)
-
-
-def _meta_of(network: Network) -> Dict[str, Any]:
-    """The meta of a given file; that it cannot be read is told later."""
-    path, key = network.ckpt_path, f'chain.networks.{network.name}.ckpt_path'
-    meta = None
-    with contextlib.suppress(ConfigError):
-        try:
-            meta = checkpoint_meta(path, key)
-        except ConfigError:
-            # An address, safetensors, or a file as PyTorch had it before 1.6.
-            meta = read_checkpoint(path, key).get('meta')
-    return meta if isinstance(meta, dict) else {}
 
 
 def _classes_in(meta: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:

@@ -73,8 +73,8 @@ _SCHEMA = dict(
         stages=dict(_each(_STAGE), minProperties=1),
         seed=_of('integer', 'null'),
         guidance=_of('string', 'object', 'null'),
-        holdout=_of('object'),
-        folds=_of('object'),
+        holdout=_of('object', 'null'),
+        folds=_of('object', 'null'),
         config=_of('string', 'null'),
         torch=_TEXT,
         device=_TEXT))

@@ -6,13 +6,17 @@ choices that are made before a test. With ``chain.folds`` each network but the
 last is trained without another fold of the rest, so that each image has a
 teacher that has not seen it.
 """
+import contextlib
 import copy
+import logging
 from typing import Any, Dict, Mapping, Optional
 
 from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.utils.config import type_of
+from mmdgkd.utils.config import find_type, type_of
 from .chain import Chain
 
 # What two networks must have in common to be in one chain.
@@ -52,14 +56,15 @@ def folds_of_teachers(chain: Chain, name: str) -> Optional[Dict[str, Any]]:
     Returns:
         dict, optional: As ``DGKD.folds`` takes it; None without folds.
     """
-    left_out = {
-        teacher: chain.fold_of(teacher)
-        for teacher in chain.teachers[name]
-        if chain.fold_of(teacher) is not None
-    }
-    if not left_out:
+    if chain.folds is None:
         return None
-    return dict(chain.folds, left_out=left_out)
+    return dict(
+        chain.folds,
+        left_out={
+            teacher: chain.fold_of(teacher)
+            for teacher in chain.teachers[name]
+            if chain.fold_of(teacher) is not None
+        })
 
 
 def held_out_loader(cfg: Mapping, chain: Chain) -> Dict[str, Any]:
@@ -125,12 +130,14 @@ def _with_pipeline(dataset: Mapping, pipeline: Any) -> Dict[str, Any]:
     return changed
 
 
-def set_split(stage: Config, chain: Chain, name: str) -> None:
+def set_split(stage: Config, cfg: Config, chain: Chain, name: str) -> None:
     """Have a stage leave out what its network is not trained on.
 
     Args:
         stage (Config): The config of the stage, whose training data has views;
             it is changed.
+        cfg (Config): The whole config, of whose training images some are held
+            out.
         chain (Chain): The chain.
         name (str): The network of the stage.
 
@@ -142,13 +149,30 @@ def set_split(stage: Config, chain: Chain, name: str) -> None:
         return
     if chain.holdout and chain.holdout['validate'] and stage.get(
             'val_dataloader') is not None:
-        stage.val_dataloader = held_out_loader(stage, chain)
-    dataset = (stage.get('train_dataloader') or {}).get('dataset')
-    if isinstance(dataset, dict):
-        if dataset.get('split') not in (None, split):
-            raise ConfigError('train_dataloader.dataset.split: is given beside'
-                              ' chain.holdout and chain.folds; leave it out')
+        stage.val_dataloader = held_out_loader(
+            dict(stage, train_dataloader=cfg.get('train_dataloader')), chain)
+    loader = stage.get('train_dataloader')
+    if loader is None:
+        return
+    dataset = loader.get('dataset')
+    if not isinstance(dataset, dict):
+        raise ConfigError(
+            'train_dataloader.dataset: must be a config, so that chain.holdout'
+            f' and chain.folds can leave images out, not a '
+            f'{type(dataset).__name__}')
+    if dataset.get('split') not in (None, split):
+        raise ConfigError('train_dataloader.dataset.split: is given beside '
+                          'chain.holdout and chain.folds; leave it out')
+    if not _has_no_images(dataset):
         dataset['split'] = split
+
+
+def _has_no_images(dataset: Mapping) -> bool:
+    """Whether it is a view of a data set that gives no images to learn."""
+    inner = (dataset.get('dataset') or {}).get('type')
+    with contextlib.suppress(KeyError):
+        return getattr(find_type(DATASETS, inner), 'has_images', True) is False
+    return False
 
 
 def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
@@ -164,9 +188,16 @@ def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
         ConfigError: If it was trained with another split.
     """
     if 'mmdgkd_version' not in meta:
+        if chain.holdout:
+            print_log(
+                f'chain.networks.{name}.ckpt_path: says nothing of its '
+                'training images; if it has seen those that chain.holdout '
+                'holds out, it looks better on them than it is',
+                logger='current',
+                level=logging.WARNING)
         if chain.fold_of(name) is not None and chain[name].fold == 'auto':
             raise ConfigError(
-                f'chain.networks.{name}.ckpt_path: does not tell which fold of'
+                f'chain.networks.{name}.ckpt_path: does not say which fold of'
                 ' chain.folds it was trained without; set '
                 f'chain.networks.{name}.fold=None, for it has seen all, or to '
                 'the number of that fold')
@@ -178,12 +209,16 @@ def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
         key: value
         for key, value in split.items() if key not in _COMMON
     } for split in (found, wanted)]
-    if chain.folds and rest[0] != rest[1]:
+    # That it has seen all is never too much to say.
+    if chain.folds and wanted.get('fold') is not None and rest[0] != rest[1]:
+        same = [
+            found.get(key) == wanted[key] for key in ('folds', 'folds_seed')
+        ]
         raise ConfigError(
             f'{here}: was trained with {_format_fold(found)}, not '
             f'{_format_fold(wanted)}, as chain.folds has it; set '
             f'chain.networks.{name}.fold='
-            f'{found.get("fold")}')
+            f'{found.get("fold") if all(same) else None}')
 
 
 def check_holdout(chain: Chain, name: str, meta: Mapping, here: str) -> None:
@@ -208,6 +243,37 @@ def check_holdout(chain: Chain, name: str, meta: Mapping, here: str) -> None:
                 ' chain has not seen what the others hold out')
 
 
+def check_same_images(chain: Chain, images: Mapping[str, int],
+                      metas: Mapping[str, Mapping]) -> None:
+    """Refuse networks that are trained on different data sets.
+
+    What is held out is known by its index: of another data set it is other
+    images.
+
+    Args:
+        chain (Chain): The chain.
+        images (Mapping[str, int]): By network that is trained, of how many
+            images its split is.
+        metas (Mapping[str, Mapping]): By given network the meta of its file.
+
+    Raises:
+        ConfigError: If there are some.
+    """
+    numbers = [(name, count, f'chain.networks.{name}.stage.train_dataloader')
+               for name, count in images.items()]
+    numbers += [(name, (meta.get('split')
+                        or {}).get('of'), f'chain.networks.{name}.ckpt_path')
+                for name, meta in metas.items()]
+    known = [each for each in numbers if each[1]]
+    for name, count, here in known[1:]:
+        if count != known[0][1] and (chain.holdout
+                                     or chain.fold_of(name) is not None):
+            raise ConfigError(
+                f'{here}: is of a training on {count:,} images, but '
+                f'"{known[0][0]}" is trained on {known[0][1]:,}; chain.holdout'
+                ' and chain.folds need the same images for all')
+
+
 def split_line(chain: Chain) -> str:
     """What is held out and left out, a line for people; empty if nothing is.
 
@@ -226,6 +292,14 @@ def split_line(chain: Chain) -> str:
         lines.append(f'folds: of {chain.folds["num"]} (seed '
                      f'{chain.folds["seed"]}) each network leaves one out: '
                      f'{folds or "none"}')
+        missing = sorted({*range(chain.folds['num'])} -
+                         {chain.fold_of(name)
+                          for name in chain.names})
+        if missing:
+            lines.append(
+                'warning: every network has seen the images of fold '
+                f'{", ".join(map(str, missing))}; chain.folds should be the '
+                'number of networks that leave one out')
     return '\n'.join(lines)
 
 

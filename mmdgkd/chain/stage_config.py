@@ -93,7 +93,7 @@ def stage_config(cfg: Config, chain: Chain, name: str,
         method.prepare_stage(stage, chain, name)
     if chain.views is not None:
         set_views(stage, chain, name, seed_of(cfg))
-        set_split(stage, chain, name)
+        set_split(stage, cfg, chain, name)
     _make_resumable(stage)
     prepare_use(stage, chain[name].use, f'chain.networks.{name}', chain.metric,
                 chain.rule)

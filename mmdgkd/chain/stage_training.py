@@ -84,7 +84,10 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
             raise
         barrier()
         if is_main_process():
-            _write_network(cfg, chain, work, name, progress_of(runner), seen)
+            split = _split_entry(chain, name, runner)
+            ledger.update(name, **split)
+            _write_network(cfg, chain, work, name, progress_of(runner), seen,
+                           split)
         barrier()
         work.reload()
 
@@ -109,7 +112,8 @@ def _build_runner(cfg: Config, work: WorkDir, name: str, stage: Config,
 
 
 def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
-                   progress: Tuple, seen: PredictionsHook) -> None:
+                   progress: Tuple, seen: PredictionsHook,
+                   split: Mapping) -> None:
     """Write the trained network, and only then mark the stage as done."""
     unit, _, total = progress
     checkpoint = latest_checkpoint(work.folder(name))
@@ -129,7 +133,7 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
             metric=metric.get('name'),
             last=metric.get('last'),
             best=metric.get('best'),
-            **_split_entry(chain, name),
+            **split,
             **use_entry(chain[name].use)), unit, step)
     write_network_config(cfg, chain[name],
                          osp.splitext(work.own_file(name))[0] + '.py')
@@ -139,9 +143,11 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         save_predictions(seen, work.path, name, work.own_file(name))
 
 
-def _split_entry(chain: Chain, name: str) -> Dict[str, Any]:
+def _split_entry(chain: Chain, name: str, runner: Runner) -> Dict[str, Any]:
+    """What a network has left out, of how many images; empty if nothing."""
     split = split_of(chain, name)
-    return dict(split=split) if split else {}
+    num_images = getattr(runner.train_dataloader.dataset, 'num_images', None)
+    return dict(split=dict(split, of=num_images)) if split else {}
 
 
 def _best_of(folder: str, name: str, unit: str,

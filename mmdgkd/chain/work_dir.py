@@ -93,10 +93,8 @@ class WorkDir:
         self.ledger.update(
             seed=self.seed,
             guidance=self.chain.guidance,
-            **{
-                key: getattr(self.chain, key)
-                for key in ('holdout', 'folds') if getattr(self.chain, key)
-            },
+            holdout=self.chain.holdout,
+            folds=self.chain.folds,
             config=self.cfg.filename and osp.basename(self.cfg.filename),
             torch=torch.__version__,
             device=get_device())

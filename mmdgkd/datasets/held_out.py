@@ -1,11 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from typing import Any, Dict, List, Sequence
 
+import numpy as np
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
-from .splits import held_out
+from .splits import held_out, images_of
 
 
 @DATASETS.register_module()
@@ -34,7 +35,11 @@ class HeldOut(Dataset):
             raise ConfigError(f'chain.holdout: {holdout} of {len(dataset)} '
                               'training images leaves none to train on')
         self.dataset = dataset
-        self.indices = held_out(len(dataset), holdout, seed)
+        images = images_of(dataset)
+        out = held_out(int(images.max()) + 1, holdout, seed)
+        # Of an image that is repeated the first sample.
+        first = np.unique(images, return_index=True)
+        self.indices = first[1][np.isin(first[0], out)]
 
     @property
     def metainfo(self) -> Dict:

@@ -1,13 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Which images of a training set a network is trained on."""
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from mmdgkd.utils.random import uniforms
+from .identity import content_key
 
 _KEYS = ('holdout', 'seed', 'folds', 'fold', 'folds_seed')
 # Of uniforms(); other draws have others.
@@ -46,6 +47,45 @@ def fold_of(indices: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     return (draws[indices] * folds).astype(np.int64)
 
 
+def images_of(dataset: Any) -> np.ndarray:
+    """Which image each sample of a data set is.
+
+    Wrappers may repeat images: those of one image must not be parted.
+
+    Args:
+        dataset (Dataset): The data set, fully initialized.
+
+    Returns:
+        np.ndarray: Numbers from 0 on, int64 of shape (N, ).
+
+    Raises:
+        ConfigError: For a wrapper that does not say which its samples are.
+    """
+    if getattr(dataset, 'datasets', None):
+        offsets: Dict[str, int] = {}
+        parts, count = [], 0
+        for part in dataset.datasets:
+            images = images_of(part)
+            # The same images twice are the same images.
+            offset = offsets.setdefault(content_key(part), count)
+            parts.append(images + offset)
+            count = max(count, offset + int(images.max(initial=-1)) + 1)
+        return np.concatenate(parts)
+    inner = getattr(dataset, 'dataset', None)
+    if inner is None:
+        return np.arange(len(dataset))
+    images, origin = images_of(inner), getattr(dataset, '_get_ori_dataset_idx',
+                                               None)
+    if origin is not None:
+        return images[[origin(i) for i in range(len(dataset))]]
+    if len(dataset) != len(images):
+        raise ConfigError(
+            f'train_dataloader.dataset: {type(dataset).__name__} does not say '
+            'which images its samples are, so that none can be held out; '
+            'leave it out, or chain.holdout and chain.folds')
+    return images
+
+
 @dataclass(frozen=True)
 class Split:
     """Which images of a data set a network is trained on.
@@ -77,7 +117,10 @@ class Split:
         Raises:
             ConfigError: For another key, or a value out of its range.
         """
-        cfg = cfg or {}
+        cfg = {} if cfg is None else cfg
+        if not isinstance(cfg, Mapping):
+            raise ConfigError(
+                f'{here}: must be dict(holdout=...), not {cfg!r}')
         refuse_unknown(cfg, _KEYS, here)
         for key in ('holdout', 'seed', 'folds', 'folds_seed'):
             value = cfg.get(key, 0)
@@ -95,25 +138,29 @@ class Split:
                               f'{split.folds - 1}, or None')
         return split
 
-    def indices(self, count: int) -> Optional[np.ndarray]:
-        """The images that a network is trained on.
+    def indices(self, images: np.ndarray) -> np.ndarray:
+        """The samples that a network is trained on.
 
         Args:
-            count (int): Length of the data set.
+            images (np.ndarray): See :func:`images_of`.
 
         Returns:
-            np.ndarray, optional: Their indices, int64, ascending; None: all.
+            np.ndarray: Their indices, int64, ascending.
 
         Raises:
-            ConfigError: If none are left.
+            ConfigError: If none are left, or if samples repeat an image that
+                may be in a fold.
         """
-        if not self.holdout and self.fold is None:
-            return None
-        is_in = np.ones(count, bool)
-        is_in[held_out(count, self.holdout, self.seed)] = False
+        count = int(images.max(initial=-1)) + 1
+        out = held_out(count, self.holdout, self.seed)
+        is_in = ~np.isin(images, out)
         if self.fold is not None:
-            is_in &= fold_of(np.arange(count), self.folds,
-                             self.folds_seed) != self.fold
+            if not np.array_equal(images, np.arange(len(images))):
+                raise ConfigError(
+                    'chain.folds: an image is known by its index, but the '
+                    'data set repeats some, or joins several; use one, and '
+                    'more epochs')
+            is_in &= fold_of(images, self.folds, self.folds_seed) != self.fold
         if not is_in.any():
             raise ConfigError(f'chain.holdout: {self.holdout} of {count} '
                               'training images leaves none to train on')

@@ -44,6 +44,9 @@ class ViewSampler(Sampler):
                  seed: Optional[int] = None) -> None:
         cfg = sampler or dict(type='DefaultSampler', shuffle=True)
         self._chosen = getattr(dataset, 'chosen', None)
+        if self._chosen is not None:
+            # Less where num_batch_per_epoch is given.
+            self._chosen = self._chosen[:len(dataset)]
         self.sampler = DATA_SAMPLERS.build(
             cfg,
             default_args=dict(

@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Read checkpoints as data: nothing in them is ever executed."""
 import argparse
+import contextlib
 import functools
 import io
 import json
@@ -95,6 +96,27 @@ def checkpoint_meta(path: str, key: str) -> Dict:
     return dict(_checked(path, key, _known_meta, path))
 
 
+def meta_of(path: str, key: str) -> Dict:
+    """Read the meta of whatever :func:`read_checkpoint` reads.
+
+    Args:
+        path (str): The file, or its address.
+        key (str): The config key that names it, for messages.
+
+    Returns:
+        dict: Empty if there is none, or if the file cannot be read, which
+        whoever reads its weights reports.
+    """
+    meta = None
+    with contextlib.suppress(ConfigError):
+        try:
+            meta = checkpoint_meta(path, key)
+        except ConfigError:
+            # An address, or a file as PyTorch had it before 1.6.
+            meta = read_checkpoint(path, key).get('meta')
+    return meta if isinstance(meta, dict) else {}
+
+
 def write_weights(path: str, weights: Dict[str, torch.Tensor],
                   meta: Dict[str, Any]) -> None:
     """Write a state dict and plain facts atomically, with a checksum.
@@ -163,7 +185,10 @@ def _known_meta(path: str) -> Dict:
 @functools.lru_cache(maxsize=32)
 def _read_meta(path: str, *_: int) -> Dict:
     """Weights-only reading walks through the whole file, in Python."""
-    checkpoint = _read(path, mmap=True)
+    if path.endswith(SAFETENSORS):
+        checkpoint = _read_safetensors(path)
+    else:
+        checkpoint = _read(path, mmap=True)
     if not isinstance(checkpoint, dict):
         # An error of _checked.
         return checkpoint

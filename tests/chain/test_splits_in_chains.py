@@ -10,9 +10,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.splits import held_out_loader
+from mmdgkd.chain.splits import folds_of_teachers, held_out_loader, split_line
 from mmdgkd.datasets.splits import fold_of, held_out
 
 NETWORKS = ('resnet20', 'resnet14', 'resnet8')
@@ -68,7 +69,9 @@ def test_no_network_is_trained_on_what_is_left_out(make):
         assert meta['split'] == dict(
             holdout=16,
             seed=0,
+            of=64,
             **({} if fold is None else dict(folds=2, fold=fold, folds_seed=0)))
+        assert runner.work.ledger[name]['split'] == meta['split']
     with open(runner.work.ledger.path) as file:
         ledger = json.load(file)
     assert ledger['holdout'] == dict(size=16, seed=0, validate=True)
@@ -144,6 +147,96 @@ def test_a_given_network_has_not_seen_the_holdout(make, refused):
     ChainRunner(student(folds=None)).train()
 
 
+def test_given_networks_of_other_images_or_folds(make, refused):
+    cfg = make()
+    runner = ChainRunner(cfg)
+    runner.train()
+
+    def student(name, indices=64, **chain):
+        other = make(work_dir='student', **chain)
+        other.train_dataloader.dataset.indices = indices
+        other.chain.networks.resnet20.ckpt_path = runner.work.file_of(name)
+        other.chain.networks.resnet14 = None
+        return other
+
+    # The same seed and number, of other images.
+    refused(
+        student('resnet20', 60, folds=None),
+        'chain.networks.resnet20.ckpt_path: is of a training on 64 images, but'
+        ' "resnet8" is trained on 60; chain.holdout')
+    # Of other folds; that it has seen all is never too much to say.
+    other = student('resnet14', folds=4)
+    refused(other, 'set chain.networks.resnet20.fold=None')
+    other.chain.networks.resnet20.fold = None
+    ChainRunner(other).train()
+
+
+def test_stages_of_other_images(make, refused):
+    cfg = make()
+    cfg.chain.networks.resnet14.stage = dict(
+        train_dataloader=dict(dataset=dict(indices=50)))
+    refused(
+        cfg, 'chain.networks.resnet14.stage.train_dataloader: is of a training'
+        ' on 50 images, but "resnet20" is trained on 64')
+
+
+@pytest.mark.parametrize('save_as', ['pth', 'safetensors'])
+def test_weights_to_begin_from_have_not_seen_the_holdout(
+        make, refused, save_as):
+    runner = ChainRunner(make(holdout=8, folds=None, save_as=save_as))
+    runner.train()
+    path = runner.work.file_of('resnet20')
+    cfg = make(work_dir='other')
+    cfg.chain.networks.resnet20.model.init_cfg = dict(
+        type='Pretrained', checkpoint=path)
+    message = (': was trained with 8 images of seed 0 held out, but '
+               'chain.holdout is 16 images of seed 0 held out')
+    refused(cfg, f'resnet20.model.init_cfg{message}')
+    cfg = make(work_dir='other')
+    cfg.chain.networks.resnet20.ckpt_path = path
+    refused(cfg, f'resnet20.ckpt_path{message}')
+
+
+def test_places_of_folds(make):
+    """Parts have those of their network, and what begins from it, too."""
+    cfg = make(folds=2)
+    networks = cfg.chain.networks
+    networks.resnet20.snapshots = [.5]
+    chain = Chain.from_cfg(cfg.chain)
+    assert {
+        name: chain.fold_of(name)
+        for name in chain.names
+    } == dict(
+        resnet20=0, resnet20_50=0, resnet14=1, resnet8=None)
+    assert 'warning' not in split_line(chain)
+    networks.resnet14.init_from = 'resnet20'
+    chain = Chain.from_cfg(cfg.chain)
+    assert chain.fold_of('resnet14') == 0
+    assert ('warning: every network has seen the images of fold 1; chain.folds'
+            ' should be the number of networks that leave one out'
+            ) in split_line(chain)
+    networks.resnet14.fold = 1
+    with pytest.raises(
+            ConfigError,
+            match='resnet14.fold: 1 is not that of "resnet20", from which it '
+            'begins and which has seen it; leave it out, or set 0'):
+        Chain.from_cfg(cfg.chain)
+
+
+def test_teachers_of_a_stage_and_their_folds(make):
+    chain = Chain.from_cfg(make(folds=dict(num=2, seed=5)).chain)
+    assert folds_of_teachers(chain, 'resnet8') == dict(
+        num=2, seed=5, left_out=dict(resnet20=0, resnet14=1))
+    cfg = make()
+    for name in ('resnet20', 'resnet14'):
+        cfg.chain.networks[name].fold = None
+    chain = Chain.from_cfg(cfg.chain)
+    assert folds_of_teachers(chain, 'resnet8') == dict(
+        num=2, seed=0, left_out={})
+    assert folds_of_teachers(
+        Chain.from_cfg(make(folds=None).chain), 'resnet8') is None
+
+
 def test_a_given_network_that_tells_nothing(make, refused, tmp_path):
     runner = ChainRunner(make(holdout=None, folds=None))
     runner.train()
@@ -152,7 +245,7 @@ def test_a_given_network_that_tells_nothing(make, refused, tmp_path):
     cfg = make(work_dir='student')
     cfg.chain.networks.resnet20.ckpt_path = path
     refused(
-        cfg, 'chain.networks.resnet20.ckpt_path: does not tell which fold of '
+        cfg, 'chain.networks.resnet20.ckpt_path: does not say which fold of '
         'chain.folds it was trained without; set '
         'chain.networks.resnet20.fold=None')
     cfg = make(work_dir='student')

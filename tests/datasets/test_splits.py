@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
@@ -52,7 +53,7 @@ def test_a_fold_is_a_function_of_seed_and_index():
 
 def test_what_is_left_out_is_never_sampled():
     split = Split.from_cfg(SPLIT, 'split')
-    chosen = split.indices(40)
+    chosen = split.indices(np.arange(40))
     left_out = set(held_out(40, 10)) | set(
         np.flatnonzero(fold_of(np.arange(40), 3) == 1))
     assert set(chosen) == set(range(40)) - left_out
@@ -104,6 +105,70 @@ def test_what_takes_the_place_of_an_unreadable_image_is_not_left_out():
     assert dataset._after(int(dataset.chosen[-1])) == dataset.chosen[0]
 
 
+REPEATED = [
+    dict(type='RepeatDataset', times=2, dataset=DIGITS),
+    dict(type='ClassBalancedDataset', oversample_thr=.2, dataset=DIGITS),
+    dict(type='ConcatDataset', datasets=[DIGITS, DIGITS]),
+    dict(
+        type='ConcatDataset',
+        datasets=[DIGITS, dict(DIGITS, indices=-30),
+                  dict(DIGITS)])
+]
+
+
+@pytest.mark.parametrize('cfg', REPEATED)
+def test_what_repeats_images_does_not_part_them(cfg):
+    """Each image by its pixels: none is in both parts."""
+    cfg = copy.deepcopy(cfg)
+    for part in (cfg.get('datasets') or [cfg['dataset']]):
+        part['type'] = 'Digits'
+    train = ViewDataset(copy.deepcopy(cfg), split=dict(holdout=10))
+    part = HeldOut(copy.deepcopy(cfg), 10)
+    assert len(part) == 10
+
+    def pixels(dataset, indices):
+        return {dataset[int(i)]['inputs'].numpy().tobytes() for i in indices}
+
+    seen = pixels(train.dataset, train.chosen)
+    held = pixels(part, range(10))
+    assert len(held) == 10 and not seen & held
+    assert len(train.chosen) < len(train) - 9
+    with pytest.raises(ConfigError, match='chain.folds: an image is known by'):
+        ViewDataset(copy.deepcopy(cfg), split=dict(folds=2, fold=0))
+
+
+def test_a_wrapper_that_does_not_say_which_its_samples_are():
+
+    class Halves(torch.utils.data.Dataset):
+        metainfo = {}
+
+        def __init__(self):
+            self.dataset = DATASETS.build(copy.deepcopy(DIGITS))
+
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, index):
+            return self.dataset[2 * index]
+
+    with pytest.raises(ConfigError, match='Halves does not say which images'):
+        ViewDataset(Halves(), split=dict(holdout=3))
+    ViewDataset(Halves())
+
+
+def test_fewer_batches_than_there_are():
+    """As with num_batch_per_epoch, by which MMEngine makes it shorter."""
+
+    class Sliced:
+        chosen = np.arange(5, 35)
+
+        def __len__(self):
+            return 8
+
+    sampler = ViewSampler(Sliced(), seed=0)
+    assert sorted(index for _, index in sampler) == [*range(5, 13)]
+
+
 def test_a_sampler_sees_the_classes_of_what_is_left():
     dataset = views(split=SPLIT)
     part = ViewSampler(dataset).sampler.dataset
@@ -134,6 +199,7 @@ def test_held_out_images_are_the_rest():
     (dict(folds=1), r'split.folds: 1 leaves nothing to train on'),
     (dict(folds=3, fold=3), r'split.fold: 3 must be from 0 to 2, or None'),
     (dict(part=3), r'split.part: is unknown'),
+    (5, r'split: must be dict.holdout=...., not 5'),
 ])
 def test_bad_splits(cfg, message):
     with pytest.raises(ConfigError, match=message):

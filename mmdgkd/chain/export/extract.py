@@ -95,7 +95,8 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
         if methods else parent.state_dict(), source, network.name)
     facts = {
         key: meta[key]
-        for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')
+        for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta',
+                    'split')
         if key in meta
     }
     write_weights(

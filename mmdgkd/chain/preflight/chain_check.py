@@ -16,10 +16,10 @@ from torch import nn
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS, CheckedStage, methods_of
 from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
-from mmdgkd.chain.splits import check_given_split
+from mmdgkd.chain.splits import check_given_split, check_same_images
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
+from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint
 from mmdgkd.models.utils.class_numbers import pick_classes
 from mmdgkd.models.utils.networks import network_of
 from mmdgkd.models.utils.weights import (OtherClasses, check_weights,
@@ -58,6 +58,7 @@ def inspect_chain(cfg: Config, chain: Chain,
     }
     with DefaultScope.overwrite_default_scope(scope):
         facts = {name: inspection.check(name) for name in chain.names}
+    check_same_images(chain, inspection.images, inspection.metas)
     _check_same_sizes(chain, facts)
     _check_same_classes(chain, facts)
     return facts
@@ -80,6 +81,9 @@ class _Inspection:
         # one. Where the training decides, the largest is the last one.
         self.plain: Dict[str, List[nn.Module]] = {}
         self.stages: Dict[str, Config] = {}
+        # With a split: the meta of given files, and the number of images.
+        self.metas: Dict[str, Dict] = {}
+        self.images: Dict[str, int] = {}
 
     def build(self, network: Network, scope: str) -> None:
         """Build a network, and check its weights and its algorithm."""
@@ -88,10 +92,11 @@ class _Inspection:
         if network.ckpt_path:
             key = f'chain.networks.{name}.ckpt_path'
             weights = _given_weights(network, model, key, scope)
-            check_given_split(self.chain, name,
-                              checkpoint_meta(network.ckpt_path, key))
+            if self.chain.holdout or self.chain.folds:
+                self.metas[name] = meta_of(network.ckpt_path, key)
+                check_given_split(self.chain, name, self.metas[name])
         else:
-            check_init_cfg(network, model)
+            check_init_cfg(self.chain, network, model)
         # Of all methods, since each refuses what it replaces.
         found = [
             method.stand_ins(network, model, weights) for method in
@@ -110,6 +115,8 @@ class _Inspection:
     def check(self, name: str) -> NetworkFacts:
         """Check a network and its stage; the facts of the network."""
         network, data = self.chain[name], self._data_of(name)
+        if data.images is not None:
+            self.images[name] = data.images
         facts = self._facts(name, data)
         _check_classes(network, facts.classes, data.classes)
         if not (network.ckpt_path or network.part_of):

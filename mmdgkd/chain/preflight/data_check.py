@@ -20,7 +20,9 @@ class DataFacts:
         shape (tuple[int], optional): Shape (C, H, W) of an image.
         names (tuple[str]): Names of the classes; empty if its metainfo has
             none.
-        samples (int, optional): Length of the training data.
+        samples (int, optional): Length of the training data, less what the
+            network of the stage leaves out.
+        images (int, optional): Of how many images, with a split.
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
         batched (bool): Whether the data set returns whole batches.
@@ -29,6 +31,7 @@ class DataFacts:
     shape: Optional[Tuple[int, ...]] = None
     names: Tuple[str, ...] = ()
     samples: Optional[int] = None
+    images: Optional[int] = None
     views: Optional[int] = None
     batched: bool = False
 
@@ -118,6 +121,7 @@ def check_data(stage: Config, known: Dict[str, Any]) -> DataFacts:
         other,
         names=other.names or train.names,
         samples=train.samples,
+        images=train.images,
         views=train.views)
 
 
@@ -144,9 +148,12 @@ def _read_data(cfg: Any, key: str, known: Dict[str, Any]) -> DataFacts:
     try:
         dataset = build_dataset(cfg, known)
         names = dataset.metainfo.get('classes')
+        chosen = getattr(dataset, 'chosen', None)
         return DataFacts(
             tuple(dataset[0]['inputs'].shape),
-            () if names is None else tuple(map(str, names)), len(dataset),
+            () if names is None else tuple(map(str, names)),
+            len(dataset if chosen is None else chosen),
+            getattr(dataset, 'num_images', None),
             getattr(dataset, 'num_views', None),
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
     except Exception as error:

@@ -17,8 +17,9 @@ from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.model_names import number_of_classes
+from mmdgkd.chain.splits import check_holdout
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import read_checkpoint
+from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, unwrapped
 from mmdgkd.models.utils.weights import shapes_of, some_shapes
 from mmdgkd.utils.config import reason_of
@@ -47,17 +48,19 @@ def refuse_load_from(cfg: Config, chain: Chain) -> None:
                 f'chain.networks.{name}.model')
 
 
-def check_init_cfg(network: Network, model: nn.Module) -> None:
+def check_init_cfg(chain: Chain, network: Network, model: nn.Module) -> None:
     """Check that the weights in ``init_cfg`` are weights of the network.
 
     URLs are not fetched.
 
     Args:
+        chain (Chain): The chain.
         network (Network): A network that is to be trained.
         model (nn.Module): Its model.
 
     Raises:
-        ConfigError: See :func:`check_pretrained`.
+        ConfigError: See :func:`check_pretrained`; or if the weights are of a
+            training on images that the chain holds out.
     """
     here = f'chain.networks.{network.name}.model'
     for name, module in model.named_modules():
@@ -72,6 +75,8 @@ def check_init_cfg(network: Network, model: nn.Module) -> None:
                                   'name of a file')
             if '://' not in path:
                 check_pretrained(module, path, key, cfg.get('prefix'))
+                if chain.holdout:
+                    check_holdout(chain, network.name, meta_of(path, key), key)
             elif network.published and network.published.weights == path:
                 _log_new_head(key, path, network.published.num_classes,
                               number_of_classes(network_cfg(network.model)))

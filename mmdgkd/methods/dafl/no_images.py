@@ -30,6 +30,9 @@ class NoImages(Dataset):
         ConfigError: If one of these is out of its range.
     """
 
+    # Nothing is held out of it.
+    has_images = False
+
     def __init__(self,
                  length: int,
                  shape: Sequence[int] = (3, 32, 32),

@@ -9,9 +9,11 @@ from mmpretrain.models import TimmClassifier
 from torch import nn
 
 from mmdgkd import ConfigError
-from mmdgkd.chain.chain import Network
+from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.preflight.pretrained import check_init_cfg, check_pretrained
 from mmdgkd.chain.runner import ChainRunner
+
+CHAIN = Chain.from_cfg(dict(networks=dict(x=dict(model=dict(type='X')))))
 
 
 def assert_refused(cfg, *messages):
@@ -113,7 +115,7 @@ def test_a_module_without_weights(files):
     model.init_cfg = dict(type='Pretrained', checkpoint=files['network'])
     with pytest.raises(
             ConfigError, match=r'x.model.init_cfg: .* the model no'):
-        check_init_cfg(Network('x', {}), model)
+        check_init_cfg(CHAIN, Network('x', {}), model)
 
 
 def test_one_of_several_init_cfgs(tiny_cfg, files):
