@@ -1,6 +1,6 @@
-# The plain chain on 10,000 training images, of which its teachers remember
-# many, and 2,500 more that are held out of all trainings: for comparisons of
-# guidances (README.md). All networks train for 30 epochs.
+# The plain chain on 10,000 training images, which its teachers overfit, with
+# 2,500 more that are held out of all trainings: for comparisons of guidances
+# (docs/which_guidance.md). All networks train for 30 epochs.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/plain10_to_plain2_cifar100.py',
