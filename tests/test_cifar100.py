@@ -32,7 +32,7 @@ def options(cifar100, images=128):
 def test_whole_batches_are_the_views_of_the_pipeline(cifar100):
     """To the bit, in the recipe of the shipped config."""
     cfg = Config.fromfile(
-        str(ROOT / 'configs/dgkd/resnet110_to_resnet8_cifar100.py'))
+        str(ROOT / 'configs/dgkd/resnet110_to_resnet8_cifar100_released.py'))
     inner = cfg.train_dataloader.dataset
     # The other split is five times as long to read.
     inner.update(data_root=str(cifar100), split='test')
@@ -54,7 +54,7 @@ def test_whole_batches_are_the_views_of_the_pipeline(cifar100):
 def test_all_stages_train_and_load_and_give_their_accuracy(
         run_here, cifar100, tmp_path):
     """Of the teacher and the student: TAs are trained as it is."""
-    config = 'configs/dgkd/resnet110_to_resnet8_cifar100.py'
+    config = 'configs/dgkd/resnet110_to_resnet8_cifar100_released.py'
     words = ['--work-dir', tmp_path, *options(cifar100)] + [
         f'chain.networks.resnet{depth}=None' for depth in (56, 32, 20, 14)
     ]

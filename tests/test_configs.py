@@ -77,7 +77,8 @@ BASES = [
     'dgkd/plain10_to_plain2_cifar100_7_tas.py',
     'dgkd/plain10_x4_to_plain2_cifar100.py',
     'dgkd/resnet110_to_resnet32_cifar100.py',
-    'dgkd/resnet110_to_resnet8_cifar100.py',
+    'dgkd/resnet110_to_resnet8_cifar100_released.py',
+    'dgkd/resnet56_to_resnet8_cifar100_own.py',
     'dafl/resnet20_to_resnet8_cifar100.py',
     'dgkd/resnet20_to_resnet8_digits.py',
     'dgkd/resnet26_to_resnet8_cifar10.py',
@@ -107,6 +108,8 @@ BATCHED = [
 # longer, but in no other way.
 TAS = dict(
     resnet110_to_resnet8_cifar100=('resnet56', 'resnet32', 'resnet20'),
+    resnet110_to_resnet8_cifar100_released=('resnet56', 'resnet32',
+                                            'resnet20'),
     resnet110_to_resnet32_cifar100_dense=('resnet56', ),
     resnet56_to_resnet20_cifar100_dense=('resnet44', ),
     wrn40_2_to_wrn16_2_cifar100_dense=('wrn34_2', 'wrn28_2'))

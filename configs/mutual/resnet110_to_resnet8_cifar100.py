@@ -1,7 +1,7 @@
 # ResNet-110; 56, 32 and 20 in one stage, distilled from it and from each other
 # (deep mutual learning); and ResNet-8, distilled from all.
 # Objective: of each the parent's, and the mean KL from the others at tau = 1.
-_base_ = '../dgkd/resnet110_to_resnet8_cifar100.py'
+_base_ = '../dgkd/resnet110_to_resnet8_cifar100_released.py'
 chain = dict(
     networks=dict(
         _delete_=True,

@@ -1,8 +1,8 @@
 # ResNet-110 to 8, and a network that is searched among the subnets of
 # ResNet-14 that cost no more than ResNet-8, distilled from all before it.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
 _base_ = [
-    '../dgkd/resnet110_to_resnet8_cifar100.py',
+    '../dgkd/resnet110_to_resnet8_cifar100_released.py',
     '../_base_/nas/resnet14_supernet.py',
 ]
 # The last 5,000 of 50,000 training images are for the search alone.

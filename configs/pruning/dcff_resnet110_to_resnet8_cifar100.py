@@ -1,9 +1,9 @@
 # ResNet-8 of the chain with half of its channels, whose filters are fused anew
 # in each epoch (DCFF), distilled from all networks before it, the unpruned
 # ResNet-8 included.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
 _base_ = [
-    '../dgkd/resnet110_to_resnet8_cifar100.py',
+    '../dgkd/resnet110_to_resnet8_cifar100_released.py',
     '../_base_/pruning/dcff_half_resnet8.py',
 ]
 chain = dict(

@@ -1,9 +1,9 @@
 # ResNet-8 of the chain, of which the supernet learns how many channels each
 # layer keeps for half of the operations (DMCP), and that subnet is trained,
 # distilled from all networks before it, the unpruned ResNet-8 included.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
 _base_ = [
-    '../dgkd/resnet110_to_resnet8_cifar100.py',
+    '../dgkd/resnet110_to_resnet8_cifar100_released.py',
     '../_base_/pruning/dmcp.py',
 ]
 chain = dict(

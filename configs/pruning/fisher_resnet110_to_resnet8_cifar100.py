@@ -1,9 +1,9 @@
 # ResNet-8 of the chain, from which Group Fisher pruning takes channel after
 # channel until half of its operations are left, and then trained on, distilled
 # from all networks before it, the unpruned ResNet-8 included.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
 _base_ = [
-    '../dgkd/resnet110_to_resnet8_cifar100.py',
+    '../dgkd/resnet110_to_resnet8_cifar100_released.py',
     '../_base_/pruning/group_fisher.py',
 ]
 chain = dict(

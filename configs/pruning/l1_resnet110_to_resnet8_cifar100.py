@@ -1,9 +1,9 @@
 # ResNet-8 of the chain, pruned to half of its channels by the L1 norm and then
 # trained on, distilled from all networks before it, the unpruned ResNet-8
 # included.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
 _base_ = [
-    '../dgkd/resnet110_to_resnet8_cifar100.py',
+    '../dgkd/resnet110_to_resnet8_cifar100_released.py',
     '../_base_/pruning/l1_half_resnet8.py',
 ]
 chain = dict(

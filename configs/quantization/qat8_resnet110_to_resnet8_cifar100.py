@@ -1,9 +1,9 @@
 # ResNet-8 of the chain with weights and activations of 8 bits, trained on
 # (quantization-aware), distilled from all before it, the float ResNet-8
 # included.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
 _base_ = [
-    '../dgkd/resnet110_to_resnet8_cifar100.py',
+    '../dgkd/resnet110_to_resnet8_cifar100_released.py',
     '../_base_/quantization/openvino_8bit.py',
 ]
 chain = dict(

@@ -1,8 +1,8 @@
 # ResNet-110-56, ResNet-32 at three widths in one set of weights, in place of
 # 32-20-14, trained in one stage and distilled from them, and ResNet-8,
 # distilled from all five.
-# Objective: as in resnet110_to_resnet8_cifar100.py.
-_base_ = '../dgkd/resnet110_to_resnet8_cifar100.py'
+# Objective: as in resnet110_to_resnet8_cifar100_released.py.
+_base_ = '../dgkd/resnet110_to_resnet8_cifar100_released.py'
 chain = dict(
     order=[
         'resnet110', 'resnet56', 'resnet32', 'resnet32_w75', 'resnet32_w50',

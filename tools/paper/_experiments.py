@@ -67,8 +67,8 @@ SETTINGS = {
             'crop_flip',
             loss_weight=0.9,
             averaged=True),
-        Setting('resnet110', 'resnet110_to_resnet8_cifar100', 'released',
-                'crop_flip'),
+        Setting('resnet110', 'resnet110_to_resnet8_cifar100_released',
+                'released', 'crop_flip'),
         Setting(
             'resnet26',
             'resnet26_to_resnet8_cifar10',

@@ -1,0 +1,8 @@
+# Objective: the released code's form (see _base_/distillers).
+_base_ = [
+    '../_base_/chains/resnet110_to_resnet8_cifar100.py',
+    '../_base_/distillers/dense_kd_released.py',
+    '../_base_/datasets/cifar100_bs128.py',
+    '../_base_/schedules/sgd_160e.py',
+    '../_base_/default_runtime.py',
+]
