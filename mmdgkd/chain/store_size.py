@@ -104,7 +104,11 @@ class StoreSize:
             self._students += 3 * own * epochs
             if chain.teachers[name]:
                 loader = stages[name].get('train_dataloader') or {}
-                recipe = hash_of(loader.get('dataset'))
+                dataset = dict(loader.get('dataset') or {})
+                if not dataset.get('mix'):
+                    # The views of all folds are the same.
+                    dataset.pop('split', None)
+                recipe = hash_of(dataset)
                 self.stages.append(
                     _Stage(chain.teachers[name], recipe, fact.classes,
                            fact.samples, epochs,

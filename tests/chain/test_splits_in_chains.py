@@ -2,6 +2,7 @@
 """A chain holds images out, and its networks leave folds out."""
 import json
 import os.path as osp
+import re
 
 import numpy as np
 import pytest
@@ -314,3 +315,12 @@ def test_the_pipeline_of_the_holdout_is_that_of_the_validation():
                 ])))
     # Nothing of the config was changed.
     assert train['datasets'][0]['pipeline'] == ['crop']
+
+
+def test_the_planned_store_is_that_of_all_folds(make):
+    plan = ChainRunner(make(), verbose=False).plan()
+    whole = ChainRunner(make(folds=None), verbose=False).plan()
+    sizes = [
+        re.search(r'([\d.]+ MB) a teacher', text)[1] for text in (plan, whole)
+    ]
+    assert sizes[0] == sizes[1]
