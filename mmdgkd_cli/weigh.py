@@ -14,6 +14,8 @@ import os.path as osp
 
 from .common import cfg_options_action, load_config
 
+_MOST_RESAMPLES = 10_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
@@ -57,8 +59,11 @@ def run(args: argparse.Namespace) -> None:
     from mmdgkd import ConfigError
     from mmdgkd.chain.runner import ChainRunner
     from mmdgkd.weigh import weigh_chain
-    if args.resamples < 2:
-        raise ConfigError(f'--resamples: {args.resamples} must be 2 or more')
+    if not 2 <= args.resamples <= _MOST_RESAMPLES:
+        raise ConfigError(f'--resamples: {args.resamples} must be from 2 to '
+                          f'{_MOST_RESAMPLES}')
+    if args.seed < 0:
+        raise ConfigError(f'--seed: {args.seed} must be 0 or more')
     if osp.isdir(args.config):
         args.work_dir = args.work_dir or args.config
         args.config = osp.join(args.config, 'config.py')

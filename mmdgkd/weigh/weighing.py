@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from mmdgkd.errors import ConfigError
 from .calibration import (accuracy, best_temperature, calibration_error,
                           log_probs_of, nll, reliability)
 from .stacking import (Refits, as_stack, combined, fit, interval, mean_of,
@@ -11,6 +12,8 @@ from .stacking import (Refits, as_stack, combined, fit, interval, mean_of,
 
 # Of what is compared and printed; weights in a config have no more, either.
 _DIGITS = 4
+# Resamples of fewer tell nothing, and those of a single one are all alike.
+_LEAST_IMAGES = 20
 
 
 def weigh(logits: Mapping[str, np.ndarray],
@@ -37,7 +40,11 @@ def weigh(logits: Mapping[str, np.ndarray],
         numbers; ``first`` and ``best``, names of teachers; ``by_number``, the
         NLL of the first 1, 2, ... teachers; ``teacher_weights`` and
         ``teacher_tau``; and ``sentence``.
+
+    Raises:
+        ConfigError: For fewer than 20 images, or logits that are not finite.
     """
+    _check(logits, labels)
     names, each = [*logits], [*logits.values()]
     tau = np.array([best_temperature(one, labels) for one in each])
     stacked = as_stack(each)
@@ -121,6 +128,20 @@ def sentence_of(found: Mapping[str, Any]) -> str:
         return (f'dense guidance can pay here by the plain mean: {numbers}; '
                 'stacked it cannot')
     return f'dense guidance cannot pay here: {numbers}'
+
+
+def _check(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
+    if len(labels) < _LEAST_IMAGES:
+        raise ConfigError(
+            f'chain.holdout: holds out {len(labels)} images, of which nothing '
+            f'can be told; weigh needs {_LEAST_IMAGES} or more, better 1000')
+    for name, each in logits.items():
+        count = np.count_nonzero(~np.isfinite(each).all(1))
+        if count:
+            raise ConfigError(
+                f'chain.networks.{name}: gives NaN or infinite scores for '
+                f'{count} of {len(labels)} held-out images; train it again, or'
+                ' leave it out by --teachers')
 
 
 def _quality(log_probs: np.ndarray, labels: np.ndarray) -> Dict[str, Any]:

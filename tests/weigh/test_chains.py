@@ -185,6 +185,20 @@ def test_labels_that_do_not_exclude_each_other_are_refused(own):
         weigh(own)
 
 
+def test_a_network_without_finite_scores_is_refused(own):
+    path = f'{own.work_dir}/resnet14/resnet14.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['state_dict']['head.fc.bias'][3] = float('nan')
+    torch.save(checkpoint, path)
+    with pytest.raises(
+            ConfigError,
+            match='chain.networks.resnet14: gives NaN or infinite scores for '
+            '64 of 64 held-out images; .*') as error:
+        weigh(own)
+    assert '\n' not in str(error.value)
+    assert 'computed: resnet20' not in weigh(own, teachers=['resnet20'])
+
+
 def test_a_read_only_work_dir(own, monkeypatch):
     for module in (held_out, chains):
         monkeypatch.setattr(module, 'can_write', lambda folder: False)
@@ -243,19 +257,28 @@ def test_the_command_wants_a_holdout(mmdgkd, own):
         assert errors == (
             'error: chain.holdout: is not set; weigh needs images that no '
             'teacher was trained on, such as chain=dict(holdout=5000)\n')
-    assert mmdgkd(own.work_dir, '--resamples',
-                  '1')[2].startswith('error: --resamples: 1 must be')
+
+
+@pytest.mark.parametrize('words, message', [
+    (['--resamples', '1'], '--resamples: 1 must be from 2 to 10000'),
+    (['--resamples', '1000000'], '--resamples: 1000000 must be from 2 to'),
+    (['--seed', '-1'], '--seed: -1 must be 0 or more'),
+])
+def test_the_command_refuses_other_numbers(mmdgkd, own, words, message):
+    code, output, errors = mmdgkd(own.work_dir, *words)
+    assert code == 2 and not output and errors.startswith(f'error: {message}')
+    assert errors.count('\n') == 1
 
 
 def test_the_command(mmdgkd, tiny_cfg):
     """By a work dir, and by a config; on images that none was trained on."""
     cfg = tiny_cfg()
-    cfg.chain.holdout = 16
+    cfg.chain.holdout = 32
     ChainRunner(cfg, verbose=False).train()
     words = ['--resamples', '10']
     code, output, errors = mmdgkd(cfg.work_dir, *words)
     assert code == 0, errors
-    assert 'held-out images: 16; computed: resnet20' in output
+    assert 'held-out images: 32; computed: resnet20' in output
     config = Path(cfg.work_dir, 'config.py')
     code, again, errors = mmdgkd(
         str(config), '--work-dir', cfg.work_dir, '--teachers', 'resnet20',

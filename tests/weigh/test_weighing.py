@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from drawn_teachers import views
 
+from mmdgkd import ConfigError
 from mmdgkd.weigh import weigh
 from mmdgkd.weigh.calibration import (best_temperature, calibration_error,
                                       log_probs_of, nll)
@@ -69,6 +70,27 @@ def test_one_teacher():
     assert found['stack']['gain']['best'] == dict(value=0, low=0, high=0)
     assert found['teacher_weights']['a'] == pytest.approx(1, abs=1e-3)
     assert plot_weighed(found)
+
+
+@pytest.mark.parametrize('count', [1, 19])
+def test_too_few_images_are_refused(count):
+    with pytest.raises(
+            ConfigError,
+            match=f'chain.holdout: holds out {count} images.* 20 or more, '
+            'better 1000'):
+        weighed(*views(count))
+    assert weighed(*views(20))['images'] == 20
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(value):
+    logits, labels = views(100)
+    logits[1][[2, 5], 3] = value
+    with pytest.raises(
+            ConfigError,
+            match='chain.networks.b: gives NaN or infinite scores for 2 of '
+            '100'):
+        weighed(logits, labels)
 
 
 def test_a_perfect_teacher_leaves_nothing_to_gain():
