@@ -31,13 +31,16 @@ def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
     for run in runs:
         try:
             with open(osp.join(run.path, 'weigh.json')) as file:
-                sentence = parse_json(file.read())['sentence']
-        except (OSError, ValueError, LookupError, TypeError):
+                data = parse_json(file.read())
+            # Beside whether it pays, what speaks against it.
+            sentence = '; '.join(
+                str(part) for part in (data['sentence'], data.get('caveat'))
+                if part)
+        except (AttributeError, OSError, ValueError, LookupError, TypeError):
             continue
         name = f'weigh_{len(found) + 1}'
         found.append(
-            Weighed(run.label, str(sentence), _figure(run, name,
-                                                      str(sentence))))
+            Weighed(run.label, sentence, _figure(run, name, sentence)))
     return found
 
 

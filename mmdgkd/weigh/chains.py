@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Weigh the teachers of a network in a work dir."""
+import contextlib
 import json
 import os.path as osp
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -10,7 +11,7 @@ from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.splits import check_holdout
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import checkpoint_meta
+from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from .formatting import format_config, format_table
 from .held_out_logits import held_out_logits
@@ -53,16 +54,16 @@ def weigh_chain(cfg: Config,
     """
     network = network or chain.names[-1]
     names = _teachers(chain, network, teachers)
-    for name in names:
-        path = work.file_of(name)
-        if path and chain.holdout:
-            check_holdout(chain, name, checkpoint_meta(path, 'work_dir'), path)
+    unknown = _unknown(chain, work, names)
     with disk_full_as_error(work.path):
         logits = held_out_logits(cfg, chain, work, names, loader)
         found = dict(
             weigh(logits.logits, logits.labels, resamples, seed),
-            network=network)
+            network=network,
+            unknown=unknown,
+            caveat=_caveat(unknown))
         lines = [_source(logits), format_table(found), found['sentence']]
+        lines += [found['caveat']] if unknown else []
         if len(names) > 1:
             lines += [
                 '', f'for the config of {network}:',
@@ -88,6 +89,42 @@ def _teachers(chain: Chain, network: str,
             raise ConfigError(f'--teachers: "{name}" is no network before '
                               f'"{network}"; possible: {", ".join(before)}')
     return [name for name in before if chosen is None or name in chosen]
+
+
+def _unknown(chain: Chain, work: WorkDir, names: Sequence[str]) -> List[str]:
+    """The networks whose files do not tell what they were trained on."""
+    unknown = []
+    for name in names:
+        path = work.file_of(name)
+        if path is None:
+            # Refused later.
+            continue
+        meta = _meta_of(path)
+        if chain.holdout:
+            check_holdout(chain, name, meta, path)
+        if 'mmdgkd_version' not in meta:
+            unknown.append(name)
+    return unknown
+
+
+def _meta_of(path: str) -> Dict[str, Any]:
+    """The meta of a file; that it cannot be read is told later."""
+    meta = None
+    with contextlib.suppress(ConfigError):
+        meta = checkpoint_meta(path, 'work_dir')
+    # Of safetensors it is empty; an address, or a file as PyTorch had it
+    # before 1.6, is refused there.
+    with contextlib.suppress(ConfigError):
+        meta = meta or read_checkpoint(path, 'work_dir').get('meta')
+    return meta if isinstance(meta, dict) else {}
+
+
+def _caveat(unknown: Sequence[str]) -> str:
+    if not unknown:
+        return ''
+    return (f'but whether {", ".join(unknown)} had the held-out images in '
+            'training is not known, for the file does not tell; a teacher '
+            'that has seen them looks better than it is')
 
 
 def _source(logits: Any) -> str:

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 import mmdgkd_cli
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.report import write_report
 from mmdgkd.weigh import chains
 from mmdgkd.weigh import held_out_logits as held_out
@@ -144,6 +145,42 @@ def test_a_given_network_is_a_teacher_too(own):
     found = logits_of(own, ['resnet20'])
     assert found.computed == ['resnet20'] and len(found.labels) == 64
     assert logits_of(own, ['resnet20']).cached == ['resnet20']
+
+
+@pytest.mark.parametrize('ending', ['pth', 'old', 'safetensors'])
+def test_what_was_trained_elsewhere_may_have_seen_the_images(
+        own, tmp_path, ending):
+    """No file of another package tells; the line is in the report, too."""
+    state = torch.load(
+        f'{own.work_dir}/resnet14/resnet14.pth',
+        weights_only=True)['state_dict']
+    path = str(tmp_path / f'elsewhere.{ending}')
+
+    def save(**meta):
+        if ending == 'safetensors':
+            write_weights(path, state, meta)
+        else:
+            torch.save(
+                dict(state_dict=state, meta=meta),
+                path,
+                _use_new_zipfile_serialization=ending == 'pth')
+
+    save(epoch=2)
+    own.chain.networks.resnet14.ckpt_path = path
+    output = weigh(own)
+    found = json.loads(Path(own.work_dir, 'weigh.json').read_text())
+    lines = output.splitlines()
+    assert found['unknown'] == ['resnet14']
+    caveat = lines[lines.index(found['sentence']) + 1]
+    assert caveat == found['caveat'] and caveat.startswith(
+        'but whether resnet14 had the held-out images in training is not ')
+    write_report([own.work_dir], str(tmp_path / 'report'))
+    text = (tmp_path / 'report' / 'report.md').read_text()
+    assert f'{found["sentence"]}; {caveat}.' in text
+    save(mmdgkd_version='0.2.0')
+    assert 'not known' not in weigh(own)
+    found = json.loads(Path(own.work_dir, 'weigh.json').read_text())
+    assert found['unknown'] == []
 
 
 def test_some_of_the_teachers(own):
