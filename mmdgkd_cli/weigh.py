@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--teachers',
         nargs='+',
         metavar='NAME',
-        help='some of the networks before it (default: all)')
+        help='some of the networks before it (default: its teachers by '
+        'chain.guidance; all if these are fewer than two)')
     parser.add_argument(
         '--resamples',
         type=int,

@@ -3,16 +3,18 @@
 import contextlib
 import json
 import os.path as osp
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.splits import check_holdout
+from mmdgkd.chain.stage_config import merged_config
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
+from mmdgkd.models.distillers.ensembles import Ensembles
 from .formatting import format_config, format_table
 from .held_out_logits import held_out_logits
 from .plot import plot_weighed
@@ -41,7 +43,8 @@ def weigh_chain(cfg: Config,
             was trained on, in the same order each time.
         network (str, optional): The student. Defaults to None: the last one.
         teachers (Sequence[str], optional): Some of the networks before it.
-            Defaults to None: all.
+            Defaults to None: its teachers in the chain if it has two or more,
+            all networks before it otherwise.
         resamples (int): For the intervals. Defaults to 200.
         seed (int): Seed of the resamples. Defaults to 0.
 
@@ -53,7 +56,7 @@ def weigh_chain(cfg: Config,
         TrainingError: If the disk is full.
     """
     network = network or chain.names[-1]
-    names = _teachers(chain, network, teachers)
+    names, which = _teachers(chain, network, teachers)
     unknown = _unknown(chain, work, names)
     with disk_full_as_error(work.path):
         logits = held_out_logits(cfg, chain, work, names, loader)
@@ -62,13 +65,14 @@ def weigh_chain(cfg: Config,
             network=network,
             unknown=unknown,
             caveat=_caveat(unknown))
-        lines = [_source(logits), format_table(found), found['sentence']]
-        lines += [found['caveat']] if unknown else []
+        lines = [
+            which,
+            _source(logits),
+            format_table(found), found['sentence'], found['caveat']
+        ]
+        lines = [line for line in lines if line]
         if len(names) > 1:
-            lines += [
-                '', f'for the config of {network}:',
-                format_config(found)
-            ]
+            lines += ['', *_for_config(cfg, chain, network, found)]
         if can_write(work.path):
             _write(work.path, found)
             lines += ['', f'written: {JSON} and {FIGURE} in {work.path}']
@@ -78,7 +82,8 @@ def weigh_chain(cfg: Config,
 
 
 def _teachers(chain: Chain, network: str,
-              chosen: Optional[Sequence[str]]) -> List[str]:
+              chosen: Optional[Sequence[str]]) -> Tuple[List[str], str]:
+    """The networks to weigh, and, if they are not all, a line on why."""
     chain.require(network, '--network')
     before = chain.names[:chain.names.index(network)]
     if not before:
@@ -88,7 +93,32 @@ def _teachers(chain: Chain, network: str,
         if name not in before:
             raise ConfigError(f'--teachers: "{name}" is no network before '
                               f'"{network}"; possible: {", ".join(before)}')
-    return [name for name in before if chosen is None or name in chosen]
+    why = '--teachers'
+    if chosen is None:
+        chosen, why = chain.teachers[network], 'chain.guidance'
+        if len(chosen) < 2:
+            # One alone has nothing to be weighed against.
+            return before, ''
+    names = [name for name in before if name in chosen]
+    rest = [name for name in before if name not in chosen]
+    which = f'teachers of {network} by {why}: {", ".join(names)}'
+    return names, f'{which}; not {", ".join(rest)}' if rest else ''
+
+
+def _for_config(cfg: Config, chain: Chain, network: str,
+                found: Mapping[str, Any]) -> List[str]:
+    """The weights as lines of a config, or why there are none."""
+    stage = merged_config(cfg, chain[chain.stage_of(network)])
+    distiller = (stage.get('model') or {}).get('distiller') or {}
+    together = Ensembles(distiller.get('ensembles'), chain.names)
+    members = [name for name in found['teachers'] if together.of(name)]
+    if not members:
+        return [f'for the config of {network}:', format_config(found)]
+    return [
+        f'no lines for the config of {network}: {", ".join(members)} are in '
+        'model.distiller.ensembles, and the loss has weights for '
+        f'{", ".join(together.merge_names([*found["teachers"]]))}'
+    ]
 
 
 def _unknown(chain: Chain, work: WorkDir, names: Sequence[str]) -> List[str]:

@@ -184,9 +184,62 @@ def test_what_was_trained_elsewhere_may_have_seen_the_images(
 
 
 def test_some_of_the_teachers(own):
-    assert 'computed: resnet20\n' in weigh(own, teachers=['resnet20'])
+    output = weigh(own, teachers=['resnet20'])
+    assert output.splitlines()[:2] == [
+        'teachers of resnet8 by --teachers: resnet20; not resnet14',
+        'held-out images: 64; computed: resnet20'
+    ]
     output = weigh(own, network='resnet14')
     assert 'cached: resnet20\n' in output and 'there is one teacher' in output
+
+
+@pytest.fixture
+def four(own):
+    """Given networks, of which two are the same, and a student."""
+    networks = own.chain.networks
+    networks.again = copy.deepcopy(networks.resnet14)
+    for name, one in zip(('resnet20', 'resnet14', 'again'),
+                         ('resnet20', 'resnet14', 'resnet14')):
+        networks[name].ckpt_path = f'{own.work_dir}/{one}/{one}.pth'
+    own.chain.order = ['resnet20', 'resnet14', 'again', 'resnet8']
+    own.work_dir += '_four'
+    return own
+
+
+@pytest.mark.parametrize('guidance, names', [
+    ('dense', ['resnet20', 'resnet14', 'again']),
+    ('sequential', ['resnet20', 'resnet14', 'again']),
+    ('direct', ['resnet20', 'resnet14', 'again']),
+    (dict(resnet8=['resnet14', 'resnet20']), ['resnet20', 'resnet14']),
+])
+def test_the_teachers_are_those_of_the_chain(four, guidance, names):
+    """All before the network, if it has fewer than two."""
+    four.chain.guidance = guidance
+    lines = weigh(four).splitlines()
+    found = json.loads(Path(four.work_dir, 'weigh.json').read_text())
+    assert [*found['teachers']] == names
+    which = ('teachers of resnet8 by chain.guidance: resnet20, resnet14; not '
+             'again')
+    assert (lines[0] == which) == (len(names) == 2)
+    assert lines[0 if len(names) == 3 else 1].startswith('held-out images: 64')
+
+
+def test_members_of_ensembles_have_no_weights_of_their_own(four):
+    """The loss has an entry for all of them together."""
+    four.model.distiller.ensembles = dict(both=['resnet14', 'again'])
+    output = weigh(four)
+    assert output.splitlines()[-3] == (
+        'no lines for the config of resnet8: resnet14, again are in '
+        'model.distiller.ensembles, and the loss has weights for resnet20, '
+        'both')
+    assert 'teacher_weights=' not in output
+    found = json.loads(Path(four.work_dir, 'weigh.json').read_text())
+    assert [*found['teachers']] == ['resnet20', 'resnet14', 'again']
+    # Those that are in none have.
+    four.model.distiller.ensembles = dict(one=['again'])
+    output = weigh(four, teachers=['resnet20', 'resnet14'])
+    assert 'for the config of resnet8:\n' in output
+    assert 'teacher_weights=' in output
 
 
 def test_an_order_that_differs_is_refused(own):
