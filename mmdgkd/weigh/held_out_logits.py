@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The logits of trained networks on held-out images, computed once."""
+import copy
 import os.path as osp
 import tempfile
 from dataclasses import dataclass
@@ -10,19 +11,25 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.console import QuietRunner, upstream_logged
 from mmdgkd.chain.evaluate import run_network
 from mmdgkd.chain.ledger import file_entry
+from mmdgkd.chain.preflight.data_check import build_dataset
+from mmdgkd.chain.stage_config import network_config
 from mmdgkd.chain.work_dir import WorkDir
+from mmdgkd.datasets.identity import content_key
 from mmdgkd.engine.hooks.predictions_hook import data_key
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import can_write
 from mmdgkd.fileio.npz import read_arrays, write_arrays
+from mmdgkd.models.teachers.teacher_input import NORMALIZATION, TeacherInput
 from mmdgkd.models.utils.heads import activation_of
-from mmdgkd.models.utils.networks import network_of, unwrapped
-from mmdgkd.utils.config import hash_of
+from mmdgkd.models.utils.networks import network_cfg, network_of, unwrapped
+from mmdgkd.utils.config import hash_of, reason_of
+from mmdgkd.utils.random import aside
 
 FILE = 'held_out.npz'
 _NAMES = ('log_probs', 'labels', 'key')
@@ -53,20 +60,30 @@ class _ScoresHook(Hook):
 
     Args:
         key (str): The config key of the network, for messages.
+        own_input (dict, optional): Its ``input``, by which it gets its images
+            as in a stage that it teaches. Defaults to None: as they are.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, own_input: Optional[Mapping] = None) -> None:
         self.key = key
+        self.own_input = own_input
         self.log_probs: List[np.ndarray] = []
         self.labels: List[int] = []
 
     def before_test(self, runner: Any) -> None:
-        """Refuse a network whose probabilities are no softmax."""
+        """Have a network see its images; refuse one that has no softmax."""
         if activation_of(network_of(unwrapped(runner.model))) == 'sigmoid':
             raise ConfigError(
                 f'{self.key}.model: the labels of its head do not exclude each'
                 ' other; only heads by softmax, with one label an image, can '
                 'be weighed')
+        if self.own_input:
+            given = network_cfg(runner.cfg.model).get('data_preprocessor')
+            given = {key: (given or {}).get(key) for key in NORMALIZATION}
+            convert = TeacherInput(**{**given, **self.own_input}, given=given)
+            unwrapped(runner.model).data_preprocessor.register_forward_hook(
+                lambda _, __, batch: dict(
+                    batch, inputs=convert(batch['inputs'])))
 
     def after_test_iter(self,
                         runner: Any,
@@ -99,8 +116,8 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
     """The logits of networks, by running those whose logits are not cached.
 
     They are cached in ``<work_dir>/<network>/held_out.npz``, with a key of the
-    weights, of the network and of the data: a stale or damaged file is written
-    again.
+    weights, of the network and of the data and its content: a stale or damaged
+    file is written again.
 
     Args:
         cfg (Config): The whole config.
@@ -112,7 +129,8 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
 
     Raises:
         ConfigError: If a network is not trained yet, or is no classifier by
-            softmax with one label an image, or if a file does not fit.
+            softmax with one label an image, if a file does not fit, or if the
+            images cannot be read.
     """
     files = {}
     for name in names:
@@ -125,10 +143,11 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
     if not osp.isdir(work.path):
         # All teachers are given, and nothing is trained yet.
         work.make()
+    content = _content_of(cfg, loader['dataset'])
     parts, cached = {}, []
     with upstream_logged(MemoryHandler(10**6)):
         for name, path in files.items():
-            key = _key(chain[name], path, work, loader)
+            key = _key(cfg, chain[name], path, work, loader) + content
             own = osp.join(work.folder(name), FILE)
             found = _read(own, key)
             if found is not None:
@@ -153,15 +172,33 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
         cached)
 
 
-def _key(network: Network, path: str, work: WorkDir,
+def _key(cfg: Config, network: Network, path: str, work: WorkDir,
          loader: Mapping[str, Any]) -> str:
-    """What the logits depend on."""
+    """What the logits depend on, beside the content of the data."""
     weights = file_entry(path, work.path)
     return hash_of([
-        weights['sha256'] or path, network.ckpt_key, network.picked,
-        network.model,
+        weights['sha256'] or path,
+        network.ckpt_key,
+        network.picked,
+        network.input,
+        # With its data preprocessor.
+        network_config(cfg, network).model,
         data_key(loader['dataset'])
     ])
+
+
+def _content_of(cfg: Config, dataset: Mapping[str, Any]) -> str:
+    """A hash of the images and labels, or of the state of their files."""
+    scope = cfg.get('default_scope') or 'mmpretrain'
+    try:
+        with aside(), DefaultScope.overwrite_default_scope(scope):
+            return content_key(build_dataset(copy.deepcopy(dataset), {}))
+    except ConfigError:
+        raise
+    # A data set may fail with anything.
+    except Exception as error:
+        raise ConfigError('chain.holdout: the images cannot be read '
+                          f'({reason_of(error)})') from None
 
 
 def _read(path: str, key: str) -> Optional[Dict[str, np.ndarray]]:
@@ -175,7 +212,7 @@ def _read(path: str, key: str) -> Optional[Dict[str, np.ndarray]]:
 
 def _run(cfg: Config, network: Network, path: str,
          loader: Mapping[str, Any]) -> Dict[str, np.ndarray]:
-    scores = _ScoresHook(f'chain.networks.{network.name}')
+    scores = _ScoresHook(f'chain.networks.{network.name}', network.input)
     with tempfile.TemporaryDirectory(prefix='mmdgkd_weigh_') as folder:
         run_network(cfg, network, path, folder, loader, QuietRunner, [scores])
     return scores.arrays()

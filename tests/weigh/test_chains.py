@@ -12,10 +12,12 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch.nn import functional as F
 
 import mmdgkd_cli
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.datasets import digits
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.report import write_report
 from mmdgkd.weigh import chains
@@ -91,6 +93,22 @@ def test_the_logits_are_those_of_the_network(own, built_from_file):
     assert found.logits['resnet20'] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_teacher_sees_its_own_images(own, built_from_file):
+    """Of its size, and normalized as it wants them, as in a stage."""
+    own.chain.networks.resnet20.input = dict(
+        size=16, mean=[0.] * 3, std=[255.] * 3)
+    found = logits_of(own, ['resnet20'])
+    model = built_from_file(own, 'resnet20')
+    loader = copy.deepcopy(own.val_dataloader)
+    loader.dataset.type, loader.collate_fn.type = 'Digits', 'default_collate'
+    with DefaultScope.overwrite_default_scope('mmpretrain'), torch.no_grad():
+        images = next(iter(Runner.build_dataloader(loader)))['inputs'] / 255
+        images = F.interpolate(images, (16, 16), mode='bilinear')
+        scores = model(images, mode='tensor')
+    expected = scores.log_softmax(1).numpy()
+    assert found.logits['resnet20'] == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_second_time_no_network_is_run(own, runs):
     first = weigh(own)
     assert runs == ['resnet20', 'resnet14']
@@ -121,6 +139,45 @@ def test_other_images_are_run_again(own, runs):
     runs.clear()
     assert len(logits_of(own, ['resnet20'], loader).labels) == 32
     assert runs == ['resnet20']
+
+
+def test_other_content_of_the_data_is_run_again(own, runs, monkeypatch):
+    """Their config is the same."""
+    logits_of(own, ['resnet20'])
+    images, labels = digits._images_and_labels()
+    monkeypatch.setattr(digits, '_images_and_labels', lambda:
+                        (16 - images, labels))
+    runs.clear()
+    logits_of(own, ['resnet20'])
+    assert runs == ['resnet20'] == logits_of(own, ['resnet20']).cached
+
+
+def test_another_pipeline_is_run_again(own, runs):
+    logits_of(own, ['resnet20'])
+    loader = copy.deepcopy(own.val_dataloader)
+    loader.dataset.pipeline.insert(0, dict(type='RandomFlip', prob=0.))
+    runs.clear()
+    logits_of(own, ['resnet20'], loader)
+    assert runs == ['resnet20']
+
+
+@pytest.mark.parametrize('change, again', [
+    (dict(data_preprocessor=dict(mean=[0.] * 3)), ['resnet20', 'resnet14']),
+    ({
+        'chain.networks.resnet14.stage.data_preprocessor.mean': [0.] * 3
+    }, ['resnet14']),
+    ({
+        'chain.networks.resnet14.input.mean': [0.] * 3
+    }, ['resnet14']),
+])
+def test_images_by_another_preprocessor_are_run_again(own, runs, change,
+                                                      again):
+    names = ['resnet20', 'resnet14']
+    logits_of(own, names)
+    own.merge_from_dict(change)
+    runs.clear()
+    logits_of(own, names)
+    assert runs == again
 
 
 def test_a_damaged_file_is_written_again(own, runs):

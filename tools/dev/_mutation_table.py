@@ -836,9 +836,11 @@ _add(
 _add('held_out_logits_of_other_weights', _HELD_OUT,
      "weights['sha256'] or path", 'path',
      'weigh/test_chains.py::test_other_weights_are_run_again')
-_add('held_out_logits_of_other_images', _HELD_OUT,
+_add('held_out_logits_of_another_pipeline', _HELD_OUT,
      "data_key(loader['dataset'])", "''",
-     'weigh/test_chains.py::test_other_images_are_run_again')
+     'weigh/test_chains.py::test_another_pipeline_is_run_again')
+_add('held_out_logits_of_other_content', _HELD_OUT, ' + content', '',
+     'weigh/test_chains.py::test_other_content_of_the_data_is_run_again')
 _add('held_out_logits_that_are_never_cached', _HELD_OUT,
      "str(found['key']) == key", 'False',
      'weigh/test_chains.py::test_a_second_time_no_network_is_run')
