@@ -441,3 +441,18 @@ def test_the_command_refuses_networks_that_have_seen_the_images(mmdgkd, own):
     assert ('resnet20.pth: was trained with 0 images of seed 0 held out, but '
             'chain.holdout is 16 images of seed 0 held out') in errors
     assert not Path(own.work_dir, 'weigh.json').exists()
+
+
+def test_snapshots_are_weighed(mmdgkd, tiny_cfg):
+    """A file of a part of a training tells what that has left out."""
+    cfg = tiny_cfg(epochs=2)
+    cfg.chain.holdout = 32
+    cfg.chain.networks.resnet20.snapshots = [0.5]
+    cfg.chain.networks.resnet14 = None
+    cfg.chain.order = ['resnet20', 'resnet8']
+    ChainRunner(cfg, verbose=False).train()
+    code, output, errors = mmdgkd(cfg.work_dir, '--resamples', '10')
+    assert code == 0, errors
+    found = json.loads(Path(cfg.work_dir, 'weigh.json').read_text())
+    assert {*found['teachers']} == {'resnet20', 'resnet20_50'}
+    assert found['images'] == 32 and found['unknown'] == []
