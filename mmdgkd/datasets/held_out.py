@@ -21,25 +21,48 @@ class HeldOut(Dataset):
             pipeline of the validation.
         holdout (int): How many are held out.
         seed (int): Seed of their choice. Defaults to 0.
+        lazy_init (bool): Whether to load the data set later.
+            Defaults to False.
+
+    Attributes:
+        indices (np.ndarray): The indices of its samples in the data set,
+            int64, ascending; none before it is loaded.
 
     Raises:
-        ConfigError: If it has no more samples than that.
+        ConfigError: If ``holdout`` is no positive integer, or if the data set
+            has no more samples than that.
     """
 
-    def __init__(self, dataset: Any, holdout: int, seed: int = 0) -> None:
+    def __init__(self,
+                 dataset: Any,
+                 holdout: int,
+                 seed: int = 0,
+                 lazy_init: bool = False) -> None:
+        if type(holdout) is not int or holdout < 1:
+            raise ConfigError(f'HeldOut.holdout: {holdout!r} must be an '
+                              'integer, 1 or more')
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
-        if len(dataset) <= holdout:
-            raise ConfigError(f'chain.holdout: {holdout} of {len(dataset)} '
-                              'training images leaves none to train on')
         self.dataset = dataset
-        images = images_of(dataset)
-        out = held_out(int(images.max()) + 1, holdout, seed)
+        self.holdout = holdout
+        self.seed = seed
+        self.indices = np.empty(0, np.int64)
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Load the data set and choose the samples."""
+        if hasattr(self.dataset, 'full_init'):
+            self.dataset.full_init()
+        images = images_of(self.dataset)
+        count = int(images.max(initial=-1)) + 1
+        if count <= self.holdout:
+            raise ConfigError(f'chain.holdout: {self.holdout} of {count} '
+                              'training images leaves none to train on')
+        out = held_out(count, self.holdout, self.seed)
         # Of an image that is repeated the first sample.
-        first = np.unique(images, return_index=True)
-        self.indices = first[1][np.isin(first[0], out)]
+        numbers, first = np.unique(images, return_index=True)
+        self.indices = np.sort(first[np.isin(numbers, out)])
 
     @property
     def metainfo(self) -> Dict:
@@ -65,6 +88,19 @@ class HeldOut(Dataset):
 
     def __getitem__(self, index: int) -> Dict:
         return self.dataset[int(self.indices[index])]
+
+    def place_of(self, sample_idx: int) -> int:
+        """The place of a sample among those that are held out.
+
+        Args:
+            sample_idx (int): Its index in the data set, which its meta has.
+
+        Raises:
+            IndexError: If it is not held out.
+        """
+        if sample_idx not in self.indices:
+            raise IndexError(f'{sample_idx} is not held out')
+        return int(np.searchsorted(self.indices, sample_idx))
 
     def get_data_info(self, index: int) -> Dict:
         """Get the data of a sample before the pipeline.

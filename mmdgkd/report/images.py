@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Images of a validation, as they are loaded, small enough for a page."""
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
+from mmdgkd.datasets.identity import parts_of
 from mmdgkd.engine.hooks.predictions_hook import data_key
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import type_of
@@ -47,9 +49,14 @@ def load_thumbnails(
     try:
         with DefaultScope.overwrite_default_scope(source.scope):
             dataset = _build(source.dataset)
+        places = [index for index, _ in chosen]
+        if hasattr(dataset, 'place_of'):
+            # Samples without indices of their own have places already.
+            with contextlib.suppress(IndexError):
+                places = [dataset.place_of(index) for index in places]
         pictures = []
-        for index, label in chosen:
-            data = dataset[index]
+        for place, (_, label) in zip(places, chosen):
+            data = dataset[place]
             if int(data['data_samples'].gt_label) != label:
                 return 'the data have other classes by now'
             pictures.append(_thumbnail(to_pixels(data['inputs'], source)))
@@ -63,14 +70,30 @@ def load_thumbnails(
 
 def _build(cfg: Mapping[str, Any]) -> Any:
     try:
-        dataset = DATASETS.build(dict(cfg, lazy_init=True))
+        dataset = DATASETS.build(_lazy(cfg))
     except TypeError:
         return DATASETS.build(dict(cfg))
+    _stay_offline(dataset)
+    dataset.full_init()
+    return dataset
+
+
+def _lazy(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a data set that loads nothing yet, in wrappers either."""
+    changed = dict(cfg, lazy_init=True)
+    if isinstance(cfg.get('dataset'), Mapping):
+        changed['dataset'] = _lazy(cfg['dataset'])
+    if cfg.get('datasets'):
+        changed['datasets'] = [_lazy(part) for part in cfg['datasets']]
+    return changed
+
+
+def _stay_offline(dataset: Any) -> None:
     # Of MMPretrain's CIFAR and MNIST.
     if hasattr(dataset, 'download'):
         dataset.download = False
-    dataset.full_init()
-    return dataset
+    for part in parts_of(dataset):
+        _stay_offline(part)
 
 
 def to_pixels(inputs: Any, source: Any) -> np.ndarray:
@@ -132,7 +155,7 @@ def sources_of(cfg: Mapping[str, Any]) -> list[ImageSource]:
         if not isinstance(dataset, Mapping):
             continue
         steps = [
-            step for step in dataset.get('pipeline') or ()
+            step for step in _pipeline_of(dataset)
             if isinstance(step, Mapping)
         ]
         kinds = {type_of(step): step for step in steps}
@@ -146,6 +169,16 @@ def sources_of(cfg: Mapping[str, Any]) -> list[ImageSource]:
                         cfg.get('default_scope') or 'mmpretrain', is_bgr,
                         kinds.get('Normalize')))
     return found
+
+
+def _pipeline_of(dataset: Mapping[str, Any]) -> Sequence[Any]:
+    """That of a data set, or of the first one in its wrappers."""
+    while 'pipeline' not in dataset:
+        parts = dataset.get('datasets') or [dataset.get('dataset')]
+        if not isinstance(parts[0], Mapping):
+            return ()
+        dataset = parts[0]
+    return dataset['pipeline'] or ()
 
 
 def _thumbnail(image: np.ndarray) -> Thumbnail:

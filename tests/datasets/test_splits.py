@@ -193,6 +193,32 @@ def test_held_out_images_are_the_rest():
     assert single[3]['data_samples'].sample_idx == indices[3]
 
 
+def test_held_out_images_by_their_indices():
+    part = HeldOut(copy.deepcopy(DIGITS), 10)
+    indices = held_out(40, 10)
+    assert [part.place_of(int(i)) for i in indices] == [*range(10)]
+    for other in set(range(-1, 41)) - set(indices):
+        with pytest.raises(IndexError, match='is not held out'):
+            part.place_of(other)
+
+
+def test_held_out_images_are_loaded_when_they_are_needed(tmp_path):
+    missing = dict(
+        type='CIFAR10', data_root=str(tmp_path / 'no'), lazy_init=True)
+    assert not len(HeldOut(missing, 10, lazy_init=True).indices)
+    assert not (tmp_path / 'no').exists()
+    part = HeldOut(dict(DIGITS, lazy_init=True), 10, lazy_init=True)
+    part.full_init()
+    assert part.indices.tolist() == held_out(40, 10).tolist()
+
+
+@pytest.mark.parametrize('holdout', [-1, 0, True, 2.5])
+def test_a_holdout_that_is_no_number_of_images(holdout):
+    with pytest.raises(
+            ConfigError, match=f'HeldOut.holdout: {holdout} must be an int'):
+        HeldOut(copy.deepcopy(DIGITS), holdout)
+
+
 @pytest.mark.parametrize('cfg, message', [
     (dict(holdout=-1), r'split.holdout: -1 must be an integer, 0 or more'),
     (dict(holdout=True), r'split.holdout: True must be an integer'),

@@ -4,12 +4,18 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
 
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.datasets.splits import held_out
 from mmdgkd.engine.hooks.predictions_hook import data_key
 from mmdgkd.fileio.predictions import (FILE, Predictions, read_predictions,
                                        write_predictions)
@@ -17,7 +23,7 @@ from mmdgkd.report import write_report
 from mmdgkd.report.comparison import compare
 from mmdgkd.report.confusion import plot_confusion
 from mmdgkd.report.groups import Levels, group_runs
-from mmdgkd.report.images import ImageSource, to_pixels
+from mmdgkd.report.images import ImageSource, sources_of, to_pixels
 from mmdgkd.report.records import read_runs
 from mmdgkd.report.settings import add_settings
 
@@ -119,6 +125,42 @@ def test_images_are_those_of_the_data(trained):
     assert all(one.picture for one in found.differences)
 
 
+def test_images_that_were_held_out(tiny_cfg):
+    """They have the indices that they have among the training images."""
+    cfg = tiny_cfg()
+    cfg.chain.holdout = 16
+    cfg.chain.networks.resnet14 = None
+    ChainRunner(cfg, verbose=False).train()
+    work = Path(cfg.work_dir)
+    for name in ('resnet20', 'resnet8'):
+        found = read_predictions(work / name)
+        labels = found.labels
+        preds = labels if name == 'resnet20' else (labels + 1) % 10
+        write_predictions(work / name, replace(found, preds=preds))
+    found = comparison_of(work)
+    assert found.note == '' and len(found.differences) == 12
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        images = DATASETS.build(dict(type='Digits', indices=64))
+    for one in found.differences:
+        assert one.index in held_out(64, 16)
+        shown = cv2.imdecode(np.frombuffer(one.picture.png, np.uint8), 1)
+        assert np.array_equal(shown, images.get_data_info(one.index)['img'])
+
+
+def test_the_pipeline_in_wrappers():
+    steps = [dict(type='LoadImageFromFile'), dict(type='Normalize', mean=[1])]
+    part = dict(type='CustomDataset', pipeline=steps)
+    for dataset in (part, dict(type='HeldOut', dataset=part, holdout=2),
+                    dict(type='HeldOut', dataset=dict(datasets=[part]))):
+        source, = sources_of(
+            dict(model={}, val_dataloader=dict(dataset=dataset)))
+        assert source.is_bgr and source.normalize == steps[1]
+        assert source.dataset is dataset
+    source, = sources_of(
+        dict(model={}, val_dataloader=dict(dataset=dict(type='Other'))))
+    assert not source.is_bgr and source.normalize is None
+
+
 @pytest.mark.parametrize('data, note', [
     (None, 'has no predictions of its weights in the work dir; mmdgkd test'),
     (b'', r'predictions.npz cannot be read \(.*mmdgkd test .* writes them'),
@@ -145,11 +187,17 @@ def test_what_is_missing_is_one_line(work, data, note):
         assert 'Not shown: resnet' in (work / 'report/report.md').read_text()
 
 
-def test_without_the_data_all_but_the_images_is_shown(work):
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_without_the_data_all_but_the_images_is_shown(work, wrapped):
     cfg = Config.fromfile(work / 'config.py')
     # MMPretrain's CIFAR would be downloaded where it is missing.
     cfg.val_dataloader.dataset.update(
         type='CIFAR10', data_root=str(work / 'no'))
+    if wrapped:
+        part = dict(
+            type='ConcatDataset', datasets=[cfg.val_dataloader.dataset])
+        cfg.val_dataloader.dataset = dict(
+            type='HeldOut', dataset=part, holdout=10)
     cfg.dump(work / 'config.py')
     key = data_key(cfg.val_dataloader.dataset)
     for name in ('resnet20', 'resnet8'):

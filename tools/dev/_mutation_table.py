@@ -836,6 +836,13 @@ _add(
 _add('held_out_logits_of_other_weights', _HELD_OUT,
      "weights['sha256'] or path", 'path',
      'weigh/test_chains.py::test_other_weights_are_run_again')
+_add(
+    'networks_from_elsewhere_that_are_not_named', 'mmdgkd/weigh/chains.py',
+    "if 'mmdgkd_version' not in meta:", 'if False:', 'weigh/test_chains.py::'
+    'test_what_was_trained_elsewhere_may_have_seen_the_images')
+_add('held_out_images_of_a_report_by_their_indices', 'mmdgkd/report/images.py',
+     'places = [dataset.place_of(index) for index in places]', 'pass',
+     'report/test_comparison.py::test_images_that_were_held_out')
 _add('held_out_logits_of_another_pipeline', _HELD_OUT,
      "data_key(loader['dataset'])", "''",
      'weigh/test_chains.py::test_another_pipeline_is_run_again')
