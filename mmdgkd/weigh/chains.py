@@ -113,7 +113,9 @@ def _for_config(cfg: Config, chain: Chain, network: str,
     together = Ensembles(distiller.get('ensembles'), chain.names)
     members = [name for name in found['teachers'] if together.of(name)]
     if not members:
-        return [f'for the config of {network}:', format_config(found)]
+        fits = tuple(found['teachers']) == tuple(chain.teachers[network])
+        once = '' if fits else ', once these are its teachers (chain.guidance)'
+        return [f'for the config of {network}{once}:', format_config(found)]
     return [
         f'no lines for the config of {network}: {", ".join(members)} are in '
         'model.distiller.ensembles, and the loss has weights for '
