@@ -1,6 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Weigh the teachers of a network in a work dir."""
-import contextlib
 import json
 import os.path as osp
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -12,7 +11,7 @@ from mmdgkd.chain.splits import check_holdout
 from mmdgkd.chain.stage_config import merged_config
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.checkpoint import checkpoint_meta, read_checkpoint
+from mmdgkd.fileio.checkpoint import meta_of
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from mmdgkd.models.distillers.ensembles import Ensembles
 from .formatting import format_config, format_table
@@ -131,7 +130,7 @@ def _unknown(chain: Chain, work: WorkDir, names: Sequence[str]) -> List[str]:
         if path is None:
             # Refused later.
             continue
-        meta = _meta_of(path)
+        meta = meta_of(path, 'work_dir')
         if chain.holdout:
             check_holdout(chain, name, meta, path)
         if 'mmdgkd_version' not in meta:
@@ -139,23 +138,11 @@ def _unknown(chain: Chain, work: WorkDir, names: Sequence[str]) -> List[str]:
     return unknown
 
 
-def _meta_of(path: str) -> Dict[str, Any]:
-    """The meta of a file; that it cannot be read is told later."""
-    meta = None
-    with contextlib.suppress(ConfigError):
-        meta = checkpoint_meta(path, 'work_dir')
-    # Of safetensors it is empty; an address, or a file as PyTorch had it
-    # before 1.6, is refused there.
-    with contextlib.suppress(ConfigError):
-        meta = meta or read_checkpoint(path, 'work_dir').get('meta')
-    return meta if isinstance(meta, dict) else {}
-
-
 def _caveat(unknown: Sequence[str]) -> str:
     if not unknown:
         return ''
     return (f'but whether {", ".join(unknown)} had the held-out images in '
-            'training is not known, for the file does not tell; a teacher '
+            'training is not known, for its file says nothing; a teacher '
             'that has seen them looks better than it is')
 
 

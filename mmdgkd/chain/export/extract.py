@@ -2,6 +2,7 @@
 """One of several networks of a stage, as a file of its own."""
 import os.path as osp
 import time
+from typing import Any, Dict
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -54,7 +55,10 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         read={parent: file_entry(whole, work.path)},
         **network.part_facts)
     if is_main_process():
-        _write_part(cfg, chain, network, source, path)
+        # Not in every file: that of a snapshot is written in the training.
+        split = ledger[parent].get('split')
+        _write_part(cfg, chain, network, source, path,
+                    dict(split=split) if split else {})
     barrier()
     seen = PredictionsHook()
     metrics = validate_network(cfg, network, path, work.folder(name), stage,
@@ -82,7 +86,7 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
 
 
 def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
-                path: str) -> None:
+                path: str, more: Dict[str, Any]) -> None:
     """Write weights and config of a network, out of a file of its parent."""
     scope = cfg.default_scope
     whole = chain[network.part_of]
@@ -95,8 +99,7 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
         if methods else parent.state_dict(), source, network.name)
     facts = {
         key: meta[key]
-        for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta',
-                    'split')
+        for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')
         if key in meta
     }
     write_weights(
@@ -105,5 +108,6 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
             facts,
             network=network.name,
             guides=list(chain.teachers[network.name]),
-            **network.part))
+            **network.part,
+            **more))
     write_network_config(cfg, network, osp.splitext(path)[0] + '.py')
