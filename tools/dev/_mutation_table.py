@@ -479,6 +479,12 @@ _add('kd_form_averaged_is_summed', _LOSS,
 _add('stacked_by_weights_of_the_active', _LOSS, 'weight * (whole / active)',
      'weight',
      f'{_WEIGHED}test_stacked_weights_of_active_teachers_have_the_sum_of_all')
+_add('stacked_without_weights_is_a_sum', _LOSS,
+     'whole = 1 if not self.teacher_weights else sum(', 'whole = sum(',
+     f'{_WEIGHED}test_stacked_without_weights_is_the_mean_of_logits')
+_add('stacked_by_weights_of_some', _OF_TEACHERS, 'if stacked and others:',
+     'if False:',
+     f'{_WEIGHED}test_stacked_needs_the_weights_of_all_teachers_or_none')
 _add('calibrated_teachers_ignored', _DIVERGENCES, 'if teacher_tau:',
      'if False:', f'{_WEIGHED}test_temperatures_of_single_teachers')
 _add('image_weights_ignored', _DIVERGENCES, 'if image_weights is not None:',

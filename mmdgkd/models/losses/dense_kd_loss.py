@@ -10,7 +10,7 @@ from torch import nn
 from mmdgkd.errors import ConfigError
 from .divergences import dense_kd_loss, teacher_logits
 from .image_weights import ImageWeights
-from .teacher_weights import check_numbers, stack
+from .teacher_weights import check_numbers, check_shares, is_number, stack
 
 REDUCTIONS = ('batchmean', 'mean')
 FORMS = ('released', 'paper', 'averaged', 'stacked')
@@ -34,8 +34,9 @@ class DenseKDLoss(nn.Module):
       steps;
     - ``form='stacked'``: (1-λ) CE + λ KD from one estimate of all teachers,
       ``softmax(sum_k w_k z_k / t_k)``, a form of this project, in which w_k
-      are the ``teacher_weights`` and t_k the ``teacher_tau``. The weights of
-      the active teachers are scaled to the sum of those of all.
+      are the ``teacher_weights``, 1/m each where none are given, and t_k the
+      ``teacher_tau``. The weights of the active teachers are scaled to the sum
+      of those of all.
 
     λ is this loss's ``loss_weight``, 1-λ is ``DGKD.task_loss_weight``; n comes
     from :meth:`task_weight`. It counts all teachers of the stage, dropped ones
@@ -57,8 +58,9 @@ class DenseKDLoss(nn.Module):
         form (str): ``'released'``, ``'paper'``, ``'averaged'`` or
             ``'stacked'``. Defaults to ``'released'``.
         teacher_weights (dict[str, float], optional): Weight of single
-            teachers; ``'averaged'`` divides by their sum. Defaults to None:
-            all have weight 1.
+            teachers, 0 or more; the others have 1. ``'averaged'`` divides by
+            their sum, ``'stacked'`` needs all or none. Defaults to None: all
+            have the same weight.
         teacher_tau (dict[str, float], optional): Temperature of single
             teachers, by which their logits are divided before tau, in any
             form. Defaults to None: all have 1.
@@ -107,8 +109,9 @@ class DenseKDLoss(nn.Module):
                               f'of {REDUCTIONS}')
         if form not in FORMS:
             raise ConfigError(f'DenseKDLoss.form: {form!r} is none of {FORMS}')
-        if not tau > 0:
-            raise ConfigError(f'DenseKDLoss.tau: {tau!r} must be positive')
+        if not is_number(tau) or not tau > 0:
+            raise ConfigError(f'DenseKDLoss.tau: {tau!r} must be a number '
+                              'above 0')
         if activation not in (None, *ACTIVATIONS):
             raise ConfigError(
                 f'DenseKDLoss.activation: {activation!r} is none of '
@@ -117,19 +120,17 @@ class DenseKDLoss(nn.Module):
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.form = form
-        self.teacher_weights = dict(teacher_weights or {})
+        self.teacher_weights = check_numbers(teacher_weights,
+                                             'DenseKDLoss.teacher_weights')
         self.activation = activation
         self._is_given = activation is not None
-        self.teacher_tau = dict(teacher_tau or {})
+        self.teacher_tau = check_numbers(
+            teacher_tau, 'DenseKDLoss.teacher_tau', positive=True)
         self.image_weights = ImageWeights(gate, unseen_weight)
         if self.image_weights and form != 'averaged':
             key = 'unseen_weight' if gate is None else 'gate'
             raise ConfigError(f'DenseKDLoss.{key}: is a weighted mean of '
                               f"teachers; set form='averaged', not {form!r}")
-        check_numbers(
-            self.teacher_tau, 'DenseKDLoss.teacher_tau', positive=True)
-        if form == 'stacked' or self.image_weights:
-            check_numbers(self.teacher_weights, 'DenseKDLoss.teacher_weights')
         self._refuse_gated_sigmoid()
         self.terms: Dict[str, torch.Tensor] = {}
         self.teacher_factors: Dict[str, float] = {}
@@ -202,14 +203,15 @@ class DenseKDLoss(nn.Module):
                 'to distill a label of yes and no, or use two classes')
 
     def check_teachers(self, names: Sequence[str]) -> None:
-        """Refuse a weight for a teacher that the stage does not have.
+        """Refuse weights that are not those of the teachers of the stage.
 
         Args:
             names (Sequence[str]): The teachers of the stage.
 
         Raises:
             ConfigError: If ``teacher_weights`` or ``teacher_tau`` names
-                another one.
+                another one, if ``'stacked'`` has weights of some alone, or if
+                a form that keeps the total weight has none.
         """
         for key in ('teacher_weights', 'teacher_tau'):
             for name in getattr(self, key):
@@ -217,6 +219,9 @@ class DenseKDLoss(nn.Module):
                     raise ConfigError(
                         f'DenseKDLoss.{key}: "{name}" is no teacher here; '
                         f'there are: {", ".join(names)}')
+        if self.form in ('averaged', 'stacked'):
+            check_shares(self.teacher_weights, names, self.form == 'stacked',
+                         'DenseKDLoss.teacher_weights')
         self._names = list(names)
 
     def begin_batch(self, batch: Any) -> None:
@@ -285,7 +290,8 @@ class DenseKDLoss(nn.Module):
         active = sum(weights.values())
         if not active:
             return {}
-        whole = sum(
+        # Without weights as sharp as one teacher, however many they are.
+        whole = 1 if not self.teacher_weights else sum(
             self.teacher_weights.get(name, 1.0)
             for name in self._names or preds_T)
         logits = teacher_logits(preds_S, preds_T, self.teacher_tau)

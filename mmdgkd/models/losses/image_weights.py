@@ -29,11 +29,12 @@ class ImageWeights:
 
     def __init__(self, gate: Any, unseen_weight: Optional[float]) -> None:
         if gate is not None:
-            if not isinstance(gate, Mapping) or gate.get('type') not in _GATES:
+            kind = gate.get('type') if isinstance(gate, Mapping) else None
+            if not isinstance(kind, str) or kind not in _GATES:
                 raise ConfigError(
                     f"{_HERE}.gate: {gate!r} must be dict(type='label', s=0.5)"
                     " or dict(type='ca_mkd')")
-            refuse_unknown(gate, _GATES[gate['type']], f'{_HERE}.gate')
+            refuse_unknown(gate, _GATES[kind], f'{_HERE}.gate')
             s = gate.get('s', 1)
             if not is_number(s) or not s > 0:
                 raise ConfigError(f'{_HERE}.gate.s: {s!r} must be a number '

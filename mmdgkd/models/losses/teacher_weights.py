@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The weights of teachers, by image or in one estimate."""
-from typing import Any, Mapping, Sequence
+import math
+from typing import Any, Dict, Mapping, Sequence
 
 import torch
 
@@ -93,28 +94,64 @@ def unseen_shares(weights: torch.Tensor, unseen: torch.Tensor,
     return torch.where((of_unseen > 0) & (of_seen > 0), shared, weights)
 
 
-def check_numbers(by_teacher: Mapping[str, Any],
+def check_numbers(by_teacher: Any,
                   here: str,
-                  positive: bool = False) -> None:
-    """Refuse numbers of single teachers that are negative.
+                  positive: bool = False) -> Dict[str, float]:
+    """Refuse what are no numbers of single teachers, 0 or more.
 
     Args:
-        by_teacher (Mapping[str, float]): The numbers.
+        by_teacher (Mapping[str, float], optional): The numbers; None for none.
         here (str): Their config key.
         positive (bool): Whether to refuse 0, too. Defaults to False.
 
+    Returns:
+        dict[str, float]: The numbers.
+
     Raises:
-        ConfigError: If one is.
+        ConfigError: If it is no mapping, or one is no such number.
     """
+    if by_teacher is None:
+        return {}
+    if not isinstance(by_teacher, Mapping):
+        raise ConfigError(f'{here}: {by_teacher!r} must be a number by '
+                          'teacher, such as dict(resnet56=0.5)')
     for name, value in by_teacher.items():
         if not is_number(value) or value < 0 or (positive and value == 0):
             raise ConfigError(f'{here}.{name}: {value!r} must be a number'
                               f'{" above 0" if positive else ", 0 or more"}')
+    return dict(by_teacher)
+
+
+def check_shares(weights: Mapping[str, float], names: Sequence[str],
+                 stacked: bool, here: str) -> None:
+    """Refuse weights that do not share out one weight among all teachers.
+
+    Args:
+        weights (Mapping[str, float]): Those that are given; empty for none.
+        names (Sequence[str]): The teachers of the stage.
+        stacked (bool): Whether they weigh logits, which a weight of 1 for
+            each of the others would make far sharper.
+        here (str): Their config key.
+
+    Raises:
+        ConfigError: If all are 0, or if ``stacked`` lacks one.
+    """
+    if not weights:
+        return
+    others = [name for name in names if name not in weights]
+    if stacked and others:
+        raise ConfigError(
+            f"{here}: form='stacked' needs the weights of all teachers or "
+            f'none, but there is none for {", ".join(others)}')
+    if not others and not any(weights[name] for name in names):
+        raise ConfigError(f'{here}: are all 0, without any distillation; give '
+                          'one of the teachers more')
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of a config is a number, and no bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether a value of a config is a finite number, and no bool."""
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and math.isfinite(value))
 
 
 def _cross_entropies(logits: torch.Tensor,

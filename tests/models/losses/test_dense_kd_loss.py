@@ -219,7 +219,11 @@ def test_the_averaged_form_averages_by_weight():
 @pytest.mark.parametrize('settings, message', [
     (dict(reduction='sum'), "reduction: 'sum' is none of"),
     (dict(form='mine'), "form: 'mine' is none of"),
-    (dict(tau=0), 'tau: 0 must be positive'),
+    (dict(tau=0), 'tau: 0 must be a number above 0'),
+    (dict(tau='4'), "tau: '4' must be a number above 0"),
+    (dict(tau=None), 'tau: None must be a number above 0'),
+    (dict(tau=float('nan')), 'tau: nan must be a number above 0'),
+    (dict(tau=float('inf')), 'tau: inf must be a number above 0'),
     (dict(activation='relu'), "activation: 'relu' is none of"),
 ])  # yapf: disable
 def test_bad_settings(settings, message):

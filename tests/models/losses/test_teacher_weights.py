@@ -75,7 +75,7 @@ def test_stacked_is_kd_from_one_estimate():
         tau=tau,
         form='stacked',
         loss_weight=.9,
-        teacher_weights=w,
+        teacher_weights=dict(w, c=1.),
         teacher_tau=t)
     check(loss, .9 * wanted, dict(stacked=.9 * wanted))
     assert list(loss.terms) == ['stacked'] and loss.task_weight(3) == 1
@@ -85,7 +85,8 @@ def test_stacked_is_kd_from_one_estimate():
 
 def test_stacked_weights_of_active_teachers_have_the_sum_of_all():
     """4 / 2.5 of the two that are left."""
-    loss = DenseKDLoss(form='stacked', teacher_weights=dict(a=1.5, b=1.5))
+    loss = DenseKDLoss(
+        form='stacked', teacher_weights=dict(a=1.5, b=1.5, c=1.))
     loss.check_teachers(['a', 'b', 'c'])
     wanted = sum(
         kl([1.6 * (1.5 * a + c) for a, c in zip(A[i], C[i])], STUDENT[i], 1.)
@@ -93,8 +94,39 @@ def test_stacked_weights_of_active_teachers_have_the_sum_of_all():
     check(loss, wanted, names='ac')
 
 
+@pytest.mark.parametrize('names', ['abc', 'ac'])
+@pytest.mark.parametrize('known', [True, False])
+def test_stacked_without_weights_is_the_mean_of_logits(names, known):
+    """As sharp as one teacher, also where some of them are dropped."""
+    loss = DenseKDLoss(form='stacked', tau=2., teacher_tau=dict(c=.5))
+    if known:
+        loss.check_teachers(['a', 'b', 'c'])
+    calibrated = dict(PREDS, c=[[v / .5 for v in row] for row in C])
+    wanted = sum(
+        kl([
+            sum(column) / len(names)
+            for column in zip(*[calibrated[name][i] for name in names])
+        ], STUDENT[i], 2.) for i in (0, 1)) / 2
+    check(loss, wanted, names=names)
+
+
+def test_stacked_needs_the_weights_of_all_teachers_or_none():
+    """Such as those of two, which were weighed, for a student of three."""
+    weights = dict(a=.7, b=.4)
+    loss = DenseKDLoss(form='stacked', teacher_weights=weights)
+    loss.check_teachers(['b', 'a'])
+    with pytest.raises(
+            ConfigError,
+            match="teacher_weights: form='stacked' needs the weights of all "
+            'teachers or none, but there is none for c, d'):
+        loss.check_teachers(['a', 'b', 'c', 'd'])
+    DenseKDLoss(
+        form='averaged', teacher_weights=weights).check_teachers(list('abcd'))
+    DenseKDLoss(form='stacked').check_teachers(list('abcd'))
+
+
 def test_stacked_without_weight_is_a_zero_with_a_graph():
-    loss = DenseKDLoss(form='stacked', teacher_weights=dict(a=0.))
+    loss = DenseKDLoss(form='stacked', teacher_weights=dict(a=0., b=1.))
     loss.check_teachers(['a', 'b'])
     for preds_T in (tensors(a=A), {}):
         preds_S = torch.tensor(STUDENT, requires_grad=True)
@@ -105,9 +137,9 @@ def test_stacked_without_weight_is_a_zero_with_a_graph():
 
 def test_stacked_by_sigmoid():
     loss = DenseKDLoss(form='stacked', activation='sigmoid', tau=2.)
-    summed = torch.tensor(A) + torch.tensor(B)
+    mean = (torch.tensor(A) + torch.tensor(B)) / 2
     wanted, _ = dense_kd_loss(
-        torch.tensor(STUDENT), dict(t=summed), 2., activation='sigmoid')
+        torch.tensor(STUDENT), dict(t=mean), 2., activation='sigmoid')
     check(loss, float(wanted), names='ab')
 
 
@@ -263,7 +295,7 @@ def test_no_weight_is_no_loss():
 def test_factors_keep_the_total_weight():
     preds_T, preds_S = tensors(a=A, b=B), torch.tensor(STUDENT)
     for form in ('averaged', 'stacked'):
-        loss = DenseKDLoss(form=form, teacher_weights=dict(a=2.))
+        loss = DenseKDLoss(form=form, teacher_weights=dict(a=2., b=1.))
         loss.teacher_factors = dict(a=.1, b=.6)
         # 0.2 and 0.6 in proportion; the sum of both weights is 3.
         other = DenseKDLoss(form=form, teacher_weights=dict(a=.75, b=2.25))
@@ -314,20 +346,53 @@ def test_only_the_teachers_of_the_stage_have_temperatures():
      "unseen_weight: .*'averaged', not 'stacked'"),
     (dict(form='averaged', gate=dict(type='labels')), 'gate: .* must be dict'),
     (dict(form='averaged', gate='label'), "gate: 'label' must be dict"),
+    (dict(form='averaged', gate=dict(type=['label'])),
+     r"gate: \{'type': \['label'\]\} must be dict"),
+    (dict(form='averaged', gate=dict(type='label', s=math.nan)),
+     'gate.s: nan must be a number above 0'),
+    (dict(form='averaged', gate=dict(type='label', s='1')),
+     "gate.s: '1' must be a number above 0"),
     (dict(form='averaged', gate=dict(type='ca_mkd', s=1)),
      'gate.s: is unknown'),
     (dict(form='averaged', gate=dict(type='label', s=0)),
      'gate.s: 0 must be a number above 0'),
     (dict(form='averaged', unseen_weight=1.5),
      'unseen_weight: 1.5 must be from 0 to 1'),
+    (dict(form='averaged', unseen_weight=math.nan),
+     'unseen_weight: nan must be from 0 to 1'),
+    (dict(form='averaged', unseen_weight='1'),
+     "unseen_weight: '1' must be from 0 to 1"),
     (dict(form='averaged', unseen_weight=True),
      'unseen_weight: True must be from 0 to 1'),
     (dict(teacher_tau=dict(a=0)), 'teacher_tau.a: 0 must be a number above 0'),
-    (dict(form='stacked', teacher_weights=dict(a=-1)),
-     'teacher_weights.a: -1 must be a number, 0 or more'),
-    (dict(form='averaged', unseen_weight=1, teacher_weights=dict(a=-1)),
-     'teacher_weights.a: -1 must be a number, 0 or more'),
+    (dict(teacher_tau=2.), 'teacher_tau: 2.0 must be a number by teacher'),
+    (dict(teacher_tau=[1, 2]), r'teacher_tau: \[1, 2\] must be a number by t'),
+    (dict(teacher_weights='x'), "teacher_weights: 'x' must be a number by t"),
 ])  # yapf: disable
 def test_mistakes_are_refused(settings, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as error:
         DenseKDLoss(**settings)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('form', ['released', 'paper', 'averaged', 'stacked'])
+@pytest.mark.parametrize('value', [-1, math.nan, math.inf, '1', True, None])
+def test_what_is_no_number_is_no_weight(form, value):
+    for key in ('teacher_weights', 'teacher_tau'):
+        with pytest.raises(
+                ConfigError, match=f'{key}.a: {value!r} must be a number'):
+            DenseKDLoss(form=form, **{key: dict(a=value)})
+
+
+@pytest.mark.parametrize('form', ['averaged', 'stacked'])
+def test_weights_that_are_all_0_are_refused(form):
+    """There would be no distillation; the others may have all of it."""
+    weights = dict(a=0., b=0)
+    loss = DenseKDLoss(form=form, teacher_weights=weights)
+    with pytest.raises(ConfigError, match='teacher_weights: are all 0, with'):
+        loss.check_teachers(['a', 'b'])
+    DenseKDLoss(
+        form=form, teacher_weights=dict(a=0., b=1)).check_teachers(['a', 'b'])
+    if form == 'averaged':
+        # The third has weight 1.
+        loss.check_teachers(['a', 'b', 'c'])

@@ -102,7 +102,7 @@ def tiny(monkeypatch):
             'resnet20_to_resnet8_digits', 'digits', (
                 'resnet20', 'resnet14', 'resnet8'), 1, {
                     'chain.holdout': 16,
-                    'train_cfg.max_epochs': 1,
+                    'train_cfg.max_epochs': 4,
                     'train_dataloader.dataset.indices': 64,
                     'test_dataloader.dataset.indices': 64,
                     'model.distiller.distill_losses.loss_kd.form': 'averaged',
