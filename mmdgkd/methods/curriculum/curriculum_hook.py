@@ -11,6 +11,8 @@ from mmdgkd.models.utils.networks import unwrapped
 
 _HERE = 'custom_hooks.CurriculumHook'
 _FORMS = ('averaged', 'stacked')
+# The square of a rank over a smaller sigma may be no float.
+_LEAST_SIGMA = 1e-100
 
 
 def curriculum_weights(count: int, progress: float,
@@ -53,14 +55,15 @@ class CurriculumHook(Hook):
             chain fills it in. Defaults to None.
 
     Raises:
-        ConfigError: If ``sigma`` is not above 0.
+        ConfigError: If ``sigma`` is no number above 0, or below 1e-100.
     """
 
     def __init__(self,
                  sigma: float = 0.7,
                  teachers: Optional[Sequence[str]] = None) -> None:
-        if type(sigma) not in (int, float) or not sigma > 0:
-            raise ConfigError(f'{_HERE}.sigma: {sigma!r} must be above 0')
+        if type(sigma) not in (int, float) or not sigma >= _LEAST_SIGMA:
+            raise ConfigError(f'{_HERE}.sigma: {sigma!r} must be a number '
+                              f'above 0, {_LEAST_SIGMA} or more')
         self.sigma = sigma
         self.teachers = teachers
         self._losses: List[Any] = []

@@ -45,6 +45,9 @@ class TeacherFolds:
         """
         if cfg is None:
             return None
+        if not isinstance(cfg, Mapping):
+            raise ConfigError(f'{_HERE}: {cfg!r} must be dict(num=..., '
+                              'left_out=dict(<teacher>=<fold>))')
         refuse_unknown(cfg, ('num', 'seed', 'left_out'), _HERE)
         num, seed = cfg.get('num'), cfg.get('seed', 0)
         if type(num) is not int or num < 2:
@@ -53,7 +56,10 @@ class TeacherFolds:
         if type(seed) is not int or seed < 0:
             raise ConfigError(f'{_HERE}.seed: {seed!r} must be an integer, 0 '
                               'or more')
-        left_out = dict(cfg.get('left_out') or {})
+        left_out = cfg.get('left_out') or {}
+        if not isinstance(left_out, Mapping):
+            raise ConfigError(f'{_HERE}.left_out: {left_out!r} must be a fold '
+                              'by teacher, such as dict(resnet56=0)')
         for name, fold in left_out.items():
             if name not in names:
                 raise ConfigError(f'{_HERE}.left_out: "{name}" is no teacher '

@@ -43,6 +43,7 @@ def test_a_gaussian_over_the_ranks(progress, centre):
 
 def test_a_narrow_one_is_the_nearest_alone():
     assert curriculum_weights(3, .2, 1e-3) == [1, 0, 0]
+    assert curriculum_weights(3, .2, 1e-100) == [1, 0, 0]
     assert curriculum_weights(1, .2, .7) == [1]
 
 
@@ -125,7 +126,7 @@ def test_other_teachers_are_refused(make, refused):
     refused(cfg, 'CurriculumHook.teachers: .* must list all teachers of the')
 
 
-@pytest.mark.parametrize('sigma', [0, -1, '1', True])
+@pytest.mark.parametrize('sigma', [0, -1, '1', True, 1e-200, float('nan')])
 def test_mistakes_are_refused(sigma):
     with pytest.raises(ConfigError, match='CurriculumHook.sigma: .* above 0'):
         CurriculumHook(sigma=sigma)

@@ -46,6 +46,9 @@ def test_none_is_none():
     (dict(num=2, seed=-1), 'folds.seed: -1 must be an integer, 0 or more'),
     (dict(num=2, left_out=dict(c=0)), 'left_out: "c" is no teacher here'),
     (dict(num=2, left_out=dict(a=2)), 'left_out.a: 2 must be from 0 to 1'),
+    (dict(num=2, left_out=[1]), r'left_out: \[1\] must be a fold by teacher'),
+    (dict(num=2, left_out=dict(a=True)), 'left_out.a: True must be from 0 '),
+    (5, r'folds: 5 must be dict\(num='),
     (dict(num=2, folds=3), 'folds.folds: is unknown'),
 ])  # yapf: disable
 def test_mistakes_are_refused(cfg, message):
