@@ -94,7 +94,7 @@ class ImageWeights:
         if self.unseen_weight is None:
             return found
         if self._unseen is None:
-            raise ConfigError(_untold('unseen_weight'))
+            raise ConfigError(_without_batch('unseen_weight'))
         unseen = torch.zeros(logits.shape[:2], dtype=torch.bool)
         for row, name in zip(unseen, weights):
             if name in self._unseen:
@@ -106,7 +106,7 @@ class ImageWeights:
         if self.gate is None:
             return logits.new_full(logits.shape[:2], 1 / len(logits))
         if self._labels is None:
-            raise ConfigError(_untold('gate'))
+            raise ConfigError(_without_batch('gate'))
         if logits.ndim != 3:
             raise ConfigError(f'{_HERE}.gate: needs logits of shape (N, C), '
                               f'not {tuple(logits.shape[1:])}')
@@ -116,6 +116,6 @@ class ImageWeights:
         return ca_mkd_gate(logits, labels)
 
 
-def _untold(key: str) -> str:
-    return (f'{_HERE}.{key}: needs to know the batch, which only mmrazor.DGKD '
-            'tells the losses of model.distiller; leave it out')
+def _without_batch(key: str) -> str:
+    return (f'{_HERE}.{key}: needs the batch, which only mmrazor.DGKD passes '
+            'to the losses of model.distiller; leave it out')

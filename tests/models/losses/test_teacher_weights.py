@@ -317,10 +317,10 @@ def test_maps_have_shares_too():
         gated(maps[2], preds_T)
 
 
-def test_a_loss_that_nobody_tells_of_the_batch():
+def test_a_loss_that_does_not_get_the_batch():
     for key, value in (('gate', dict(type='ca_mkd')), ('unseen_weight', 1)):
         loss = DenseKDLoss(form='averaged', **{key: value})
-        with pytest.raises(ConfigError, match=f'{key}: needs to know the bat'):
+        with pytest.raises(ConfigError, match=f'{key}: needs the batch, whi'):
             loss(torch.tensor(STUDENT), tensors(a=A))
         assert not loss.state_dict()
 
