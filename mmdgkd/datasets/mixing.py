@@ -198,7 +198,8 @@ class Mixing:
         Args:
             samples (Sequence[dict]): The views as the pipeline returns them,
                 with ``view`` and ``sample_idx`` in the meta; each gets a mixed
-                image, float32 of shape (C, H, W), and ``gt_score``.
+                image, float32 of shape (C, H, W), ``gt_score``, and the index
+                of its partner, ``partner_idx``, in the meta.
             seed (int): The seed of the views.
             count (int): Length of the data set.
             read (Callable): Reads a view by its number and index.
@@ -228,6 +229,7 @@ class Mixing:
                     'crops them to one')
             sample['inputs'] = mixes.images(image[None], other[None])[0]
             data.set_gt_score(mixes.scores(scores, others_scores)[0])
+            data.set_metainfo(dict(partner_idx=key[1]))
 
     def _mixable(self, sample: Dict) -> Tuple[torch.Tensor, torch.Tensor]:
         """The image and the labels of a view that is not mixed yet."""

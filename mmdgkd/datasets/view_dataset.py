@@ -257,6 +257,7 @@ class ViewDataset(Dataset):
             mixes = self.mixing.draw(self.seed, views, indices, len(self),
                                      batch.size)
             batch.mixes = mixes
+            batch.views = batch.views._replace(partners=mixes.partners)
             batch.others = self._batch(views, mixes.partners)
             batch.scores = mixes.scores(
                 self.mixing.one_hot(batch.labels),

@@ -30,11 +30,15 @@ class BatchViews(NamedTuple):
         views (np.ndarray): Number of the view of each sample, int64 of shape
             (N, ).
         indices (np.ndarray): Index of each sample, int64 of shape (N, ).
+        partners (np.ndarray, optional): Index of the sample with which each is
+            mixed, its own if it is not, likewise. Defaults to None: no views
+            are mixed.
     """
 
     source: ViewSource
     views: np.ndarray
     indices: np.ndarray
+    partners: Optional[np.ndarray] = None
 
 
 class SampleList(list):
@@ -73,8 +77,10 @@ def views_of(data_samples: Any) -> Optional[BatchViews]:
         source = data_samples[0].view_source
         views = np.array([sample.view for sample in data_samples])
         indices = np.array([sample.sample_idx for sample in data_samples])
+        partners = [sample.get('partner_idx') for sample in data_samples]
         if any(sample.view_source != source for sample in data_samples):
             return None
     except (AttributeError, IndexError, TypeError):
         return None
-    return BatchViews(source, views, indices)
+    return BatchViews(source, views, indices,
+                      None if None in partners else np.array(partners))

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,7 +13,10 @@ from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.plan import mix_line
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.stage_config import stage_config
+from mmdgkd.datasets.splits import fold_of
+from mmdgkd.models.teachers.teacher_folds import TeacherFolds
 from mmdgkd.models.utils.networks import network_cfg
+from mmdgkd.structures.views import views_of
 
 MIXUP = dict(type='Mixup', alpha=.8)
 AUGMENTS = [MIXUP, dict(type='CutMix', alpha=1.)]
@@ -81,6 +85,51 @@ def test_cached_equals_live(make):
         assert equal(weights(live, name), weights(stored, name))
     # What one stage has computed, the next finds.
     assert counts(stored) == (64, 0)
+
+
+def with_folds(cfg):
+    cfg.chain.folds = 2
+    cfg.model.distiller.distill_losses.loss_kd.update(
+        form='averaged', unseen_weight=.8)
+    return cfg
+
+
+def test_a_mixed_image_of_which_a_teacher_has_seen_no_part(make, monkeypatch):
+    """The same of whole batches as of one image after the other."""
+    found, alone, unseen = [], [], TeacherFolds.unseen
+
+    def noted(self, data_samples, here):
+        each = unseen(self, data_samples, here)
+        found.append(each['resnet20'].numpy())
+        alone.append(fold_of(views_of(data_samples).indices, 2) == 0)
+        return each
+
+    monkeypatch.setattr(TeacherFolds, 'unseen', noted)
+    batched, single = (with_folds(make(name)) for name in ('batched', 'one'))
+    for key in ('train_dataloader', 'val_dataloader'):
+        single[key].dataset.type = 'Digits'
+        single[key].collate_fn.type = 'default_collate'
+    ChainRunner(batched).train(), ChainRunner(single).train()
+    half = len(found) // 2
+    assert all(map(np.array_equal, found[:half], found[half:]))
+    assert equal(weights(batched), weights(single))
+    # Of the images that it has not seen it has seen about half of the partners
+    # of those that are mixed.
+    rows, own = (
+        np.concatenate(each[half - 2:half]) for each in (found, alone))
+    assert not (rows & ~own).any() and rows.sum() < .8 * own.sum()
+
+
+def test_partners_that_are_not_known_are_refused(make, refused):
+    cfg = with_folds(make(store=None))
+    cfg.custom_hooks = [
+        dict(
+            type='SwitchRecipeHook',
+            schedule=[dict(action_epoch=2, batch_augments=None)])
+    ]
+    refused(
+        cfg, 'loss_kd.DenseKDLoss.unseen_weight: needs to know which images '
+        'are mixed, but data_preprocessor.batch_augments mixes')
 
 
 def test_resumed_in_an_epoch(after, tmp_path):

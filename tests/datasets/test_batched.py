@@ -94,8 +94,15 @@ def test_mixed_views_are_those_of_the_pipeline(pipeline, probs):
         assert torch.equal(a.gt_score, b.gt_score)
         assert torch.equal(a.gt_label, b.gt_label)
     assert not torch.equal(mine[:29], mine[29:])
-    assert views_of(samples).indices.tolist() == views_of(
-        others).indices.tolist()
+    partners = []
+    for each in map(views_of, (samples, others)):
+        assert each.indices.tolist() == [index for _, index in items]
+        partners.append(each.partners.tolist())
+    assert partners[0] == partners[1]
+    drawn = [one.partners_in(epoch)[index] for epoch, index in items]
+    # Those that are not mixed are their own.
+    own = sum(a != b for a, b in zip(drawn, partners[0]))
+    assert (own > 0) == (probs is not None) and own < len(items) / 2
     # Of a batch that is moved to a device all is.
     batch = batched.__getitems__(items[:2])[0]['data_samples']
     batch.to(torch.device('meta'))

@@ -18,6 +18,11 @@ def test_views_of_samples():
     assert views.source == SOURCE
     assert views.views.tolist() == [1, 2]
     assert views.indices.tolist() == [4, 3]
+    assert views.partners is None
+    mixed = [sample(1, 4), sample(2, 3)]
+    for each, partner in zip(mixed, (3, 0)):
+        each.set_metainfo(dict(partner_idx=partner))
+    assert views_of(mixed).partners.tolist() == [3, 0]
     assert views_of(SampleList([None], views)) is views
     # DDP of older PyTorch makes a plain list of a SampleList.
     first = DataSample()

@@ -255,8 +255,9 @@ class DGKD(BaseAlgorithm):
                                      self.data_preprocessor)
 
     def _begin_batch(self, data_samples: Any) -> None:
-        """Tell the losses of the batch."""
-        self.distiller.begin_batch(data_samples, self._folds)
+        """Pass the batch to the losses."""
+        mixed = bool(getattr(self.data_preprocessor, 'batch_augments', None))
+        self.distiller.begin_batch(data_samples, self._folds, mixed)
 
     def _run_teachers(self, names: List[str], inputs: torch.Tensor,
                       data_samples: Any, timing: Optional[Callable]) -> None:

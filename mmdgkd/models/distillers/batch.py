@@ -21,16 +21,20 @@ class Batch:
             under which the losses get their outputs: that of the teacher, or
             of its ensemble.
         folds (TeacherFolds, optional): Which images teachers were trained on.
-            Defaults to None: nobody knows.
+            Defaults to None: it is not known.
+        mixed (bool): Whether images are mixed otherwise than in their views,
+            with partners that are not known. Defaults to False.
     """
 
     def __init__(self,
                  data_samples: Any,
                  parts: Mapping[str, Sequence[str]],
-                 folds: Any = None) -> None:
+                 folds: Any = None,
+                 mixed: bool = False) -> None:
         self._data_samples = data_samples
         self._parts = parts
         self._folds = folds
+        self._mixed = mixed
 
     def labels(self, here: str) -> torch.Tensor:
         """The labels, as the head of a student takes them.
@@ -61,7 +65,7 @@ class Batch:
         """Which teacher has not been trained on which image.
 
         An ensemble has not seen an image if none of its active members has.
-        An image that is mixed with another counts as the first of the two.
+        A teacher has not seen a mixed image if it has seen neither of both.
 
         Args:
             here (str): The config key of what needs it, for messages.
@@ -78,6 +82,11 @@ class Batch:
                 f'{here}: needs to know which images each teacher was trained '
                 'on; set chain.folds, or leave it out')
         unseen = self._folds.unseen(self._data_samples, here)
+        if unseen and self._mixed:
+            raise ConfigError(
+                f'{here}: needs to know which images are mixed, but '
+                'data_preprocessor.batch_augments mixes those of each batch '
+                'anew; leave one of both out')
         found = {}
         for name, teachers in self._parts.items():
             if all(teacher in unseen for teacher in teachers):
@@ -87,7 +96,7 @@ class Batch:
 
 
 def begin_batch(losses: Mapping[str, Any], batch: Batch) -> None:
-    """Tell those losses of a batch that have a method for it.
+    """Pass a batch to those losses that have a method for it.
 
     Args:
         losses (Mapping[str, nn.Module]): The losses of a distiller.

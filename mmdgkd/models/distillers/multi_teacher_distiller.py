@@ -180,19 +180,24 @@ class MultiTeacherDistiller(OFDDistiller):
             self._active = [name for name in self._names if mask[name]]
         return self._active
 
-    def begin_batch(self, data_samples: Any, folds: Any = None) -> None:
-        """Tell losses of the batch of a step, after :meth:`begin_step`.
+    def begin_batch(self,
+                    data_samples: Any,
+                    folds: Any = None,
+                    mixed: bool = False) -> None:
+        """Pass the batch of a step to the losses, after :meth:`begin_step`.
 
         Args:
             data_samples (Sequence[DataSample], optional): Its samples.
             folds (TeacherFolds, optional): Which images the teachers were
-                trained on. Defaults to None: nobody knows.
+                trained on. Defaults to None: it is not known.
+            mixed (bool): See :class:`Batch`. Defaults to False.
 
         Raises:
             ConfigError: If a loss needs what is not known.
         """
         parts = parts_of(self._active, self._ensembles)
-        begin_batch(self.distill_losses, Batch(data_samples, parts, folds))
+        begin_batch(self.distill_losses,
+                    Batch(data_samples, parts, folds, mixed))
 
     @property
     def by_logits(self) -> bool:

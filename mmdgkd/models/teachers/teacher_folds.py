@@ -72,6 +72,8 @@ class TeacherFolds:
     def unseen(self, data_samples: Any, here: str) -> Dict[str, torch.Tensor]:
         """Which images of a batch a teacher was not trained on.
 
+        Of a mixed image these are both of its parts.
+
         Args:
             data_samples (Sequence[DataSample]): They have the views of the
                 batch.
@@ -82,16 +84,25 @@ class TeacherFolds:
             (N, ).
 
         Raises:
-            ConfigError: If the samples have no views.
+            ConfigError: If the samples have no views, unless ``left_out`` is
+                empty.
         """
+        if not self.left_out:
+            return {}
         views = views_of(data_samples)
         if views is None:
             raise ConfigError(
                 f'{here}: needs the index of each image, which only samples '
                 "of dict(type='mmpretrain.ViewDataset', dataset=...) have; "
                 'set chain.folds and chain.views, or leave it out')
-        count = int(views.indices.max(initial=-1)) + 1
+        indices = views.indices[None]
+        if views.partners is not None:
+            indices = np.stack([views.indices, views.partners])
+        count = int(indices.max(initial=-1)) + 1
         if count > len(self._folds):
             self._folds = fold_of(np.arange(count), self.num, self.seed)
-        folds = torch.from_numpy(self._folds[views.indices])
-        return {name: folds == fold for name, fold in self.left_out.items()}
+        folds = torch.from_numpy(self._folds[indices])
+        return {
+            name: (folds == fold).all(0)
+            for name, fold in self.left_out.items()
+        }

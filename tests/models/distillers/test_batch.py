@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-"""What a loss is told of a batch."""
+"""What a loss may know of a batch."""
 from types import SimpleNamespace
 
 import pytest
@@ -59,11 +59,21 @@ def test_it_is_not_known_who_has_seen_what():
         Batch(samples(), {}).unseen('u')
 
 
-def test_only_losses_with_a_method_for_it_are_told():
-    told = []
-    other = SimpleNamespace(begin_batch=told.append)
+def test_partners_that_nobody_knows_are_refused():
+    given, parts = folds(a=[True, False]), dict(a=['a'])
+    assert Batch(samples(), parts, given).unseen('u')
+    with pytest.raises(
+            ConfigError, match='u: needs to know which images are mixed, but'):
+        Batch(samples(), parts, given, mixed=True).unseen('u')
+    # It makes no difference where all teachers have seen all images.
+    assert not Batch(samples(), parts, folds(), mixed=True).unseen('u')
+
+
+def test_only_losses_with_a_method_for_it_get_the_batch():
+    passed = []
+    other = SimpleNamespace(begin_batch=passed.append)
     begin_batch(dict(loss_a=object(), loss_b=other), 'batch')
-    assert told == ['batch']
+    assert passed == ['batch']
     refused = SimpleNamespace(
         begin_batch=lambda batch: batch.labels('DenseKDLoss.gate'))
     with pytest.raises(

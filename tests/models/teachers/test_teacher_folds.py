@@ -9,10 +9,11 @@ from mmdgkd.models.teachers.teacher_folds import TeacherFolds
 from mmdgkd.structures.views import BatchViews, SampleList, ViewSource
 
 
-def samples(indices):
+def samples(indices, partners=None):
     indices = np.array(indices, np.int64)
     views = BatchViews(
-        ViewSource('key', 100, 'a hundred'), 0 * indices, indices)
+        ViewSource('key', 100, 'a hundred'), 0 * indices, indices,
+        None if partners is None else np.array(partners, np.int64))
     return SampleList([None] * len(indices), views)
 
 
@@ -26,6 +27,26 @@ def test_those_of_the_fold_that_it_left_out():
         assert list(found) == ['a', 'b']
         assert found['a'].tolist() == (wanted == 0).tolist()
         assert found['b'].tolist() == (wanted == 2).tolist()
+
+
+def test_of_a_mixed_image_neither_part_was_trained_on():
+    folds = TeacherFolds.from_cfg(dict(num=2, left_out=dict(a=0)), 'ab')
+    fold = fold_of(np.arange(100), 2)
+    (a, b), (c, d) = (np.flatnonzero(fold == k)[:2] for k in (0, 1))
+    found = folds.unseen(
+        samples([a, a, a, c, c, c], [b, c, a, a, d, c]), 'unseen_weight')
+    assert found['a'].tolist() == [True, False, True, False, False, False]
+    # The partner may have a larger index than all of the batch.
+    folds = TeacherFolds.from_cfg(dict(num=2, left_out=dict(a=0)), 'ab')
+    last = int(np.flatnonzero(fold == 0)[-1])
+    found = folds.unseen(samples([a], [last]), 'unseen_weight')
+    assert found['a'].tolist() == [True]
+
+
+def test_where_no_teacher_leaves_a_fold_out_nothing_is_needed():
+    folds = TeacherFolds.from_cfg(dict(num=2, left_out={}), 'ab')
+    for given in (None, [object()], samples([1, 2])):
+        assert folds.unseen(given, 'here') == {}
 
 
 def test_without_views():
