@@ -6,7 +6,9 @@ import torch
 
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.datasets.splits import fold_of
+from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss
 from mmdgkd.models.losses.image_weights import ImageWeights
+from mmdgkd.models.losses.teacher_weights import label_gate
 from mmdgkd.structures.views import views_of
 
 CONFIG = 'dgkd/resnet20_to_resnet8_digits_label_gate.py'
@@ -82,17 +84,111 @@ def test_each_image_is_taught_by_who_has_not_seen_it(make, monkeypatch):
         assert weights['resnet14'].tolist() == (fold == 1).tolist()
 
 
-def test_with_dropped_teachers_and_ensembles(make):
-    """A gate, too: an ensemble of one active member is that member."""
-    cfg = make(folds=FOLDS, unseen_weight=.5)
-    cfg.model.distiller.ensembles = dict(both=['resnet20', 'resnet14'])
-    student = cfg.chain.networks.resnet8.stage.model
-    student.distiller = dict(
-        connectors=dict(
-            drop=dict(type='mmrazor.StochasticDropConnector', num_drop=1)),
-        loss_forward_mappings=dict(
-            loss_kd=dict(preds_T=dict(connector='drop'))))
+def test_with_dropped_teachers_and_ensembles(make, monkeypatch):
+    """An ensemble with one active member counts as that member.
+
+    With a gate: of two groups of one teacher each has its share; within one
+    group the gate decides.
+    """
+    steps, begin = [], ImageWeights.begin_batch
+    weigh = ImageWeights.__call__
+
+    def begun(self, batch):
+        steps.append([batch._parts, views_of(batch._data_samples).indices])
+        begin(self, batch)
+
+    def weighed(self, logits, weights):
+        found = weigh(self, logits, weights)
+        gated = label_gate(logits, self._labels, .5)
+        steps[-1].append(dict(zip(weights, zip(found, gated))))
+        return found
+
+    cfg = make(folds=FOLDS, unseen_weight=.9)
+    networks = cfg.chain.networks
+    student = networks.pop('resnet8')
+    networks.update(resnet11=dict(model=networks.resnet14.model))
+    networks.resnet11.stage = dict(model=dict(folds=FOLDS))
+    networks.resnet8 = student
+    student.stage = dict(
+        train_cfg=dict(max_epochs=4),
+        model=dict(
+            folds=dict(FOLDS, left_out=dict(FOLDS['left_out'], resnet11=1)),
+            distiller=dict(
+                ensembles=dict(pair=['resnet20', 'resnet14']),
+                connectors=dict(
+                    drop=dict(
+                        type='mmrazor.StochasticDropConnector', num_drop=1)),
+                loss_forward_mappings=dict(
+                    loss_kd=dict(preds_T=dict(connector='drop'))))))
+    monkeypatch.setattr(ImageWeights, 'begin_batch', begun)
+    monkeypatch.setattr(ImageWeights, '__call__', weighed)
     ChainRunner(cfg).train()
+    cases = set()
+    for parts, indices, weights in steps[-8:]:
+        cases.add(str(parts))
+        if list(parts) == ['pair']:
+            assert set(weights['pair'][0].tolist()) == {1}
+        elif parts['pair'] == ['resnet14']:
+            # It has not seen the images that resnet11 has not seen.
+            for found, gated in weights.values():
+                torch.testing.assert_close(found, gated)
+        else:
+            unseen = torch.from_numpy(fold_of(indices, 2, 3) == 0)
+            torch.testing.assert_close(weights['pair'][0],
+                                       torch.where(unseen, .9, .1))
+            torch.testing.assert_close(weights['resnet11'][0],
+                                       torch.where(unseen, .1, .9))
+    assert len(cases) == 3
+
+
+def test_folds_of_a_chain_by_hand(make, weights_of, monkeypatch):
+    """By the words of a config alone; 0.5 of two teachers is their mean.
+
+    The control are the same networks, of which no one is excluded.
+    """
+    steps, forward = [], DenseKDLoss.forward
+    begin = DenseKDLoss.begin_batch
+
+    def begun(self, batch):
+        steps.append([views_of(batch._data_samples).indices])
+        begin(self, batch)
+
+    def computed(self, preds_S, preds_T):
+        loss = forward(self, preds_S, preds_T)
+        steps[-1] += [preds_S.detach(), preds_T, loss.item()]
+        return loss
+
+    live, stored, control = (make(name, gate=None, unseen_weight=share)
+                             for name, share in (('live', .8), ('store', .8),
+                                                 ('control', None)))
+    for cfg in (live, stored, control):
+        cfg.chain.folds, cfg.chain.logit_store = 2, None
+    stored.chain.logit_store = dict(dtype='float32')
+    with monkeypatch.context() as patch:
+        patch.setattr(DenseKDLoss, 'begin_batch', begun)
+        patch.setattr(DenseKDLoss, 'forward', computed)
+        ChainRunner(live).train()
+    # The two steps of the student.
+    for indices, preds_S, preds_T, loss in steps[-2:]:
+        wanted, student = 0, (preds_S / 4).double().log_softmax(1)
+        for name, left_out in (('resnet20', 0), ('resnet14', 1)):
+            share = np.where(fold_of(indices, 2) == left_out, .8, .2)
+            teacher = (preds_T[name] / 4).double().log_softmax(1)
+            kl = (teacher.exp() * (teacher - student)).sum(1)
+            wanted += .9 * 4**2 * (torch.from_numpy(share) * kl).mean().item()
+        assert loss == pytest.approx(wanted, rel=1e-5)
+    for cfg in (stored, control):
+        ChainRunner(cfg).train()
+    same = {
+        name: [
+            equal(weights_of(live, name), weights_of(cfg, name))
+            for cfg in (stored, control)
+        ]
+        for name in ('resnet20', 'resnet14', 'resnet8')
+    }
+    # A single teacher has all of the weight in any case.
+    assert same == dict(
+        resnet20=[True, True], resnet14=[True, True], resnet8=[True, False])
 
 
 @pytest.mark.parametrize('config', [
@@ -101,10 +197,10 @@ def test_with_dropped_teachers_and_ensembles(make):
 ])
 def test_several_networks_in_a_step_have_one_gate(digits_cfg, tmp_path, config,
                                                   monkeypatch):
-    """Told once a step, and used for each of them."""
+    """Passed once a step, and used for each of them."""
     calls = []
     monkeypatch.setattr(ImageWeights, 'begin_batch',
-                        _counted(ImageWeights.begin_batch, calls, 'told'))
+                        _counted(ImageWeights.begin_batch, calls, 'passed'))
     monkeypatch.setattr(ImageWeights, '__call__',
                         _counted(ImageWeights.__call__, calls, 'used'))
     cfg = digits_cfg(config)
@@ -115,7 +211,7 @@ def test_several_networks_in_a_step_have_one_gate(digits_cfg, tmp_path, config,
     cfg.chain.pop('order', None)
     cfg.work_dir = str(tmp_path / 'work')
     ChainRunner(cfg).train()
-    step = ['told', *['used'] * (3 if 'slim' in config else 2)]
+    step = ['passed', *['used'] * (3 if 'slim' in config else 2)]
     assert calls == step * 2
 
 
@@ -129,7 +225,7 @@ def _counted(function, calls, name):
     return counted
 
 
-def test_folds_that_nobody_told_of_are_refused(make, refused):
+def test_folds_that_are_not_known_are_refused(make, refused):
     refused(
         make(gate=None, unseen_weight=.5),
         'loss_kd.DenseKDLoss.unseen_weight: needs to know .* chain.folds')
