@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.datasets.splits import fold_of
@@ -189,6 +190,32 @@ def test_folds_of_a_chain_by_hand(make, weights_of, monkeypatch):
     # A single teacher has all of the weight in any case.
     assert same == dict(
         resnet20=[True, True], resnet14=[True, True], resnet8=[True, False])
+
+
+def test_kd_of_standardized_logits_by_hand(make, root, monkeypatch):
+    """9 times the mean of both teachers at tau = 2, beside 0.1 CE."""
+    steps, forward = [], DenseKDLoss.forward
+
+    def computed(self, preds_S, preds_T):
+        steps.append([preds_S, preds_T, forward(self, preds_S, preds_T)])
+        return steps[-1][-1]
+
+    monkeypatch.setattr(DenseKDLoss, 'forward', computed)
+    cfg = make()
+    cfg.model = Config.fromfile(
+        str(root / 'configs/_base_/distillers/kd_standardized.py')).model
+    assert cfg.model.task_loss_weight == .1
+    ChainRunner(cfg).train()
+    assert [len(preds_T) for _, preds_T, _ in steps] == [1, 1, 2, 2]
+    for preds_S, preds_T, loss in steps:
+        for logits in (preds_S, *preds_T.values()):
+            assert logits.mean(1).abs().max() < 1e-5
+            torch.testing.assert_close(logits.std(1), torch.ones(len(logits)))
+        student = (preds_S / 2).double().log_softmax(1)
+        teachers = torch.stack([*preds_T.values()]) / 2
+        teachers = teachers.double().log_softmax(2)
+        kl = (teachers.exp() * (teachers - student)).sum(2).mean()
+        assert loss.item() == pytest.approx(9 * 2**2 * kl.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize('config', [

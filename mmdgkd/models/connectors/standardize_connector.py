@@ -1,5 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional, Union
 
 import torch
 from mmrazor.models.architectures.connectors.base_connector import \
@@ -42,10 +42,18 @@ class StandardizeConnector(BaseConnector):
         super().__init__(init_cfg)
         self.eps = eps
 
-    def forward_train(self, feature: torch.Tensor) -> torch.Tensor:
+    def forward_train(
+        self, feature: Union[torch.Tensor, Mapping[str, torch.Tensor]]
+    ) -> Union[torch.Tensor, Dict[str, torch.Tensor]]:
         """Standardize.
 
         Args:
-            feature (torch.Tensor): Logits, shape (N, C).
+            feature (torch.Tensor | Mapping[str, torch.Tensor]): Logits, shape
+                (N, C), or those of each teacher by name.
         """
+        if isinstance(feature, Mapping):
+            return {
+                name: standardize(logits, self.eps)
+                for name, logits in feature.items()
+            }
         return standardize(feature, self.eps)

@@ -13,6 +13,10 @@ def test_by_hand():
     assert torch.allclose(standardize(logits), wanted, atol=1e-5)
     connector = MODELS.build(dict(type='mmrazor.StandardizeConnector'))
     assert torch.equal(connector(logits), standardize(logits))
+    each = connector(dict(a=logits, b=logits[:, :2]))
+    assert list(each) == ['a', 'b']
+    assert torch.equal(each['a'], standardize(logits))
+    assert torch.equal(each['b'], standardize(logits[:, :2]))
 
 
 def test_equal_logits_are_no_division_by_zero():
