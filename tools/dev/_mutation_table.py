@@ -172,7 +172,7 @@ _add('partners_without_view', 'mmdgkd/utils/random.py',
      "_hashed(b'partners', seed, view, 0)", "_hashed(b'partners', seed, 0, 0)",
      'datasets/test_mixing.py::test_the_partner_is_any_other_sample')
 _add('key_without_the_mix', 'mmdgkd/datasets/view_dataset.py',
-     "facts['mix'] = self.mixing.facts", 'pass',
+     "facts['mix'] = {**self.mixing.facts, **self.split.facts}", 'pass',
      'datasets/test_mixing.py::test_the_key_has_the_recipe')
 _add('partners_apart', 'mmdgkd/datasets/view_sampler.py',
      'lead = np.minimum(place, place[partners])', 'lead = place.copy()',
@@ -869,3 +869,20 @@ _add(
 _add('held_out_images_in_another_order', _HELD_OUT,
      "or not np.array_equal(part['labels'], first['labels'])", '',
      'weigh/test_chains.py::test_an_order_that_differs_is_refused')
+_add('held_out_images_are_trained_on', 'mmdgkd/datasets/splits.py',
+     'is_in = ~np.isin(images, out)', 'is_in = np.isin(images, images)',
+     'datasets/test_splits.py::test_what_is_left_out_is_never_sampled')
+_add('fold_is_trained_on', 'mmdgkd/datasets/splits.py', '!= self.fold\n',
+     '!= -1\n',
+     'datasets/test_splits.py::test_what_is_left_out_is_never_sampled')
+_add('partners_are_left_out', 'mmdgkd/datasets/mixing.py',
+     'chosen = count if self._chosen is None else self._chosen',
+     'chosen = count',
+     'datasets/test_splits.py::test_partners_are_not_left_out')
+_add('repeated_images_are_parted', 'mmdgkd/datasets/splits.py',
+     'return images[[origin(i) for i in range(len(dataset))]]',
+     'return np.arange(len(dataset))', 'datasets/test_splits.py::'
+     'test_what_repeats_images_does_not_part_them')
+_add('other_images_of_one_number', 'mmdgkd/chain/splits.py',
+     'if count != known[0][1] and (', 'if False and (',
+     'chain/test_splits_in_chains.py::test_stages_of_other_images')
