@@ -56,6 +56,25 @@ class GuidanceRuns:
             print(error)
             sys.exit(STOPPED)
 
+    def left(self) -> List[str]:
+        """What is left to train, a line each."""
+        methods = () if self.args.teachers is not None else self.args.methods
+        runs = self.args.teachers or [
+            run for name in methods for run in runs_of(METHODS[name])
+        ]
+        lines = [
+            f'teachers: {run}' for run in dict.fromkeys(runs)
+            if not self._is_done(osp.join(self.folder, run))
+        ]
+        return lines + [
+            f'student: {name}, seed {seed}' for seed in self.args.seeds
+            for name in methods if not osp.exists(
+                osp.join(self._student_dir(name, seed), 'tested.json'))
+        ]
+
+    def _student_dir(self, name: str, seed: int) -> str:
+        return osp.join(self.folder, 'students', f'{name}_{seed}')
+
     def _run_all(self) -> None:
         if self.args.teachers is not None:
             for name in self.args.teachers:
@@ -121,7 +140,7 @@ class GuidanceRuns:
     def train_student(self, name: str, seed: int) -> None:
         """Train a student by a method, test it once, and note the numbers."""
         method, student = METHODS[name], self.setting.student
-        work_dir = osp.join(self.folder, 'students', f'{name}_{seed}')
+        work_dir = self._student_dir(name, seed)
         if self.args.again:
             work_dir += '_again'
         path = osp.join(work_dir, 'tested.json')
@@ -210,8 +229,7 @@ class GuidanceRuns:
 
     def _compare(self, name: str, seed: int, entry: Mapping) -> None:
         """Compare a second training with the first."""
-        path = osp.join(self.folder, 'students', f'{name}_{seed}',
-                        'chain.json')
+        path = osp.join(self._student_dir(name, seed), 'chain.json')
         with open(path) as file:
             first = json.load(file)['stages'][self.setting.student]
         same = (

@@ -55,6 +55,8 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='train students a second time, from the cached logits, and '
         'compare them with the first to the digit')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print what is left to train')
     parser.add_argument('--tabulate', action='store_true')
     parser.add_argument('--root', default=ROOT, help='the checkout')
     args = parser.parse_args()
@@ -69,6 +71,9 @@ def main() -> None:
     args = parse_args()
     from _guidance_runs import GuidanceRuns
     from results.guidances import write_tables
+    if args.dry_run:
+        print('\n'.join(GuidanceRuns(args).left()))
+        return
     if not args.tabulate:
         GuidanceRuns(args).run_all()
     write_tables(args.root)

@@ -131,7 +131,13 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
                                              monkeypatch):
     methods = ['alone', 'kd', 'stacked', 'unseen']
     runs = runs_of(tmp_path, 'tiny', methods=methods, data_root='')
+    assert runs.left() == [
+        'teachers: dense', 'teachers: fold0', 'teachers: fold1',
+        *(f'student: {name}, seed {seed}' for seed in (0, 1)
+          for name in methods)
+    ]
     runs.run_all()
+    assert runs.left() == []
     path = tmp_path / 'root' / tables.csv_of(tiny.config)
     rows = tables.read_rows(str(path))
     assert tuple(rows.columns) == tables.COLUMNS
