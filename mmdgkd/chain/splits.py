@@ -21,6 +21,7 @@ from .chain import Chain
 
 # What two networks must have in common to be in one chain.
 _COMMON = ('holdout', 'seed')
+_FOLD = ('folds', 'fold', 'folds_seed')
 
 
 def split_of(chain: Chain, name: str) -> Dict[str, Any]:
@@ -205,10 +206,7 @@ def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
     here = f'chain.networks.{name}.ckpt_path'
     check_holdout(chain, name, meta, here)
     found, wanted = dict(meta.get('split') or {}), split_of(chain, name)
-    rest = [{
-        key: value
-        for key, value in split.items() if key not in _COMMON
-    } for split in (found, wanted)]
+    rest = [[split.get(key) for key in _FOLD] for split in (found, wanted)]
     # That it has seen all is never too much to say.
     if chain.folds and wanted.get('fold') is not None and rest[0] != rest[1]:
         same = [
@@ -266,8 +264,8 @@ def check_same_images(chain: Chain, images: Mapping[str, int],
                 for name, meta in metas.items()]
     known = [each for each in numbers if each[1]]
     for name, count, here in known[1:]:
-        if count != known[0][1] and (chain.holdout
-                                     or chain.fold_of(name) is not None):
+        folds = chain.fold_of(name), chain.fold_of(known[0][0])
+        if count != known[0][1] and (chain.holdout or folds != (None, None)):
             raise ConfigError(
                 f'{here}: is of a training on {count:,} images, but '
                 f'"{known[0][0]}" is trained on {known[0][1]:,}; chain.holdout'

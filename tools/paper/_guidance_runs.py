@@ -22,7 +22,7 @@ from results.guidances import (csv_of, key_of, read_rows, read_weighed,
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.splits import held_out_loader
 from mmdgkd.errors import TrainingStopped
-from mmdgkd.fileio.files import atomic_write
+from mmdgkd.fileio.files import atomic_write, sha256_of
 from mmdgkd.weigh.held_out_logits import held_out_logits
 from mmdgkd.weigh.weighing import weigh
 
@@ -119,7 +119,15 @@ class GuidanceRuns:
                 entry['fold'] = run.folds[place]
             if run.snapshots and place == run.networks[0]:
                 entry['snapshots'] = list(run.snapshots)
-        _set_networks(cfg, networks, run.guidance)
+        guidance: Any = run.guidance
+        if run.snapshots:
+            # They are no teachers of the TAs.
+            before = {
+                name: [*networks][:at]
+                for at, name in enumerate(networks) if at
+            }
+            guidance = before if guidance == 'dense' else guidance
+        _set_networks(cfg, networks, guidance)
         if run.folds:
             cfg.chain.folds = FOLDS
         return cfg
@@ -187,9 +195,15 @@ class GuidanceRuns:
                 entry['fold'] = RUNS[run].folds[place]
                 cfg.chain.folds = FOLDS
             networks[name_of(teacher, network)] = entry
-        networks[self.setting.student] = base[self.setting.student]
+        student = networks[self.setting.student] = copy.deepcopy(
+            base[self.setting.student])
+        # What follows changes the objective of the student itself.
+        own = (student.get('stage') or {}).pop('model', None)
+        if own:
+            _merge(cfg, dict(model=own))
         _set_networks(cfg, networks, 'dense' if method.teachers else 'none')
         _merge(cfg, method.options)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), *method.hooks]
         if method.teachers and work_dir != self._weigh_dir(method):
             _merge(cfg, self._weights(method))
         return cfg
@@ -204,20 +218,24 @@ class GuidanceRuns:
         What ``mmdgkd weigh`` says of all that a method may be taught by is
         written beside the CSV.
         """
-        path = osp.join(self.args.root, weighed_of(self.setting.config))
-        key = key_of(method.teachers)
-        if key not in read_weighed(path):
+        path, key = osp.join(self.folder,
+                             'weighed.json'), key_of(method.teachers)
+        files = [sha256_of(self.file_of(each)) for each in method.teachers]
+        if read_weighed(path).get(key, {}).get('files') != files:
             cfg = self.student_config(method, 0, self._weigh_dir(method))
             runner = ChainRunner(cfg, verbose=False)
             loader = held_out_loader(runner.cfg, runner.chain)
             logits = held_out_logits(runner.cfg, runner.chain, runner.work,
                                      runner.chain.names[:-1], loader)
-            found = weigh(logits.logits, logits.labels)
+            found = dict(weigh(logits.logits, logits.labels), files=files)
             print(found['sentence'], flush=True)
-            with _locked(path):
-                data = dict(read_weighed(path), **{key: found})
-                with atomic_write(path) as file:
-                    file.write(json.dumps(data, indent=1) + '\n')
+            for each in (path,
+                         osp.join(self.args.root,
+                                  weighed_of(self.setting.config))):
+                with _locked(each):
+                    data = dict(read_weighed(each), **{key: found})
+                    with atomic_write(each) as file:
+                        file.write(json.dumps(data, indent=1) + '\n')
         if not method.weigh:
             return {}
         found = read_weighed(path)[key]
@@ -302,9 +320,8 @@ def _in_order(column: pd.Series) -> pd.Series:
 def _locked(path: str) -> Iterator[None]:
     """Keep other runs from writing a file at the same time."""
     os.makedirs(osp.dirname(path), exist_ok=True)
-    with open(
-            osp.join(tempfile.gettempdir(), f'{osp.basename(path)}.lock'),
-            'w') as lock:
+    name = osp.abspath(path).replace(os.sep, '_')
+    with open(osp.join(tempfile.gettempdir(), f'{name}.lock'), 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -337,7 +354,7 @@ def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _set_networks(cfg: Config, networks: Mapping[str, Any],
-                  guidance: str) -> None:
+                  guidance: Any) -> None:
     """Replace the networks of a chain; the order is that of the mapping."""
     cfg.chain.networks = [
         dict(

@@ -19,7 +19,6 @@ class Setting:
         config (str): Below ``configs/dgkd``, without its ending.
         words (str): For people.
         names (tuple[str]): The teacher, the TAs and the student.
-        epochs (int): Of the student.
         options (Mapping[str, Any]): Other settings of the config, by dotted
             key. Defaults to an empty dict.
     """
@@ -27,7 +26,6 @@ class Setting:
     config: str
     words: str
     names: Tuple[str, ...]
-    epochs: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,8 +99,9 @@ class Method:
         equal (bool): Whether it has the total weight of KD. Defaults to True.
         weigh (str): How the weights of ``mmdgkd weigh`` are used:
             ``'stacked'`` or ``'averaged'``. Defaults to ``''``: not.
-        baseline (str): The method that it is compared with.
+        baseline (str): The method from which it differs in one thing.
             Defaults to ``'kd'``.
+        hooks (tuple[dict]): More hooks. Defaults to ().
     """
 
     words: str
@@ -111,10 +110,12 @@ class Method:
     equal: bool = True
     weigh: str = ''
     baseline: str = 'kd'
+    hooks: Tuple[Mapping[str, Any], ...] = ()
 
 
 _DENSE = tuple(f'dense/{place}' for place in range(4))
 _SEEDS = ('dense/0', 'seed1/0', 'seed2/0', 'seed3/0')
+_CHAIN = tuple(f'dense_folds/{place}' for place in range(4))
 _FOLDS = tuple(f'fold{fold}/0' for fold in range(FOLDS))
 _STANDARD = {
     'model.distiller.connectors.standard.type': 'mmrazor.StandardizeConnector',
@@ -132,6 +133,13 @@ METHODS: Dict[str, Method] = {
     Method('alone'),
     'kd':
     Method('KD', ('dense/0', ), baseline='alone'),
+    **{
+        f'kd_seed{seed}':
+        Method(f'KD, teacher of seed {seed}', (f'seed{seed}/0', ))
+        for seed in (1, 2, 3)
+    },
+    'kd_best':
+    Method('KD from the third network, the best teacher', ('dense/2', )),
     'takd':
     Method('TAKD', ('takd/3', )),
     'dgkd':
@@ -142,19 +150,32 @@ METHODS: Dict[str, Method] = {
         _DENSE, {
             f'{KD}.form': 'paper',
         },
-        equal=False),
+        equal=False,
+        baseline='dgkd'),
     'stacked':
-    Method('DGKD, stacked', _DENSE, weigh='stacked'),
+    Method('DGKD, stacked ‡', _DENSE, weigh='stacked', baseline='dgkd'),
     'weighted':
-    Method('DGKD, weighted by likelihood', _DENSE, weigh='averaged'),
+    Method(
+        'DGKD, weighted by likelihood ‡',
+        _DENSE,
+        weigh='averaged',
+        baseline='dgkd'),
     'label_gate':
-    Method('DGKD, label-aware gate', _DENSE,
-           {f'{KD}.gate': dict(type='label', s=0.5)}),
+    Method(
+        'DGKD, label-aware gate',
+        _DENSE, {f'{KD}.gate': dict(type='label', s=0.5)},
+        baseline='dgkd'),
     'ca_mkd':
-    Method("DGKD, CA-MKD's gate", _DENSE, {f'{KD}.gate': dict(type='ca_mkd')}),
+    Method(
+        "DGKD, CA-MKD's gate",
+        _DENSE, {f'{KD}.gate': dict(type='ca_mkd')},
+        baseline='dgkd'),
     'curriculum':
-    Method('DGKD, curriculum', _DENSE,
-           {'custom_hooks': [dict(type='mmrazor.CurriculumHook', sigma=0.7)]}),
+    Method(
+        'DGKD, curriculum',
+        _DENSE,
+        hooks=(dict(type='mmrazor.CurriculumHook', sigma=0.7), ),
+        baseline='dgkd'),
     'standardized_kd':
     Method('KD of standardized logits', ('dense/0', ), _STANDARD, equal=False),
     'standardized':
@@ -168,33 +189,43 @@ METHODS: Dict[str, Method] = {
     Method('snapshots of the teacher',
            ('dense/0@0.5', 'dense/0@0.667', 'dense/0@0.833', 'dense/0')),
     'labels':
-    Method('TAs that are trained from labels alone',
-           ('dense/0', 'labels/1', 'labels/2', 'labels/3')),
+    Method(
+        'TAs that are trained from labels alone',
+        ('dense/0', 'labels/1', 'labels/2', 'labels/3'),
+        baseline='dgkd'),
+    'chain_folds':
+    Method('DGKD, each network without another fold', _CHAIN, baseline='dgkd'),
+    'chain_folds_unseen':
+    Method(
+        'the same, half of the weight on who has not seen the image',
+        _CHAIN, {f'{KD}.unseen_weight': 0.5},
+        baseline='chain_folds'),
     'seeds':
     Method('four teachers of other seeds', _SEEDS),
     'seeds_stacked':
-    Method('the same, stacked', _SEEDS, weigh='stacked'),
-    'bagged':
-    Method('four teachers, each without another fold', _FOLDS),
-    'bagged_unseen':
-    Method('the same, half of the weight on who has not seen the image',
-           _FOLDS, {f'{KD}.unseen_weight': 0.5}),
-    'bagged_unseen_only':
-    Method('the same, all of the weight on who has not seen the image', _FOLDS,
-           {f'{KD}.unseen_weight': 1.0}),
-    'chain_folds':
-    Method('DGKD, each network without another fold',
-           tuple(f'dense_folds/{place}' for place in range(4))),
-    'chain_folds_unseen':
-    Method('the same, half of the weight on who has not seen the image',
-           tuple(f'dense_folds/{place}' for place in range(4)),
-           {f'{KD}.unseen_weight': 0.5}),
-    'bagged_gate':
-    Method('the same, label-aware gate', _FOLDS,
-           {f'{KD}.gate': dict(type='label', s=0.5)}),
+    Method('the same, stacked ‡', _SEEDS, weigh='stacked', baseline='seeds'),
     'seeds_gate':
-    Method('four teachers of other seeds, label-aware gate', _SEEDS,
-           {f'{KD}.gate': dict(type='label', s=0.5)}),
+    Method(
+        'the same, label-aware gate',
+        _SEEDS, {f'{KD}.gate': dict(type='label', s=0.5)},
+        baseline='seeds'),
+    'bagged':
+    Method('these four, each without another fold', _FOLDS, baseline='seeds'),
+    'bagged_unseen':
+    Method(
+        'the same, half of the weight on who has not seen the image',
+        _FOLDS, {f'{KD}.unseen_weight': 0.5},
+        baseline='bagged'),
+    'bagged_unseen_only':
+    Method(
+        'the same, all of the weight on who has not seen the image',
+        _FOLDS, {f'{KD}.unseen_weight': 1.0},
+        baseline='bagged'),
+    'bagged_gate':
+    Method(
+        'these four without folds, label-aware gate',
+        _FOLDS, {f'{KD}.gate': dict(type='label', s=0.5)},
+        baseline='bagged'),
 }
 
 _PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')
@@ -202,14 +233,14 @@ _PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')
 SETTINGS: Dict[str, Setting] = {
     'plain_10k':
     Setting('plain10_to_plain2_cifar100_10k',
-            'plain 10-8-6-4-2, 10,000 images', _PLAIN, 30),
+            'plain 10-8-6-4-2, 10,000 images', _PLAIN),
     'plain':
     Setting('plain10_to_plain2_cifar100_own',
-            'plain 10-8-6-4-2, 45,000 images', _PLAIN, 20,
+            'plain 10-8-6-4-2, 45,000 images', _PLAIN,
             {'chain.holdout': 5000}),
     'resnet56':
     Setting('resnet56_to_resnet8_cifar100_own',
             'ResNet 56-32-20-14-8, 45,000 images',
-            ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8'), 30,
+            ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8'),
             {'chain.holdout': 5000}),
 }
