@@ -219,6 +219,29 @@ def check_given_split(chain: Chain, name: str, meta: Mapping) -> None:
             f'{found.get("fold") if all(same) else None}')
 
 
+def check_beginning(chain: Chain, name: str, meta: Mapping, here: str) -> None:
+    """Refuse weights to begin from that have seen what a network leaves out.
+
+    Args:
+        chain (Chain): The chain.
+        name (str): The network.
+        meta (Mapping): The meta of the file. That of another package does not
+            tell.
+        here (str): The config key of the file, for messages.
+
+    Raises:
+        ConfigError: If they have.
+    """
+    check_holdout(chain, name, meta, here)
+    found, wanted = dict(meta.get('split') or {}), split_of(chain, name)
+    if (wanted.get('fold') is not None and 'mmdgkd_version' in meta
+            and any(found.get(key) != wanted[key] for key in _FOLD)):
+        raise ConfigError(
+            f'{here}: was trained with {_format_fold(found)}, but "{name}" '
+            f'is trained with {_format_fold(wanted)}; set '
+            f'chain.networks.{name}.fold=None')
+
+
 def check_holdout(chain: Chain, name: str, meta: Mapping, here: str) -> None:
     """Refuse a network that was trained on images that a chain holds out.
 

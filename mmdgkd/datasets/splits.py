@@ -1,5 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Which images of a training set a network is trained on."""
+import hashlib
+import pickle
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional
 
@@ -8,7 +10,6 @@ import numpy as np
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from mmdgkd.utils.random import uniforms
-from .identity import content_key
 
 _KEYS = ('holdout', 'seed', 'folds', 'fold', 'folds_seed')
 # Of uniforms(); other draws have others.
@@ -62,28 +63,32 @@ def images_of(dataset: Any) -> np.ndarray:
         ConfigError: For a wrapper that does not say which its samples are.
     """
     if getattr(dataset, 'datasets', None):
-        offsets: Dict[str, int] = {}
-        parts, count = [], 0
-        for part in dataset.datasets:
-            images = images_of(part)
-            # The same images twice are the same images.
-            offset = offsets.setdefault(content_key(part), count)
-            parts.append(images + offset)
-            count = max(count, offset + int(images.max(initial=-1)) + 1)
-        return np.concatenate(parts)
+        # What two parts have in common is one image.
+        known: Dict[str, int] = {}
+        return np.array([
+            known.setdefault(_info_key(part, i), len(known))
+            for part in dataset.datasets for i in range(len(part))
+        ])
     inner = getattr(dataset, 'dataset', None)
     if inner is None:
         return np.arange(len(dataset))
     images, origin = images_of(inner), getattr(dataset, '_get_ori_dataset_idx',
                                                None)
-    if origin is not None:
-        return images[[origin(i) for i in range(len(dataset))]]
-    if len(dataset) != len(images):
+    if len(dataset) == len(images):
+        return images
+    if origin is None:
         raise ConfigError(
             f'train_dataloader.dataset: {type(dataset).__name__} does not say '
             'which images its samples are, so that none can be held out; '
             'leave it out, or chain.holdout and chain.folds')
-    return images
+    return images[[origin(i) for i in range(len(dataset))]]
+
+
+def _info_key(dataset: Any, index: int) -> str:
+    """A hash of what a sample is read from, wherever it stands."""
+    info = dict(dataset.get_data_info(index))
+    info.pop('sample_idx', None)
+    return hashlib.sha256(pickle.dumps(info, protocol=4)).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -144,8 +144,11 @@ def test_a_given_network_has_not_seen_the_holdout(make, refused):
         other, f'{key}: was trained with fold 0 of 2 .seed 0. left out, not '
         'fold 1 of 2 .seed 0. left out, as chain.folds has it; set '
         'chain.networks.resnet20.fold=0')
-    # The control: the same network, in a chain without folds.
-    ChainRunner(student(folds=None)).train()
+    # With its own fold, and the control: in a chain without folds.
+    ChainRunner(student()).train()
+    control = student(folds=None)
+    control.work_dir += '_control'
+    ChainRunner(control).train()
 
 
 def test_given_networks_of_other_images_or_folds(make, refused):
@@ -193,6 +196,13 @@ def test_weights_to_begin_from_have_not_seen_the_holdout(
     message = (': was trained with 8 images of seed 0 held out, but '
                'chain.holdout is 16 images of seed 0 held out')
     refused(cfg, f'resnet20.model.init_cfg{message}')
+    # Without a holdout, what has seen all folds.
+    cfg = make(work_dir='other', holdout=None)
+    cfg.chain.networks.resnet20.model.init_cfg = dict(
+        type='Pretrained', checkpoint=path)
+    refused(
+        cfg, 'resnet20.model.init_cfg: was trained with all folds, but '
+        '"resnet20" is trained with fold 0 of 2')
     cfg = make(work_dir='other')
     cfg.chain.networks.resnet20.ckpt_path = path
     refused(cfg, f'resnet20.ckpt_path{message}')

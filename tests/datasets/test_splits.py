@@ -137,6 +137,18 @@ def test_what_repeats_images_does_not_part_them(cfg):
         ViewDataset(copy.deepcopy(cfg), split=dict(folds=2, fold=0))
 
 
+def test_a_part_of_a_data_set_in_memory():
+    """MMPretrain's replaces its data set by that part."""
+    cfg = dict(
+        type='KFoldDataset',
+        dataset=dict(DIGITS, type='Digits'),
+        fold=1,
+        num_splits=2)
+    dataset = ViewDataset(copy.deepcopy(cfg), split=dict(holdout=4))
+    assert (len(dataset), len(dataset.chosen)) == (20, 16)
+    assert dataset[int(dataset.chosen[3])]['inputs'].shape[0] == 3
+
+
 def test_a_wrapper_that_does_not_say_which_its_samples_are():
 
     class Halves(torch.utils.data.Dataset):

@@ -51,7 +51,8 @@ class GuidanceRuns:
             stop.daemon = True
             stop.start()
         try:
-            self._run_all()
+            with stopped_as_error():
+                self._run_all()
         except TrainingStopped as error:
             print(error)
             sys.exit(STOPPED)
@@ -66,10 +67,11 @@ class GuidanceRuns:
             f'teachers: {run}' for run in dict.fromkeys(runs)
             if not self._is_done(osp.join(self.folder, run))
         ]
+        again = '_again' if self.args.again else ''
         return lines + [
             f'student: {name}, seed {seed}' for seed in self.args.seeds
             for name in methods if not osp.exists(
-                osp.join(self._student_dir(name, seed), 'tested.json'))
+                osp.join(self._student_dir(name, seed) + again, 'tested.json'))
         ]
 
     def _student_dir(self, name: str, seed: int) -> str:
@@ -314,6 +316,20 @@ def _in_order(column: pd.Series) -> pd.Series:
         return column
     order = {each: f'{at:03}' for at, each in enumerate(METHODS)}
     return column.map(lambda name: order.get(name, name))
+
+
+@contextlib.contextmanager
+def stopped_as_error() -> Iterator[None]:
+    """Raise at a SIGTERM that comes while nothing is trained."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise TrainingStopped('stopped; the same command goes on')
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

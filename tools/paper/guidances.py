@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tabulate', action='store_true')
     parser.add_argument('--root', default=ROOT, help='the checkout')
     args = parser.parse_args()
-    if args.setting is None and not args.tabulate:
+    if args.setting is None and (args.dry_run or not args.tabulate):
         parser.error('SETTING: is missing; should be one of '
                      f'{", ".join(SETTINGS)}')
     return args
@@ -72,7 +72,7 @@ def main() -> None:
     from _guidance_runs import GuidanceRuns
     from results.guidances import write_tables
     if args.dry_run:
-        print('\n'.join(GuidanceRuns(args).left()))
+        print('\n'.join(GuidanceRuns(args).left() or ['nothing is left']))
         return
     if not args.tabulate:
         GuidanceRuns(args).run_all()

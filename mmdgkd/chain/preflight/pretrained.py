@@ -17,7 +17,7 @@ from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.model_names import number_of_classes
-from mmdgkd.chain.splits import check_holdout
+from mmdgkd.chain.splits import check_beginning
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, unwrapped
@@ -60,7 +60,7 @@ def check_init_cfg(chain: Chain, network: Network, model: nn.Module) -> None:
 
     Raises:
         ConfigError: See :func:`check_pretrained`; or if the weights are of a
-            training on images that the chain holds out.
+            training on images that the network leaves out.
     """
     here = f'chain.networks.{network.name}.model'
     for name, module in model.named_modules():
@@ -75,8 +75,9 @@ def check_init_cfg(chain: Chain, network: Network, model: nn.Module) -> None:
                                   'name of a file')
             if '://' not in path:
                 check_pretrained(module, path, key, cfg.get('prefix'))
-                if chain.holdout:
-                    check_holdout(chain, network.name, meta_of(path, key), key)
+                if chain.holdout or chain.folds:
+                    check_beginning(chain, network.name, meta_of(path, key),
+                                    key)
             elif network.published and network.published.weights == path:
                 _log_new_head(key, path, network.published.num_classes,
                               number_of_classes(network_cfg(network.model)))

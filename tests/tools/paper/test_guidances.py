@@ -89,7 +89,11 @@ def test_a_paired_difference():
     found = tables.Paired(one, other)
     assert (found.n, found.mean) == (3, 2.)
     assert found.error == pytest.approx(1 / 3**.5)
-    assert str(found) == '+2.00 (0.58)*'
+    # Three seeds are too few for a star.
+    assert str(found) == '+2.00 (0.58)'
+    many = pd.Series(range(5)) * 1.
+    assert str(tables.Paired(2 * many + 1, many)) == '+3.00 (0.71)*'
+    assert str(tables.Paired(2 * many - 3, many)) == '-1.00 (0.71)'
     assert str(tables.Paired(one[:1], other)) == '+1.00'
     assert str(tables.Paired(one[3:], other)) == '-'
 
@@ -100,10 +104,10 @@ def tiny(monkeypatch):
     settings = dict(
         tiny=Setting(
             'resnet20_to_resnet8_digits', 'digits', (
-                'resnet20', 'resnet14', 'resnet8'), 1, {
-                    'chain.holdout': 16,
-                    'train_cfg.max_epochs': 4,
-                    'train_dataloader.dataset.indices': 64,
+                'resnet20', 'resnet14', 'resnet8'), {
+                    'chain.holdout': 100,
+                    'train_cfg.max_epochs': 3,
+                    'train_dataloader.dataset.indices': 600,
                     'test_dataloader.dataset.indices': 64,
                     'model.distiller.distill_losses.loss_kd.form': 'averaged',
                     'visualizer': None,
@@ -154,6 +158,7 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
     assert loss.teacher_tau == weighed['dense/0 dense/1']['teacher_tau']
     table = tables.students_table(tiny, rows, weighed)
     assert table.count('\n') == 5 and '| stacked |' in table
+    assert '| over KD, held out |' in table
     # A second time nothing is trained.
     monkeypatch.setattr(runs, '_train', None)
     runs.run_all()

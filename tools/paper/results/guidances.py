@@ -15,8 +15,14 @@ PAGE = 'docs/which_guidance.md'
 COLUMNS = ('chain', 'method', 'seed', 'epochs', 'best', 'last', 'seconds',
            'test')
 _RESULTS = 'configs/dgkd/results'
-_HEADS = ('student', 'held-out, %', 'test, %', 'test, over KD',
-          'over its baseline', 'seeds', 'NLL of its teachers')
+_HEADS = ('student', 'held-out, %', 'test, %', 'over alone', 'over KD',
+          'over KD, held out', 'its control', 'over it', 'seeds',
+          'NLL of its teachers')
+# From so many seeds on a difference is marked.
+_SEEDS = 5
+# Where weigh says what the student learns from.
+_PLAIN_MEAN = ('kd', 'takd', 'dgkd', 'seeds', 'bagged', 'snapshots', 'labels',
+               'chain_folds')
 
 
 def csv_of(chain: str) -> str:
@@ -96,8 +102,8 @@ class Paired:
 
     @property
     def is_separable(self) -> bool:
-        """Whether it is more than two standard errors."""
-        return self.error is not None and abs(self.mean) > 2 * self.error
+        """Whether it is more than two standard errors, of enough seeds."""
+        return self.n >= _SEEDS and abs(self.mean) > 2 * self.error
 
     def __str__(self) -> str:
         """Such as ``+0.72 (0.17)*``; a dash without a common seed."""
@@ -128,31 +134,37 @@ def students_table(setting: Setting, rows: pd.DataFrame,
         if name not in found:
             continue
         mine = found[name]
-        gains = []
-        for other in ('kd', method.baseline):
-            is_itself = other == name or other not in found
-            gains.append('-' if is_itself else str(
-                Paired(mine['test'], found[other]['test'])))
-        if method.baseline in ('kd', name):
-            gains[1] = '-'
+
+        def over(other: str, column: str = 'test') -> str:
+            if other == name or other not in found:
+                return '-'
+            return str(Paired(mine[column], found[other][column]))
+
+        control = method.baseline
+        has_own = control not in ('kd', 'alone') and control in found
         words = method.words + ('' if method.equal else ' †')
         lines.append([
             words,
             mean_sd(mine['last']),
-            mean_sd(mine['test']), *gains,
+            mean_sd(mine['test']),
+            over('alone'),
+            over('kd'),
+            over('kd', 'last'), METHODS[control].words if has_own else '-',
+            over(control) if has_own else '-',
             str(len(mine)),
-            _prediction(weighed.get(key_of(method.teachers)), method.weigh)
+            _prediction(name, weighed.get(key_of(method.teachers)))
         ])
     return table(_HEADS, lines) if lines else NO_RUNS
 
 
-def _prediction(weighed: Optional[Mapping], weigh: str) -> str:
-    """The NLL of what the student learns from, on held-out images."""
-    if not weighed:
+def _prediction(name: str, weighed: Optional[Mapping]) -> str:
+    """The NLL of what the student learns from, calibrated, if it is known."""
+    form = {'stacked': 'stack', 'seeds_stacked': 'stack'}.get(name)
+    if name.startswith('kd') or name in _PLAIN_MEAN:
+        form = 'mean'
+    if not weighed or form is None:
         return '-'
-    if len(weighed['teachers']) == 1:
-        return f'{weighed["teachers"][weighed["best"]]["nll_calibrated"]:.3f}'
-    return f'{weighed["stack" if weigh else "mean"]["nll_calibrated"]:.3f}'
+    return f'{weighed[form]["nll_calibrated"]:.3f}'
 
 
 def teachers_table(setting: Setting, rows: pd.DataFrame) -> str:
