@@ -1,5 +1,5 @@
-# ResNet-110-56-32-20-14-8 in a recipe of this project: crop and flip, one cycle
-# of the learning rate, 20 epochs, 12 for the TAs and 30 for the student.
+# ResNet-110-56-32-20-14-8 in a recipe of this project: crop and flip, one
+# cycle of the learning rate, 20 epochs, 12 for the TAs, 30 for the student.
 # *_released.py and *_paper.py have the recipe of the released code.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
