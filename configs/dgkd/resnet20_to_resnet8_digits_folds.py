@@ -1,6 +1,6 @@
 # Each teacher is trained without another half of the images; half of the
-# weight of an image is that of the teacher that has not seen it. Its control is
-# the same chain without chain.folds and unseen_weight.
+# weight of an image is that of the teacher that has not seen it. Its control
+# is the same chain without chain.folds and unseen_weight.
 # Objective: the averaged form (see _base_/distillers), with these weights in
 # place of the mean.
 _base_ = [
