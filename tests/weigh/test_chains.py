@@ -62,8 +62,10 @@ def logits_of(cfg, names, loader=None):
 
 
 def test_what_it_prints_and_writes(own):
-    output = weigh(own)
     work = Path(own.work_dir)
+    # Of other tests.
+    tested = {*work.glob('*/test')}
+    output = weigh(own)
     found = json.loads((work / 'weigh.json').read_text())
     assert found['network'] == 'resnet8' and found['images'] == 64
     assert [*found['teachers']] == ['resnet20', 'resnet14']
@@ -73,7 +75,8 @@ def test_what_it_prints_and_writes(own):
     assert "    form='stacked'," in lines
     assert (work / 'weigh.png').read_bytes()[:4] == b'\x89PNG'
     # No log of a test, and nothing that is not finished.
-    assert not [*work.glob('*/test')] + [*work.glob('**/*.part')]
+    assert {*work.glob('*/test')} == tested
+    assert not [*work.glob('**/*.part')]
 
 
 def test_the_logits_are_those_of_the_network(own, built_from_file):
@@ -389,6 +392,8 @@ def mmdgkd(monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.setattr(sys, 'argv', ['mmdgkd', 'weigh', *words])
+        # The command sets it, and a model of a later test would be on a GPU.
+        monkeypatch.setenv('LOCAL_RANK', '0')
         code = 0
         try:
             mmdgkd_cli.main()
