@@ -7,32 +7,16 @@ _base_ = [
     '../_base_/chains/plain10_to_plain2_cifar100.py',
     '../_base_/distillers/dense_kd_averaged.py',
     '../_base_/datasets/cifar100_bs128.py',
-    '../_base_/schedules/sgd_20e_onecycle.py',
+    '../_base_/schedules/sgd_20e_12e_30e.py',
     '../_base_/default_runtime.py',
 ]
 optim_wrapper = dict(optimizer=dict(lr=0.05))
-assistant = dict(
-    train_cfg=dict(max_epochs=12),
-    param_scheduler=[
-        dict(
-            type='LinearLR',
-            start_factor=0.1,
-            begin=0,
-            end=2,
-            convert_to_iter_based=True),
-        dict(
-            type='CosineAnnealingLR',
-            T_max=10,
-            begin=2,
-            end=12,
-            convert_to_iter_based=True)
-    ])
-student = dict(distiller=dict(distill_losses=dict(loss_kd=dict(tau=2.0))))
+objective = dict(distiller=dict(distill_losses=dict(loss_kd=dict(tau=2.0))))
 chain = dict(
     # Ten views of each image: the logits of the teachers are soon cached.
     views=dict(num_views=10),
     networks=dict(
-        plain8=dict(stage=assistant),
-        plain6=dict(stage=assistant),
-        plain4=dict(stage=assistant),
-        plain2=dict(stage=dict(model=student))))
+        plain8=dict(stage={{_base_.assistant}}),
+        plain6=dict(stage={{_base_.assistant}}),
+        plain4=dict(stage={{_base_.assistant}}),
+        plain2=dict(stage=dict(model=objective))))

@@ -32,7 +32,7 @@ def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
         try:
             with open(osp.join(run.path, 'weigh.json')) as file:
                 data = parse_json(file.read())
-            # Beside whether it pays, what speaks against it.
+            # Beside whether it pays, what limits that.
             sentence = '; '.join(
                 str(part) for part in (data['sentence'], data.get('caveat'))
                 if part)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from mmdgkd.chain.chain import Chain
-from mmdgkd.chain.splits import check_holdout
+from mmdgkd.chain.split_checks import check_holdout
 from mmdgkd.chain.stage_config import merged_config
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.errors import ConfigError

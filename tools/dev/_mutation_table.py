@@ -883,6 +883,6 @@ _add('repeated_images_are_parted', 'mmdgkd/datasets/splits.py',
      'return images[[origin(i) for i in range(len(dataset))]]',
      'return np.arange(len(dataset))', 'datasets/test_splits.py::'
      'test_what_repeats_images_does_not_part_them')
-_add('other_images_of_one_number', 'mmdgkd/chain/splits.py',
+_add('other_images_of_one_number', 'mmdgkd/chain/split_checks.py',
      'if count != known[0][1] and (', 'if False and (',
      'chain/test_splits_in_chains.py::test_stages_of_other_images')

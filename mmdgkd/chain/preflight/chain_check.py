@@ -16,7 +16,7 @@ from torch import nn
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS, CheckedStage, methods_of
 from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
-from mmdgkd.chain.splits import check_given_split, check_same_images
+from mmdgkd.chain.split_checks import check_given_split, check_same_images
 from mmdgkd.chain.stage_config import stage_config
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint

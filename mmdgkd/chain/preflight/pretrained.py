@@ -17,7 +17,7 @@ from torch import nn
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.model_names import number_of_classes
-from mmdgkd.chain.splits import check_beginning
+from mmdgkd.chain.split_checks import check_beginning
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint
 from mmdgkd.models.utils.networks import network_cfg, unwrapped
