@@ -392,8 +392,6 @@ def mmdgkd(monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.setattr(sys, 'argv', ['mmdgkd', 'weigh', *words])
-        # The command sets it, and a model of a later test would be on a GPU.
-        monkeypatch.setenv('LOCAL_RANK', '0')
         code = 0
         try:
             mmdgkd_cli.main()
