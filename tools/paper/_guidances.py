@@ -238,9 +238,13 @@ SETTINGS: Dict[str, Setting] = {
     Setting('plain10_to_plain2_cifar100_own',
             'plain 10-8-6-4-2, 45,000 images', _PLAIN,
             {'chain.holdout': 5000}),
-    'resnet56':
-    Setting('resnet56_to_resnet8_cifar100_own',
-            'ResNet 56-32-20-14-8, 45,000 images',
-            ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8'),
-            {'chain.holdout': 5000}),
+    **{
+        f'resnet56{ending}':
+        Setting(f'resnet56_to_resnet8_cifar100_{recipe}',
+                f'ResNet 56-32-20-14-8, 45,000 images{words}',
+                ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8'),
+                {'chain.holdout': 5000})
+        for ending, recipe, words in (('', 'own', ''),
+                                      ('_short', 'short', ', short'))
+    },
 }
