@@ -107,19 +107,29 @@ def _teachers(chain: Chain, network: str,
 def _for_config(cfg: Config, chain: Chain, network: str,
                 found: Mapping[str, Any]) -> List[str]:
     """The weights as lines of a config, or why there are none."""
+    why = _why_no_lines(cfg, chain, network, found)
+    if why:
+        return [f'no lines for the config of {network}: {why}']
+    fits = tuple(found['teachers']) == tuple(chain.teachers[network])
+    once = '' if fits else ', once these are its teachers (chain.guidance)'
+    return [f'for the config of {network}{once}:', format_config(found)]
+
+
+def _why_no_lines(cfg: Config, chain: Chain, network: str,
+                  found: Mapping[str, Any]) -> str:
+    """Why the loss would refuse the weights, or ''."""
+    if not any(found['teacher_weights'].values()):
+        return ('the weights of all teachers are 0; on the held-out images '
+                'they are no better than a guess')
     stage = merged_config(cfg, chain[chain.stage_of(network)])
     distiller = (stage.get('model') or {}).get('distiller') or {}
     together = Ensembles(distiller.get('ensembles'), chain.names)
     members = [name for name in found['teachers'] if together.of(name)]
     if not members:
-        fits = tuple(found['teachers']) == tuple(chain.teachers[network])
-        once = '' if fits else ', once these are its teachers (chain.guidance)'
-        return [f'for the config of {network}{once}:', format_config(found)]
-    return [
-        f'no lines for the config of {network}: {", ".join(members)} are in '
-        'model.distiller.ensembles, and the loss has weights for '
-        f'{", ".join(together.merge_names([*found["teachers"]]))}'
-    ]
+        return ''
+    return (f'{", ".join(members)} are in model.distiller.ensembles, and the '
+            'loss has weights for '
+            f'{", ".join(together.merge_names([*found["teachers"]]))}')
 
 
 def _unknown(chain: Chain, work: WorkDir, names: Sequence[str]) -> List[str]:

@@ -305,6 +305,22 @@ def test_members_of_ensembles_have_no_weights_of_their_own(four):
     assert 'teacher_weights=' in output
 
 
+def test_teachers_that_are_worse_than_a_guess_have_no_weights(own):
+    """The loss refuses weights that are all 0."""
+    for name in ('resnet20', 'resnet14'):
+        path = f'{own.work_dir}/{name}/{name}.pth'
+        checkpoint = torch.load(path, weights_only=True)
+        for key in ('head.fc.weight', 'head.fc.bias'):
+            checkpoint['state_dict'][key] *= -1
+        torch.save(checkpoint, path)
+    output = weigh(own)
+    assert 'dense guidance cannot pay here' in output
+    assert 'teacher_weights=' not in output
+    assert output.splitlines()[-3] == (
+        'no lines for the config of resnet8: the weights of all teachers are '
+        '0; on the held-out images they are no better than a guess')
+
+
 def test_an_order_that_differs_is_refused(own):
     """Such as of a loader that shuffles."""
     loader = copy.deepcopy(own.val_dataloader)
