@@ -84,9 +84,14 @@ class GuidanceRuns:
             return
         for seed in self.args.seeds:
             for name in self.args.methods:
-                for run in runs_of(METHODS[name]):
-                    self.train_teachers(run)
+                self._train_teachers_of(METHODS[name])
                 self.train_student(name, seed)
+
+    def _train_teachers_of(self, method: Method) -> None:
+        # Another process may still train networks that come after them.
+        if not all(osp.exists(self.file_of(each)) for each in method.teachers):
+            for run in runs_of(method):
+                self.train_teachers(run)
 
     # Teachers --------------------------------------------------------------
 

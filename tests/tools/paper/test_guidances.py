@@ -163,6 +163,10 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
     monkeypatch.setattr(runs, '_train', None)
     runs.run_all()
     assert tables.read_rows(str(path)).equals(rows)
+    # A student needs its own teachers, not those that come after them.
+    (tmp_path / 'work/tiny/dense/chain.json').unlink()
+    monkeypatch.setattr(runs.args, 'methods', ['kd'])
+    runs.run_all()
     capsys.readouterr()
     again = runs_of(
         tmp_path,
