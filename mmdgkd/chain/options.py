@@ -94,6 +94,9 @@ def _read_count(cfg: Any, here: str, key: str, keys: Tuple[str, ...],
     if not isinstance(cfg, Mapping):
         cfg = {key: cfg}
     refuse_unknown(cfg, keys, here)
+    if key not in cfg:
+        raise ConfigError(f'{here}.{key}: is missing; must be an integer, '
+                          f'{least} or more')
     read = dict(dict(seed=0), **cfg)
     for name, low in ((key, least), ('seed', 0)):
         value = read.get(name)

@@ -1,10 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Refusing files and data that have seen what a chain leaves out."""
 import logging
-from typing import Mapping
+from typing import Mapping, Optional
 
 from mmengine.logging import print_log
 
+from mmdgkd.datasets.splits import ImageSet
 from mmdgkd.errors import ConfigError
 from .chain import Chain
 from .splits import split_of
@@ -102,7 +103,7 @@ def check_holdout(chain: Chain, name: str, meta: Mapping, here: str) -> None:
                 ' chain has not seen what the others hold out')
 
 
-def check_same_images(chain: Chain, images: Mapping[str, int],
+def check_same_images(chain: Chain, images: Mapping[str, ImageSet],
                       metas: Mapping[str, Mapping]) -> None:
     """Refuse networks that are trained on different data sets.
 
@@ -111,26 +112,59 @@ def check_same_images(chain: Chain, images: Mapping[str, int],
 
     Args:
         chain (Chain): The chain.
-        images (Mapping[str, int]): By network that is trained, of how many
+        images (Mapping[str, ImageSet]): By network that is trained, of which
             images its split is.
         metas (Mapping[str, Mapping]): By given network the meta of its file.
 
     Raises:
         ConfigError: If there are some.
     """
-    numbers = [(name, count, f'chain.networks.{name}.stage.train_dataloader')
-               for name, count in images.items()]
-    numbers += [(name, (meta.get('split')
-                        or {}).get('of'), f'chain.networks.{name}.ckpt_path')
-                for name, meta in metas.items()]
-    known = [each for each in numbers if each[1]]
-    for name, count, here in known[1:]:
-        folds = chain.fold_of(name), chain.fold_of(known[0][0])
-        if count != known[0][1] and (chain.holdout or folds != (None, None)):
-            raise ConfigError(
-                f'{here}: is of a training on {count:,} images, but '
-                f'"{known[0][0]}" is trained on {known[0][1]:,}; chain.holdout'
-                ' and chain.folds need the same images for all')
+    for name, each in images.items():
+        first = next(iter(images))
+        _refuse_others(f'chain.networks.{name}.stage.train_dataloader', each,
+                       images[first], first)
+    for name, meta in metas.items():
+        # Of one that has seen all nothing is known by an index.
+        if images and (chain.holdout or chain.fold_of(name) is not None):
+            first = next(iter(images))
+            _refuse_others(f'chain.networks.{name}.ckpt_path',
+                           _image_set_in(meta), images[first], first)
+
+
+def check_held_out(meta: Mapping, images: Optional[ImageSet],
+                   here: str) -> None:
+    """Refuse a network for which the held-out images are others.
+
+    Args:
+        meta (Mapping): The meta of its file.
+        images (ImageSet, optional): Of which images they are held out; None
+            where they are not of the training images.
+        here (str): What names the file, for messages.
+
+    Raises:
+        ConfigError: If it was trained on other images than these.
+    """
+    if images:
+        _refuse_others(here, _image_set_in(meta), images, 'train_dataloader')
+
+
+def _image_set_in(meta: Mapping) -> ImageSet:
+    split = meta.get('split') or {}
+    return ImageSet(split.get('of') or 0, split.get('images') or '')
+
+
+def _refuse_others(here: str, found: ImageSet, wanted: ImageSet,
+                   of: str) -> None:
+    need = ('chain.holdout and chain.folds know an image by its index, and '
+            'need the same images in the same order for all')
+    # What is not known may be the same.
+    if found.count and found.count != wanted.count:
+        raise ConfigError(
+            f'{here}: is of a training on {found.count:,} images, but "{of}" '
+            f'has {wanted.count:,}; {need}')
+    if found.key and wanted.key and found.key != wanted.key:
+        raise ConfigError(f'{here}: is of a training on other images than '
+                          f'"{of}" has, or in another order; {need}')
 
 
 def _format_holdout(split: Mapping) -> str:

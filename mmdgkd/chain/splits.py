@@ -26,17 +26,16 @@ def split_of(chain: Chain, name: str) -> Dict[str, Any]:
         name (str): The network.
 
     Returns:
-        dict[str, Any]: The config of a :class:`Split`; empty: it is trained on
-        all.
+        dict[str, Any]: The config of a :class:`Split`, with ``fold`` None for
+        a network that is trained on all folds; empty without a split.
     """
     split: Dict[str, Any] = {}
     if chain.holdout:
         split.update(holdout=chain.holdout['size'], seed=chain.holdout['seed'])
-    fold = chain.fold_of(name)
-    if fold is not None:
+    if chain.folds:
         split.update(
             folds=chain.folds['num'],
-            fold=fold,
+            fold=chain.fold_of(name),
             folds_seed=chain.folds['seed'])
     return split
 

@@ -144,10 +144,11 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
 
 
 def _split_entry(chain: Chain, name: str, runner: Runner) -> Dict[str, Any]:
-    """What a network has left out, of how many images; empty if nothing."""
+    """What a network has left out, of which images; empty if nothing."""
     split = split_of(chain, name)
-    num_images = getattr(runner.train_dataloader.dataset, 'num_images', None)
-    return dict(split=dict(split, of=num_images)) if split else {}
+    images = getattr(runner.train_dataloader.dataset, 'image_set', None)
+    of = dict(of=images.count, images=images.key) if images else {}
+    return dict(split=dict(split, **of)) if split else {}
 
 
 def _best_of(folder: str, name: str, unit: str,

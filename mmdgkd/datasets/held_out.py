@@ -1,12 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
-from .splits import held_out, images_of
+from .splits import ImageSet, held_out, image_set_of, images_of
 
 
 @DATASETS.register_module()
@@ -27,6 +27,8 @@ class HeldOut(Dataset):
     Attributes:
         indices (np.ndarray): The indices of its samples in the data set,
             int64, ascending; none before it is loaded.
+        image_set (ImageSet, optional): Of which images the split is; None
+            before it is loaded.
 
     Raises:
         ConfigError: If ``holdout`` is no positive integer, or if the data set
@@ -47,6 +49,7 @@ class HeldOut(Dataset):
         self.holdout = holdout
         self.seed = seed
         self.indices = np.empty(0, np.int64)
+        self.image_set: Optional[ImageSet] = None
         if not lazy_init:
             self.full_init()
 
@@ -55,7 +58,8 @@ class HeldOut(Dataset):
         if hasattr(self.dataset, 'full_init'):
             self.dataset.full_init()
         images = images_of(self.dataset)
-        count = int(images.max(initial=-1)) + 1
+        self.image_set = image_set_of(self.dataset, images)
+        count = self.image_set.count
         if count <= self.holdout:
             raise ConfigError(f'chain.holdout: {self.holdout} of {count} '
                               'training images leaves none to train on')

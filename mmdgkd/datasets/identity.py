@@ -18,6 +18,8 @@ from .generators import GENERATORS, RECORDS, closure_of
 
 # What tells that a file has changed under its name.
 FILE_KEYS = ('stat', 'content')
+# How many tell data sets apart.
+_SAMPLES = 1000
 
 
 def parts_of(dataset: Any) -> List[Any]:
@@ -72,6 +74,40 @@ def content_key(dataset: Any, file_key: str = 'stat') -> str:
     for key in ('repeat_indices', 'times', '_indices', 'indices'):
         digest.update(repr(getattr(dataset, key, None)).encode())
     return digest.hexdigest()
+
+
+def images_key(dataset: Any) -> str:
+    """Hash which images a data set has, in their order.
+
+    It is the same on another machine: of files it takes the names below
+    ``data_root``. Wrappers that repeat or choose images have that of the data
+    set inside. It looks at 1,000 samples, evenly spaced, which is enough to
+    tell other images, or another order, from the same.
+
+    Args:
+        dataset (Any): The data set, fully initialized.
+
+    Returns:
+        str: A sha256, in hex.
+    """
+    parts = parts_of(dataset)
+    if len(parts) == 1:
+        return images_key(parts[0])
+    if parts:
+        return hash_of([images_key(part) for part in parts])
+    found: List[Any] = [len(dataset)]
+    if hasattr(dataset, 'get_data_info'):
+        root = os.path.join(str(getattr(dataset, 'data_root', None) or ''), '')
+        places = np.linspace(0, len(dataset) - 1, min(len(dataset), _SAMPLES))
+        for place in places.round().astype(int).tolist():
+            info = dict(dataset.get_data_info(place))
+            found.append({
+                key:
+                value.removeprefix(root)
+                if isinstance(value, str) else _plain(value)
+                for key, value in info.items() if key != 'sample_idx'
+            })
+    return hash_of(found)
 
 
 def files_key(texts: Iterable[str],

@@ -3,13 +3,14 @@
 import hashlib
 import pickle
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
 from mmdgkd.utils.random import uniforms
+from .identity import images_key
 
 _KEYS = ('holdout', 'seed', 'folds', 'fold', 'folds_seed')
 # Of uniforms(); other draws have others.
@@ -82,6 +83,28 @@ def images_of(dataset: Any) -> np.ndarray:
             'which images its samples are, so that none can be held out; '
             'leave it out, or chain.holdout and chain.folds')
     return images[[origin(i) for i in range(len(dataset))]]
+
+
+class ImageSet(NamedTuple):
+    """Of which images a split is.
+
+    Attributes:
+        count (int): How many.
+        key (str): See :func:`images_key`; empty where it is not known.
+    """
+
+    count: int
+    key: str = ''
+
+
+def image_set_of(dataset: Any, images: np.ndarray) -> ImageSet:
+    """Say of which images the splits of a data set are.
+
+    Args:
+        dataset (Dataset): The data set, fully initialized.
+        images (np.ndarray): See :func:`images_of`.
+    """
+    return ImageSet(int(images.max(initial=-1)) + 1, images_key(dataset))
 
 
 def _info_key(dataset: Any, index: int) -> str:
@@ -159,17 +182,27 @@ class Split:
         count = int(images.max(initial=-1)) + 1
         out = held_out(count, self.holdout, self.seed)
         is_in = ~np.isin(images, out)
-        if self.fold is not None:
-            if not np.array_equal(images, np.arange(len(images))):
-                raise ConfigError(
-                    'chain.folds: an image is known by its index, but the '
-                    'data set repeats some, or joins several; use one, and '
-                    'more epochs')
-            is_in &= fold_of(images, self.folds, self.folds_seed) != self.fold
         if not is_in.any():
             raise ConfigError(f'chain.holdout: {self.holdout} of {count} '
                               'training images leaves none to train on')
+        # Also of a network that is trained on all: its teachers may not be.
+        if self.folds and not np.array_equal(images, np.arange(len(images))):
+            raise ConfigError(
+                'chain.folds: an image is known by its index, but the data '
+                'set repeats some, or joins several; use one, and more epochs')
+        if self.fold is not None:
+            is_in &= fold_of(images, self.folds, self.folds_seed) != self.fold
+            if not is_in.any():
+                raise ConfigError(
+                    f'chain.folds: of {self.folds} folds of {count} training '
+                    f'images all are in fold {self.fold}, which is left out; '
+                    'none are left to train on')
         return np.flatnonzero(is_in)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether images may be left out, by this network or by another."""
+        return bool(self.holdout or self.folds)
 
     @property
     def facts(self) -> Mapping[str, Any]:

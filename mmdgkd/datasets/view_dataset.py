@@ -23,7 +23,7 @@ from .generators import code_of, find_generators, seed_generators
 from .identity import (FILE_KEYS, content_key, files_key, parts_of,
                        pipeline_of, texts_in)
 from .mixing import Mixing
-from .splits import Split, images_of
+from .splits import ImageSet, Split, image_set_of, images_of
 
 # An index alone means epoch 0.
 Item = Union[int, Tuple[int, int]]
@@ -77,7 +77,7 @@ class ViewDataset(Dataset):
     Attributes:
         chosen (np.ndarray, optional): The indices of the samples that are not
             left out, int64, ascending; None: all.
-        num_images (int, optional): Of how many images they are; None without
+        image_set (ImageSet, optional): Of which images they are; None without
             a split.
 
     Raises:
@@ -116,7 +116,7 @@ class ViewDataset(Dataset):
         self.mixing = None if mix is None else Mixing.from_cfg(mix)
         self.split = Split.from_cfg(split, 'ViewDataset.split')
         self.chosen: Optional[np.ndarray] = None
-        self.num_images: Optional[int] = None
+        self.image_set: Optional[ImageSet] = None
         self._unreadable: Set[int] = set()
         self._facts: Dict[str, Any] = {}
         # The process, and the generators that its transforms hold.
@@ -132,10 +132,11 @@ class ViewDataset(Dataset):
             self._metainfo = self.dataset.metainfo
         if 'content' not in self._facts:
             self._facts['content'] = content_key(self.dataset, self.file_key)
-        if self.split.facts and self.chosen is None:
+        if self.split.is_given and self.image_set is None:
             images = images_of(self.dataset)
-            self.chosen = self.split.indices(images)
-            self.num_images = int(images.max()) + 1
+            chosen = self.split.indices(images)
+            self.chosen = chosen if self.split.facts else None
+            self.image_set = image_set_of(self.dataset, images)
         if self.mixing is not None:
             self.mixing.learn_classes(self._metainfo.get('classes'))
             self.mixing.keep_to(self.chosen)

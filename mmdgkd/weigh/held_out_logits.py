@@ -5,7 +5,7 @@ import os.path as osp
 import tempfile
 from dataclasses import dataclass
 from logging.handlers import MemoryHandler
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,11 +18,14 @@ from mmdgkd.chain.console import QuietRunner, upstream_logged
 from mmdgkd.chain.evaluate import run_network
 from mmdgkd.chain.ledger import file_entry
 from mmdgkd.chain.preflight.data_check import build_dataset
+from mmdgkd.chain.split_checks import check_held_out
 from mmdgkd.chain.stage_config import network_config
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.datasets.identity import content_key
+from mmdgkd.datasets.splits import ImageSet
 from mmdgkd.engine.hooks.predictions_hook import data_key
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checkpoint import meta_of
 from mmdgkd.fileio.files import can_write
 from mmdgkd.fileio.npz import read_arrays, write_arrays
 from mmdgkd.models.teachers.teacher_input import NORMALIZATION, TeacherInput
@@ -128,9 +131,10 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
             time.
 
     Raises:
-        ConfigError: If a network is not trained yet, or is no classifier by
-            softmax with one label an image, if a file does not fit, or if the
-            images cannot be read.
+        ConfigError: If a network is not trained yet, was trained on other
+            images than those of which these are held out, or is no classifier
+            by softmax with one label an image, if a file does not fit, or if
+            the images cannot be read.
     """
     files = {}
     for name in names:
@@ -143,7 +147,9 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
     if not osp.isdir(work.path):
         # All teachers are given, and nothing is trained yet.
         work.make()
-    content = _content_of(cfg, loader['dataset'])
+    content, images = _content_of(cfg, loader['dataset'])
+    for name, path in files.items():
+        check_held_out(meta_of(path, 'work_dir'), images, path)
     parts, cached = {}, []
     with upstream_logged(MemoryHandler(10**6)):
         for name, path in files.items():
@@ -187,12 +193,17 @@ def _key(cfg: Config, network: Network, path: str, work: WorkDir,
     ])
 
 
-def _content_of(cfg: Config, dataset: Mapping[str, Any]) -> str:
-    """A hash of the images and labels, or of the state of their files."""
+def _content_of(cfg: Config,
+                dataset: Mapping[str, Any]) -> Tuple[str, Optional[ImageSet]]:
+    """A hash of the images and labels, or of the state of their files.
+
+    And of which training images they are held out.
+    """
     scope = cfg.get('default_scope') or 'mmpretrain'
     try:
         with aside(), DefaultScope.overwrite_default_scope(scope):
-            return content_key(build_dataset(copy.deepcopy(dataset), {}))
+            built = build_dataset(copy.deepcopy(dataset), {})
+            return content_key(built), getattr(built, 'image_set', None)
     except ConfigError:
         raise
     # A data set may fail with anything.

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A chain holds images out, and its networks leave folds out."""
+import copy
 import json
 import os.path as osp
 import re
@@ -67,12 +68,11 @@ def test_no_network_is_trained_on_what_is_left_out(make):
         assert SEEN[name, 'train'] == expected
         assert SEEN[name, 'val'] == out
         meta = torch.load(runner.work.file_of(name))['meta']
+        assert len(meta['split'].pop('images')) == 64
         assert meta['split'] == dict(
-            holdout=16,
-            seed=0,
-            of=64,
-            **({} if fold is None else dict(folds=2, fold=fold, folds_seed=0)))
-        assert runner.work.ledger[name]['split'] == meta['split']
+            holdout=16, seed=0, of=64, folds=2, fold=fold, folds_seed=0)
+        entry = runner.work.ledger[name]['split']
+        assert {**entry, **meta['split']} == entry
     with open(runner.work.ledger.path) as file:
         ledger = json.load(file)
     assert ledger['holdout'] == dict(size=16, seed=0, validate=True)
@@ -167,7 +167,13 @@ def test_given_networks_of_other_images_or_folds(make, refused):
     refused(
         student('resnet20', 60, folds=None),
         'chain.networks.resnet20.ckpt_path: is of a training on 64 images, but'
-        ' "resnet8" is trained on 60; chain.holdout')
+        ' "resnet8" has 60; chain.holdout')
+    # As many, but others.
+    other = student('resnet20', folds=None)
+    other.train_dataloader.dataset.indices = range(1, 65)
+    refused(
+        other, 'chain.networks.resnet20.ckpt_path: is of a training on other '
+        'images than "resnet8" has, or in another order; chain.holdout')
     # Of other folds; that it has seen all is never too much to say.
     other = student('resnet14', folds=4)
     refused(other, 'set chain.networks.resnet20.fold=None')
@@ -175,13 +181,35 @@ def test_given_networks_of_other_images_or_folds(make, refused):
     ChainRunner(other).train()
 
 
-def test_stages_of_other_images(make, refused):
-    cfg = make()
-    cfg.chain.networks.resnet14.stage = dict(
-        train_dataloader=dict(dataset=dict(indices=50)))
+@pytest.mark.parametrize('split', [dict(folds=None), dict(holdout=None)])
+@pytest.mark.parametrize('name', ['resnet14', 'resnet8'])
+@pytest.mark.parametrize('indices, what', [
+    (50, '50 images, but "resnet20" has 64'),
+    (range(1, 65), 'other images than "resnet20" has'),
+    (range(63, -1, -1), 'other images than "resnet20" has'),
+])
+def test_stages_of_other_images(make, refused, split, name, indices, what):
+    """Also that of the last network, which leaves no fold out."""
+    cfg = make(**split)
+    cfg.chain.networks[name].stage = dict(
+        train_dataloader=dict(dataset=dict(indices=indices)))
     refused(
-        cfg, 'chain.networks.resnet14.stage.train_dataloader: is of a training'
-        ' on 50 images, but "resnet20" is trained on 64')
+        cfg, f'chain.networks.{name}.stage.train_dataloader: is of a training '
+        f'on {what}')
+
+
+def test_a_student_whose_data_repeats_images(make, refused):
+    cfg = make(holdout=None)
+    cfg.custom_hooks = []
+    data = copy.deepcopy(cfg.train_dataloader.dataset)
+    cfg.chain.networks.resnet8.stage = dict(
+        train_dataloader=dict(
+            dataset=dict(
+                _delete_=True, type='RepeatDataset', times=2, dataset=data)))
+    refused(cfg, 'chain.folds: an image is known by its index, but the data')
+    # What is held out is known by image.
+    cfg.chain.update(holdout=16, folds=None)
+    ChainRunner(cfg).plan()
 
 
 @pytest.mark.parametrize('save_as', ['pth', 'safetensors'])
@@ -272,7 +300,7 @@ def test_a_given_network_that_tells_nothing(make, refused, tmp_path):
      r'chain.holdout.seed: -1 must be an integer, 0 or more'),
     (dict(holdout=dict(size=4, validate=1)),
      r'chain.holdout.validate: 1 must be True or False'),
-    (dict(holdout=dict(seed=1)), r'chain.holdout: None must be an integer'),
+    (dict(holdout=dict(seed=1)), r'chain.holdout.size: is missing; must be'),
     (dict(holdout=64), r'chain.holdout: 64 of 64 training images leaves none'),
     (dict(folds=1), r'chain.folds: 1 must be an integer, 2 or more'),
     (dict(folds=dict(num=2, weight=1)), r'chain.folds.weight: is unknown'),

@@ -10,6 +10,7 @@ from mmpretrain.registry import DATASETS
 
 from mmdgkd import ConfigError
 from mmdgkd.datasets.held_out import HeldOut
+from mmdgkd.datasets.identity import images_key
 from mmdgkd.datasets.splits import Split, fold_of, held_out
 from mmdgkd.datasets.view_dataset import ViewDataset
 from mmdgkd.datasets.view_sampler import ViewSampler
@@ -242,6 +243,47 @@ def test_a_holdout_that_is_no_number_of_images(holdout):
 def test_bad_splits(cfg, message):
     with pytest.raises(ConfigError, match=message):
         Split.from_cfg(cfg, 'split')
+
+
+def test_a_fold_of_all():
+    with pytest.raises(
+            ConfigError,
+            match='chain.folds: of 2 folds of 1 training images '):
+        for fold in (0, 1):
+            Split(folds=2, fold=fold).indices(np.arange(1))
+
+
+def test_the_same_images_have_one_key(tmp_path):
+
+    def key(**kwargs):
+        return images_key(
+            DATASETS.build(dict(copy.deepcopy(DIGITS), **kwargs)))
+
+    own = key()
+    flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+    assert own == key() == key(pipeline=[flip, dict(type='PackInputs')])
+    repeated = dict(
+        type='RepeatDataset', times=2, dataset=copy.deepcopy(DIGITS))
+    assert images_key(DATASETS.build(repeated)) == own
+    others = [key(indices=indices) for indices in (39, range(39, -1, -1))]
+    assert len({own, *others, key(split='test')}) == 4
+    # Files are known by their names below data_root, wherever that is.
+    keys = set()
+    for root in ('a', 'b'):
+        for name in ('0/one.png', '1/two.png'):
+            (tmp_path / root / name).parent.mkdir(parents=True)
+            (tmp_path / root / name).write_bytes(root.encode())
+        for prefix in ('', '0'):
+            keys.add(
+                images_key(
+                    DATASETS.build(
+                        dict(
+                            type='CustomDataset',
+                            data_root=str(tmp_path / root),
+                            data_prefix=prefix,
+                            with_label=False,
+                            pipeline=[]))))
+    assert len(keys) == 2
 
 
 def test_a_holdout_of_all():

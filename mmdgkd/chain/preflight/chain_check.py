@@ -18,6 +18,7 @@ from mmdgkd.chain.method import METHODS, CheckedStage, methods_of
 from mmdgkd.chain.network import NetworkFacts, build_network, network_facts
 from mmdgkd.chain.split_checks import check_given_split, check_same_images
 from mmdgkd.chain.stage_config import stage_config
+from mmdgkd.datasets.splits import ImageSet
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import meta_of, read_checkpoint
 from mmdgkd.models.utils.class_numbers import pick_classes
@@ -81,9 +82,9 @@ class _Inspection:
         # one. Where the training decides, the largest is the last one.
         self.plain: Dict[str, List[nn.Module]] = {}
         self.stages: Dict[str, Config] = {}
-        # With a split: the meta of given files, and the number of images.
+        # With a split: the meta of given files, and the images.
         self.metas: Dict[str, Dict] = {}
-        self.images: Dict[str, int] = {}
+        self.images: Dict[str, ImageSet] = {}
 
     def build(self, network: Network, scope: str) -> None:
         """Build a network, and check its weights and its algorithm."""

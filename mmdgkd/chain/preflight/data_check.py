@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from mmdgkd.datasets.splits import ImageSet
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import network_cfg
 from mmdgkd.utils.config import find_type, reason_of
@@ -22,7 +23,7 @@ class DataFacts:
             none.
         samples (int, optional): Length of the training data, less what the
             network of the stage leaves out.
-        images (int, optional): Of how many images, with a split.
+        images (ImageSet, optional): Of which images, with a split.
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
         batched (bool): Whether the data set returns whole batches.
@@ -31,7 +32,7 @@ class DataFacts:
     shape: Optional[Tuple[int, ...]] = None
     names: Tuple[str, ...] = ()
     samples: Optional[int] = None
-    images: Optional[int] = None
+    images: Optional[ImageSet] = None
     views: Optional[int] = None
     batched: bool = False
 
@@ -153,7 +154,7 @@ def _read_data(cfg: Any, key: str, known: Dict[str, Any]) -> DataFacts:
             tuple(dataset[0]['inputs'].shape),
             () if names is None else tuple(map(str, names)),
             len(dataset if chosen is None else chosen),
-            getattr(dataset, 'num_images', None),
+            getattr(dataset, 'image_set', None),
             getattr(dataset, 'num_views', None),
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
     except Exception as error:
