@@ -107,22 +107,32 @@ def _teachers(chain: Chain, network: str,
 def _for_config(cfg: Config, chain: Chain, network: str,
                 found: Mapping[str, Any]) -> List[str]:
     """The weights as lines of a config, or why there are none."""
-    why = _why_no_lines(cfg, chain, network, found)
+    stage = merged_config(cfg, chain[chain.stage_of(network)])
+    distiller = (stage.get('model') or {}).get('distiller') or {}
+    losses = [
+        name for name, loss in (distiller.get('distill_losses') or {}).items()
+        if str(loss.get('type')).endswith('DenseKDLoss')
+    ]
+    why = _why_no_lines(chain, distiller, found)
     if why:
         return [f'no lines for the config of {network}: {why}']
     fits = tuple(found['teachers']) == tuple(chain.teachers[network])
     once = '' if fits else ', once these are its teachers (chain.guidance)'
-    return [f'for the config of {network}{once}:', format_config(found)]
+    some = [name for name, each in found['teacher_weights'].items() if each]
+    one = f'; it is KD from {some[0]} alone' if len(some) == 1 else ''
+    return [
+        f'for the config of {network}, with that of the chain as its _base_'
+        f'{once}{one}:',
+        format_config(found, network, losses[0] if losses else 'loss_kd')
+    ]
 
 
-def _why_no_lines(cfg: Config, chain: Chain, network: str,
+def _why_no_lines(chain: Chain, distiller: Mapping,
                   found: Mapping[str, Any]) -> str:
     """Why the loss would refuse the weights, or ''."""
     if not any(found['teacher_weights'].values()):
         return ('the weights of all teachers are 0; on the held-out images '
                 'they are no better than a guess')
-    stage = merged_config(cfg, chain[chain.stage_of(network)])
-    distiller = (stage.get('model') or {}).get('distiller') or {}
     together = Ensembles(distiller.get('ensembles'), chain.names)
     members = [name for name in found['teachers'] if together.of(name)]
     if not members:

@@ -1,10 +1,11 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What was found about teachers, as text."""
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Sequence
 
 from mmdgkd.utils.table import draw_table
 
 _DASH = '-'
+_BY_TEACHER = ('teacher_weights', 'teacher_tau')
 
 
 def format_table(found: Mapping[str, Any]) -> str:
@@ -31,18 +32,21 @@ def format_table(found: Mapping[str, Any]) -> str:
     return draw_table(heads, rows)
 
 
-def format_config(found: Mapping[str, Any]) -> str:
+def format_config(found: Mapping[str, Any], network: str, loss: str) -> str:
     """The lines of a config by which a student has the stacked estimate.
 
     Args:
         found (Mapping): What :func:`weigh` has found.
+        network (str): The student.
+        loss (str): The name of its :class:`DenseKDLoss`.
     """
-    return '\n'.join([
-        'model = dict(distiller=dict(distill_losses=dict(loss_kd=dict(',
-        "    form='stacked',",
-        f'    teacher_weights={_mapping(found["teacher_weights"])},',
-        f'    teacher_tau={_mapping(found["teacher_tau"])}))))',
+    inner = '\n'.join([
+        'dict(', "        form='stacked',",
+        *[f'        {key}={_mapping(found[key])},' for key in _BY_TEACHER]
     ])
+    losses = _nested(['distill_losses', loss], inner[:-1] + ')')
+    model = f'dict(\n    distiller={losses})'
+    return f'chain = {_nested(["networks", network, "stage", "model"], model)}'
 
 
 def _cells(name: str, one: Mapping[str, Any]) -> List[str]:
@@ -59,6 +63,14 @@ def _interval(gain: Mapping[str, float]) -> str:
     value, low, high = (f'{round(gain[key], 3) + 0.0:.3f}'
                         for key in ('value', 'low', 'high'))
     return f'{value} ({low} to {high})'
+
+
+def _nested(keys: Sequence[str], inner: str) -> str:
+    """A dict in a dict for each key, around the text of a value."""
+    for key in reversed(keys):
+        inner = f'dict({key}={inner})' if key.isidentifier(
+        ) else f'{{{key!r}: {inner}}}'
+    return inner
 
 
 def _mapping(values: Mapping[str, float]) -> str:

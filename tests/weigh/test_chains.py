@@ -10,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chain_fixtures import DIGITS
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.nn import functional as F
 
 import mmdgkd_cli
 from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.stage_config import merged_config
 from mmdgkd.datasets import digits
 from mmdgkd.fileio.checkpoint import write_weights
 from mmdgkd.report import write_report
@@ -72,7 +76,22 @@ def test_what_it_prints_and_writes(own):
     lines = output.splitlines()
     assert lines[0] == ('held-out images: 64; computed: resnet20, resnet14')
     assert found['sentence'] in lines
-    assert "    form='stacked'," in lines
+    # A config that has the chain as its _base_.
+    heading = next(
+        line for line in lines if line.startswith(
+            'for the config of resnet8, with that of the chain as its _base_'))
+    zero = [not each for each in found['teacher_weights'].values()]
+    assert ('it is KD from' in heading) == (sum(zero) == 1)
+    (work / 'own.py').write_text('\n'.join(
+        [f'_base_ = {str(DIGITS)!r}', *lines[lines.index(heading) + 1:-2]]))
+    cfg = Config.fromfile(work / 'own.py')
+    stage = merged_config(cfg, Chain.from_cfg(cfg.chain)['resnet8'])
+    loss = stage.model.distiller.distill_losses.loss_kd
+    assert loss.form == 'stacked'
+    assert loss.teacher_weights == found['teacher_weights']
+    assert loss.teacher_tau == found['teacher_tau']
+    assert 'teacher_weights' not in (
+        cfg.model.distiller.distill_losses.loss_kd)
     assert (work / 'weigh.png').read_bytes()[:4] == b'\x89PNG'
     # No log of a test, and nothing that is not finished.
     assert {*work.glob('*/test')} == tested
@@ -276,15 +295,15 @@ def test_the_teachers_are_those_of_the_chain(four, guidance, names, fits):
     """All before the network, if it has fewer than two."""
     four.chain.guidance = guidance
     lines = weigh(four).splitlines()
-    found = json.loads(Path(four.work_dir, 'weigh.json').read_text())
-    assert [*found['teachers']] == names
+    weighed = json.loads(Path(four.work_dir, 'weigh.json').read_text())
+    assert [*weighed['teachers']] == names
     which = ('teachers of resnet8 by chain.guidance: resnet20, resnet14; not '
              'again')
     assert (lines[0] == which) == (len(names) == 2)
     # The loss refuses weights of what is no teacher.
-    assert ('for the config of resnet8:' in lines) == fits
-    assert fits or ('for the config of resnet8, once these are its teachers '
-                    '(chain.guidance):') in lines
+    heading = 'for the config of resnet8, with that of the chain as its _base_'
+    found = next(line for line in lines if line.startswith(heading))
+    assert ('once these are its teachers (chain.guidance)' in found) != fits
     assert lines[0 if len(names) == 3 else 1].startswith('held-out images: 64')
 
 
@@ -454,6 +473,20 @@ def test_the_command(mmdgkd, tiny_cfg):
         '--network', 'resnet8', *words)
     assert code == 0 and 'cached: resnet20\n' in again, errors
     assert again.count('\n') > 5 and 'mmengine' not in output + errors
+    # Of other training images others are held out, which these have seen.
+    weighed = Path(cfg.work_dir, 'weigh.json').read_bytes()
+    for indices, what in (('50', '64 images, but "train_dataloader" has 50'),
+                          ('range(1,65)',
+                           'other images than "train_dataloader" has')):
+        (config.parent / 'other.py').write_text(
+            f"_base_ = './config.py'\ntrain_dataloader = dict(\n"
+            f'    dataset=dict(indices={indices}))')
+        code, output, errors = mmdgkd(
+            str(config.parent / 'other.py'), '--work-dir', cfg.work_dir,
+            *words)
+        assert code == 2 and not output
+        assert f'resnet20.pth: is of a training on {what}' in errors
+    assert Path(cfg.work_dir, 'weigh.json').read_bytes() == weighed
 
 
 def test_the_command_refuses_networks_that_have_seen_the_images(mmdgkd, own):

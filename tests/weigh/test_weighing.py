@@ -158,15 +158,18 @@ def test_the_table_is_in_the_order_of_the_chain(independent):
 
 def test_the_lines_of_a_config_are_its_weights(independent):
     found, _, _ = independent
-    for names in ('abc', ('resnet-20', 'b', 'c')):
+    for names in (('a', 'b', 'c', 's'), ('resnet-20', 'b', 'c', 'resnet-8')):
+        *names, student = names
         text = format_config(
             dict(
                 teacher_weights=dict(
                     zip(names, found['teacher_weights'].values())),
-                teacher_tau=dict(zip(names, found['teacher_tau'].values()))))
+                teacher_tau=dict(zip(names, found['teacher_tau'].values()))),
+            student, 'loss_kd')
         spaces = {}
         exec(text, spaces)
-        loss = spaces['model']['distiller']['distill_losses']['loss_kd']
+        stage = spaces['chain']['networks'][student]['stage']
+        loss = stage['model']['distiller']['distill_losses']['loss_kd']
         assert loss['form'] == 'stacked' and [*loss['teacher_tau']] == [*names]
         assert [*loss['teacher_weights'].values()
                 ] == [*found['teacher_weights'].values()]
