@@ -33,6 +33,12 @@ def test_attributes_of_modules_are_no_names(name):
         chain(networks={name: dict(model=MODEL)})
 
 
+def test_words_of_python_are_no_names():
+    """The configs of the work dir could not be read."""
+    with pytest.raises(ConfigError, match='networks.lambda: "lambda" is a '):
+        chain(networks={'lambda': dict(model=MODEL)})
+
+
 def test_dense_is_the_default_and_order_is_kept():
     made = chain()
     assert made.names == NAMES

@@ -110,8 +110,9 @@ def begin_batch(losses: Mapping[str, Any], batch: Batch) -> None:
             try:
                 loss.begin_batch(batch)
             except ConfigError as error:
-                raise ConfigError('model.distiller.distill_losses.'
-                                  f'{name}.{error}') from None
+                key = str(error).removeprefix(f'{type(loss).__name__}.')
+                raise ConfigError(
+                    f'model.distiller.distill_losses.{name}.{key}') from None
 
 
 def parts_of(names: Sequence[str], ensembles: Any) -> Dict[str, list]:

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -203,6 +204,9 @@ def check_name(name: Any, here: str) -> None:
         raise ConfigError(
             f'{here}: a name is made of letters, digits, "_" and "-", without '
             'the word "loss" (MMEngine adds up all logged values with it)')
+    if iskeyword(str(name)):
+        raise ConfigError(f'{here}: "{name}" is a word of Python, in which '
+                          'configs are written; choose another')
     if hasattr(nn.ModuleDict(), str(name)):
         raise ConfigError(f'{here}: "{name}" is an attribute of every module '
                           'of PyTorch, which can name no network; choose '

@@ -112,6 +112,9 @@ class DenseKDLoss(nn.Module):
         if not is_number(tau) or not tau > 0:
             raise ConfigError(f'DenseKDLoss.tau: {tau!r} must be a number '
                               'above 0')
+        if not is_number(loss_weight) or loss_weight < 0:
+            raise ConfigError(f'DenseKDLoss.loss_weight: {loss_weight!r} must '
+                              'be a number, 0 or more')
         if activation not in (None, *ACTIVATIONS):
             raise ConfigError(
                 f'DenseKDLoss.activation: {activation!r} is none of '
@@ -218,7 +221,8 @@ class DenseKDLoss(nn.Module):
                 if name not in names:
                     raise ConfigError(
                         f'DenseKDLoss.{key}: "{name}" is no teacher here; '
-                        f'there are: {", ".join(names)}')
+                        f'there are: {", ".join(names)}; what is for one '
+                        'network of a chain belongs into its stage.model')
         if self.form in ('averaged', 'stacked'):
             check_shares(self.teacher_weights, names, self.form == 'stacked',
                          'DenseKDLoss.teacher_weights')
@@ -262,6 +266,11 @@ class DenseKDLoss(nn.Module):
         if preds_S.ndim > 1:
             self.check_classes(preds_S.shape[1])
         weights = {name: self._weight(name) for name in preds_T}
+        if self.form in ('averaged', 'stacked'):
+            # Their ratios alone count. As numbers: the tensors below would
+            # round small ones to 0, all of them.
+            most = max(weights.values(), default=0) or 1
+            weights = {name: each / most for name, each in weights.items()}
         loss_weight, by_image = self.loss_weight, None
         if self.form == 'stacked':
             preds_T, weights = self._stacked(preds_S, preds_T, weights), {}

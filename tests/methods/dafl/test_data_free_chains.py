@@ -104,7 +104,7 @@ def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
     }, 'model.generator_distiller.edges.resnet15: there is no such teacher'),
     ({
         'model.distiller.distill_losses.loss_kd.gate': dict(type='ca_mkd')
-    }, 'model.distiller.distill_losses.loss_kd.DenseKDLoss.gate: needs the '
+    }, 'model.distiller.distill_losses.loss_kd.gate: needs the '
      'class of each image'),
     ({
         'model.generator.latent_dim': 'many'

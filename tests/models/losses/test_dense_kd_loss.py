@@ -4,11 +4,14 @@ import sys
 
 import pytest
 import torch
+from mmpretrain.structures import DataSample
 from mmrazor.models.losses import KLDivergence
 from torch.overrides import TorchFunctionMode
 
 from mmdgkd import ConfigError
+from mmdgkd.models.distillers.batch import Batch
 from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss, dense_kd_loss
+from mmdgkd.models.teachers.teacher_folds import TeacherFolds
 
 
 def logits(n=6, classes=10, seed=0):
@@ -216,7 +219,41 @@ def test_the_averaged_form_averages_by_weight():
     assert weightless(preds_S, preds_T) == 0
 
 
+@pytest.mark.parametrize('settings', [
+    dict(),
+    dict(unseen_weight=0.5),
+    dict(gate=dict(type='ca_mkd')),
+    dict(form='stacked')
+])
+@pytest.mark.parametrize('factor', [1e-3, 1e-40, 1e-300])
+def test_only_the_ratios_of_weights_count(settings, factor):
+    """A curriculum gives a teacher that is far off nearly no weight.
+
+    Where all others are dropped it is the only one.
+    """
+    preds_S, preds_T = logits(), {'a': logits(seed=1), 'b': logits(seed=2)}
+    samples = [DataSample().set_gt_label(1) for _ in preds_S]
+    folds = TeacherFolds(2, {}, 0)
+
+    def loss_of(ratio, names, factor=1.0):
+        loss = DenseKDLoss(**{'form': 'averaged', **settings})
+        loss.teacher_factors = dict(a=factor, b=ratio * factor)
+        loss.begin_batch(
+            Batch(samples, {name: [name]
+                            for name in names}, folds))
+        return loss(preds_S, {name: preds_T[name] for name in names})
+
+    for ratio in (1, 0.5):
+        for names in ('a', 'ab'):
+            assert torch.allclose(
+                loss_of(ratio, names, factor), loss_of(ratio, names))
+    assert torch.allclose(loss_of(1e-60, 'ab'), loss_of(1, 'a'))
+
+
 @pytest.mark.parametrize('settings, message', [
+    (dict(loss_weight='a'), "loss_weight: 'a' must be a number, 0 or more"),
+    (dict(loss_weight=-1), 'loss_weight: -1 must be a number, 0 or more'),
+    (dict(loss_weight=None), 'loss_weight: None must be a number'),
     (dict(reduction='sum'), "reduction: 'sum' is none of"),
     (dict(form='mine'), "form: 'mine' is none of"),
     (dict(tau=0), 'tau: 0 must be a number above 0'),
