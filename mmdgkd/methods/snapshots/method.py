@@ -26,10 +26,12 @@ class Snapshots(Method):
                      entry: Mapping[str, Any]) -> Dict[str, Mapping]:
         """Read ``snapshots``, fractions of the training of a network.
 
-        Each but 1, the network itself, is an entry after it.
+        Each but 1, the network itself, is an entry after it, the latest
+        first: as in all of the chain the best come first.
 
         Raises:
-            ConfigError: For a wrong fraction, or two of one name.
+            ConfigError: For a wrong fraction, two of one name, or a network
+                that is not trained.
         """
         if not isinstance(entry, Mapping) or 'snapshots' not in entry:
             return {name: entry}
@@ -38,14 +40,18 @@ class Snapshots(Method):
         if not isinstance(fractions or (), (list, tuple)):
             raise ConfigError(f'{here}: {fractions!r} must be a list of '
                               'fractions of the training, such as [0.5, 0.75]')
+        if fractions and entry.get('ckpt_path'):
+            raise ConfigError(f'{here}: "{name}" has a ckpt_path, so that '
+                              'there is no training to take them from')
         entries: Dict[str, Mapping] = {
             name: {
                 key: value
                 for key, value in entry.items() if key != 'snapshots'
             }
         }
-        for at in fractions or ():
-            if _fraction(at, here) == 1:
+        for at in sorted((_fraction(at, here) for at in fractions or ()),
+                         reverse=True):
+            if at == 1:
                 continue
             own = f'{name}_{round(100 * at)}'
             if own in entries:
@@ -86,17 +92,27 @@ class Snapshots(Method):
         """Have the stage of a network keep its snapshots.
 
         Raises:
-            ConfigError: If one is at no step within the training, or two are
-                at the same.
+            ConfigError: If one is at no step within the training, two are at
+                the same, or one would be the teacher in place of its network.
         """
+        if chain.guidance == 'sequential':
+            for teacher in map(chain.__getitem__, chain.teachers[name]):
+                if 'snapshot_of' in (teacher.part or {}):
+                    raise ConfigError(
+                        "chain.guidance: 'sequential' would teach "
+                        f'"{name}" by "{teacher.name}", a snapshot of '
+                        f'"{teacher.part_of}"; give it as a mapping, such as '
+                        f'{{{name!r}: [{teacher.part_of!r}]}}, or leave the '
+                        'snapshots out')
         steps: Dict[int, str] = {}
         for network in chain.networks:
             if network.part_of == name and 'snapshot_of' in network.part:
                 unit, step = _step(network, stage)
                 if step in steps:
                     raise ConfigError(
-                        f'chain.networks.{network.name}.at: is {unit} {step}, '
-                        f'as is that of "{steps[step]}"; leave one out')
+                        f'chain.networks.{name}: its snapshots '
+                        f'"{steps[step]}" and "{network.name}" are both of '
+                        f'{unit} {step}; leave one out')
                 steps[step] = network.name
         if steps:
             hook = dict(type='mmrazor.SnapshotHook', steps=sorted(steps))

@@ -29,7 +29,11 @@ def test_its_images_as_a_teacher_are_those_of_its_network():
 
 @pytest.mark.parametrize('networks, message', [
     (dict(a=dict(model=MODEL, ckpt_path='a.pth', snapshots=[0.5])),
-     'a_50.snapshot_of: "a" has a ckpt_path'),
+     'a.snapshots: "a" has a ckpt_path'),
+    (dict(
+        a=dict(model=MODEL, ckpt_path='a.pth'),
+        b=dict(snapshot_of='a',
+               at=0.5)), 'b.snapshot_of: "a" has a ckpt_path'),
     (dict(a=dict(model=MODEL, snapshots=[0.5]),
           a_50=dict(model=MODEL)), r'there are 2 networks named "a_50"'),
     (dict(

@@ -71,7 +71,8 @@ def test_a_snapshot_is_a_network_with_the_weights_of_that_epoch(
     runner = ChainRunner(cfg)
     assert re.search(r'resnet20_25 +\|.*\| with resnet20 \|', runner.plan())
     runner.train()
-    names = ['resnet20', 'resnet20_25', 'resnet20_50']
+    # The best first.
+    names = ['resnet20', 'resnet20_50', 'resnet20_25']
     ledger = ledger_of(cfg)
     assert list(ledger) == [*names, 'resnet8']
     assert ledger['resnet8']['guides'] == names
@@ -290,9 +291,19 @@ def test_asked_for_after_the_training_is_one_line(snapshots_cfg, refused):
     ([0.01], r'resnet20_1.at: 0.01 of 2 epochs is epoch 0, and should be from '
      '1 to 1$'),
     ([0.9], r'resnet20_90.at: 0.9 of 2 epochs is epoch 2, and should be'),
-    ([0.5, 0.4], r'resnet20_40.at: is epoch 1, as is that of "resnet20_50"'),
+    ([0.4, 0.5], r'resnet20: its snapshots "resnet20_50" and "resnet20_40" '
+     'are both of epoch 1; leave one out'),
 ])
 def test_wrong_fractions(snapshots_cfg, refused, snapshots, message):
     cfg = snapshots_cfg()
     cfg.chain.networks.resnet20.snapshots = snapshots
     refused(cfg, f'^chain.networks.{message}')
+
+
+def test_a_snapshot_is_not_taken_for_the_network_before(
+        snapshots_cfg, refused):
+    cfg = snapshots_cfg()
+    cfg.chain.guidance = 'sequential'
+    refused(
+        cfg, "^chain.guidance: 'sequential' would teach \"resnet8\" by "
+        '"resnet20_50", a snapshot of "resnet20"; give it as a mapping')
