@@ -1,5 +1,6 @@
 # ResNet-56-32-20-14-8 in a recipe of this project: crop and flip, one cycle of
-# the learning rate, 20 epochs, 12 for the TAs and 30 for the student.
+# the learning rate, 20 epochs, 12 for the TAs and 30 for the student, whose tau
+# is that of the plain chain.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet56_to_resnet8_cifar100.py',
@@ -8,11 +9,12 @@ _base_ = [
     '../_base_/schedules/sgd_20e_12e_30e.py',
     '../_base_/default_runtime.py',
 ]
+objective = dict(distiller=dict(distill_losses=dict(loss_kd=dict(tau=2.0))))
 chain = dict(
     # Ten views of each image: the logits of the teachers are soon cached.
     views=dict(num_views=10),
     networks=dict(
-        resnet32=dict(stage={{_base_.assistant}}),
-        resnet20=dict(stage={{_base_.assistant}}),
-        resnet14=dict(stage={{_base_.assistant}}),
-        resnet8=dict(stage={{_base_.student}})))
+        resnet32=dict(stage=_base_.assistant),
+        resnet20=dict(stage=_base_.assistant),
+        resnet14=dict(stage=_base_.assistant),
+        resnet8=dict(stage=dict(_base_.student, model=objective))))
