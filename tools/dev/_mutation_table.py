@@ -883,6 +883,20 @@ _add('repeated_images_are_parted', 'mmdgkd/datasets/splits.py',
      'return images[[origin(i) for i in range(len(dataset))]]',
      'return np.arange(len(dataset))', 'datasets/test_splits.py::'
      'test_what_repeats_images_does_not_part_them')
-_add('other_images_of_one_number', 'mmdgkd/chain/split_checks.py',
-     'if count != known[0][1] and (', 'if False and (',
+_add('other_number_of_images', 'mmdgkd/chain/split_checks.py',
+     'if found.count and found.count != wanted.count:', 'if False:',
      'chain/test_splits_in_chains.py::test_stages_of_other_images')
+_add('other_images_of_one_number', 'mmdgkd/chain/split_checks.py',
+     'if found.key and wanted.key and found.key != wanted.key:', 'if False:',
+     'chain/test_splits_in_chains.py::test_stages_of_other_images')
+_add('weigh_on_other_images', 'mmdgkd/weigh/held_out_logits.py',
+     "check_held_out(meta_of(path, 'work_dir'), images, path)", 'pass',
+     'weigh/test_chains.py::test_the_command')
+_add('folds_of_repeated_images', 'mmdgkd/datasets/splits.py',
+     'if self.folds and not', 'if self.fold is not None and not',
+     'chain/test_splits_in_chains.py::'
+     'test_a_student_whose_data_repeats_images')
+_add('small_weights', 'mmdgkd/models/losses/dense_kd_loss.py',
+     'weights = {name: each / most for', 'weights = {name: each for',
+     'models/losses/test_dense_kd_loss.py::'
+     'test_only_the_ratios_of_weights_count')
