@@ -1,6 +1,6 @@
 # ResNet-56-32-20-14-8 in a recipe of this project: crop and flip, one cycle of
 # the learning rate, 20 epochs, 12 for the TAs and 30 for the student, whose
-# tau is that of the plain chain.
+# tau was the best on held-out images (docs/which_guidance.md).
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet56_to_resnet8_cifar100.py',

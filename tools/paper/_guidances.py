@@ -223,7 +223,7 @@ METHODS: Dict[str, Method] = {
         baseline='bagged'),
     'bagged_gate':
     Method(
-        'these four without folds, label-aware gate',
+        'these four, label-aware gate, not by folds',
         _FOLDS, {f'{KD}.gate': dict(type='label', s=0.5)},
         baseline='bagged'),
 }
