@@ -229,6 +229,8 @@ METHODS: Dict[str, Method] = {
 }
 
 _PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')
+_RESNETS = ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8')
+_HELD_OUT = {'chain.holdout': 5000}
 
 SETTINGS: Dict[str, Setting] = {
     'plain_10k':
@@ -236,15 +238,11 @@ SETTINGS: Dict[str, Setting] = {
             'plain 10-8-6-4-2, 10,000 images', _PLAIN),
     'plain':
     Setting('plain10_to_plain2_cifar100_own',
-            'plain 10-8-6-4-2, 45,000 images', _PLAIN,
-            {'chain.holdout': 5000}),
-    **{
-        f'resnet56{ending}':
-        Setting(f'resnet56_to_resnet8_cifar100_{recipe}',
-                f'ResNet 56-32-20-14-8, 45,000 images{words}',
-                ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8'),
-                {'chain.holdout': 5000})
-        for ending, recipe, words in (('', 'own', ''),
-                                      ('_short', 'short', ', short'))
-    },
+            'plain 10-8-6-4-2, 45,000 images', _PLAIN, _HELD_OUT),
+    'resnet56':
+    Setting('resnet56_to_resnet8_cifar100_own',
+            'ResNet 56-32-20-14-8, 45,000 images', _RESNETS, _HELD_OUT),
+    'resnet56_short':
+    Setting('resnet56_to_resnet8_cifar100_short',
+            'ResNet 56-32-20-14-8, 45,000 images, short', _RESNETS, _HELD_OUT),
 }
