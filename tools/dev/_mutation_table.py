@@ -892,11 +892,13 @@ _add('other_images_of_one_number', 'mmdgkd/chain/split_checks.py',
 _add('weigh_on_other_images', 'mmdgkd/weigh/held_out_logits.py',
      "check_held_out(meta_of(path, 'work_dir'), images, path)", 'pass',
      'weigh/test_chains.py::test_the_command')
-_add('folds_of_repeated_images', 'mmdgkd/datasets/splits.py',
-     'if self.folds and not', 'if self.fold is not None and not',
-     'chain/test_splits_in_chains.py::'
-     'test_a_student_whose_data_repeats_images')
-_add('small_weights', 'mmdgkd/models/losses/dense_kd_loss.py',
-     'weights = {name: each / most for', 'weights = {name: each for',
-     'models/losses/test_dense_kd_loss.py::'
-     'test_only_the_ratios_of_weights_count')
+_add(
+    'folds_of_repeated_images', 'mmdgkd/datasets/splits.py',
+    'if self.folds and not', 'if self.fold is not None and not',
+    'chain/test_splits_in_chains.py::'
+    'test_a_student_whose_data_repeats_images')
+_add(
+    'small_weights', 'mmdgkd/models/losses/dense_kd_loss.py',
+    'weights = {name: each / most for', 'weights = {name: each for',
+    'models/losses/test_dense_kd_loss.py::'
+    'test_only_the_ratios_of_weights_count')
