@@ -255,7 +255,7 @@ def _counted(function, calls, name):
 def test_folds_that_are_not_known_are_refused(make, refused):
     refused(
         make(gate=None, unseen_weight=.5),
-        'loss_kd.DenseKDLoss.unseen_weight: needs to know .* chain.folds')
+        'loss_kd.unseen_weight: needs to know .* chain.folds')
 
 
 def test_a_gate_of_standardized_logits_is_refused(make, refused):

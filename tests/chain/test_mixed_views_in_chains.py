@@ -128,7 +128,7 @@ def test_partners_that_are_not_known_are_refused(make, refused):
             schedule=[dict(action_epoch=2, batch_augments=None)])
     ]
     refused(
-        cfg, 'loss_kd.DenseKDLoss.unseen_weight: needs to know which images '
+        cfg, 'loss_kd.unseen_weight: needs to know which images '
         'are mixed, but data_preprocessor.batch_augments mixes')
 
 
