@@ -119,16 +119,17 @@ def check_same_images(chain: Chain, images: Mapping[str, ImageSet],
     Raises:
         ConfigError: If there are some.
     """
+    if not images:
+        return
+    first, wanted = next(iter(images.items()))
     for name, each in images.items():
-        first = next(iter(images))
         _refuse_others(f'chain.networks.{name}.stage.train_dataloader', each,
-                       images[first], first)
+                       wanted, first)
     for name, meta in metas.items():
         # Of one that has seen all nothing is known by an index.
-        if images and (chain.holdout or chain.fold_of(name) is not None):
-            first = next(iter(images))
+        if chain.holdout or chain.fold_of(name) is not None:
             _refuse_others(f'chain.networks.{name}.ckpt_path',
-                           _image_set_in(meta), images[first], first)
+                           _image_set_in(meta), wanted, first)
 
 
 def check_held_out(meta: Mapping, images: Optional[ImageSet],
