@@ -112,9 +112,22 @@ class Method:
     baseline: str = 'kd'
     hooks: Tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def estimate(self) -> str:
+        """What of ``mmdgkd weigh`` the student learns from.
+
+        ``'stack'``, ``'mean'`` (of one teacher: that teacher), or ``''`` where
+        it is no single estimate of weigh.
+        """
+        if self.weigh == 'stacked':
+            return 'stack'
+        changed = self.weigh or self.options or self.hooks
+        return 'mean' if self.teachers and not changed else ''
+
 
 _DENSE = tuple(f'dense/{place}' for place in range(4))
 _SEEDS = ('dense/0', 'seed1/0', 'seed2/0', 'seed3/0')
+_THREE_SEEDS = _SEEDS[:3]
 _CHAIN = tuple(f'dense_folds/{place}' for place in range(4))
 _FOLDS = tuple(f'fold{fold}/0' for fold in range(FOLDS))
 _STANDARD = {
@@ -200,6 +213,8 @@ METHODS: Dict[str, Method] = {
         'the same, half of the weight on who has not seen the image',
         _CHAIN, {f'{KD}.unseen_weight': 0.5},
         baseline='chain_folds'),
+    'three_seeds':
+    Method('three teachers of other seeds', _THREE_SEEDS),
     'seeds':
     Method('four teachers of other seeds', _SEEDS),
     'seeds_stacked':

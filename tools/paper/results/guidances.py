@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import pandas as pd
-from _guidances import METHODS, RUNS, SETTINGS, Setting
+from _guidances import METHODS, RUNS, SETTINGS, Method, Setting
 
 from .markdown import NO_RUNS, table, write_page
 from .statistics import mean_sd
@@ -20,9 +20,6 @@ _HEADS = ('student', 'held-out, %', 'test, %', 'over alone', 'over KD',
           'NLL of its teachers')
 # From so many seeds on a difference is marked.
 _SEEDS = 5
-# Where weigh says what the student learns from.
-_PLAIN_MEAN = ('kd', 'takd', 'dgkd', 'seeds', 'bagged', 'snapshots', 'labels',
-               'chain_folds')
 
 
 def csv_of(chain: str) -> str:
@@ -152,19 +149,16 @@ def students_table(setting: Setting, rows: pd.DataFrame,
             over('kd', 'last'), METHODS[control].words if has_own else '-',
             over(control) if has_own else '-',
             str(len(mine)),
-            _prediction(name, weighed.get(key_of(method.teachers)))
+            _prediction(method, weighed.get(key_of(method.teachers)))
         ])
     return table(_HEADS, lines) if lines else NO_RUNS
 
 
-def _prediction(name: str, weighed: Optional[Mapping]) -> str:
+def _prediction(method: Method, weighed: Optional[Mapping]) -> str:
     """The NLL of what the student learns from, calibrated, if it is known."""
-    form = {'stacked': 'stack', 'seeds_stacked': 'stack'}.get(name)
-    if name.startswith('kd') or name in _PLAIN_MEAN:
-        form = 'mean'
-    if not weighed or form is None:
+    if not weighed or not method.estimate:
         return '-'
-    return f'{weighed[form]["nll_calibrated"]:.3f}'
+    return f'{weighed[method.estimate]["nll_calibrated"]:.3f}'
 
 
 def teachers_table(setting: Setting, rows: pd.DataFrame) -> str:
