@@ -61,7 +61,7 @@ class GuidanceRuns:
         """What is left to train, a line each."""
         methods = () if self.args.teachers is not None else self.args.methods
         runs = self.args.teachers or [
-            run for name in methods for run in runs_of(METHODS[name])
+            run for name in methods for run in self._runs_of(METHODS[name])
         ]
         lines = [
             f'teachers: {run}' for run in dict.fromkeys(runs)
@@ -89,9 +89,15 @@ class GuidanceRuns:
 
     def _train_teachers_of(self, method: Method) -> None:
         # Another process may still train networks that come after them.
-        if not all(osp.exists(self.file_of(each)) for each in method.teachers):
-            for run in runs_of(method):
+        teachers = self.setting.teachers(method)
+        if not all(osp.exists(self.file_of(each)) for each in teachers):
+            for run in self._runs_of(method):
                 self.train_teachers(run)
+
+    def _runs_of(self, method: Method) -> List[str]:
+        """The runs that train the teachers of a method."""
+        teachers = self.setting.teachers(method)
+        return list(dict.fromkeys(each.split('/')[0] for each in teachers))
 
     # Teachers --------------------------------------------------------------
 
@@ -115,7 +121,7 @@ class GuidanceRuns:
         run = RUNS[name]
         cfg = self._config(work_dir, run.seed)
         base, networks = cfg.chain.networks, {}
-        for place in run.networks:
+        for place in (places := self.setting.places(run)):
             network = self.setting.names[place]
             networks[network] = entry = copy.deepcopy(dict(base[network]))
             if place in run.given:
@@ -124,7 +130,7 @@ class GuidanceRuns:
                                                   f'{place}')
             if place in run.folds:
                 entry['fold'] = run.folds[place]
-            if run.snapshots and place == run.networks[0]:
+            if run.snapshots and place == places[0]:
                 entry['snapshots'] = list(run.snapshots)
         guidance: Any = run.guidance
         if run.snapshots:
@@ -191,7 +197,7 @@ class GuidanceRuns:
         """The config of a student by a method, with its teachers' files."""
         cfg = self._config(work_dir, seed)
         base, networks = cfg.chain.networks, {}
-        for teacher in method.teachers:
+        for teacher in self.setting.teachers(method):
             run, _, rest = teacher.partition('/')
             place = int(rest.partition('@')[0])
             network = self.setting.names[place]
@@ -216,7 +222,7 @@ class GuidanceRuns:
         return cfg
 
     def _weigh_dir(self, method: Method) -> str:
-        name = '-'.join(method.teachers).replace('/', '_')
+        name = '-'.join(self.setting.teachers(method)).replace('/', '_')
         return osp.join(self.folder, 'weighed', name)
 
     def _weights(self, method: Method) -> Dict[str, Any]:
@@ -225,9 +231,9 @@ class GuidanceRuns:
         What ``mmdgkd weigh`` says of all that a method may be taught by is
         written beside the CSV.
         """
-        path, key = osp.join(self.folder,
-                             'weighed.json'), key_of(method.teachers)
-        files = [sha256_of(self.file_of(each)) for each in method.teachers]
+        teachers = self.setting.teachers(method)
+        path, key = osp.join(self.folder, 'weighed.json'), key_of(teachers)
+        files = [sha256_of(self.file_of(each)) for each in teachers]
         if read_weighed(path).get(key, {}).get('files') != files:
             cfg = self.student_config(method, 0, self._weigh_dir(method))
             runner = ChainRunner(cfg, verbose=False)
@@ -345,16 +351,6 @@ def _locked(path: str) -> Iterator[None]:
     with open(osp.join(tempfile.gettempdir(), f'{name}.lock'), 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def runs_of(method: Method) -> List[str]:
-    """The runs that train the teachers of a method.
-
-    Args:
-        method (Method): The method.
-    """
-    return list(
-        dict.fromkeys(teacher.split('/')[0] for teacher in method.teachers))
 
 
 def name_of(teacher: str, network: str) -> str:

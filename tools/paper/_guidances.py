@@ -6,7 +6,7 @@ trained, in several ways; then the student, by one method after the other, from
 their cached logits.
 """
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 KD = 'model.distiller.distill_losses.loss_kd'
 
@@ -33,14 +33,28 @@ class Setting:
         """The last network."""
         return self.names[-1]
 
+    def places(self, run: 'Run') -> Sequence[int]:
+        """The networks of a run, by their place."""
+        return range(len(self.names) - 1)[run.networks]
+
+    def teachers(self, method: 'Method') -> Tuple[str, ...]:
+        """The teachers of a method, each by ``run/place``."""
+        found = []
+        for teacher in method.teachers:
+            run, _, rest = teacher.partition('/')
+            places = self.places(RUNS[run])
+            some = {'*': places, 'last': places[-1:]}.get(rest, (rest, ))
+            found += [f'{run}/{place}' for place in some]
+        return tuple(found)
+
 
 @dataclass(frozen=True)
 class Run:
     """A training of teachers.
 
     Args:
-        networks (tuple[int]): Which of the chain, by their place; 0 is the
-            largest.
+        networks (slice): Which of the chain without its student, the largest
+            first.
         guidance (str): ``chain.guidance``. Defaults to ``'none'``.
         given (Mapping[int, str]): For networks that are not trained here the
             run that trains them. Defaults to an empty dict.
@@ -51,7 +65,7 @@ class Run:
             Defaults to ().
     """
 
-    networks: Tuple[int, ...]
+    networks: slice
     guidance: str = 'none'
     given: Mapping[int, str] = field(default_factory=dict)
     seed: int = 0
@@ -60,28 +74,29 @@ class Run:
 
 
 FOLDS = 4
+_ALL, _TEACHER, _TAS = slice(None), slice(1), slice(1, None)
 RUNS: Dict[str, Run] = {
     'dense':
-    Run((0, 1, 2, 3), 'dense', snapshots=(0.5, 0.667, 0.833)),
+    Run(_ALL, 'dense', snapshots=(0.5, 0.667, 0.833)),
     'takd':
-    Run((0, 1, 2, 3), 'sequential', {
+    Run(_ALL, 'sequential', {
         0: 'dense',
         1: 'dense'
     }),
     'labels':
-    Run((1, 2, 3)),
+    Run(_TAS),
     # Each network of the chain without another fold, distilled from all.
     'dense_folds':
-    Run((0, 1, 2, 3),
+    Run(_ALL,
         'dense', {0: 'fold0'},
-        folds={place: place
-               for place in range(FOLDS)}),
+        folds={place: place % FOLDS
+               for place in range(2 * FOLDS)}),
     **{
-        f'seed{seed}': Run((0, ), seed=seed)
+        f'seed{seed}': Run(_TEACHER, seed=seed)
         for seed in (1, 2, 3)
     },
     **{
-        f'fold{fold}': Run((0, ), seed=fold, folds={0: fold})
+        f'fold{fold}': Run(_TEACHER, seed=fold, folds={0: fold})
         for fold in range(FOLDS)
     },
 }
@@ -94,7 +109,8 @@ class Method:
     Args:
         words (str): For people.
         teachers (tuple[str]): ``run/place`` of each, the largest first:
-            ``'dense/0'``; of a snapshot ``'dense/0@0.5'``.
+            ``'dense/0'``; of a snapshot ``'dense/0@0.5'``, of all networks of
+            a run ``'dense/*'``, and of its smallest ``'dense/last'``.
         options (Mapping[str, Any]): Settings of the config, by dotted key.
         equal (bool): Whether it has the total weight of KD. Defaults to True.
         weigh (str): How the weights of ``mmdgkd weigh`` are used:
@@ -125,10 +141,10 @@ class Method:
         return 'mean' if self.teachers and not changed else ''
 
 
-_DENSE = tuple(f'dense/{place}' for place in range(4))
+_DENSE = ('dense/*', )
 _SEEDS = ('dense/0', 'seed1/0', 'seed2/0', 'seed3/0')
 _THREE_SEEDS = _SEEDS[:3]
-_CHAIN = tuple(f'dense_folds/{place}' for place in range(4))
+_CHAIN = ('dense_folds/*', )
 _FOLDS = tuple(f'fold{fold}/0' for fold in range(FOLDS))
 _STANDARD = {
     'model.distiller.connectors.standard.type': 'mmrazor.StandardizeConnector',
@@ -154,7 +170,7 @@ METHODS: Dict[str, Method] = {
     'kd_best':
     Method('KD from the third network, the best teacher', ('dense/2', )),
     'takd':
-    Method('TAKD', ('takd/3', )),
+    Method('TAKD', ('takd/last', )),
     'dgkd':
     Method('DGKD, averaged', _DENSE),
     'dgkd_paper':
@@ -203,8 +219,7 @@ METHODS: Dict[str, Method] = {
            ('dense/0@0.5', 'dense/0@0.667', 'dense/0@0.833', 'dense/0')),
     'labels':
     Method(
-        'TAs that are trained from labels alone',
-        ('dense/0', 'labels/1', 'labels/2', 'labels/3'),
+        'TAs that are trained from labels alone', ('dense/0', 'labels/*'),
         baseline='dgkd'),
     'chain_folds':
     Method('DGKD, each network without another fold', _CHAIN, baseline='dgkd'),
@@ -245,6 +260,7 @@ METHODS: Dict[str, Method] = {
 
 _PLAIN = ('plain10', 'plain8', 'plain6', 'plain4', 'plain2')
 _RESNETS = ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8')
+_HEADLINE = ('resnet110', *_RESNETS)
 _HELD_OUT = {'chain.holdout': 5000}
 
 SETTINGS: Dict[str, Setting] = {
@@ -260,4 +276,11 @@ SETTINGS: Dict[str, Setting] = {
     'resnet56_short':
     Setting('resnet56_to_resnet8_cifar100_short',
             'ResNet 56-32-20-14-8, 45,000 images, short', _RESNETS, _HELD_OUT),
+    'resnet110':
+    Setting('resnet110_to_resnet8_cifar100',
+            'ResNet 110-56-32-20-14-8, 45,000 images', _HEADLINE, _HELD_OUT),
+    'resnet110_short':
+    Setting('resnet110_to_resnet8_cifar100_short',
+            'ResNet 110-56-32-20-14-8, 45,000 images, short', _HEADLINE,
+            _HELD_OUT),
 }

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import _guidance_runs
+import _guidances
 import pandas as pd
 import pytest
 from _guidances import METHODS, RUNS, SETTINGS, Method, Run, Setting
@@ -57,7 +58,6 @@ def test_each_method_is_a_chain(name, setting, tmp_path, monkeypatch):
     chain = Chain.from_cfg(cfg.chain)
     assert chain.names[-1] == SETTINGS[setting].student
     assert chain.teachers[chain.names[-1]] == tuple(chain.names[:-1])
-    assert len(chain.names) == len(method.teachers) + 1
     assert all(chain[teacher].ckpt_path for teacher in chain.names[:-1])
     assert chain.holdout and cfg.randomness.seed == 3
     assert chain.views['seed'] == 0
@@ -71,13 +71,28 @@ def test_each_method_is_a_chain(name, setting, tmp_path, monkeypatch):
     assert (settings[0] == settings[1]) == method.equal
 
 
+def test_the_teachers_of_a_method_fit_the_chain():
+    wanted = dict(
+        kd=['dense/0'],
+        takd=['takd/4'],
+        dgkd=[f'dense/{place}' for place in range(5)],
+        labels=['dense/0', *(f'labels/{place}' for place in range(1, 5))],
+        seeds=['dense/0', 'seed1/0', 'seed2/0', 'seed3/0'])
+    for name, teachers in wanted.items():
+        found = SETTINGS['resnet110'].teachers(METHODS[name])
+        assert found == tuple(teachers)
+
+
+@pytest.mark.parametrize('setting', ['plain_10k', 'resnet110'])
 @pytest.mark.parametrize('name', RUNS)
-def test_each_run_is_a_chain(name, tmp_path):
-    cfg = runs_of(tmp_path).teachers_config(name, str(tmp_path / 'run'))
+def test_each_run_is_a_chain(name, setting, tmp_path):
+    cfg = runs_of(tmp_path, setting).teachers_config(name,
+                                                     str(tmp_path / 'run'))
     chain, run = Chain.from_cfg(cfg.chain), RUNS[name]
-    names = [SETTINGS['plain_10k'].names[place] for place in run.networks]
+    teachers = [*enumerate(SETTINGS[setting].names[:-1])][run.networks]
+    names = [name for _, name in teachers]
     assert [name for name in chain.names if name in names] == names
-    for place, name in zip(run.networks, names):
+    for place, name in teachers:
         assert chain.fold_of(name) == run.folds.get(place)
         assert bool(chain[name].ckpt_path) == (place in run.given)
 
@@ -113,18 +128,17 @@ def tiny(monkeypatch):
                     'visualizer': None,
                 }))
     runs = dict(
-        dense=Run((0, 1), 'dense'),
-        fold0=Run((0, ), folds={0: 0}),
-        fold1=Run((0, ), seed=1, folds={0: 1}))
-    dense = ('dense/0', 'dense/1')
+        dense=Run(slice(None), 'dense'),
+        fold0=Run(slice(1), folds={0: 0}),
+        fold1=Run(slice(1), seed=1, folds={0: 1}))
     kd = 'model.distiller.distill_losses.loss_kd'
     methods = dict(
         alone=Method('alone'),
         kd=Method('KD', ('dense/0', ), baseline='alone'),
-        stacked=Method('stacked', dense, weigh='stacked'),
+        stacked=Method('stacked', ('dense/*', ), weigh='stacked'),
         unseen=Method('unseen', ('fold0/0', 'fold1/0'),
                       {f'{kd}.unseen_weight': 0.5}))
-    for module in (_guidance_runs, tables):
+    for module in (_guidances, _guidance_runs, tables):
         for key, value in (('SETTINGS', settings), ('RUNS', runs), ('METHODS',
                                                                     methods)):
             monkeypatch.setattr(module, key, value, raising=False)

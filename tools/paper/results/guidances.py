@@ -149,7 +149,7 @@ def students_table(setting: Setting, rows: pd.DataFrame,
             over('kd', 'last'), METHODS[control].words if has_own else '-',
             over(control) if has_own else '-',
             str(len(mine)),
-            _prediction(method, weighed.get(key_of(method.teachers)))
+            _prediction(method, weighed.get(key_of(setting.teachers(method))))
         ])
     return table(_HEADS, lines) if lines else NO_RUNS
 
