@@ -135,7 +135,7 @@ def store_of(data: ImageData, epochs: int, teachers: int,
 
 
 def _store_cfg(form: RowForm) -> Dict:
-    # At tau = 4, which is the objective's, an even rest makes teachers flat.
+    # Above tau = 1 an even rest makes teachers flat.
     top = {} if form.is_full else dict(top_k=form.top_k, others='zero')
     return dict(dtype=form.dtype, **top)
 
