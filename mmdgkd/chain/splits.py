@@ -40,6 +40,22 @@ def split_of(chain: Chain, name: str) -> Dict[str, Any]:
     return split
 
 
+def split_entry(split: Mapping[str, Any], dataset: Any) -> Dict[str, Any]:
+    """What the file of a network says of its split.
+
+    Args:
+        split (Mapping): See :func:`split_of`.
+        dataset (Dataset): On which it is trained.
+
+    Returns:
+        dict[str, Any]: ``split``, with the number (``of``) and the key
+        (``images``) of the images of which it is; empty without a split.
+    """
+    images = getattr(dataset, 'image_set', None)
+    of = dict(of=images.count, images=images.key) if images else {}
+    return dict(split=dict(split, **of)) if split else {}
+
+
 def folds_of_teachers(chain: Chain, name: str) -> Optional[Dict[str, Any]]:
     """Which folds the teachers of a stage have not been trained on.
 

@@ -289,12 +289,21 @@ def needs_validation(stage: Config) -> bool:
         *typed_parts(stage.get('param_scheduler')),
         *(stage.get('custom_hooks') or ())
     ]
-    for part in parts:
-        kind: Any = part.get('type')
+    return ends_early(stage) or any('Plateau' in type_of(part)
+                                    for part in parts)
+
+
+def ends_early(stage: Config) -> bool:
+    """Whether a stage may end before its last step.
+
+    Args:
+        stage (Config): Its config.
+    """
+    for hook in stage.get('custom_hooks') or ():
+        kind: Any = hook.get('type')
         with contextlib.suppress(KeyError):
             kind = find_type(HOOKS, kind)
-        if 'Plateau' in type_of(part) or (isinstance(kind, type) and
-                                          issubclass(kind, EarlyStoppingHook)):
+        if isinstance(kind, type) and issubclass(kind, EarlyStoppingHook):
             return True
     return False
 

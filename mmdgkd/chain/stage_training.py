@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The training of one stage, from its config to the trained network."""
 import os.path as osp
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -27,7 +27,7 @@ from .hooks.ledger_hook import LedgerHook
 from .ledger import file_entry
 from .network import build_network
 from .network_file import write_network_config
-from .splits import split_of
+from .splits import split_entry, split_of
 from .stage_config import fingerprint, named_config
 from .use import best_checkpoint, use_entry
 from .work_dir import WorkDir
@@ -84,7 +84,8 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
             raise
         barrier()
         if is_main_process():
-            split = _split_entry(chain, name, runner)
+            split = split_entry(
+                split_of(chain, name), runner.train_dataloader.dataset)
             ledger.update(name, **split)
             _write_network(cfg, chain, work, name, progress_of(runner), seen,
                            split)
@@ -141,14 +142,6 @@ def _write_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         name, state='done', wrote=file_entry(work.own_file(name), work.path))
     if step == total:  # else the last validation was of other weights
         save_predictions(seen, work.path, name, work.own_file(name))
-
-
-def _split_entry(chain: Chain, name: str, runner: Runner) -> Dict[str, Any]:
-    """What a network has left out, of which images; empty if nothing."""
-    split = split_of(chain, name)
-    images = getattr(runner.train_dataloader.dataset, 'image_set', None)
-    of = dict(of=images.count, images=images.key) if images else {}
-    return dict(split=dict(split, **of)) if split else {}
 
 
 def _best_of(folder: str, name: str, unit: str,

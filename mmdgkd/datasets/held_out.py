@@ -2,6 +2,7 @@
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
+from mmengine.structures import BaseDataElement
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
@@ -91,7 +92,12 @@ class HeldOut(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Dict:
-        return self.dataset[int(self.indices[index])]
+        place = int(self.indices[index])
+        data = self.dataset[place]
+        if isinstance(data.get('data_samples'), BaseDataElement):
+            # A wrapper leaves that of the data set inside, perhaps twice.
+            data['data_samples'].set_metainfo(dict(sample_idx=place))
+        return data
 
     def place_of(self, sample_idx: int) -> int:
         """The place of a sample among those that are held out.

@@ -95,8 +95,14 @@ class ViewSampler(Sampler):
                                    self.epoch)
         if partners is None:
             return sampler
-        if self._chosen is not None:
-            partners = np.searchsorted(self._chosen, partners[self._chosen])
+        # Some may not be in this epoch (num_batch_per_epoch).
+        chosen = self._chosen
+        if chosen is None:
+            chosen = np.arange(len(self._dataset))
+        found = np.searchsorted(chosen, partners[chosen])
+        found = np.minimum(found, len(chosen) - 1)
+        partners = np.where(chosen[found] == partners[chosen], found,
+                            np.arange(len(chosen)))
         # The order of all ranks together.
         whole = copy.copy(sampler)
         whole.rank, whole.world_size, whole.total_size = 0, 1, len(partners)

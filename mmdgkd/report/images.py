@@ -1,6 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Images of a validation, as they are loaded, small enough for a page."""
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,9 +50,7 @@ def load_thumbnails(
             dataset = _build(source.dataset)
         places = [index for index, _ in chosen]
         if hasattr(dataset, 'place_of'):
-            # Samples without indices of their own have places already.
-            with contextlib.suppress(IndexError):
-                places = [dataset.place_of(index) for index in places]
+            places = [dataset.place_of(index) for index in places]
         pictures = []
         for place, (_, label) in zip(places, chosen):
             data = dataset[place]

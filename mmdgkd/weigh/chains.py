@@ -14,7 +14,9 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import meta_of
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from mmdgkd.models.distillers.ensembles import Ensembles
-from .formatting import format_config, format_table
+from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss
+from mmdgkd.utils.config import type_of, typed_parts
+from .formatting import format_config, format_table, stacked_options
 from .held_out_logits import held_out_logits
 from .plot import plot_weighed
 from .weighing import weigh
@@ -109,11 +111,12 @@ def _for_config(cfg: Config, chain: Chain, network: str,
     """The weights as lines of a config, or why there are none."""
     stage = merged_config(cfg, chain[chain.stage_of(network)])
     distiller = (stage.get('model') or {}).get('distiller') or {}
-    losses = [
-        name for name, loss in (distiller.get('distill_losses') or {}).items()
-        if str(loss.get('type')).endswith('DenseKDLoss')
-    ]
-    why = _why_no_lines(chain, distiller, found)
+    losses = {
+        name: loss
+        for name, loss in (distiller.get('distill_losses') or {}).items()
+        if type_of(loss) == 'DenseKDLoss'
+    }
+    why = _why_no_lines(chain, distiller, losses, found)
     if why:
         return [f'no lines for the config of {network}: {why}']
     fits = tuple(found['teachers']) == tuple(chain.teachers[network])
@@ -123,16 +126,30 @@ def _for_config(cfg: Config, chain: Chain, network: str,
     return [
         f'for the config of {network}, with that of the chain as its _base_'
         f'{once}{one}:',
-        format_config(found, network, losses[0] if losses else 'loss_kd')
+        format_config(found, network, next(iter(losses)))
     ]
 
 
-def _why_no_lines(chain: Chain, distiller: Mapping,
+def _why_no_lines(chain: Chain, distiller: Mapping, losses: Mapping[str, Any],
                   found: Mapping[str, Any]) -> str:
     """Why the loss would refuse the weights, or ''."""
     if not any(found['teacher_weights'].values()):
         return ('the weights of all teachers are 0; on the held-out images '
                 'they are no better than a guess')
+    if not losses:
+        return ('none of its distill_losses is a DenseKDLoss, which has '
+                'weights of teachers')
+    if any(
+            type_of(part) == 'StandardizeConnector'
+            for part in typed_parts(distiller.get('connectors'))):
+        return ('its logits are standardized (StandardizeConnector), and the '
+                'weights are of logits as they are')
+    options = dict(next(iter(losses.values())), **stacked_options(found))
+    options.pop('type')
+    try:
+        DenseKDLoss(**options)
+    except ConfigError as error:
+        return str(error)
     together = Ensembles(distiller.get('ensembles'), chain.names)
     members = [name for name in found['teachers'] if together.of(name)]
     if not members:

@@ -1,11 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What was found about teachers, as text."""
-from typing import Any, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from mmdgkd.utils.table import draw_table
 
 _DASH = '-'
-_BY_TEACHER = ('teacher_weights', 'teacher_tau')
 
 
 def format_table(found: Mapping[str, Any]) -> str:
@@ -32,6 +31,18 @@ def format_table(found: Mapping[str, Any]) -> str:
     return draw_table(heads, rows)
 
 
+def stacked_options(found: Mapping[str, Any]) -> Dict[str, Any]:
+    """The options by which a :class:`DenseKDLoss` has the stacked estimate.
+
+    Args:
+        found (Mapping): What :func:`weigh` has found.
+    """
+    return dict(
+        form='stacked',
+        teacher_weights=found['teacher_weights'],
+        teacher_tau=found['teacher_tau'])
+
+
 def format_config(found: Mapping[str, Any], network: str, loss: str) -> str:
     """The lines of a config by which a student has the stacked estimate.
 
@@ -41,8 +52,10 @@ def format_config(found: Mapping[str, Any], network: str, loss: str) -> str:
         loss (str): The name of its :class:`DenseKDLoss`.
     """
     inner = '\n'.join([
-        'dict(', "        form='stacked',",
-        *[f'        {key}={_mapping(found[key])},' for key in _BY_TEACHER]
+        'dict(', *[
+            f'        {key}={_text(value)},'
+            for key, value in stacked_options(found).items()
+        ]
     ])
     losses = _nested(['distill_losses', loss], inner[:-1] + ')')
     model = f'dict(\n    distiller={losses})'
@@ -73,7 +86,9 @@ def _nested(keys: Sequence[str], inner: str) -> str:
     return inner
 
 
-def _mapping(values: Mapping[str, float]) -> str:
+def _text(values: Any) -> str:
+    if not isinstance(values, Mapping):
+        return repr(values)
     if all(name.isidentifier() for name in values):
         items = [f'{name}={value}' for name, value in values.items()]
         return f'dict({", ".join(items)})'

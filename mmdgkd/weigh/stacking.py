@@ -169,8 +169,10 @@ class Refits:
         """The minimum of the second order, 0 or more."""
         grad = shares @ self._grads
         hessian = np.tensordot(shares, self._hessians, 1)
-        # Teachers that are identical have no single minimum.
-        hessian += np.eye(len(grad)) * (1e-9 * np.trace(hessian) + 1e-12)
+        # Teachers that are identical have no single minimum, and those that
+        # nearly are have one that is lost in the rounding.
+        least = max(1e-9, 10 * float(np.finfo(self.stacked.dtype).eps))
+        hessian += np.eye(len(grad)) * (least * np.trace(hessian) + 1e-12)
         lower = np.linalg.cholesky(hessian)
         target = hessian @ self.factors - grad
         return nnls(lower.T, solve_triangular(lower, target, lower=True))[0]

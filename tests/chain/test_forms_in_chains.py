@@ -258,12 +258,19 @@ def test_folds_that_are_not_known_are_refused(make, refused):
         'loss_kd.unseen_weight: needs to know .* chain.folds')
 
 
-def test_a_gate_of_standardized_logits_is_refused(make, refused):
-    cfg = make()
+@pytest.mark.parametrize('options, key', [
+    (dict(), 'gate'),
+    (dict(gate=None, teacher_tau=dict(resnet20=2.)), 'teacher_tau'),
+])
+def test_what_is_for_logits_as_they_are_is_refused(make, refused, options,
+                                                   key):
+    cfg = make(**options)
     cfg.model.distiller.connectors = dict(
         z=dict(type='mmrazor.StandardizeConnector'))
     cfg.model.distiller.loss_forward_mappings.loss_kd.preds_T.connector = 'z'
-    refused(cfg, 'loss_kd.gate: is by the cross-entropy of logits, but')
+    refused(
+        cfg, f'loss_kd.{key}: is for logits as they are, but its logits are '
+        'standardized')
 
 
 @pytest.mark.parametrize('options', [dict(), dict(gate=None, form='stacked')])

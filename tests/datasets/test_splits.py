@@ -206,6 +206,17 @@ def test_held_out_images_are_the_rest():
     assert single[3]['data_samples'].sample_idx == indices[3]
 
 
+def test_held_out_images_of_wrappers_have_its_indices():
+    """Not those of a data set inside, of which there may be two."""
+    single = dict(DIGITS, type='Digits')
+    both = HeldOut(
+        dict(
+            type='ConcatDataset',
+            datasets=[dict(single, indices=[*range(20)]), single]), 10)
+    assert [part['data_samples'].sample_idx
+            for part in both] == both.indices.tolist()
+
+
 def test_held_out_images_by_their_indices():
     part = HeldOut(copy.deepcopy(DIGITS), 10)
     indices = held_out(40, 10)

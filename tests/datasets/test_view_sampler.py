@@ -133,3 +133,27 @@ def test_mixed_samples_are_shuffled_anew_and_resumed(mixed_on_rank):
     # Where nothing is shuffled, the order is left.
     assert [index for _, index in mixed_on_rank(0, 1, shuffle=False)[0]
             ] == [*range(10)]
+
+
+class Some(Mixed):
+    """The first six of them, as by num_batch_per_epoch; two are left out."""
+
+    def __init__(self, values, chosen=None):
+        super().__init__(values)
+        self.chosen = chosen
+
+    def __len__(self):
+        return 6
+
+    def partners_in(self, epoch):
+        return Mixed(self).partners_in(epoch)
+
+
+@pytest.mark.parametrize('chosen', [None, np.r_[0:2, 4:12]])
+def test_partners_that_are_not_in_the_epoch(chosen):
+    """Each image comes once, some of them by itself."""
+    for epoch in range(5):
+        sampler = ViewSampler(Some(range(12), chosen), seed=4)
+        sampler.set_epoch(epoch)
+        wanted = range(6) if chosen is None else chosen[:6].tolist()
+        assert sorted(index for _, index in sampler) == [*wanted]

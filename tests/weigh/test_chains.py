@@ -340,6 +340,25 @@ def test_teachers_that_are_worse_than_a_guess_have_no_weights(own):
         '0; on the held-out images they are no better than a guess')
 
 
+@pytest.mark.parametrize('distiller, message', [
+    (dict(
+        distill_losses=dict(
+            loss_kd=dict(form='averaged', gate=dict(type='label')))),
+     'DenseKDLoss.gate: is a weighted mean of teachers'),
+    (dict(connectors=dict(z=dict(type='mmrazor.StandardizeConnector'))),
+     'its logits are standardized'),
+    (dict(
+        distill_losses=dict(
+            loss_kd=dict(_delete_=True, type='mmrazor.KLDivergence'))),
+     'none of its distill_losses is a DenseKDLoss'),
+])
+def test_no_lines_that_the_loss_would_refuse(own, distiller, message):
+    own.merge_from_dict(dict(model=dict(distiller=distiller)))
+    output = weigh(own)
+    assert 'teacher_weights=' not in output
+    assert f'no lines for the config of resnet8: {message}' in output
+
+
 def test_an_order_that_differs_is_refused(own):
     """Such as of a loader that shuffles."""
     loader = copy.deepcopy(own.val_dataloader)
@@ -511,3 +530,12 @@ def test_snapshots_are_weighed(mmdgkd, tiny_cfg):
     found = json.loads(Path(cfg.work_dir, 'weigh.json').read_text())
     assert {*found['teachers']} == {'resnet20', 'resnet20_50'}
     assert found['images'] == 32 and found['unknown'] == []
+    # That of the training itself tells it, too.
+    cfg.chain.networks.resnet20.update(
+        snapshots=[],
+        ckpt_path=f'{cfg.work_dir}/resnet20/snapshot_epoch_1.pth')
+    cfg.work_dir += '_given'
+    assert 'holdout: 32' in ChainRunner(cfg, verbose=False).plan()
+    cfg.chain.holdout = 16
+    with pytest.raises(ConfigError, match='was trained with 32 images of'):
+        ChainRunner(cfg, verbose=False).plan()

@@ -135,3 +135,17 @@ def test_many_numbers_have_half_the_precision(monkeypatch):
     assert as_stack(logits).dtype == np.float32
     assert fit(as_stack(logits), labels, np.ones(2)) == pytest.approx(
         exact, abs=1e-3)
+
+
+def test_teachers_that_are_nearly_equal_in_half_the_precision(monkeypatch):
+    """What they differ by is lost in the rounding."""
+    monkeypatch.setattr('mmdgkd.weigh.stacking._MANY', 0)
+    random = np.random.default_rng(0)
+    labels = random.integers(400, size=300)
+    logits = 2 * random.normal(size=(300, 400))
+    logits[np.arange(300), labels] += 4
+    for noise in (1e-5, 3e-5, 1e-4):
+        other = logits + noise * random.normal(size=logits.shape)
+        refits = Refits(as_stack([logits, other]), labels, np.array([.5, .5]))
+        factors, losses = refits.refit(np.ones(300, int))
+        assert factors.sum() > 0 and np.isfinite(losses).all()

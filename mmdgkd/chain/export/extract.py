@@ -2,7 +2,7 @@
 """One of several networks of a stage, as a file of its own."""
 import os.path as osp
 import time
-from typing import Any, Dict
+from typing import Any, Mapping, Optional
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -55,10 +55,8 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         read={parent: file_entry(whole, work.path)},
         **network.part_facts)
     if is_main_process():
-        # Not in every file: that of a snapshot is written in the training.
-        split = ledger[parent].get('split')
         _write_part(cfg, chain, network, source, path,
-                    dict(split=split) if split else {})
+                    ledger[parent].get('split'))
     barrier()
     seen = PredictionsHook()
     metrics = validate_network(cfg, network, path, work.folder(name), stage,
@@ -86,8 +84,12 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
 
 
 def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
-                path: str, more: Dict[str, Any]) -> None:
-    """Write weights and config of a network, out of a file of its parent."""
+                path: str, split: Optional[Mapping[str, Any]]) -> None:
+    """Write weights and config of a network, out of a file of its parent.
+
+    ``split`` is that of a parent that was trained here. The file of another
+    one says it, if anything does.
+    """
     scope = cfg.default_scope
     whole = chain[network.part_of]
     parent = build_network(whole, scope).eval()
@@ -97,6 +99,7 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
     weights = check_weights(
         build_network(network, scope), methods[0].extract(parent, network)
         if methods else parent.state_dict(), source, network.name)
+    split = split or meta.get('split')
     facts = {
         key: meta[key]
         for key in ('epoch', 'iter', 'seed', 'mmdgkd_version', 'dataset_meta')
@@ -109,5 +112,5 @@ def _write_part(cfg: Config, chain: Chain, network: Network, source: str,
             network=network.name,
             guides=list(chain.teachers[network.name]),
             **network.part,
-            **more))
+            **(dict(split=split) if split else {})))
     write_network_config(cfg, network, osp.splitext(path)[0] + '.py')

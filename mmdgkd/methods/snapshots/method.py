@@ -7,6 +7,8 @@ from mmengine.config import Config
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import Method, methods_of, register_method
+from mmdgkd.chain.splits import split_of
+from mmdgkd.chain.stage_config import ends_early
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import parent_of
 from mmdgkd.models.teachers.teacher_input import read_input
@@ -93,7 +95,8 @@ class Snapshots(Method):
 
         Raises:
             ConfigError: If one is at no step within the training, two are at
-                the same, or one would be the teacher in place of its network.
+                the same, or one would be the teacher in place of its network;
+                or if the training may end before them.
         """
         if chain.guidance == 'sequential':
             for teacher in map(chain.__getitem__, chain.teachers[name]):
@@ -115,7 +118,15 @@ class Snapshots(Method):
                         f'{unit} {step}; leave one out')
                 steps[step] = network.name
         if steps:
-            hook = dict(type='mmrazor.SnapshotHook', steps=sorted(steps))
+            if ends_early(stage):
+                raise ConfigError(
+                    f'chain.networks.{name}: its training may end before its '
+                    f'snapshots ({", ".join(steps.values())}) by an '
+                    'EarlyStoppingHook; leave one of both out')
+            hook = dict(
+                type='mmrazor.SnapshotHook',
+                steps=sorted(steps),
+                split=split_of(chain, name))
             stage.custom_hooks = [*(stage.get('custom_hooks') or ()), hook]
 
     def part_file(self, network: Network, stage: Config) -> Optional[str]:

@@ -1,12 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import os.path as osp
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from mmdgkd.chain.export.weights_file import facts_of
+from mmdgkd.chain.splits import split_entry
 from mmdgkd.engine.loops.position import progress_of
 from mmdgkd.errors import ConfigError
 
@@ -33,6 +34,8 @@ class SnapshotHook(Hook):
     Args:
         steps (Sequence[int]): After which epochs, or iterations of an
             iteration-based training.
+        split (Mapping, optional): See :func:`split_of`; it is in the files.
+            Defaults to None: none.
     """
 
     # Right before the checkpoint of the same step: a stage never resumes from
@@ -41,8 +44,11 @@ class SnapshotHook(Hook):
     # It only writes: stages that were trained without it go on.
     changes_training = False
 
-    def __init__(self, steps: Sequence[int]) -> None:
+    def __init__(self,
+                 steps: Sequence[int],
+                 split: Optional[Mapping[str, Any]] = None) -> None:
         self.steps = tuple(steps)
+        self.split = dict(split or {})
         self._writes = False
 
     def before_train(self, runner: Any) -> None:
@@ -80,7 +86,9 @@ class SnapshotHook(Hook):
             return
         kept = dict(
             state_dict=checkpoint['state_dict'],
-            meta=facts_of(checkpoint['meta']),
+            meta=dict(
+                facts_of(checkpoint['meta']),
+                **split_entry(self.split, runner.train_dataloader.dataset)),
             # The hook that writes checkpoints reads it.
             message_hub=dict(runtime_info={}))
         checkpoint.clear()

@@ -128,8 +128,11 @@ def parts_of(names: Sequence[str], ensembles: Any) -> Dict[str, list]:
     return parts
 
 
-def check_gates(distiller: Any) -> None:
-    """Refuse a gate that would compare standardized logits with labels.
+def check_standardized(distiller: Any) -> None:
+    """Refuse what is for logits as they are where they are standardized.
+
+    A gate would compare them with labels, and ``teacher_tau`` flatten teachers
+    that have lost their own scale already.
 
     Args:
         distiller (MultiTeacherDistiller): The distiller.
@@ -138,7 +141,11 @@ def check_gates(distiller: Any) -> None:
         ConfigError: If there is one.
     """
     for name, mappings in distiller.loss_forward_mappings.items():
-        if getattr(distiller.distill_losses[name], 'gate', None) is None:
+        loss = distiller.distill_losses[name]
+        keys = [
+            key for key in ('gate', 'teacher_tau') if getattr(loss, key, None)
+        ]
+        if not keys:
             continue
         connectors = [
             distiller.connectors[record['connector']]
@@ -148,7 +155,6 @@ def check_gates(distiller: Any) -> None:
                 isinstance(part, StandardizeConnector)
                 for connector in connectors for part in connector.modules()):
             raise ConfigError(
-                f'model.distiller.distill_losses.{name}.gate: is by the '
-                'cross-entropy of logits, but its logits are standardized '
-                '(StandardizeConnector), which changes it; leave one of both '
-                'out')
+                f'model.distiller.distill_losses.{name}.{keys[0]}: is for '
+                'logits as they are, but its logits are standardized '
+                '(StandardizeConnector); leave one of both out')

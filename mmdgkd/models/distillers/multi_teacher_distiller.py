@@ -17,7 +17,7 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
 from mmdgkd.models.recorders.sources import initialize_stock
 from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.utils.config import type_of
-from .batch import Batch, begin_batch, check_gates, parts_of
+from .batch import Batch, begin_batch, check_standardized, parts_of
 from .edges import expand_edges, place_in_edges
 from .ensembles import Ensembles
 from .records import (check_labels, check_shapes, detached, in_float32,
@@ -145,7 +145,7 @@ class MultiTeacherDistiller(OFDDistiller):
         for loss in self.distill_losses.values():
             if hasattr(loss, 'check_teachers'):
                 loss.check_teachers(self._ensembles.merge_names(self._names))
-        check_gates(self)
+        check_standardized(self)
         self._ensembles.check_recorders(self.teacher_recorders.recorders)
         # Only for the recorders to find modules by name.
         teachers = nn.ModuleDict(model)

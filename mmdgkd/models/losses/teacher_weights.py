@@ -4,6 +4,7 @@ import math
 from typing import Any, Dict, Mapping, Sequence
 
 import torch
+from torch.nn import functional as F
 
 from mmdgkd.errors import ConfigError
 
@@ -156,9 +157,12 @@ def is_number(value: Any) -> bool:
 
 def _cross_entropies(logits: torch.Tensor,
                      labels: torch.Tensor) -> torch.Tensor:
-    """That of each teacher and image at temperature 1, shape (m, N)."""
-    log_probs = logits.float().log_softmax(2)
-    if labels.ndim == 2:
-        return -(labels * log_probs).sum(2)
-    index = labels[None, :, None].expand(len(logits), -1, 1)
-    return -log_probs.gather(2, index).squeeze(2)
+    """That of each teacher and image at temperature 1, shape (m, N).
+
+    Of an image without a class, whose label is -100, they are all 0.
+    """
+    losses = [
+        F.cross_entropy(each, labels, reduction='none')
+        for each in logits.float()
+    ]
+    return torch.stack(losses)

@@ -156,14 +156,21 @@ def test_widths_are_taken_of_a_given_network(trained_cfg, slim_cfg):
     cfg = slim_cfg()
     networks = cfg.chain.networks
     networks.resnet20 = networks.last = None
-    networks.resnet14.ckpt_path = (
-        f'{trained_cfg.work_dir}/resnet14/resnet14.pth')
+    given = torch.load(
+        f'{trained_cfg.work_dir}/resnet14/resnet14.pth', weights_only=True)
+    split = given['meta']['split'] = dict(holdout=8, seed=0, of=64)
+    networks.resnet14.ckpt_path = f'{trained_cfg.work_dir}_given.pth'
+    torch.save(given, networks.resnet14.ckpt_path)
     ledger = ChainRunner(cfg).train()
     assert ledger['resnet14']['state'] == 'given'
     assert ledger['resnet14_w75']['state'] == 'done'
     wanted, found = (
         weights(one, 'resnet14_w75') for one in (trained_cfg, cfg))
     assert all(torch.equal(data, found[key]) for key, data in wanted.items())
+    # Nothing else knows which images it has not seen.
+    part = torch.load(
+        f'{cfg.work_dir}/resnet14_w75/resnet14_w75.pth', weights_only=True)
+    assert part['meta']['split'] == split
 
 
 def change(cfg, **networks):

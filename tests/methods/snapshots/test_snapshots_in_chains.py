@@ -300,6 +300,16 @@ def test_wrong_fractions(snapshots_cfg, refused, snapshots, message):
     refused(cfg, f'^chain.networks.{message}')
 
 
+def test_a_training_that_may_end_before_them_is_refused(
+        snapshots_cfg, refused):
+    cfg = snapshots_cfg()
+    cfg.custom_hooks.append(
+        dict(type='EarlyStoppingHook', monitor='accuracy/top1'))
+    refused(
+        cfg, '^chain.networks.resnet20: its training may end before its '
+        r'snapshots \(resnet20_50\) by an EarlyStoppingHook')
+
+
 def test_a_snapshot_is_not_taken_for_the_network_before(
         snapshots_cfg, refused):
     cfg = snapshots_cfg()

@@ -242,6 +242,17 @@ def test_gates_by_soft_labels():
         ca_mkd_gate(logits, hard), ca_mkd_gate(logits, torch.tensor(LABELS)))
 
 
+@pytest.mark.parametrize('gate', [label_gate, ca_mkd_gate])
+def test_an_image_without_a_class_has_no_gate(gate):
+    """MMPretrain's heads ignore a label of -100, too."""
+    options = (.5, ) if gate is label_gate else ()
+    found, known = (
+        gate(torch.tensor([A, B, C]), torch.tensor(labels), *options)
+        for labels in ([-100, LABELS[1]], LABELS))
+    torch.testing.assert_close(found[:, 0], torch.full((3, ), 1 / 3))
+    assert torch.equal(found[:, 1], known[:, 1])
+
+
 @pytest.mark.parametrize('share', [0, .5, .75, 1])
 def test_shares_of_teachers_that_have_not_seen_an_image(share):
     """The first image b has not seen, the second neither of b and c."""
