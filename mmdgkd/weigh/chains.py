@@ -5,6 +5,7 @@ import os.path as osp
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
+from mmrazor.registry import MODELS
 
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.split_checks import check_holdout
@@ -14,7 +15,6 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import meta_of
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
 from mmdgkd.models.distillers.ensembles import Ensembles
-from mmdgkd.models.losses.dense_kd_loss import DenseKDLoss
 from mmdgkd.utils.config import type_of, typed_parts
 from .formatting import format_config, format_table, stacked_options
 from .held_out_logits import held_out_logits
@@ -144,10 +144,9 @@ def _why_no_lines(chain: Chain, distiller: Mapping, losses: Mapping[str, Any],
             for part in typed_parts(distiller.get('connectors'))):
         return ('its logits are standardized (StandardizeConnector), and the '
                 'weights are of logits as they are')
-    options = dict(next(iter(losses.values())), **stacked_options(found))
-    options.pop('type')
     try:
-        DenseKDLoss(**options)
+        MODELS.build(
+            dict(next(iter(losses.values())), **stacked_options(found)))
     except ConfigError as error:
         return str(error)
     together = Ensembles(distiller.get('ensembles'), chain.names)
