@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import pandas as pd
 from _guidances import FOLDS, KD, METHODS, RUNS, SETTINGS, Method, Setting
@@ -61,7 +61,8 @@ class GuidanceRuns:
         """What is left to train, a line each."""
         methods = () if self.args.teachers is not None else self.args.methods
         runs = self.args.teachers or [
-            run for name in methods for run in self._runs_of(METHODS[name])
+            run for name in methods
+            for run in _runs_of(self.setting.teachers(METHODS[name]))
         ]
         lines = [
             f'teachers: {run}' for run in dict.fromkeys(runs)
@@ -84,28 +85,22 @@ class GuidanceRuns:
             return
         for seed in self.args.seeds:
             for name in self.args.methods:
-                self._train_teachers_of(METHODS[name])
+                self._train_teachers(self.setting.teachers(METHODS[name]))
                 self.train_student(name, seed)
 
-    def _train_teachers_of(self, method: Method) -> None:
+    def _train_teachers(self, teachers: Sequence[str]) -> None:
         # Another process may still train networks that come after them.
-        teachers = self.setting.teachers(method)
         if not all(osp.exists(self.file_of(each)) for each in teachers):
-            for run in self._runs_of(method):
+            for run in _runs_of(teachers):
                 self.train_teachers(run)
-
-    def _runs_of(self, method: Method) -> List[str]:
-        """The runs that train the teachers of a method."""
-        teachers = self.setting.teachers(method)
-        return list(dict.fromkeys(each.split('/')[0] for each in teachers))
 
     # Teachers --------------------------------------------------------------
 
     def train_teachers(self, name: str) -> None:
         """Train the networks of a run, unless they are there."""
         run, work_dir = RUNS[name], osp.join(self.folder, name)
-        for given in dict.fromkeys(run.given.values()):
-            self.train_teachers(given)
+        self._train_teachers(
+            [f'{given}/{place}' for place, given in run.given.items()])
         if not self._is_done(work_dir):
             print(f'== {name}', flush=True)
             self._train(self.teachers_config(name, work_dir))
@@ -319,6 +314,11 @@ class GuidanceRuns:
             rows = rows.sort_values(['method', 'seed'], key=_in_order)
             with atomic_write(path) as file:
                 file.write(rows.to_csv(index=False))
+
+
+def _runs_of(teachers: Sequence[str]) -> List[str]:
+    """The runs that train some teachers, each once."""
+    return list(dict.fromkeys(each.split('/')[0] for each in teachers))
 
 
 def _in_order(column: pd.Series) -> pd.Series:

@@ -129,6 +129,7 @@ def tiny(monkeypatch):
                 }))
     runs = dict(
         dense=Run(slice(None), 'dense'),
+        takd=Run(slice(None), 'sequential', {0: 'dense'}),
         fold0=Run(slice(1), folds={0: 0}),
         fold1=Run(slice(1), seed=1, folds={0: 1}))
     kd = 'model.distiller.distill_losses.loss_kd'
@@ -181,6 +182,11 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
     (tmp_path / 'work/tiny/dense/chain.json').unlink()
     monkeypatch.setattr(runs.args, 'methods', ['kd'])
     runs.run_all()
+    # So do teachers whose own teachers are given.
+    runs_of(tmp_path, 'tiny', teachers=['takd'], data_root='').run_all()
+    rows = tables.read_rows(str(path))
+    assert 'takd/resnet14' in rows['method'].tolist()
+    assert not (tmp_path / 'work/tiny/dense/chain.json').exists()
     capsys.readouterr()
     again = runs_of(
         tmp_path,
