@@ -2,15 +2,16 @@
 """A stage of the chain as an ordinary config of MMEngine."""
 import contextlib
 import copy
+import functools
 import hashlib
 import json
 import os.path as osp
 import re
-from typing import Any, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping
 
 from mmengine.config import Config
 from mmengine.hooks import EarlyStoppingHook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, DefaultScope
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import plain
@@ -41,6 +42,19 @@ _IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
                'pin_memory', 'prefetch_factor', 'store_dir', 'file_key')
 
 
+def _in_own_scope(function: Callable) -> Callable:
+    """Have a function find unscoped types as a Runner of its config does."""
+
+    @functools.wraps(function)
+    def scoped(cfg: Config, *args: Any) -> Any:
+        scope = cfg.get('default_scope') or 'mmpretrain'
+        with DefaultScope.overwrite_default_scope(scope):
+            return function(cfg, *args)
+
+    return scoped
+
+
+@_in_own_scope
 def stage_config(cfg: Config, chain: Chain, name: str,
                  files: Mapping[str, str], work_dir: str) -> Config:
     """The config of one stage, which an ordinary Runner can run.
@@ -212,6 +226,7 @@ def network_config(cfg: Config, network: Network) -> Config:
     return Config(alone.to_dict(), format_python_code=cfg._format_python_code)
 
 
+@_in_own_scope
 def training_settings(stage: Config) -> Dict[str, Any]:
     """The settings that determine the outcome of a stage, flat.
 
@@ -293,6 +308,7 @@ def needs_validation(stage: Config) -> bool:
                                     for part in parts)
 
 
+@_in_own_scope
 def ends_early(stage: Config) -> bool:
     """Whether a stage may end before its last step.
 

@@ -6,6 +6,7 @@ import os.path as osp
 import cv2
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from mmdgkd import ConfigError, TrainingError
 from mmdgkd.chain.runner import ChainRunner
@@ -69,6 +70,16 @@ def test_not_even_test_images_are_needed(dafl_cfg):
     ledger = ChainRunner(cfg).train()
     assert ledger['resnet8']['state'] == 'done'
     assert 'metric' not in ledger['resnet8']
+
+
+def test_nothing_is_held_out_of_no_images(dafl_cfg):
+    """The type of its data is found in the scope of the config."""
+    cfg = dafl_cfg()
+    cfg.train_dataloader.dataset = cfg.val_dataloader.dataset
+    cfg.chain.networks.resnet20.pop('ckpt_path')
+    cfg.chain.holdout = 8
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        assert 'holdout: 8 training images' in ChainRunner(cfg).plan()
 
 
 def test_a_bad_step_is_repeated_on_the_same_images(dafl_cfg):
