@@ -13,6 +13,9 @@ from mmdgkd.utils.metrics import rule_of
 from .chain import Chain
 from .ledger_schema import VERSION, read_ledger
 
+# Of a stage what the chain says, and no training.
+_OF_CHAIN = {'state', 'guides', 'params', 'macs'}
+
 
 class Ledger:
     """The record of a chain in its work dir.
@@ -93,6 +96,16 @@ class Ledger:
 
     def __getitem__(self, name: str) -> Dict[str, Any]:
         return self.data['stages'][name]
+
+    def clear(self, name: str) -> None:
+        """Forget what a training of before has left of a stage.
+
+        Args:
+            name (str): The stage.
+        """
+        entry = self[name]
+        for key in entry.keys() - _OF_CHAIN:
+            del entry[key]
 
     @property
     def path(self) -> str:

@@ -85,9 +85,7 @@ class WorkDir:
                 entry = self.ledger[network.name]
                 wrote = file_entry(self.file_of(network.name), self.path)
                 if entry.get('wrote') != wrote:
-                    # Of a training of before.
-                    for key in ('metric', 'use', 'seconds'):
-                        entry.pop(key, None)
+                    self.ledger.clear(network.name)
                 entry.update(state='given', wrote=wrote)
                 self._write_config_of(network)
         self.ledger.update(
@@ -309,7 +307,8 @@ class WorkDir:
             # The checkpoint does not fix the length of the training.
             lines = [line for line in lines if line not in longer]
         validation = [line for line in lines if line[:4] == 'val_']
-        if validation and not needs_validation(stage):
+        if validation and not (self.chain[name].use == 'best'
+                               or needs_validation(stage)):
             print_log(
                 f'{folder!r}: was validated by other settings before: '
                 f'{validation[0]}; its weights do not depend on them',

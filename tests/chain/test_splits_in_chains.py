@@ -4,6 +4,7 @@ import copy
 import json
 import os.path as osp
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -107,6 +108,35 @@ def test_a_holdout_need_not_validate(make):
     runner.train()
     assert SEEN['resnet8', 'val'] == set(range(64))
     assert not SEEN['resnet8', 'train'] & set(held_out(64, 16))
+
+
+def test_a_split_of_before_is_forgotten(make):
+    """With its folder, or in favour of a file that is given."""
+    cfg = make(folds=None, guidance={'resnet14': ['resnet20']})
+    networks = cfg.chain.networks
+    cfg.chain.networks = {
+        'resnet20': dict(networks.resnet20, snapshots=[0.5]),
+        'resnet14': networks.resnet14
+    }
+    cfg.train_cfg.max_epochs = 2
+    ChainRunner(cfg).train()
+    cfg.chain.holdout, cfg.resume = None, True
+    for name in ('resnet20', 'resnet20_50', 'resnet14'):
+        shutil.rmtree(osp.join(cfg.work_dir, name))
+    runner = ChainRunner(cfg)
+    runner.train()
+    for name in runner.chain.names:
+        assert 'split' not in torch.load(runner.work.file_of(name))['meta']
+        assert 'split' not in runner.work.ledger[name]
+    given = make(work_dir='given', folds=None)
+    ChainRunner(given).train()
+    given.chain.networks.resnet20.ckpt_path = runner.work.file_of('resnet20')
+    given.chain.holdout, given.resume = None, True
+    for name in ('resnet14', 'resnet8'):
+        shutil.rmtree(osp.join(given.work_dir, name))
+    entry = ChainRunner(given).train()['resnet20']
+    assert entry['state'] == 'given' and entry['wrote']
+    assert not {'split', 'metric', 'read', 'config_sha256'} & entry.keys()
 
 
 def test_folds_may_be_chosen(make):

@@ -105,6 +105,10 @@ def test_the_best_epoch_teaches_and_is_exported(make, weights_of, capsys):
         with pytest.raises(ConfigError, match=message):
             ChainRunner(cfg).plan()
 
+    # The best was chosen by the validation.
+    cfg.val_evaluator.prefix = 'other'
+    refused('trained with another config: val_evaluator.prefix was ')
+    cfg.val_evaluator.pop('prefix')
     refused(
         'chain.networks.resnet14.use: is .last., but "resnet8" was trained '
         "with its 'best' weights; take that back, .* or remove .*resnet8",

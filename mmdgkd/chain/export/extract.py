@@ -45,8 +45,7 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     parent = network.part_of
     source, stage = work.source_of(name), work.stage_config(name)
     whole = work.file_of(parent)
-    for key in ('metric', 'seconds', 'wrote'):
-        ledger[name].pop(key, None)
+    ledger.clear(name)
     ledger.update(
         name,
         state='running',
