@@ -27,7 +27,9 @@ class NetworkFacts:
         macs (int, optional): Multiply-accumulate operations per image of the
             convolutions and matrix products; None without an input shape.
         classes (int, optional): Length of the logits; None likewise.
-        samples (int, optional): Length of its training data.
+        samples (int, optional): Length of its training data, less what it
+            leaves out.
+        length (int, optional): With that.
         views (int, optional): How many views there are of a sample in its
             training; None: one an epoch.
         step_macs (int, optional): The operations of all networks in a step,
@@ -39,6 +41,7 @@ class NetworkFacts:
     macs: Optional[int] = None
     classes: Optional[int] = None
     samples: Optional[int] = None
+    length: Optional[int] = None
     views: Optional[int] = None
     shape: Optional[Tuple[int, ...]] = None
     step_macs: Optional[int] = None

@@ -61,6 +61,7 @@ class _Stage:
     recipe: str
     classes: int
     samples: int
+    length: int
     epochs: int
     views: int
 
@@ -97,7 +98,7 @@ class StoreSize:
         for name in chain.names:
             fact = facts[name]
             if (chain[name].ckpt_path or chain[name].part_of
-                    or None in (fact.samples, fact.classes)):
+                    or None in (fact.samples, fact.length, fact.classes)):
                 continue
             epochs = _epochs(stages[name], fact.samples)
             own = fact.step_macs or self._macs[name]
@@ -111,7 +112,7 @@ class StoreSize:
                 recipe = hash_of(dataset)
                 self.stages.append(
                     _Stage(chain.teachers[name], recipe, fact.classes,
-                           fact.samples, epochs,
+                           fact.samples, fact.length, epochs,
                            min(fact.views or epochs, epochs)))
 
     def __str__(self) -> str:
@@ -141,7 +142,7 @@ class StoreSize:
         for stage in self.stages:
             count = min(stage.views, options.get('num_views') or stage.views)
             form = RowForm(stage.classes, self._dtype, top_k)
-            size = file_bytes(form, count, stage.samples)
+            size = file_bytes(form, count, stage.length)
             for name in stage.teachers:
                 file = name, stage.recipe
                 files[file] = max(size, files.get(file, 0))

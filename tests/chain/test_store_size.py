@@ -40,7 +40,7 @@ def imagenet(epochs=100,
     networks.update({name: dict(model={}) for name in ('ta', 's')})
     chain = Chain.from_cfg(dict(networks=networks, logit_store=store))
     facts = {
-        name: NetworkFacts(1, macs, classes, IMAGES, views)
+        name: NetworkFacts(1, macs, classes, IMAGES, IMAGES, views)
         for name, macs in (('t', 3600), ('ta', 2800), ('s', 1800))
     }
     loss = dict(distiller=dict(distill_losses=dict(loss_kd=dict(tau=tau))))

@@ -150,6 +150,7 @@ class _Inspection:
         facts = replace(
             network_facts(plain[-1], name, data.shape),
             samples=data.samples,
+            length=data.length,
             views=data.views,
             shape=data.shape)
         several = hasattr(self.models[name], 'over_networks')

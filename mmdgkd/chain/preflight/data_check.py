@@ -23,6 +23,8 @@ class DataFacts:
             none.
         samples (int, optional): Length of the training data, less what the
             network of the stage leaves out.
+        length (int, optional): With what it leaves out: a logit store has
+            rows for these.
         images (ImageSet, optional): Of which images, with a split.
         views (int, optional): How many views there are of a sample in
             training; None: one an epoch.
@@ -32,6 +34,7 @@ class DataFacts:
     shape: Optional[Tuple[int, ...]] = None
     names: Tuple[str, ...] = ()
     samples: Optional[int] = None
+    length: Optional[int] = None
     images: Optional[ImageSet] = None
     views: Optional[int] = None
     batched: bool = False
@@ -122,6 +125,7 @@ def check_data(stage: Config, known: Dict[str, Any]) -> DataFacts:
         other,
         names=other.names or train.names,
         samples=train.samples,
+        length=train.length,
         images=train.images,
         views=train.views)
 
@@ -153,7 +157,7 @@ def _read_data(cfg: Any, key: str, known: Dict[str, Any]) -> DataFacts:
         return DataFacts(
             tuple(dataset[0]['inputs'].shape),
             () if names is None else tuple(map(str, names)),
-            len(dataset if chosen is None else chosen),
+            len(dataset if chosen is None else chosen), len(dataset),
             getattr(dataset, 'image_set', None),
             getattr(dataset, 'num_views', None),
             hasattr(getattr(dataset, 'dataset', dataset), 'get_batch'))
