@@ -11,10 +11,12 @@ from typing import (Any, Dict, Iterable, Iterator, List, Mapping, Optional,
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size
+from mmrazor.registry import MODELS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.logit_file import RESERVE, file_bytes
+from mmdgkd.models.distillers.edges import expand_edges
 from mmdgkd.utils.config import hash_of
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
@@ -90,7 +92,8 @@ class StoreSize:
         self._with_top_k = {
             'chain.logit_store.others': 'zero'
         } if ('others' not in chain.logit_store
-              and any(map(_is_softened, stages.values()))) else {}
+              and any(map(_is_softened, stages.values()))
+              and not any(map(_uses_logits, stages.values()))) else {}
         self._macs = {name: facts[name].macs or 1 for name in chain.names}
         self.stages: List[_Stage] = []
         # Forward, and twice that backward.
@@ -231,6 +234,15 @@ def _is_softened(stage: Mapping[str, Any]) -> bool:
     return any(
         loss.get('tau', 1) > 1
         for loss in (distiller.get('distill_losses') or {}).values())
+
+
+def _uses_logits(stage: Mapping[str, Any]) -> bool:
+    """Whether a stage needs some logit of each class."""
+    model = stage.get('model') or {}
+    if not model.get('teachers'):
+        return False
+    distiller = expand_edges(model['distiller'], [*model['teachers']])
+    return getattr(MODELS.build(distiller), 'by_logits', False)
 
 
 def excess_lines(size: StoreSize) -> str:

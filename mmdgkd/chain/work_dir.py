@@ -245,6 +245,10 @@ class WorkDir:
                     finished.append(name)
                 else:
                     latest_checkpoint(self.folder(name))
+        for name in fresh:
+            # Its folder may have been removed.
+            self.ledger.clear(name)
+            self.ledger[name]['state'] = 'pending'
         todo = [name for name in names if name not in finished]
         for name in todo:
             if self.chain[name].part_of in finished:

@@ -124,6 +124,7 @@ def test_a_split_of_before_is_forgotten(make):
     for name in ('resnet20', 'resnet20_50', 'resnet14'):
         shutil.rmtree(osp.join(cfg.work_dir, name))
     runner = ChainRunner(cfg)
+    assert runner.plan().count(' pending |') == 3
     runner.train()
     for name in runner.chain.names:
         assert 'split' not in torch.load(runner.work.file_of(name))['meta']
@@ -137,6 +138,12 @@ def test_a_split_of_before_is_forgotten(make):
     entry = ChainRunner(given).train()['resnet20']
     assert entry['state'] == 'given' and entry['wrote']
     assert not {'split', 'metric', 'read', 'config_sha256'} & entry.keys()
+
+
+def test_too_few_images_are_left_for_a_batch(make, refused):
+    cfg = make()
+    cfg.train_dataloader.update(batch_size=48, drop_last=True)
+    refused(cfg, 'drop_last leaves out the only one, of 28 images')
 
 
 def test_folds_may_be_chosen(make):

@@ -33,7 +33,7 @@ def imagenet(epochs=100,
              work_dir='work',
              classes=1000,
              mixed=None,
-             tau=1.,
+             loss=None,
              **store):
     """ResNet-34, given, and two networks that are distilled from it."""
     networks = dict(t=dict(model={}, ckpt_path='t.pth'))
@@ -43,8 +43,12 @@ def imagenet(epochs=100,
         name: NetworkFacts(1, macs, classes, IMAGES, IMAGES, views)
         for name, macs in (('t', 3600), ('ta', 2800), ('s', 1800))
     }
-    loss = dict(distiller=dict(distill_losses=dict(loss_kd=dict(tau=tau))))
-    stage = Config(dict(train_cfg=dict(max_epochs=epochs), model=loss))
+    loss = {**dict(type='mmrazor.DenseKDLoss', tau=1.), **(loss or {})}
+    distiller = dict(
+        type='mmrazor.MultiTeacherDistiller',
+        distill_losses=dict(loss_kd=loss))
+    model = dict(distiller=distiller, teachers=dict(t={}))
+    stage = Config(dict(train_cfg=dict(max_epochs=epochs), model=model))
     stages = {name: copy.deepcopy(stage) for name in ('t', 'ta', 's')}
     if mixed:
         stages[mixed].train_dataloader = dict(dataset=dict(mix='Mixup'))
@@ -70,12 +74,15 @@ def test_a_teacher_has_a_file_for_each_recipe_of_views():
 
 
 def test_a_teacher_above_tau_1_is_not_made_flat():
-    size = imagenet(tau=4.)
+    size = imagenet(loss=dict(tau=4.))
     assert str(size.at(top_k=20)) == (
         'chain.logit_store.top_k=20 chain.logit_store.others=zero')
     assert str(size.at(num_views=9)) == 'chain.views.num_views=9'
-    size = imagenet(tau=4., top_k=50, others='even')
+    size = imagenet(loss=dict(tau=4.), top_k=50, others='even')
     assert str(size.at(top_k=20)) == 'chain.logit_store.top_k=20'
+    # Where 'zero' is refused it is no advice.
+    stacked = imagenet(loss=dict(tau=4., form='stacked'))
+    assert str(stacked.at(top_k=20)) == 'chain.logit_store.top_k=20'
 
 
 def test_what_they_cost_in_time():

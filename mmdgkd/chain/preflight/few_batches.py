@@ -67,12 +67,14 @@ class FewBatches:
             dataset=_AsIs(build_dataset(cfg['dataset'], self._known)),
             num_workers=min(1, cfg.get('num_workers', 0)))
         loader = Runner.build_dataloader(cfg, *args, **kwargs)
+        sampler = getattr(loader.batch_sampler, 'sampler', None)
         if self.trains and not len(loader):
+            # A network may leave some images out.
+            count = len(loader.dataset if sampler is None else sampler)
             raise ConfigError(
                 'train_dataloader: gives no batch: drop_last leaves out the '
-                f'only one, of {len(loader.dataset)} images; set batch_size '
-                'to that or less, or drop_last=False')
-        sampler = getattr(loader.batch_sampler, 'sampler', None)
+                f'only one, of {count} images; set batch_size to that or '
+                'less, or drop_last=False')
         size = getattr(loader.batch_sampler, 'batch_size', None)
         if sampler is None or size is None:
             return loader

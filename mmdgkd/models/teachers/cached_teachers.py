@@ -219,11 +219,13 @@ def check_top_k(distiller: Any,
         (_highest_tau(loss) for loss in distiller.distill_losses.values()),
         default=1)
     if top_k is not None and others == 'even' and tau > 1:
+        zero = '' if distiller.by_logits else (
+            "chain.logit_store.others='zero', ")
         print_log(
             f'chain.logit_store.top_k: {top_k} leaves classes out whose '
             f'probability at tau = {tau:g} is large, and spreads it evenly: '
-            'the student may learn far less; set chain.logit_store.others='
-            "'zero', tau = 1, or chain.views.num_views instead of top_k",
+            f'the student may learn far less; set {zero}tau = 1, or '
+            'chain.views.num_views instead of top_k',
             logger='current',
             level=logging.WARNING)
     if top_k is not None and distiller.by_sigmoid:

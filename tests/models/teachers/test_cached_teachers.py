@@ -240,18 +240,20 @@ def test_weights_sha256():
 
 
 @pytest.mark.parametrize(
-    'top_k, others, tau, warned',
+    'top_k, others, tau, warned, by_logits',
     [
-        (20, 'even', 4., True),
-        (20, 'even', 1., False),
+        (20, 'even', 4., True, False),
+        # 'zero' would be refused.
+        (20, 'even', 4., True, True),
+        (20, 'even', 1., False, False),
         # Of a teacher alone.
-        (20, 'even', dict(a=4.), True),
-        (20, 'even', dict(a=.5), False),
-        (20, 'zero', 4., False),
-        (None, 'even', 4., False),
+        (20, 'even', dict(a=4.), True, False),
+        (20, 'even', dict(a=.5), False, False),
+        (20, 'zero', 4., False, False),
+        (None, 'even', 4., False, False),
     ])
 def test_a_few_logits_at_a_high_temperature_are_warned_of(
-        monkeypatch, top_k, others, tau, warned):
+        monkeypatch, top_k, others, tau, warned, by_logits):
     """The others have most of the probability there, all of them the same."""
     found = []
     monkeypatch.setattr('mmdgkd.models.teachers.cached_teachers.print_log',
@@ -260,7 +262,7 @@ def test_a_few_logits_at_a_high_temperature_are_warned_of(
         **(dict(tau=1., teacher_tau=tau) if isinstance(tau, dict) else dict(
             tau=tau)))
     distiller = SimpleNamespace(
-        by_logits=False,
+        by_logits=by_logits,
         by_sigmoid=False,
         distill_losses=dict(loss_kd=kd, loss_at=SimpleNamespace()))
     check_top_k(distiller, top_k, others)
@@ -268,6 +270,7 @@ def test_a_few_logits_at_a_high_temperature_are_warned_of(
     if warned:
         assert found[0].startswith('chain.logit_store.top_k: 20 leaves ')
         assert 'tau = 4 is large' in found[0] and '\n' not in found[0]
+        assert ("others='zero'" in found[0]) != by_logits
 
 
 def test_logits_of_no_probability_are_not_used_as_numbers(tmp_path):
