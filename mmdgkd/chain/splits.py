@@ -111,6 +111,8 @@ def held_out_loader(cfg: Mapping, chain: Chain) -> Dict[str, Any]:
         dataset=_with_pipeline(train, pipeline),
         holdout=chain.holdout['size'],
         seed=chain.holdout['seed'])
+    if (chain.views or {}).get('skip_unreadable'):
+        loader['dataset']['skip_unreadable'] = True
     return loader
 
 

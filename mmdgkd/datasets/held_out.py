@@ -1,13 +1,17 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from typing import Any, Dict, List, Optional, Sequence
+import logging
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy as np
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.config import reason_of
 from .splits import ImageSet, held_out, image_set_of, images_of
+from .view_dataset import UNREADABLE
 
 
 @DATASETS.register_module()
@@ -24,6 +28,9 @@ class HeldOut(Dataset):
         seed (int): Seed of their choice. Defaults to 0.
         lazy_init (bool): Whether to load the data set later.
             Defaults to False.
+        skip_unreadable (bool): Whether the next of them takes the place of one
+            that cannot be read, with a warning, as in a :class:`ViewDataset`.
+            Defaults to False: that is an error.
 
     Attributes:
         indices (np.ndarray): The indices of its samples in the data set,
@@ -40,7 +47,8 @@ class HeldOut(Dataset):
                  dataset: Any,
                  holdout: int,
                  seed: int = 0,
-                 lazy_init: bool = False) -> None:
+                 lazy_init: bool = False,
+                 skip_unreadable: bool = False) -> None:
         if type(holdout) is not int or holdout < 1:
             raise ConfigError(f'HeldOut.holdout: {holdout!r} must be an '
                               'integer, 1 or more')
@@ -49,6 +57,8 @@ class HeldOut(Dataset):
         self.dataset = dataset
         self.holdout = holdout
         self.seed = seed
+        self.skip_unreadable = skip_unreadable
+        self._unreadable: Set[int] = set()
         self.indices = np.empty(0, np.int64)
         self.image_set: Optional[ImageSet] = None
         if not lazy_init:
@@ -92,12 +102,33 @@ class HeldOut(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Dict:
-        place = int(self.indices[index])
-        data = self.dataset[place]
+        while True:
+            place = int(self.indices[index])
+            try:
+                data = self.dataset[place]
+                break
+            except UNREADABLE as error:
+                if not self.skip_unreadable:
+                    raise
+                self._note_unreadable(place, error)
+                index = (index + 1) % len(self)
         if isinstance(data.get('data_samples'), BaseDataElement):
             # A wrapper leaves that of the data set inside, perhaps twice.
             data['data_samples'].set_metainfo(dict(sample_idx=place))
         return data
+
+    def _note_unreadable(self, place: int, error: Exception) -> None:
+        if place in self._unreadable:
+            return
+        self._unreadable.add(place)
+        if len(self._unreadable) == len(self):
+            raise ConfigError('chain.holdout: none of the '
+                              f'{len(self)} images can be read ({error})')
+        print_log(
+            f'chain.holdout: sample {place} cannot be read '
+            f'({reason_of(error)}); the next one takes its place',
+            logger='current',
+            level=logging.WARNING)
 
     def place_of(self, sample_idx: int) -> int:
         """The place of a sample among those that are held out.

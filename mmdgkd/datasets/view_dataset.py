@@ -29,7 +29,7 @@ from .splits import ImageSet, Split, image_set_of, images_of
 Item = Union[int, Tuple[int, int]]
 _PROBED = 4
 # What loading an image raises; MMCV asserts that a file could be decoded.
-_UNREADABLE = (AssertionError, OSError)
+UNREADABLE = (AssertionError, OSError)
 # Increase it when the same seed gives other views.
 _VERSION = 1
 # The packages of the transforms: a new version may make other images.
@@ -283,7 +283,7 @@ class ViewDataset(Dataset):
         while True:
             try:
                 return self._view_at(view, index)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 if not self.skip_unreadable:
                     raise
                 self._note_unreadable(index, error)
@@ -386,7 +386,7 @@ class ViewDataset(Dataset):
                     self._seed(view_seed(self.seed, 0, index))
                     before = states()
                     with contextlib.suppress(
-                            *_UNREADABLE if self.skip_unreadable else ()):
+                            *UNREADABLE if self.skip_unreadable else ()):
                         first, second = second, self.dataset[index]
                     draws = draws or states() != before
                 if not _same(first, second):

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS
 from mmdgkd.chain.plan import length_of
+from mmdgkd.chain.splits import split_line
 from mmdgkd.chain.stage_config import stage_config, training_settings
 from mmdgkd.utils.config import reason_of, typed_parts
 from .images import sources_of
@@ -136,6 +137,9 @@ def _format_settings(chain: Chain, run: Run,
     steps = [str(step.get('type')) for step in steps]
     store, views = chain.logit_store, chain.views
     settings = {'training data': str(dataset.get('type', '-'))}
+    for line in split_line(chain).splitlines():
+        key, _, value = line.partition(': ')
+        settings[key] = value
     settings['augmentation'] = ', '.join(
         step for step in steps if 'PackInputs' not in step) or 'none'
     settings['batch size (per process)'] = str(loader.get('batch_size', '-'))

@@ -24,6 +24,8 @@ class Weighed:
 def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
     """Read the sentences and figures; a file that is damaged is left out.
 
+    Of one that is of other weights than the work dir has now, that is said.
+
     Args:
         runs (Sequence[Run]): The work dirs.
     """
@@ -32,11 +34,24 @@ def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
         try:
             with open(osp.join(run.path, 'weigh.json')) as file:
                 data = parse_json(file.read())
+            files = dict(data['files'])
             # Beside whether it pays, what limits that.
             sentence = '; '.join(
                 str(part) for part in (data['sentence'], data.get('caveat'))
                 if part)
+            sentence = f'{data["network"]} by {", ".join(files)}: {sentence}'
         except (AttributeError, OSError, ValueError, LookupError, TypeError):
+            continue
+        stale = [
+            teacher for teacher, weights in files.items() if
+            teacher not in run.stages or run.stages[teacher].weights != weights
+        ]
+        if stale:
+            found.append(
+                Weighed(
+                    run.label, f'nothing of these weights of '
+                    f'{", ".join(stale)}: they were weighed before; run '
+                    'mmdgkd weigh again', []))
             continue
         name = f'weigh_{len(found) + 1}'
         found.append(

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmrazor.registry import MODELS
 
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.ledger import file_entry
 from mmdgkd.chain.split_checks import check_holdout
 from mmdgkd.chain.stage_config import merged_config
 from mmdgkd.chain.work_dir import WorkDir
@@ -42,7 +43,8 @@ def weigh_chain(cfg: Config,
         work (WorkDir): Its work dir.
         loader (Mapping): The config of a data loader of images that no teacher
             was trained on, in the same order each time.
-        network (str, optional): The student. Defaults to None: the last one.
+        network (str, optional): The student; of one that is trained in the
+            stage of another that one. Defaults to None: the last one.
         teachers (Sequence[str], optional): Some of the networks before it.
             Defaults to None: its teachers in the chain if it has two or more,
             all networks before it otherwise.
@@ -56,7 +58,9 @@ def weigh_chain(cfg: Config,
         ConfigError: If there is no such teacher, or one is not trained yet.
         TrainingError: If the disk is full.
     """
-    network = network or chain.names[-1]
+    network = chain.require(network or chain.names[-1], '--network').name
+    # The losses of a part, such as a width, are those of its stage.
+    network = chain.stage_of(network)
     names, which = _teachers(chain, network, teachers)
     unknown = _unknown(chain, work, names)
     with disk_full_as_error(work.path):
@@ -64,6 +68,8 @@ def weigh_chain(cfg: Config,
         found = dict(
             weigh(logits.logits, logits.labels, resamples, seed),
             network=network,
+            files={name: _weights_of(work, name)
+                   for name in names},
             unknown=unknown,
             caveat=_caveat(unknown))
         lines = [
@@ -85,7 +91,6 @@ def weigh_chain(cfg: Config,
 def _teachers(chain: Chain, network: str,
               chosen: Optional[Sequence[str]]) -> Tuple[List[str], str]:
     """The networks to weigh, and, if they are not all, a line on why."""
-    chain.require(network, '--network')
     before = chain.names[:chain.names.index(network)]
     if not before:
         raise ConfigError(f'--network: "{network}" is the first of the chain; '
@@ -109,7 +114,7 @@ def _teachers(chain: Chain, network: str,
 def _for_config(cfg: Config, chain: Chain, network: str,
                 found: Mapping[str, Any]) -> List[str]:
     """The weights as lines of a config, or why there are none."""
-    stage = merged_config(cfg, chain[chain.stage_of(network)])
+    stage = merged_config(cfg, chain[network])
     distiller = (stage.get('model') or {}).get('distiller') or {}
     losses = {
         name: loss
@@ -136,6 +141,13 @@ def _why_no_lines(chain: Chain, distiller: Mapping, losses: Mapping[str, Any],
     if not any(found['teacher_weights'].values()):
         return ('the weights of all teachers are 0; on the held-out images '
                 'they are no better than a guess')
+    perfect = [
+        name for name, one in found['teachers'].items()
+        if one['weight'] and not one['nll_calibrated']
+    ]
+    if perfect:
+        return (f'{", ".join(perfect)} is sure and right on all held-out '
+                'images, which tell nothing of its temperature')
     if not losses:
         return ('none of its distill_losses is a DenseKDLoss, which has '
                 'weights of teachers')
@@ -156,6 +168,12 @@ def _why_no_lines(chain: Chain, distiller: Mapping, losses: Mapping[str, Any],
     return (f'{", ".join(members)} are in model.distiller.ensembles, and the '
             'loss has weights for '
             f'{", ".join(together.merge_names([*found["teachers"]]))}')
+
+
+def _weights_of(work: WorkDir, name: str) -> str:
+    """The sha256 of the file of a network; of a URL the address."""
+    entry = file_entry(str(work.file_of(name)), work.path)
+    return str(entry['sha256'] or entry['file'])
 
 
 def _unknown(chain: Chain, work: WorkDir, names: Sequence[str]) -> List[str]:
@@ -184,6 +202,8 @@ def _caveat(unknown: Sequence[str]) -> str:
 
 def _source(logits: Any) -> str:
     parts = [f'held-out images: {len(logits.labels):,}']
+    if logits.without_class:
+        parts.append(f'without a class: {logits.without_class:,} more')
     for what in ('computed', 'cached'):
         names = getattr(logits, what)
         if names:

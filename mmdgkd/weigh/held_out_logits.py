@@ -50,12 +50,15 @@ class HeldOutLogits:
         labels (np.ndarray): The classes, int64 of shape (N, ).
         computed (list[str]): The networks that were run.
         cached (list[str]): Those that were not.
+        without_class (int): How many more images have none (a negative label,
+            as the losses leave out).
     """
 
     logits: Dict[str, np.ndarray]
     labels: np.ndarray
     computed: List[str]
     cached: List[str]
+    without_class: int = 0
 
 
 class _ScoresHook(Hook):
@@ -170,12 +173,14 @@ def held_out_logits(cfg: Config, chain: Chain, work: WorkDir,
             raise ConfigError(
                 f'chain.networks.{name}: has other classes, or images in '
                 f'another order, than "{names[0]}"; all need the same')
+    labelled = first['labels'] >= 0
     return HeldOutLogits(
         {
-            name: part['log_probs']
+            name: part['log_probs'][labelled]
             for name, part in parts.items()
-        }, first['labels'], [name for name in names if name not in cached],
-        cached)
+        }, first['labels'][labelled],
+        [name for name in names if name not in cached], cached,
+        int(np.sum(~labelled)))
 
 
 def _key(cfg: Config, network: Network, path: str, work: WorkDir,

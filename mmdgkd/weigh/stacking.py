@@ -2,7 +2,8 @@
 """The stacked estimate of several teachers, and what chance does to it.
 
 Its logits are ``sum_k a_k z_k``, with ``a_k = w_k / tau_k >= 0``. The NLL is
-convex in ``a``. One teacher alone has ``a = 1 / tau``.
+convex in ``a``. One teacher alone has ``a = 1 / tau``, and is fitted in the
+same range: otherwise two of it might be better than one.
 """
 from typing import Optional, Sequence, Tuple
 
@@ -11,7 +12,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, nnls
 from scipy.special import logsumexp
 
-from .calibration import best_temperature, log_probs_of
+from .calibration import TAUS, best_temperature, log_probs_of
 
 # Numbers beyond which half the precision is enough, and twice as fast.
 _MANY = 2**24
@@ -70,7 +71,8 @@ def fit(stacked: np.ndarray, labels: np.ndarray,
         start (np.ndarray): Factors to begin with, of shape (K, ).
 
     Returns:
-        np.ndarray: Of shape (K, ), 0 or more.
+        np.ndarray: Of shape (K, ), from 0 (a guess) to that of the least
+        temperature.
     """
     flat = stacked.reshape(len(stacked), -1)
     own = _of_labels(stacked, labels).mean(1)
@@ -85,7 +87,7 @@ def fit(stacked: np.ndarray, labels: np.ndarray,
         start,
         jac=True,
         method='L-BFGS-B',
-        bounds=[(0, None)] * len(start))
+        bounds=[(0, 1 / TAUS[0])] * len(start))
     return found.x
 
 

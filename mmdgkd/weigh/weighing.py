@@ -1,12 +1,12 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """From the logits of several teachers to whether they pay."""
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
 from mmdgkd.errors import ConfigError
-from .calibration import (accuracy, best_temperature, calibration_error,
-                          log_probs_of, nll, reliability)
+from .calibration import (accuracy, best_temperature, calibration_error, nll,
+                          reliability)
 from .stacking import (Refits, as_stack, combined, fit, interval, mean_of,
                        out_of_bag)
 
@@ -42,24 +42,25 @@ def weigh(logits: Mapping[str, np.ndarray],
         ``teacher_tau``; and ``sentence``.
 
     Raises:
-        ConfigError: For fewer than 20 images, or logits that are not finite.
+        ConfigError: For fewer than 20 images, logits that are not finite, or
+            labels that are no classes.
     """
     _check(logits, labels)
     names, each = [*logits], [*logits.values()]
-    tau = np.array([best_temperature(one, labels) for one in each])
     stacked = as_stack(each)
-    factors = fit(stacked, labels, 1 / (len(tau) * tau))
     mean = mean_of(stacked)
-    mean_tau = best_temperature(mean, labels)
-    alone = [
-        nll(log_probs_of(one, own), labels) for one, own in zip(each, tau)
-    ]
+    ones = [_Scaled(one, labels) for one in (*stacked, mean)]
+    tau = np.array([one.tau for one in ones[:-1]])
+    alone = [one.nll for one in ones[:-1]]
+    factors = fit(stacked, labels, 1 / (len(tau) * tau))
     best = int(np.argmin(alone))
     estimate = combined(stacked, factors)
     least = nll(estimate, labels)
-    gains = _gains(stacked, labels, factors, tau, (mean, mean_tau), best,
-                   resamples, seed)
-    lost = _lost(stacked, labels, factors, alone[best] - least)
+    gains = _gains(stacked, labels, factors, ones, best, resamples, seed)
+    lost: List[Any] = [None] * len(each)
+    # The share of what may be chance tells nothing.
+    if round(gains['stack']['best']['low'], _DIGITS) > 0:
+        lost = _lost(stacked, labels, factors, alone[best] - least)
     teachers = {
         name:
         dict(
@@ -81,8 +82,8 @@ def weigh(logits: Mapping[str, np.ndarray],
             teachers=teachers,
             mean=dict(
                 **_quality(mean, labels),
-                tau=mean_tau,
-                nll_calibrated=nll(log_probs_of(mean, mean_tau), labels),
+                tau=ones[-1].tau,
+                nll_calibrated=ones[-1].nll,
                 gain=gains['mean']),
             stack=dict(
                 **_quality(estimate, labels),
@@ -136,12 +137,34 @@ def _check(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
             f'chain.holdout: holds out {len(labels)} images, of which nothing '
             f'can be told; weigh needs {_LEAST_IMAGES} or more, better 1000')
     for name, each in logits.items():
+        if not ((0 <= labels) & (labels < each.shape[1])).all():
+            raise ConfigError(
+                f'chain.networks.{name}: has {each.shape[1]} classes, but the '
+                f'labels of the held-out images are {labels.min()} to '
+                f'{labels.max()}')
         count = np.count_nonzero(~np.isfinite(each).all(1))
         if count:
             raise ConfigError(
                 f'chain.networks.{name}: gives NaN or infinite scores for '
                 f'{count} of {len(labels)} held-out images; train it again, or'
                 ' leave it out by --teachers')
+
+
+class _Scaled:
+    """The log-probabilities of one estimate, calibrated.
+
+    Attributes:
+        stacked (np.ndarray): They, as a stack of one, of shape (1, N, C).
+        factor (np.ndarray): The one of least NLL, of shape (1, ).
+        tau (float): Its inverse; where that is out of bounds, the bound.
+        nll (float): With that factor.
+    """
+
+    def __init__(self, log_probs: np.ndarray, labels: np.ndarray) -> None:
+        self.stacked = log_probs[None]
+        self.tau = best_temperature(log_probs, labels)
+        self.factor = fit(self.stacked, labels, np.array([1 / self.tau]))
+        self.nll = nll(combined(self.stacked, self.factor), labels)
 
 
 def _quality(log_probs: np.ndarray, labels: np.ndarray) -> Dict[str, Any]:
@@ -153,16 +176,18 @@ def _quality(log_probs: np.ndarray, labels: np.ndarray) -> Dict[str, Any]:
 
 
 def _gains(stacked: np.ndarray, labels: np.ndarray, factors: np.ndarray,
-           tau: np.ndarray, mean: Tuple[np.ndarray, float], best: int,
-           resamples: int, seed: int) -> Dict[str, Dict[str, Dict]]:
-    """The gains of both estimates over the best and the first teacher."""
+           ones: Sequence[_Scaled], best: int, resamples: int,
+           seed: int) -> Dict[str, Dict[str, Dict]]:
+    """The gains of both estimates over the best and the first teacher.
+
+    ``ones`` are the teachers and, as the last one, their mean.
+    """
     # Most often it is the first that is best.
     alone = sorted({0, best})
     refits = [
-        Refits(stacked, labels, factors),
-        Refits(mean[0][None], labels, np.array([1 / mean[1]])), *[
-            Refits(stacked[k:k + 1], labels, np.array([1 / tau[k]]))
-            for k in alone
+        Refits(stacked, labels, factors), *[
+            Refits(one.stacked, labels, one.factor)
+            for one in (ones[-1], *[ones[k] for k in alone])
         ]
     ]
     losses = out_of_bag(refits, resamples, seed)
@@ -180,13 +205,8 @@ def _gains(stacked: np.ndarray, labels: np.ndarray, factors: np.ndarray,
 
 
 def _lost(stacked: np.ndarray, labels: np.ndarray, factors: np.ndarray,
-          gain: float) -> List[Any]:
-    """The share of the stacked gain that is lost without each teacher.
-
-    None where there is no gain.
-    """
-    if len(factors) == 1 or round(gain, _DIGITS) <= 0:
-        return [None] * len(factors)
+          gain: float) -> List[float]:
+    """The share of the stacked gain that is lost without each teacher."""
     least = nll(combined(stacked, factors), labels)
     lost = []
     for k in range(len(factors)):
@@ -203,13 +223,12 @@ def _by_number(stacked: np.ndarray, labels: np.ndarray, factors: np.ndarray,
     """The calibrated NLL of the first 1, 2, ... teachers in chain order."""
     found: Dict[str, List[float]] = dict(stack=[], mean=[])
     for count in range(1, len(stacked) + 1):
-        some, mean = stacked[:count], mean_of(stacked[:count])
+        some = stacked[:count]
         start = factors[:count] + factors[count:].sum() / count
         own = least if count == len(stacked) else nll(
             combined(some, fit(some, labels, start)), labels)
         found['stack'].append(own)
-        tau = best_temperature(mean, labels)
-        found['mean'].append(nll(log_probs_of(mean, tau), labels))
+        found['mean'].append(_Scaled(mean_of(some), labels).nll)
     return found
 
 

@@ -18,6 +18,8 @@ from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.splits import folds_of_teachers, held_out_loader, split_line
 from mmdgkd.datasets.splits import fold_of, held_out
+from mmdgkd.report.records import read_runs
+from mmdgkd.report.settings import add_settings
 
 NETWORKS = ('resnet20', 'resnet14', 'resnet8')
 SEEN = {}
@@ -83,6 +85,11 @@ def test_no_network_is_trained_on_what_is_left_out(make):
             'validate the stages') in plan
     assert ('folds: of 2 (seed 0) each network leaves one out: resnet20 0, '
             'resnet14 1') in plan
+    # A report says what its metric is of.
+    run, = read_runs([runner.work.path])
+    add_settings(run)
+    assert run.settings['holdout'].endswith('and validate the stages')
+    assert run.settings['folds'].startswith('of 2 (seed 0) each network leav')
     # Teachers of all folds share the views of one store: on the images of the
     # last network, none is computed twice.
     store = runner.work.ledger['resnet8']['store']
@@ -388,6 +395,12 @@ def test_the_pipeline_of_the_holdout_is_that_of_the_validation():
                     dict(type='A', pipeline=['resize']),
                     dict(type='B', pipeline=['resize'])
                 ])))
+    chain = Chain.from_cfg(
+        dict(
+            networks=dict(a=dict(model=dict(type='X'))),
+            holdout=3,
+            views=dict(skip_unreadable=True)))
+    assert held_out_loader(cfg, chain)['dataset']['skip_unreadable']
     # Nothing of the config was changed.
     assert train['datasets'][0]['pipeline'] == ['crop']
 

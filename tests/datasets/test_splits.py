@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.registry import DefaultScope
-from mmpretrain.registry import DATASETS
+from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from mmdgkd import ConfigError
 from mmdgkd.datasets.held_out import HeldOut
@@ -224,6 +225,45 @@ def test_held_out_images_by_their_indices():
     for other in set(range(-1, 41)) - set(indices):
         with pytest.raises(IndexError, match='is not held out'):
             part.place_of(other)
+
+
+@TRANSFORMS.register_module()
+class Unreadable(BaseTransform):
+    """Some files are no images."""
+
+    def __init__(self, places):
+        self.places = places
+
+    def transform(self, results):
+        if results['sample_idx'] in self.places:
+            raise OSError(f'no image {results["sample_idx"]}')
+        return results
+
+
+def test_a_held_out_image_that_cannot_be_read_may_be_skipped(monkeypatch):
+    """As one that is trained on."""
+    indices = held_out(40, 10).tolist()
+    said = []
+    monkeypatch.setattr('mmdgkd.datasets.held_out.print_log',
+                        lambda text, **_: said.append(text))
+
+    def build(places, **kwargs):
+        pipeline = [
+            dict(type='Unreadable', places=places),
+            dict(type='PackInputs')
+        ]
+        return HeldOut(
+            dict(DIGITS, type='Digits', pipeline=pipeline), 10, **kwargs)
+
+    with pytest.raises(OSError, match=f'no image {indices[9]}'):
+        build(indices[9:])[9]
+    part = build(indices[9:], skip_unreadable=True)
+    for _ in range(2):
+        found = [part[i]['data_samples'].sample_idx for i in range(10)]
+        assert found == [*indices[:9], indices[0]]
+    assert len(said) == 1 and f'sample {indices[9]} cannot be read' in said[0]
+    with pytest.raises(ConfigError, match='none of the 10 images can be read'):
+        build(indices, skip_unreadable=True)[0]
 
 
 def test_held_out_images_are_loaded_when_they_are_needed(tmp_path):

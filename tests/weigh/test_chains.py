@@ -253,6 +253,12 @@ def test_what_was_trained_elsewhere_may_have_seen_the_images(
     caveat = lines[lines.index(found['sentence']) + 1]
     assert caveat == found['caveat'] and caveat.startswith(
         'but whether resnet14 had the held-out images in training is not ')
+    # As a training with it notes it.
+    ledger = ChainRunner(own).work.ledger
+    ledger.update(
+        'resnet14',
+        state='given',
+        wrote=dict(file=path, sha256=found['files']['resnet14']))
     write_report([own.work_dir], str(tmp_path / 'report'))
     text = (tmp_path / 'report' / 'report.md').read_text()
     assert f'{found["sentence"]}; {caveat}.' in text
@@ -305,6 +311,22 @@ def test_the_teachers_are_those_of_the_chain(four, guidance, names, fits):
     found = next(line for line in lines if line.startswith(heading))
     assert ('once these are its teachers (chain.guidance)' in found) != fits
     assert lines[0 if len(names) == 3 else 1].startswith('held-out images: 64')
+
+
+def test_the_student_of_a_part_is_its_stage(four):
+    """Neither its network nor its peers are its teachers."""
+    networks = four.chain.networks
+    networks.resnet8.model = dict(
+        type='mmrazor.JointSlimmable',
+        architecture=networks.resnet8.model,
+        widths=[0.5, 0.75, 1.0])
+    for name, width in dict(wide=0.75, narrow=0.5).items():
+        networks[name] = dict(width_of='resnet8', width=width)
+        four.chain.order.append(name)
+    assert 'chain = dict(networks=dict(resnet8=dict(stage=' in weigh(four)
+    weighed = json.loads(Path(four.work_dir, 'weigh.json').read_text())
+    assert weighed['network'] == 'resnet8'
+    assert [*weighed['teachers']] == ['resnet20', 'resnet14', 'again']
 
 
 def test_members_of_ensembles_have_no_weights_of_their_own(four):
@@ -364,10 +386,41 @@ def test_no_lines_that_the_loss_would_refuse(own, distiller, message):
     assert f'no lines for the config of resnet8: {message}' in output
 
 
+def test_no_lines_of_a_teacher_that_is_never_wrong(own, monkeypatch):
+    """The images do not tell its temperature."""
+    labels = np.arange(40) % 10
+    one = 30. * np.eye(10)[labels]
+    monkeypatch.setattr(
+        chains, 'held_out_logits', lambda *_: held_out.HeldOutLogits(
+            dict(resnet20=one, resnet14=-one), labels, [], []))
+    output = weigh(own)
+    assert 'teacher_weights=' not in output
+    assert ('no lines for the config of resnet8: resnet20 is sure and right '
+            'on all held-out images') in output
+
+
 def test_a_loss_of_a_base_of_a_package_has_lines(own):
     """As in a config of ``mmdgkd new``: MMEngine notes the package there."""
     own.model.distiller.distill_losses.loss_kd['_scope_'] = 'mmdgkd'
     assert 'teacher_weights=' in weigh(own)
+
+
+def test_images_without_a_class_do_not_count(own):
+    everything = logits_of(own, ['resnet20', 'resnet14'])
+    labels = everything.labels.copy()
+    labels[[1, 5]] = -100
+    for name in ('resnet20', 'resnet14'):
+        path = f'{own.work_dir}/{name}/held_out.npz'
+        with np.load(path) as file:
+            content = dict(file, labels=labels)
+        np.savez(path, **content)
+    found = logits_of(own, ['resnet20', 'resnet14'])
+    for name, logits in found.logits.items():
+        whole = everything.logits[name]
+        assert np.array_equal(logits, np.delete(whole, [1, 5], axis=0))
+    assert found.cached == ['resnet20', 'resnet14']
+    assert weigh(own).startswith(
+        'held-out images: 62; without a class: 2 more; cached: ')
 
 
 def test_an_order_that_differs_is_refused(own):
@@ -441,8 +494,18 @@ def test_a_report_has_the_figure_and_the_sentence(own, tmp_path):
     picture = tmp_path / 'after' / 'weigh_1.png'
     assert picture.read_bytes() == (work / 'weigh.png').read_bytes()
     assert 'width="984" alt="Reliability' in after
+    assert f'resnet8 by resnet20, resnet14: {sentence}.' in after
+    # Of other weights than these it is not shown.
+    found = json.loads((work / 'weigh.json').read_text())
+    found['files']['resnet14'] = 'other'
+    (work / 'weigh.json').write_text(json.dumps(found))
+    write_report([own.work_dir], str(tmp_path / 'stale'))
+    text = (tmp_path / 'stale' / 'report.html').read_text()
+    assert sentence not in text and 'Reliability' not in text
+    assert 'nothing of these weights of resnet14: they were' in text
     # Of a file that anyone may have written nothing is executed.
-    (work / 'weigh.json').write_text('{"sentence": "<b>x</b>"}')
+    (work / 'weigh.json'
+     ).write_text('{"sentence": "<b>x</b>", "network": "s", "files": {}}')
     (work / 'weigh.png').write_text('no picture')
     write_report([own.work_dir], str(tmp_path / 'other'))
     text = (tmp_path / 'other' / 'report.html').read_text()

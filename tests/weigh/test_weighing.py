@@ -46,6 +46,21 @@ def test_the_same_teacher_twice_does_not():
     assert '(-0.0' not in format_table(found)
 
 
+def test_a_bad_teacher_twice_is_no_better_than_once():
+    """Nor is a guess of the stacked estimate a gain over it."""
+    labels = np.random.default_rng(0).integers(10, size=200)
+    # Sure of the wrong class, and of the right one by half.
+    wrong = 500. * np.eye(10)[(labels + 1) % 10]
+    half = 500. * np.eye(10)[np.where(np.arange(200) % 2, labels, labels - 1)]
+    for one in (wrong, half, 0 * half):
+        found = weighed([one] * 2, labels)
+        assert found['sentence'].startswith('dense guidance cannot pay here')
+        alone = found['teachers']['a']['nll_calibrated']
+        assert alone <= round(np.log(10), 4)
+        assert found['stack']['nll_calibrated'] == pytest.approx(
+            alone, abs=1e-4)
+
+
 def test_a_gain_that_may_be_chance_does_not_count():
     found = weighed(*views(200, noises=(1., 8.), seed=2))
     gain = found['stack']['gain']['best']
@@ -90,6 +105,14 @@ def test_scores_that_are_not_finite_are_refused(value):
             ConfigError,
             match='chain.networks.b: gives NaN or infinite scores for 2 of '
             '100'):
+        weighed(logits, labels)
+
+
+@pytest.mark.parametrize('label', [-100, 10])
+def test_labels_that_are_no_classes_are_refused(label):
+    logits, labels = views(100)
+    labels[3] = label
+    with pytest.raises(ConfigError, match=f'networks.a: has 10 .* {label}'):
         weighed(logits, labels)
 
 

@@ -146,6 +146,7 @@ class DGKD(BaseAlgorithm):
         for network in (network_of(self.student), *peers_of(self.student)):
             fit_to_head(self.distiller, network)
         self.distiller.check_means()
+        self.distiller.check_folds(self._folds)
         self._clock = StepClock()
         self.soft_share = 1.
         self._register_state_dict_hook(_name_as_alone)

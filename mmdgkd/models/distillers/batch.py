@@ -1,8 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """What a loss may know of a batch beside the records of the networks."""
+import logging
 from typing import Any, Dict, Mapping, Sequence
 
 import torch
+from mmengine.logging import print_log
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.connectors.standardize_connector import StandardizeConnector
@@ -126,6 +128,36 @@ def parts_of(names: Sequence[str], ensembles: Any) -> Dict[str, list]:
     for name in names:
         parts.setdefault(ensembles.of(name) or name, []).append(name)
     return parts
+
+
+def check_unseen(losses: Mapping[str, Any], parts: Mapping[str, Sequence[str]],
+                 folds: Any) -> None:
+    """Warn where it makes no difference which images teachers have seen.
+
+    Args:
+        losses (Mapping[str, nn.Module]): The losses of a distiller.
+        parts (Mapping[str, Sequence[str]]): All teachers, as in a
+            :class:`Batch`.
+        folds (TeacherFolds, optional): Likewise.
+    """
+    left_out = [{folds.left_out.get(teacher)
+                 for teacher in teachers}
+                for teachers in parts.values()] if folds else []
+    # One teacher has all of the weight anyway.
+    if len(left_out) < 2 or any(
+            len(each) == 1 and each != {None} for each in left_out):
+        return
+    for name, loss in losses.items():
+        weights = getattr(loss, 'image_weights', None)
+        if getattr(weights, 'unseen_weight', None) is not None:
+            print_log(
+                f'model.distiller.distill_losses.{name}.unseen_weight: changes'
+                f' nothing here: none of {", ".join(parts)}, an ensemble as a '
+                'whole, has left out a fold; give teachers a fold, and the '
+                'members of an ensemble the same one '
+                '(chain.networks.<name>.fold)',
+                logger='current',
+                level=logging.WARNING)
 
 
 def check_standardized(distiller: Any) -> None:

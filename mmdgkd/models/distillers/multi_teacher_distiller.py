@@ -17,7 +17,8 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
 from mmdgkd.models.recorders.sources import initialize_stock
 from mmdgkd.models.utils.logits import LOGITS
 from mmdgkd.utils.config import type_of
-from .batch import Batch, begin_batch, check_standardized, parts_of
+from .batch import (Batch, begin_batch, check_standardized, check_unseen,
+                    parts_of)
 from .edges import expand_edges, place_in_edges
 from .ensembles import Ensembles
 from .records import (check_labels, check_shapes, detached, in_float32,
@@ -198,6 +199,15 @@ class MultiTeacherDistiller(OFDDistiller):
         parts = parts_of(self._active, self._ensembles)
         begin_batch(self.distill_losses,
                     Batch(data_samples, parts, folds, mixed))
+
+    def check_folds(self, folds: Any) -> None:
+        """Warn where it makes no difference which images teachers have seen.
+
+        Args:
+            folds (TeacherFolds, optional): As in :meth:`begin_batch`.
+        """
+        parts = parts_of(self._names, self._ensembles)
+        check_unseen(self.distill_losses, parts, folds)
 
     @property
     def by_logits(self) -> bool:

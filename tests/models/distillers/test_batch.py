@@ -7,7 +7,8 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mmdgkd import ConfigError
-from mmdgkd.models.distillers.batch import Batch, begin_batch, parts_of
+from mmdgkd.models.distillers.batch import (Batch, begin_batch, check_unseen,
+                                            parts_of)
 from mmdgkd.models.distillers.ensembles import Ensembles
 
 LABELS = torch.tensor([2, 0])
@@ -52,6 +53,34 @@ def test_an_ensemble_has_seen_what_any_active_member_has():
     # A member that has seen all.
     given = folds(a=[True, True])
     assert not Batch(samples(), parts_of('ab', ensembles), given).unseen('u')
+
+
+@pytest.mark.parametrize('left_out, ensembles, warned', [
+    (dict(a=0), None, False),
+    (dict(a=0, b=1), dict(both=['a', 'b']), True),
+    (dict(a=1, b=1), dict(both=['a', 'b']), False),
+    (dict(a=1), dict(both=['a', 'b']), True),
+    ({}, None, True),
+    ({}, dict(all=['a', 'b', 'c']), False),
+    (None, None, False),
+])
+def test_where_it_makes_no_difference_that_is_said(monkeypatch, left_out,
+                                                   ensembles, warned):
+    said = []
+    monkeypatch.setattr('mmdgkd.models.distillers.batch.print_log',
+                        lambda text, **_: said.append(text))
+    losses = dict(
+        loss_kd=SimpleNamespace(
+            image_weights=SimpleNamespace(unseen_weight=0.)),
+        loss_other=SimpleNamespace(
+            image_weights=SimpleNamespace(unseen_weight=None)),
+        loss_at=SimpleNamespace())
+    seen = None if left_out is None else SimpleNamespace(left_out=left_out)
+    check_unseen(losses, parts_of('abc', Ensembles(ensembles, 'abc')), seen)
+    assert len(said) == warned
+    if warned:
+        assert said[0].startswith(
+            'model.distiller.distill_losses.loss_kd.unseen_weight: changes no')
 
 
 def test_it_is_not_known_who_has_seen_what():
