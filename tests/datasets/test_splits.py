@@ -228,7 +228,7 @@ def test_held_out_images_by_their_indices():
 
 
 @TRANSFORMS.register_module()
-class Unreadable(BaseTransform):
+class UnreadableAt(BaseTransform):
     """Some files are no images."""
 
     def __init__(self, places):
@@ -249,7 +249,7 @@ def test_a_held_out_image_that_cannot_be_read_may_be_skipped(monkeypatch):
 
     def build(places, **kwargs):
         pipeline = [
-            dict(type='Unreadable', places=places),
+            dict(type='UnreadableAt', places=places),
             dict(type='PackInputs')
         ]
         return HeldOut(
