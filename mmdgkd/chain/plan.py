@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The chain as a table: before, with ``--dry-run``, and after training."""
 import math
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Collection, Dict, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -54,7 +54,7 @@ def stage_cost(chain: Chain, facts: Mapping[str, NetworkFacts],
 
 
 def later_share(chain: Chain, facts: Mapping[str, NetworkFacts],
-                stages: Mapping[str, Config], ledger: Ledger, name: str,
+                stages: Mapping[str, Config], name: str,
                 names: Sequence[str]) -> float:
     """The operations of all later stages, as a multiple of those of one.
 
@@ -62,7 +62,6 @@ def later_share(chain: Chain, facts: Mapping[str, NetworkFacts],
         chain (Chain): The chain.
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
         stages (Mapping[str, Config]): The config of each stage.
-        ledger (Ledger): Its ledger; stages that are done do not count.
         name (str): The stage.
         names (Sequence[str]): All that are trained in this run, in order.
     """
@@ -72,11 +71,8 @@ def later_share(chain: Chain, facts: Mapping[str, NetworkFacts],
         steps = train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 1
         return stage_cost(chain, facts, stage) * steps
 
-    later = [
-        other for other in names[names.index(name) + 1:]
-        if ledger[other]['state'] in ('pending', 'running')
-    ]
     own = cost(name)
+    later = names[names.index(name) + 1:]
     return sum(map(cost, later)) / own if own else 0.0
 
 
@@ -96,7 +92,8 @@ def store_lines(size: Optional[StoreSize]) -> str:
 
 
 def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
-               stages: Mapping[str, Config], ledger: Ledger) -> str:
+               stages: Mapping[str, Config], ledger: Ledger,
+               fresh: Collection[str]) -> str:
     """The stages to train, and those that are done.
 
     Args:
@@ -104,6 +101,8 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
         facts (Mapping[str, NetworkFacts]): What is known of its networks.
         stages (Mapping[str, Config]): The config of each stage.
         ledger (Ledger): The record so far.
+        fresh (Collection[str]): Those that begin anew, whatever the record
+            says: the folder may have been removed.
     """
     rows = []
     for number, name in enumerate(chain.names, 1):
@@ -111,7 +110,7 @@ def plan_table(chain: Chain, facts: Mapping[str, NetworkFacts],
         length = '-' if entry['state'] == 'given' else length_of(stages[name])
         if chain[name].part_of:
             length = f'with {chain[name].part_of}'
-        state = entry['state']
+        state = 'pending' if name in fresh else entry['state']
         if state == 'running':
             history = entry.get('metric', {}).get('history') or [[0]]
             state = f'running, last validated at {history[-1][0]}'

@@ -97,6 +97,7 @@ class ChainRunner:
         self._facts: Dict[str, NetworkFacts] = {}
         # As planned: before any network has been trained.
         self._stages: Dict[str, Config] = {}
+        self._todo: List[str] = []
         self._logger: Optional[MMLogger] = None
 
     @classmethod
@@ -254,8 +255,9 @@ class ChainRunner:
             # First: the lines below take it that the config works.
             rehearsed = rehearse(self.cfg, self.chain, self.work, todo,
                                  self._datasets, signals)
-        lines = (plan_table(self.chain, facts, stages, self.work.ledger),
-                 split_line(self.chain), store_lines(self._store_size),
+        fresh = [name for name in todo if not self.work.has_files(name)]
+        table = plan_table(self.chain, facts, stages, self.work.ledger, fresh)
+        lines = (table, split_line(self.chain), store_lines(self._store_size),
                  order_line(self.chain, facts), mix_line(self.chain, stages),
                  schedule_lines(self.chain, facts, stages), rehearsed)
         self._datasets.clear()
@@ -282,7 +284,7 @@ class ChainRunner:
             stack.enter_context(self.work.lock())
         # A run that has ended since may have left another ledger.
         self.work.reload()
-        todo = self.work.todo(resume, self.only)
+        todo = self._todo = self.work.todo(resume, self.only)
         # All ranks have seen the same before the first one writes.
         barrier()
         if is_main_process():
@@ -324,9 +326,8 @@ class ChainRunner:
                                                  scope)
 
     def _later_share(self, name: str) -> float:
-        return later_share(self.chain, self.facts, self._stages,
-                           self.work.ledger, name,
-                           [name] if self.only else self.chain.names)
+        return later_share(self.chain, self.facts, self._stages, name,
+                           self._todo)
 
     def _progress_hooks(self, name: str) -> List[Hook]:
         names = self.chain.names

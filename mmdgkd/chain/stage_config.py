@@ -254,6 +254,8 @@ def training_settings(stage: Config) -> Dict[str, Any]:
             walk(
                 _training_hooks(stage)
                 if key == 'custom_hooks' else stage[key], key)
+    # It is that of chain.views, which the training data has.
+    flat.pop('val_dataloader.dataset.skip_unreadable', None)
     return _with_named_logits(flat)
 
 

@@ -57,6 +57,8 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
     """
     ledger, stage = work.ledger, work.stage_config(name)
     checkpoint = latest_checkpoint(work.folder(name))
+    if checkpoint is None:
+        ledger.clear(name)
     ledger[name].pop('use', None)
     ledger.update(
         name,

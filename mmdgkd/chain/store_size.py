@@ -11,13 +11,12 @@ from typing import (Any, Dict, Iterable, Iterator, List, Mapping, Optional,
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size
-from mmrazor.registry import MODELS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.logit_file import RESERVE, file_bytes
-from mmdgkd.models.distillers.edges import expand_edges
-from mmdgkd.utils.config import hash_of
+from mmdgkd.models.distillers.ensembles import Ensembles
+from mmdgkd.utils.config import hash_of, type_of, typed_parts
 from mmdgkd.utils.table import draw_table
 from .chain import Chain
 from .network import NetworkFacts
@@ -237,12 +236,21 @@ def _is_softened(stage: Mapping[str, Any]) -> bool:
 
 
 def _uses_logits(stage: Mapping[str, Any]) -> bool:
-    """Whether a stage needs some logit of each class."""
+    """Whether a stage needs some logit of each class.
+
+    As ``MultiTeacherDistiller.by_logits`` says it once it is built.
+    """
     model = stage.get('model') or {}
-    if not model.get('teachers'):
-        return False
-    distiller = expand_edges(model['distiller'], [*model['teachers']])
-    return getattr(MODELS.build(distiller), 'by_logits', False)
+    distiller = model.get('distiller') or {}
+    together = Ensembles(
+        distiller.get('ensembles'), [*(model.get('teachers') or ())])
+    losses = (distiller.get('distill_losses') or {}).values()
+    return any(
+        type_of(part) == 'StandardizeConnector'
+        for part in typed_parts(distiller.get('connectors'))) or any(
+            each.mean == 'logits' for each in together.all.values()) or any(
+                loss.get('form') == 'stacked' or loss.get('gate')
+                for loss in losses)
 
 
 def excess_lines(size: StoreSize) -> str:

@@ -107,7 +107,7 @@ class WorkDir:
     @property
     def has_begun(self) -> bool:
         """Whether there are files of any training."""
-        return any(map(self._has_files, self.chain.names))
+        return any(map(self.has_files, self.chain.names))
 
     # Files -----------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class WorkDir:
         self.ledger.check_teachers(self.chain)
         self._check_given()
         names = self.chain.names
-        in_use = [name for name in names if self._has_files(name)]
+        in_use = [name for name in names if self.has_files(name)]
         if in_use and not resume and (only is None or only in in_use):
             done = sum(self.ledger[name]['state'] == 'done' for name in in_use)
             raise ConfigError(
@@ -245,10 +245,6 @@ class WorkDir:
                     finished.append(name)
                 else:
                     latest_checkpoint(self.folder(name))
-        for name in fresh:
-            # Its folder may have been removed.
-            self.ledger.clear(name)
-            self.ledger[name]['state'] = 'pending'
         todo = [name for name in names if name not in finished]
         for name in todo:
             if self.chain[name].part_of in finished:
@@ -272,7 +268,8 @@ class WorkDir:
             if path and '://' not in path:
                 require_file(path, f'chain.networks.{network.name}.ckpt_path')
 
-    def _has_files(self, name: str) -> bool:
+    def has_files(self, name: str) -> bool:
+        """Whether there are files of a training of a network."""
         if self.chain[name].ckpt_path:
             return False
         # This also refuses a folder with the name of one of the files.
@@ -311,11 +308,14 @@ class WorkDir:
             # The checkpoint does not fix the length of the training.
             lines = [line for line in lines if line not in longer]
         validation = [line for line in lines if line[:4] == 'val_']
-        if validation and not (self.chain[name].use == 'best'
+        best = self.chain[name].use == 'best'
+        if validation and not (best and entry['state'] == 'running'
                                or needs_validation(stage)):
+            rest = ('its best weights stay those of before'
+                    if best else 'its weights do not depend on them')
             print_log(
                 f'{folder!r}: was validated by other settings before: '
-                f'{validation[0]}; its weights do not depend on them',
+                f'{validation[0]}; {rest}',
                 logger='current',
                 level=logging.WARNING)
             lines = [line for line in lines if line not in validation]

@@ -102,18 +102,20 @@ class HeldOut(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Dict:
+        place = at = int(self.indices[index])
         while True:
-            place = int(self.indices[index])
             try:
-                data = self.dataset[place]
+                data = self.dataset[at]
                 break
             except UNREADABLE as error:
                 if not self.skip_unreadable:
                     raise
-                self._note_unreadable(place, error)
+                self._note_unreadable(at, error)
                 index = (index + 1) % len(self)
+                at = int(self.indices[index])
         if isinstance(data.get('data_samples'), BaseDataElement):
-            # A wrapper leaves that of the data set inside, perhaps twice.
+            # A wrapper leaves that of the data set inside, perhaps twice. The
+            # same image takes the place of one that cannot be read each time.
             data['data_samples'].set_metainfo(dict(sample_idx=place))
         return data
 

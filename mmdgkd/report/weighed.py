@@ -34,12 +34,14 @@ def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
         try:
             with open(osp.join(run.path, 'weigh.json')) as file:
                 data = parse_json(file.read())
-            files = dict(data['files'])
+            # One of before does not tell.
+            files = dict(data.get('files') or {'its teachers': None})
             # Beside whether it pays, what limits that.
             sentence = '; '.join(
                 str(part) for part in (data['sentence'], data.get('caveat'))
                 if part)
-            sentence = f'{data["network"]} by {", ".join(files)}: {sentence}'
+            sentence = (f'{data.get("network")} by {", ".join(files)}: '
+                        f'{sentence}')
         except (AttributeError, OSError, ValueError, LookupError, TypeError):
             continue
         stale = [
@@ -49,9 +51,8 @@ def weighed_in(runs: Sequence[Run]) -> list[Weighed]:
         if stale:
             found.append(
                 Weighed(
-                    run.label, f'nothing of these weights of '
-                    f'{", ".join(stale)}: they were weighed before; run '
-                    'mmdgkd weigh again', []))
+                    run.label, 'it was about other weights of '
+                    f'{", ".join(stale)} than those of chain.json', []))
             continue
         name = f'weigh_{len(found) + 1}'
         found.append(

@@ -6,7 +6,7 @@ from scipy.special import log_softmax
 
 BINS = 15
 # Of the best temperature.
-TAUS = 0.05, 20.0
+_TAUS = 0.05, 20.0
 
 
 def log_probs_of(logits: np.ndarray, tau: float = 1.0) -> np.ndarray:
@@ -100,7 +100,7 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     found = minimize_scalar(
         lambda log_tau: nll(log_probs_of(logits, np.exp(log_tau)), labels),
-        bounds=np.log(TAUS),
+        bounds=np.log(_TAUS),
         method='bounded',
         options=dict(xatol=1e-5))
     return float(np.exp(found.x))

@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, nnls
 from scipy.special import logsumexp
 
-from .calibration import TAUS, best_temperature, log_probs_of
+from .calibration import best_temperature, log_probs_of
 
 # Numbers beyond which half the precision is enough, and twice as fast.
 _MANY = 2**24
@@ -71,8 +71,7 @@ def fit(stacked: np.ndarray, labels: np.ndarray,
         start (np.ndarray): Factors to begin with, of shape (K, ).
 
     Returns:
-        np.ndarray: Of shape (K, ), from 0 (a guess) to that of the least
-        temperature.
+        np.ndarray: Of shape (K, ), 0 (a guess) or more.
     """
     flat = stacked.reshape(len(stacked), -1)
     own = _of_labels(stacked, labels).mean(1)
@@ -87,7 +86,7 @@ def fit(stacked: np.ndarray, labels: np.ndarray,
         start,
         jac=True,
         method='L-BFGS-B',
-        bounds=[(0, 1 / TAUS[0])] * len(start))
+        bounds=[(0, None)] * len(start))
     return found.x
 
 

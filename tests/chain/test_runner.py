@@ -611,6 +611,16 @@ def test_a_work_dir_that_is_only_read(copied, monkeypatch):
         ChainRunner(copied).train()
 
 
+def test_a_stage_alone_keeps_the_record_of_the_others(copied):
+    """Also of one whose folder is elsewhere for now."""
+    shutil.move(osp.join(copied.work_dir, 'resnet8'), copied.work_dir + '_8')
+    plan = ChainRunner(copied).plan()
+    assert plan.count('| done ') == 2 and plan.count('| pending ') == 1
+    ChainRunner(copied, only='resnet14').train()
+    shutil.move(copied.work_dir + '_8', osp.join(copied.work_dir, 'resnet8'))
+    assert ChainRunner(copied).plan().count('| done ') == 3
+
+
 @pytest.mark.parametrize('state', ['done', 'running'])
 def test_a_validation_may_change(copied, monkeypatch, state):
     cfg = copied

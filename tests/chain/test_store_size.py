@@ -34,6 +34,7 @@ def imagenet(epochs=100,
              classes=1000,
              mixed=None,
              loss=None,
+             distiller=None,
              **store):
     """ResNet-34, given, and two networks that are distilled from it."""
     networks = dict(t=dict(model={}, ckpt_path='t.pth'))
@@ -43,11 +44,9 @@ def imagenet(epochs=100,
         name: NetworkFacts(1, macs, classes, IMAGES, IMAGES, views)
         for name, macs in (('t', 3600), ('ta', 2800), ('s', 1800))
     }
-    loss = {**dict(type='mmrazor.DenseKDLoss', tau=1.), **(loss or {})}
-    distiller = dict(
-        type='mmrazor.MultiTeacherDistiller',
-        distill_losses=dict(loss_kd=loss))
-    model = dict(distiller=distiller, teachers=dict(t={}))
+    loss = dict(dict(type='mmrazor.DenseKDLoss', tau=1.), **loss or {})
+    distiller = dict(distiller or {}, distill_losses=dict(loss_kd=loss))
+    model = dict(distiller=distiller, teachers=dict(t={}, u={}))
     stage = Config(dict(train_cfg=dict(max_epochs=epochs), model=model))
     stages = {name: copy.deepcopy(stage) for name in ('t', 'ta', 's')}
     if mixed:
@@ -80,9 +79,20 @@ def test_a_teacher_above_tau_1_is_not_made_flat():
     assert str(size.at(num_views=9)) == 'chain.views.num_views=9'
     size = imagenet(loss=dict(tau=4.), top_k=50, others='even')
     assert str(size.at(top_k=20)) == 'chain.logit_store.top_k=20'
-    # Where 'zero' is refused it is no advice.
-    stacked = imagenet(loss=dict(tau=4., form='stacked'))
-    assert str(stacked.at(top_k=20)) == 'chain.logit_store.top_k=20'
+    probs = dict(ensembles=dict(both=dict(members=['t', 'u'], mean='probs')))
+    size = imagenet(loss=dict(tau=4.), distiller=probs)
+    assert 'others=zero' in str(size.at(top_k=20))
+
+
+@pytest.mark.parametrize('loss, distiller', [
+    (dict(form='stacked'), None),
+    (dict(gate=dict(type='label')), None),
+    ({}, dict(connectors=dict(z=dict(type='mmrazor.StandardizeConnector')))),
+    ({}, dict(ensembles=dict(both=['t', 'u']), edges=dict(both=None))),
+])
+def test_where_zero_is_refused_it_is_no_advice(loss, distiller):
+    size = imagenet(loss=dict(loss, tau=4.), distiller=distiller)
+    assert str(size.at(top_k=20)) == 'chain.logit_store.top_k=20'
 
 
 def test_what_they_cost_in_time():

@@ -1,8 +1,10 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Which weights of a training teach, are tested and exported."""
 import glob
+import json
 import os
 import os.path as osp
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,7 +64,8 @@ def same(first, second):
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_the_best_epoch_teaches_and_is_exported(make, weights_of, capsys):
+def test_the_best_epoch_teaches_and_is_exported(make, weights_of, capsys,
+                                                monkeypatch):
     """A change of use rewrites what was kept, and refuses all else."""
     cfg = make(resnet14='best', resnet8='best')
     ChainRunner(cfg, verbose=False).train()
@@ -105,9 +108,21 @@ def test_the_best_epoch_teaches_and_is_exported(make, weights_of, capsys):
         with pytest.raises(ConfigError, match=message):
             ChainRunner(cfg).plan()
 
-    # The best was chosen by the validation.
+    # By another validation another one may be the best.
     cfg.val_evaluator.prefix = 'other'
-    refused('trained with another config: val_evaluator.prefix was ')
+    with monkeypatch.context() as patch:
+        said = []
+        patch.setattr('mmdgkd.chain.work_dir.print_log',
+                      lambda text, **_: said.append(text))
+        ChainRunner(cfg).plan()
+        assert said[-1].endswith('its best weights stay those of before')
+    record = Path(cfg.work_dir, 'chain.json')
+    text = record.read_text()
+    running = json.loads(text)
+    running['stages']['resnet8']['state'] = 'running'
+    record.write_text(json.dumps(running))
+    refused('resnet8.: was trained with another config: val_evaluator.prefix ')
+    record.write_text(text)
     cfg.val_evaluator.pop('prefix')
     refused(
         'chain.networks.resnet14.use: is .last., but "resnet8" was trained '

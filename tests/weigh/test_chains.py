@@ -495,17 +495,19 @@ def test_a_report_has_the_figure_and_the_sentence(own, tmp_path):
     assert picture.read_bytes() == (work / 'weigh.png').read_bytes()
     assert 'width="984" alt="Reliability' in after
     assert f'resnet8 by resnet20, resnet14: {sentence}.' in after
-    # Of other weights than these it is not shown.
+    # Of other weights than these it is not shown, nor if it does not tell.
     found = json.loads((work / 'weigh.json').read_text())
-    found['files']['resnet14'] = 'other'
-    (work / 'weigh.json').write_text(json.dumps(found))
-    write_report([own.work_dir], str(tmp_path / 'stale'))
-    text = (tmp_path / 'stale' / 'report.html').read_text()
-    assert sentence not in text and 'Reliability' not in text
-    assert 'nothing of these weights of resnet14: they were' in text
+    files = found['files']
+    for given, what in ((dict(files, resnet14='other'), 'resnet14'),
+                        ({}, 'its teachers')):
+        (work / 'weigh.json').write_text(json.dumps(dict(found, files=given)))
+        write_report([own.work_dir], str(tmp_path / 'stale'))
+        text = (tmp_path / 'stale' / 'report.html').read_text()
+        assert sentence not in text and 'Reliability' not in text
+        assert f'it was about other weights of {what} than those' in text
     # Of a file that anyone may have written nothing is executed.
-    (work / 'weigh.json'
-     ).write_text('{"sentence": "<b>x</b>", "network": "s", "files": {}}')
+    (work / 'weigh.json').write_text(
+        json.dumps(dict(sentence='<b>x</b>', files=files)))
     (work / 'weigh.png').write_text('no picture')
     write_report([own.work_dir], str(tmp_path / 'other'))
     text = (tmp_path / 'other' / 'report.html').read_text()

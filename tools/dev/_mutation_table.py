@@ -815,7 +815,7 @@ _add('bins_with_their_lower_end', 'mmdgkd/weigh/calibration.py',
      'np.ceil(confidence * bins).astype(int), 1, bins) - 1',
      'np.floor(confidence * bins).astype(int), 0, bins - 1)',
      'weigh/test_calibration.py::test_a_bin_has_its_upper_end')
-_add('negative_weights', _STACKING, 'bounds=[(0, 1 / TAUS[0])] * len(start)',
+_add('negative_weights', _STACKING, 'bounds=[(0, None)] * len(start)',
      'bounds=None',
      'weigh/test_stacking.py::test_a_misleading_teacher_weighs_nothing')
 _add('a_wrong_gradient', _STACKING, '/ len(labels) - own', '/ len(labels)',

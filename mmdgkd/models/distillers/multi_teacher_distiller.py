@@ -206,8 +206,10 @@ class MultiTeacherDistiller(OFDDistiller):
         Args:
             folds (TeacherFolds, optional): As in :meth:`begin_batch`.
         """
-        parts = parts_of(self._names, self._ensembles)
-        check_unseen(self.distill_losses, parts, folds)
+        # Of an ensemble one member may be active alone.
+        if not self.has_drops:
+            parts = parts_of(self._names, self._ensembles)
+            check_unseen(self.distill_losses, parts, folds)
 
     @property
     def by_logits(self) -> bool:
