@@ -175,3 +175,13 @@ def test_added_hooks_have_an_order_of_their_own(digits_cfg):
         'mmrazor.LogitStoreHook', 'mmrazor.InitFromHook',
         'mmrazor.GroupFisherHook'
     ]
+
+
+def test_what_held_out_images_take_from_the_views_counts_once():
+    """It is that of the training data: work dirs of before go on."""
+    made = stage(config(val_dataloader=dict(dataset=dict(type='HeldOut'))))
+    before = fingerprint(made)
+    made.val_dataloader.dataset.skip_unreadable = True
+    assert fingerprint(made) == before
+    made.val_dataloader.dataset.holdout = 3
+    assert fingerprint(made) != before

@@ -10,6 +10,8 @@ from mmdgkd import ConfigError
 from mmdgkd.models.distillers.batch import (Batch, begin_batch, check_unseen,
                                             parts_of)
 from mmdgkd.models.distillers.ensembles import Ensembles
+from mmdgkd.models.distillers.multi_teacher_distiller import \
+    MultiTeacherDistiller
 
 LABELS = torch.tensor([2, 0])
 
@@ -81,6 +83,22 @@ def test_where_it_makes_no_difference_that_is_said(monkeypatch, left_out,
     if warned:
         assert said[0].startswith(
             'model.distiller.distill_losses.loss_kd.unseen_weight: changes no')
+
+
+@pytest.mark.parametrize('has_drops', [False, True])
+def test_of_an_ensemble_one_may_be_active_alone(monkeypatch, has_drops):
+    said = []
+    monkeypatch.setattr('mmdgkd.models.distillers.batch.print_log',
+                        lambda text, **_: said.append(text))
+    weights = SimpleNamespace(unseen_weight=1.)
+    distiller = SimpleNamespace(
+        has_drops=has_drops,
+        distill_losses=dict(loss_kd=SimpleNamespace(image_weights=weights)),
+        _names=['a', 'b', 'c'],
+        _ensembles=Ensembles(dict(both=['a', 'b']), 'abc'))
+    MultiTeacherDistiller.check_folds(distiller,
+                                      SimpleNamespace(left_out=dict(a=0, b=1)))
+    assert len(said) == (not has_drops)
 
 
 def test_it_is_not_known_who_has_seen_what():
