@@ -169,6 +169,8 @@ METHODS: Dict[str, Method] = {
     },
     'kd_best':
     Method('KD from the third network, the best teacher', ('dense/2', )),
+    'kd_tau4':
+    Method('KD, tau = 4', ('dense/0', ), {f'{KD}.tau': 4.0}),
     'takd':
     Method('TAKD', ('takd/last', )),
     'dgkd':
@@ -276,6 +278,10 @@ SETTINGS: Dict[str, Setting] = {
     'resnet56_short':
     Setting('resnet56_to_resnet8_cifar100_short',
             'ResNet 56-32-20-14-8, 45,000 images, short', _RESNETS, _HELD_OUT),
+    'resnet56_to_resnet20_short':
+    Setting('resnet56_to_resnet20_cifar100_short',
+            'ResNet 56-44-32-20, 45,000 images, short',
+            ('resnet56', 'resnet44', 'resnet32', 'resnet20'), _HELD_OUT),
     'resnet110':
     Setting('resnet110_to_resnet8_cifar100',
             'ResNet 110-56-32-20-14-8, 45,000 images', _HEADLINE, _HELD_OUT),
