@@ -107,14 +107,14 @@ class GuidanceRuns:
         with open(osp.join(work_dir, 'chain.json')) as file:
             stages = json.load(file)['stages']
         self._note([
-            self._row(f'{name}/{network}', run.seed, entry)
+            self._row(f'{name}/{network}', run.seed + self.setting.seed, entry)
             for network, entry in stages.items() if 'metric' in entry
         ])
 
     def teachers_config(self, name: str, work_dir: str) -> Config:
         """The config of a run."""
         run = RUNS[name]
-        cfg = self._config(work_dir, run.seed)
+        cfg = self._config(work_dir, run.seed + self.setting.seed)
         base, networks = cfg.chain.networks, {}
         for place in (places := self.setting.places(run)):
             network = self.setting.names[place]
@@ -239,7 +239,7 @@ class GuidanceRuns:
             print(found['sentence'], flush=True)
             for each in (path,
                          osp.join(self.args.root,
-                                  weighed_of(self.setting.config))):
+                                  weighed_of(self.setting))):
                 with _locked(each):
                     data = dict(read_weighed(each), **{key: found})
                     with atomic_write(each) as file:
@@ -307,7 +307,7 @@ class GuidanceRuns:
 
     def _note(self, new: List[Dict[str, Any]]) -> None:
         """Add rows to the CSV, in place of earlier ones."""
-        path = osp.join(self.args.root, csv_of(self.setting.config))
+        path = osp.join(self.args.root, csv_of(self.setting))
         with _locked(path):
             rows = pd.concat([read_rows(path), pd.DataFrame(new)])
             rows = rows.drop_duplicates(['method', 'seed'], keep='last')

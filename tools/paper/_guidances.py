@@ -21,12 +21,19 @@ class Setting:
         names (tuple[str]): The teacher, the TAs and the student.
         options (Mapping[str, Any]): Other settings of the config, by dotted
             key. Defaults to an empty dict.
+        seed (int): Is added to the seeds of the teachers. Defaults to 0.
     """
 
     config: str
     words: str
     names: Tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def results(self) -> str:
+        """The name of its files below ``configs/dgkd/results``."""
+        return self.config + (f'_seed{self.seed}' if self.seed else '')
 
     @property
     def student(self) -> str:
@@ -269,6 +276,12 @@ SETTINGS: Dict[str, Setting] = {
     'plain_10k':
     Setting('plain10_to_plain2_cifar100_10k',
             'plain 10-8-6-4-2, 10,000 images', _PLAIN),
+    'plain_10k_seed4':
+    Setting(
+        'plain10_to_plain2_cifar100_10k',
+        'plain 10-8-6-4-2, 10,000 images, teachers of seed 4',
+        _PLAIN,
+        seed=4),
     'plain':
     Setting('plain10_to_plain2_cifar100_own',
             'plain 10-8-6-4-2, 45,000 images', _PLAIN, _HELD_OUT),

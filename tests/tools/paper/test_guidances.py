@@ -42,7 +42,7 @@ def test_the_page_has_the_numbers_that_are_committed():
         assert f'<!-- results: {name} begin -->' in text
     assert not stale(tables.PAGE, text, blocks)
     for setting in SETTINGS.values():
-        rows = tables.read_rows(str(ROOT / tables.csv_of(setting.config)))
+        rows = tables.read_rows(str(ROOT / tables.csv_of(setting)))
         assert not rows.duplicated(['method', 'seed']).any()
         students = rows[~rows['method'].str.contains('/').astype(bool)]
         assert set(students['method']) <= set(METHODS)
@@ -95,6 +95,23 @@ def test_each_run_is_a_chain(name, setting, tmp_path):
     for place, name in teachers:
         assert chain.fold_of(name) == run.folds.get(place)
         assert bool(chain[name].ckpt_path) == (place in run.given)
+
+
+def test_other_teachers_have_other_seeds_and_files(tmp_path):
+    one, other = SETTINGS['plain_10k'], SETTINGS['plain_10k_seed4']
+    assert one.config == other.config
+    assert tables.csv_of(one).endswith('/plain10_to_plain2_cifar100_10k.csv')
+    assert tables.csv_of(other).endswith('_10k_seed4.csv')
+    assert tables.weighed_of(other).endswith('_10k_seed4_weigh.json')
+    runs = runs_of(tmp_path, 'plain_10k_seed4')
+    seeds = [
+        runs.teachers_config(name, str(tmp_path / name)).randomness.seed
+        for name in ('dense', 'labels', 'seed3')
+    ]
+    assert seeds == [4, 4, 7]
+    # Those of the students stay, and with them the comparison.
+    cfg = runs.student_config(METHODS['alone'], 1, str(tmp_path / 'student'))
+    assert cfg.randomness.seed == 1
 
 
 def test_a_paired_difference():
@@ -157,7 +174,7 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
     ]
     runs.run_all()
     assert runs.left() == []
-    path = tmp_path / 'root' / tables.csv_of(tiny.config)
+    path = tmp_path / 'root' / tables.csv_of(tiny)
     rows = tables.read_rows(str(path))
     assert tuple(rows.columns) == tables.COLUMNS
     assert rows['method'].tolist() == [
@@ -165,7 +182,7 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
         'dense/resnet20', 'fold0/resnet20', 'fold1/resnet20'
     ]
     weighed = tables.read_weighed(
-        str(tmp_path / 'root' / tables.weighed_of(tiny.config)))
+        str(tmp_path / 'root' / tables.weighed_of(tiny)))
     assert set(weighed) == {'dense/0', 'dense/0 dense/1', 'fold0/0 fold1/0'}
     student = tmp_path / 'work/tiny/students/stacked_0/resnet8/config.py'
     loss = Config.fromfile(str(student)).model.distiller.distill_losses.loss_kd

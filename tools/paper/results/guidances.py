@@ -22,18 +22,14 @@ _HEADS = ('student', 'held-out, %', 'test, %', 'over alone', 'over KD',
 _SEEDS = 5
 
 
-def csv_of(chain: str) -> str:
-    """The file of a chain, in the checkout.
-
-    Args:
-        chain (str): The name of its config.
-    """
-    return f'{_RESULTS}/{chain}.csv'
+def csv_of(setting: Setting) -> str:
+    """The file of a setting, in the checkout."""
+    return f'{_RESULTS}/{setting.results}.csv'
 
 
-def weighed_of(chain: str) -> str:
-    """The file of what ``mmdgkd weigh`` says of a chain's teachers."""
-    return f'{_RESULTS}/{chain}_weigh.json'
+def weighed_of(setting: Setting) -> str:
+    """The file of what ``mmdgkd weigh`` says of a setting's teachers."""
+    return f'{_RESULTS}/{setting.results}_weigh.json'
 
 
 def read_rows(path: str) -> pd.DataFrame:
@@ -199,10 +195,10 @@ def tables_of(root: str) -> Dict[str, str]:
     """
     blocks = {}
     for name, setting in SETTINGS.items():
-        rows = read_rows(osp.join(root, csv_of(setting.config)))
+        rows = read_rows(osp.join(root, csv_of(setting)))
         if rows.empty:
             continue
-        weighed = read_weighed(osp.join(root, weighed_of(setting.config)))
+        weighed = read_weighed(osp.join(root, weighed_of(setting)))
         blocks[f'guidances-{name}'] = students_table(setting, rows, weighed)
         blocks[f'guidances-{name}-teachers'] = teachers_table(setting, rows)
     return blocks
