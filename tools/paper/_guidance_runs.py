@@ -238,8 +238,7 @@ class GuidanceRuns:
             found = dict(weigh(logits.logits, logits.labels), files=files)
             print(found['sentence'], flush=True)
             for each in (path,
-                         osp.join(self.args.root,
-                                  weighed_of(self.setting))):
+                         osp.join(self.args.root, weighed_of(self.setting))):
                 with _locked(each):
                     data = dict(read_weighed(each), **{key: found})
                     with atomic_write(each) as file:
