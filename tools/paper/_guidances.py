@@ -230,6 +230,14 @@ METHODS: Dict[str, Method] = {
     Method(
         'TAs that are trained from labels alone', ('dense/0', 'labels/*'),
         baseline='dgkd'),
+    'labels_stacked':
+    Method(
+        'the same, stacked ‡', ('dense/0', 'labels/*'),
+        weigh='stacked',
+        baseline='labels'),
+    'kd_labels':
+    Method('KD from the third network, trained from labels alone',
+           ('labels/2', )),
     'chain_folds':
     Method('DGKD, each network without another fold', _CHAIN, baseline='dgkd'),
     'chain_folds_unseen':
