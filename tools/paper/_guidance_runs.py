@@ -28,6 +28,10 @@ from mmdgkd.weigh.weighing import weigh
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 STOPPED = 75
+_AMP = {
+    'optim_wrapper.type': 'AmpOptimWrapper',
+    'optim_wrapper.loss_scale': 'dynamic'
+}
 
 
 class GuidanceRuns:
@@ -99,6 +103,7 @@ class GuidanceRuns:
     def train_teachers(self, name: str) -> None:
         """Train the networks of a run, unless they are there."""
         run, work_dir = RUNS[name], osp.join(self.folder, name)
+        seed = self.setting.seed_of(run)
         self._train_teachers(
             [f'{given}/{place}' for place, given in run.given.items()])
         if not self._is_done(work_dir):
@@ -107,14 +112,14 @@ class GuidanceRuns:
         with open(osp.join(work_dir, 'chain.json')) as file:
             stages = json.load(file)['stages']
         self._note([
-            self._row(f'{name}/{network}', run.seed + self.setting.seed, entry)
+            self._row(f'{name}/{network}', seed, entry)
             for network, entry in stages.items() if 'metric' in entry
         ])
 
     def teachers_config(self, name: str, work_dir: str) -> Config:
         """The config of a run."""
         run = RUNS[name]
-        cfg = self._config(work_dir, run.seed + self.setting.seed)
+        cfg = self._config(work_dir, self.setting.seed_of(run))
         base, networks = cfg.chain.networks, {}
         for place in (places := self.setting.places(run)):
             network = self.setting.names[place]
@@ -279,9 +284,8 @@ class GuidanceRuns:
                     f'{split}_dataloader.dataset.data_root': root
                     for split in ('train', 'val', 'test')
                 },
+                **(_AMP if self.setting.amp else {}),
                 'randomness.seed': seed,
-                'optim_wrapper.type': 'AmpOptimWrapper',
-                'optim_wrapper.loss_scale': 'dynamic',
                 'chain.views.seed': 0,
                 'chain.preflight': False,
                 'chain.logit_store.store_dir': osp.join(self.folder, 'logits'),

@@ -22,6 +22,7 @@ class Setting:
         options (Mapping[str, Any]): Other settings of the config, by dotted
             key. Defaults to an empty dict.
         seed (int): Is added to the seeds of the teachers. Defaults to 0.
+        amp (bool): Whether in mixed precision. Defaults to True.
     """
 
     config: str
@@ -29,6 +30,7 @@ class Setting:
     names: Tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    amp: bool = True
 
     @property
     def results(self) -> str:
@@ -43,6 +45,10 @@ class Setting:
     def places(self, run: 'Run') -> Sequence[int]:
         """The networks of a run, by their place."""
         return range(len(self.names) - 1)[run.networks]
+
+    def seed_of(self, run: 'Run') -> int:
+        """The seed of a run."""
+        return run.seed + self.seed
 
     def teachers(self, method: 'Method') -> Tuple[str, ...]:
         """The teachers of a method, each by ``run/place``."""
@@ -65,7 +71,8 @@ class Run:
         guidance (str): ``chain.guidance``. Defaults to ``'none'``.
         given (Mapping[int, str]): For networks that are not trained here the
             run that trains them. Defaults to an empty dict.
-        seed (int): Of the run. Defaults to 0.
+        seed (int): Of the run; that of the setting is added to it. Defaults to
+            0.
         folds (Mapping[int, int]): The fold that each network leaves out.
             Defaults to an empty dict.
         snapshots (tuple[float]): Those that the largest network keeps.
@@ -171,7 +178,7 @@ METHODS: Dict[str, Method] = {
     Method('KD', ('dense/0', ), baseline='alone'),
     **{
         f'kd_seed{seed}':
-        Method(f'KD, teacher of seed {seed}', (f'seed{seed}/0', ))
+        Method(f'KD, teacher of run seed{seed}', (f'seed{seed}/0', ))
         for seed in (1, 2, 3)
     },
     'kd_best':
@@ -299,6 +306,16 @@ SETTINGS: Dict[str, Setting] = {
     'resnet56_short':
     Setting('resnet56_to_resnet8_cifar100_short',
             'ResNet 56-32-20-14-8, 45,000 images, short', _RESNETS, _HELD_OUT),
+    # Processors without bfloat16 are many times slower with amp.
+    'resnet56_short_seed4':
+    Setting(
+        'resnet56_to_resnet8_cifar100_short',
+        'ResNet 56-32-20-14-8, 45,000 images, short, single precision, '
+        'teachers of seed 4',
+        _RESNETS,
+        _HELD_OUT,
+        seed=4,
+        amp=False),
     'resnet56_to_resnet20_short':
     Setting('resnet56_to_resnet20_cifar100_short',
             'ResNet 56-44-32-20, 45,000 images, short',

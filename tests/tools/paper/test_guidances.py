@@ -61,6 +61,8 @@ def test_each_method_is_a_chain(name, setting, tmp_path, monkeypatch):
     assert all(chain[teacher].ckpt_path for teacher in chain.names[:-1])
     assert chain.holdout and cfg.randomness.seed == 3
     assert chain.views['seed'] == 0
+    mixed = cfg.optim_wrapper.get('type') == 'AmpOptimWrapper'
+    assert mixed == SETTINGS[setting].amp
     # One total weight, unless it is said that it is another.
     model, plain = cfg.model, Config.fromfile(
         str(ROOT / f'configs/dgkd/{SETTINGS[setting].config}.py')).model
@@ -135,15 +137,16 @@ def tiny(monkeypatch):
     """A setting on the digits, of seconds."""
     settings = dict(
         tiny=Setting(
-            'resnet20_to_resnet8_digits', 'digits', (
-                'resnet20', 'resnet14', 'resnet8'), {
-                    'chain.holdout': 100,
-                    'train_cfg.max_epochs': 3,
-                    'train_dataloader.dataset.indices': 600,
-                    'test_dataloader.dataset.indices': 64,
-                    'model.distiller.distill_losses.loss_kd.form': 'averaged',
-                    'visualizer': None,
-                }))
+            'resnet20_to_resnet8_digits',
+            'digits', ('resnet20', 'resnet14', 'resnet8'), {
+                'chain.holdout': 100,
+                'train_cfg.max_epochs': 3,
+                'train_dataloader.dataset.indices': 600,
+                'test_dataloader.dataset.indices': 64,
+                'model.distiller.distill_losses.loss_kd.form': 'averaged',
+                'visualizer': None,
+            },
+            seed=4))
     runs = dict(
         dense=Run(slice(None), 'dense'),
         takd=Run(slice(None), 'sequential', {0: 'dense'}),
@@ -181,6 +184,8 @@ def test_a_setting_is_trained_once_and_again(tiny, tmp_path, capsys,
         *[name for name in methods for _ in range(2)], 'dense/resnet14',
         'dense/resnet20', 'fold0/resnet20', 'fold1/resnet20'
     ]
+    # The seed of the setting is that of its teachers alone.
+    assert rows['seed'].tolist() == [0, 1] * len(methods) + [4, 4, 4, 5]
     weighed = tables.read_weighed(
         str(tmp_path / 'root' / tables.weighed_of(tiny)))
     assert set(weighed) == {'dense/0', 'dense/0 dense/1', 'fold0/0 fold1/0'}
