@@ -34,9 +34,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         'train_cfg.max_epochs=10')
     parser.add_argument(
         '--guidance',
-        choices=['none', 'direct', 'sequential', 'dense'],
+        choices=['none', 'direct', 'sequential', 'dense', 'independent'],
         help='which networks are teachers of which: plain training, KD, '
-        'TAKD or DGKD')
+        'TAKD, DGKD, or all of the last network alone')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """The command ``mmdgkd``: the same as the tools, from anywhere."""
+import argparse
 import configparser
 import importlib.util
 import pickle
@@ -13,6 +14,8 @@ from chain_fixtures import CIFAR100
 from PIL import Image
 
 import mmdgkd_cli
+from mmdgkd.chain.chain import GUIDANCES
+from mmdgkd_cli.common import add_common_arguments
 
 
 @pytest.fixture
@@ -126,6 +129,15 @@ def test_a_shell_completes_commands_and_flags(run_tool, root, tmp_path, line,
         COMP_LINE=line,
         COMP_POINT=str(len(line)))
     assert [word.strip() for word in found.read_text().split()] == [wanted]
+
+
+def test_the_words_of_guidance_are_those_of_a_chain():
+    """They are written out: the help imports no package."""
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    for word in GUIDANCES:
+        args = parser.parse_args(['config.py', '--guidance', word])
+        assert args.guidance == word
 
 
 @pytest.mark.parametrize('words, message', [

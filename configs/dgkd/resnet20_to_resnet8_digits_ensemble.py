@@ -18,7 +18,7 @@ teachers = {
     for seed in range(3)
 }  # yapf: disable
 chain = dict(
-    guidance=dict(_delete_=True, resnet8=[*teachers]),
+    guidance='independent',
     order=[*teachers, 'resnet8'],
     networks=dict(teachers, resnet20=None, resnet14=None))
 model = dict(

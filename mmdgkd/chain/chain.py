@@ -10,7 +10,7 @@ from .metric import read_metric
 from .options import (read_folds, read_format, read_holdout, read_preflight,
                       read_store, read_views)
 
-GUIDANCES = ('none', 'direct', 'sequential', 'dense')
+GUIDANCES = ('none', 'direct', 'sequential', 'dense', 'independent')
 _CHAIN_KEYS = ('guidance', 'networks', 'order', 'metric', 'views',
                'logit_store', 'save_as', 'preflight', 'holdout', 'folds')
 
@@ -83,7 +83,8 @@ class Chain:
         networks = read_networks(cfg.get('networks'), cfg.get('order'))
         names = [network.name for network in networks]
         guidance = cfg.get('guidance', 'dense')
-        teachers = teachers_of(guidance, names)
+        trained = [each.name for each in networks if not each.part_of]
+        teachers = teachers_of(guidance, names, trained[-1])
         for network in networks:
             if network.ckpt_path:
                 teachers[network.name] = ()
@@ -253,15 +254,18 @@ class Chain:
 
 
 def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
-                names: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
+                names: Sequence[str],
+                student: str) -> Dict[str, Tuple[str, ...]]:
     """Which networks are teachers of which.
 
     Args:
         guidance (str | Mapping): ``'none'`` (plain training), ``'direct'``
             (KD: the largest alone), ``'sequential'`` (TAKD: the network
-            before), ``'dense'`` (DGKD: all before), or a mapping from names
-            to lists of teachers, in which the others train plainly.
+            before), ``'dense'`` (DGKD: all before), ``'independent'`` (all
+            before the student; the others train plainly), or a mapping from
+            names to lists of teachers, in which the others train plainly.
         names (Sequence[str]): The networks, the largest first.
+        student (str): The last that is trained by itself.
 
     Returns:
         dict[str, tuple[str]]: For each network its teachers, in chain order.
@@ -276,6 +280,8 @@ def teachers_of(guidance: Union[str, Mapping[str, Sequence[str]]],
             raise ConfigError(f'chain.guidance: {guidance!r} is none of '
                               f'{", ".join(GUIDANCES)}, and no mapping '
                               '{network: [teachers]}')
+        if guidance == 'independent':
+            return {**dict.fromkeys(names, ()), student: before[student]}
         chosen = {
             'none': slice(0, 0),
             'direct': slice(0, 1),

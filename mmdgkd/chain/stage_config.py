@@ -81,8 +81,8 @@ def stage_config(cfg: Config, chain: Chain, name: str,
     keep_hooks(stage, cfg)
     template = stage.pop('model', None)
     model = _with_preprocessor(chain[name].trainer or chain[name].model, stage)
-    if 'model' in chain[name].stage and not (chain.teachers[name]
-                                             or chain.guidance == 'none'):
+    if 'model' in chain[name].stage and not (
+            chain.teachers[name] or chain.guidance in ('none', 'independent')):
         raise ConfigError(
             f'chain.networks.{name}.stage.model: changes the template of '
             f'stages with teachers, but "{name}" has no teachers; change '

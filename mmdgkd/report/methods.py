@@ -40,6 +40,11 @@ METHOD_STYLES: dict[str, MethodStyle] = {
     MethodStyle(
         'DGKD', 'each network is distilled from all larger ones (dense '
         'guidance)', 'dense', '#0065a8', 'D'),
+    'independent':
+    MethodStyle(
+        'independent TAs', 'the student is distilled from all larger ones, '
+        'which are trained on the labels alone', 'independent', '#6b5b00',
+        '*'),
     'dgkd_stochastic':
     MethodStyle(
         'stochastic DGKD', 'DGKD with some teachers, drawn at random, dropped '

@@ -19,11 +19,12 @@ def chain(**kwargs):
     ('direct', ['', 't', 't', 't']),
     ('sequential', ['', 't', 'a', 'b']),
     ('dense', ['', 't', 'ta', 'tab']),
+    ('independent', ['', '', '', 'tab']),
     (dict(s=['b', 't']), ['', '', '', 'tb']),
     (dict(), ['', '', '', '']),
 ])
 def test_teachers_of_each_network(guidance, expected):
-    teachers = teachers_of(guidance, NAMES)
+    teachers = teachers_of(guidance, NAMES, 's')
     assert [''.join(teachers[name]) for name in NAMES] == expected
 
 

@@ -8,9 +8,8 @@ once, with seed 0. The student is trained anew for each method and seed.
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from mmdgkd.report.methods import METHOD_STYLES
-
-METHODS = tuple(METHOD_STYLES)
+# Of the paper, by their keys in mmdgkd.report.methods.METHOD_STYLES.
+METHODS = ('alone', 'kd', 'takd', 'dgkd', 'dgkd_stochastic')
 # Settings of a student's stage, by its name.
 LOSS_WEIGHT = ('chain.networks.{}.stage.model.distiller.distill_losses.'
                'loss_kd.loss_weight')

@@ -8,7 +8,7 @@ teachers = {
     for seed in range(4)
 }  # yapf: disable
 chain = dict(
-    guidance=dict(_delete_=True, plain2=[*teachers]),
+    guidance='independent',
     order=[*teachers, 'plain2'],
     networks=dict(
         teachers, plain10=None, plain8=None, plain6=None, plain4=None))

@@ -72,3 +72,15 @@ def test_a_mapping_lists_it_as_a_teacher_alone():
             ConfigError,
             match='^chain.guidance.a_50: is trained with "a" and has its'):
         Chain.from_cfg(dict(networks=networks, guidance=dict(a_50=['a'])))
+
+
+def test_the_student_of_independent_teachers_may_have_some():
+    """They are trained with it, by its teachers."""
+    networks = dict(
+        a=dict(model=MODEL, snapshots=[0.5]),
+        b=dict(model=MODEL),
+        c=dict(model=MODEL, snapshots=[0.5]))
+    chain = Chain.from_cfg(dict(networks=networks, guidance='independent'))
+    all_before = ('a', 'a_50', 'b')
+    assert chain.teachers == dict(
+        a=(), a_50=(), b=(), c=all_before, c_50=all_before)

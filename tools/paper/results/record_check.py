@@ -8,6 +8,7 @@ import reprlib
 from typing import Any, Mapping, Sequence
 
 import numpy as np
+from _experiments import METHODS
 
 from mmdgkd.report.methods import METHOD_STYLES
 
@@ -16,7 +17,7 @@ CHOICES = dict(
     version=(1, ),
     recipe=('released', 'own', 'short'),
     augmentation=('none', 'crop_flip'),
-    method=tuple(METHOD_STYLES))
+    method=METHODS)
 # The variants of a method, as a regular expression.
 VARIANTS = dict(
     kd='equal_weight',

@@ -5,6 +5,7 @@ import itertools
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import pandas as pd
+from _experiments import METHODS as PAPER_METHODS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.report.methods import METHOD_STYLES, MethodStyle
@@ -60,7 +61,7 @@ class Method(NamedTuple):
 # By label. The controls, at last, have DGKD's total weight.
 METHODS = {
     method.label: method
-    for method in (*map(Method, METHOD_STYLES), Method('kd', 'equal_weight'),
+    for method in (*map(Method, PAPER_METHODS), Method('kd', 'equal_weight'),
                    Method('takd', 'equal_weight'))
 }
 
