@@ -126,9 +126,10 @@ def one_line_errors() -> Iterator[None]:
     """Print errors as one line; a file has the traceback of unexpected ones.
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
-    training cannot go on, 75 a signal has stopped it (--resume goes on), 130
-    a second Ctrl-C, 141 the output was closed. After a success
-    or a stop the process group is shut down in order, if there is one.
+    training cannot go on, 75 a signal has stopped it, or another process is
+    gone (--resume goes on), 130 a second signal, 141 the output was closed.
+    After a success or a stop the process group is shut down in order, if there
+    is one.
     """
     try:
         yield
@@ -146,6 +147,10 @@ def one_line_errors() -> Iterator[None]:
         _exit('stopped at once; --resume goes on from the last checkpoint',
               130)
     except Exception as error:
+        if _is_of_lost_peer(error):
+            _exit(
+                'stopped: another process has ended; --resume goes on from '
+                'the last checkpoint', 75)
         # The classes cannot be imported here: their import may have failed.
         text, code = str(error), getattr(error, 'exit_code', None)
         if isinstance(error, BrokenPipeError) and _output_is_closed():
@@ -155,6 +160,13 @@ def one_line_errors() -> Iterator[None]:
         if code == 75:
             _exit(text, code, together=True)
         _exit(f'error: {text}', code)
+
+
+def _is_of_lost_peer(error: Exception) -> bool:
+    if 'torch.distributed' not in sys.modules:
+        return False
+    from mmdgkd.utils.peers import is_of_lost_peer
+    return is_of_lost_peer(error)
 
 
 def _output_is_closed() -> bool:

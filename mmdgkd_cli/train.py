@@ -8,8 +8,8 @@ work dir has the full logs: chain.log, and one in the folder of each stage.
 
 Exit codes: 0 done; 2 a mistake in the config or in a file; 3 the training
 cannot go on (a loss that is not finite, a full disk); 75 stopped by SIGTERM,
-SIGUSR1 or Ctrl-C with a checkpoint, --resume goes on; 130 stopped at once by a
-second Ctrl-C.
+SIGUSR1 or Ctrl-C with a checkpoint, or another process is gone, --resume goes
+on; 130 stopped at once by a second signal.
 """
 import argparse
 from typing import Any

@@ -24,7 +24,7 @@ from torch.distributed.elastic.multiprocessing import SubprocessContext
 
 STOPPED = 75
 # An error in the config, a training that cannot go on, a stop and a second
-# Ctrl-C: the worker has printed the reason.
+# signal: the worker has printed the reason.
 DOCUMENTED = (2, 3, STOPPED, 130)
 # The exit codes of workers that die of a forwarded signal because they do not
 # handle it yet: nothing is lost then.

@@ -29,6 +29,7 @@ _TEXT = dict(type=['string', 'null'])
 _FLAG = dict(type=['boolean', 'null'])
 _NAMES = dict(type=['string', 'array'], items=dict(type=['string']))
 _COUNT = dict(type=['integer', 'null'])
+_NUMBER = dict(type=['number', 'null'])
 _LOADER = _dict(
     dataset=_dict(),
     sampler=_dict(),
@@ -60,7 +61,8 @@ _FORMS = _dict(
     load_from=_TEXT,
     resume=_FLAG,
     launcher=_TEXT,
-    env_cfg=_dict(mp_cfg=_dict(), dist_cfg=_dict()),
+    env_cfg=_dict(
+        mp_cfg=_dict(), dist_cfg=_dict(timeout=_NUMBER), peer_timeout=_NUMBER),
     log_processor=_dict(),
     visualizer=_dict(vis_backends=_list('object')),
     default_scope=_TEXT,

@@ -1,13 +1,19 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Several processes, on accelerators or the CPU."""
-from typing import Any, Mapping
+from datetime import timedelta
+from typing import Any, Mapping, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import barrier, init_dist, is_distributed
+from mmengine.dist import barrier, get_world_size, init_dist, is_distributed
 
 from mmdgkd.errors import ConfigError
+from .peers import PeerWatch
+
+# Seconds after which a process that gives no sign of life ends the others.
+_PEER_TIMEOUT = 120
+_watch: Optional[PeerWatch] = None
 
 
 def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
@@ -15,21 +21,39 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
 
     Args:
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-        env_cfg (Mapping): The ``env_cfg`` of the config.
+        env_cfg (Mapping): The ``env_cfg`` of the config. ``peer_timeout`` is
+            the number of seconds after which a process that gives no sign of
+            life ends the others, by default 120; None: never.
 
     Raises:
-        ConfigError: For another launcher than pytorch on the CPU.
+        ConfigError: For another launcher than pytorch on the CPU, or a
+            ``peer_timeout`` that is not positive.
     """
+    global _watch
+    seconds = env_cfg.get('peer_timeout', _PEER_TIMEOUT)
+    if seconds is not None and not seconds > 0:
+        raise ConfigError(f'env_cfg.peer_timeout: {seconds} must be a positive'
+                          ' number of seconds, or None')
     if launcher == 'none' or is_distributed():
         return
+    options = dict(env_cfg.get('dist_cfg') or {})
     if get_device() != 'cpu':
-        init_dist(launcher, **env_cfg.get('dist_cfg', {}))
+        init_dist(launcher, **options)
     elif launcher == 'pytorch':
         # MMEngine's own launcher calls torch.cuda.set_device.
-        torch.distributed.init_process_group('gloo')
+        torch.distributed.init_process_group('gloo', **_timeout_of(options))
     else:
         raise ConfigError(f'--launcher {launcher}: needs GPUs; on the CPU use '
                           'tools/dist_train.sh, whose launcher is pytorch')
+    if seconds is not None and get_world_size() > 1:
+        _watch = PeerWatch(seconds)
+        _watch.start()
+
+
+def _timeout_of(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if options.get('timeout') is None:
+        return {}
+    return dict(timeout=timedelta(seconds=options['timeout']))
 
 
 def end_processes() -> None:
@@ -40,6 +64,8 @@ def end_processes() -> None:
     """
     if is_distributed():
         barrier()
+        if _watch is not None:
+            _watch.end()
         torch.distributed.destroy_process_group()
 
 

@@ -24,6 +24,7 @@ from mmdgkd.chain.runner_keys import check_runner_keys
     ('custom_imports.imports', None, 'a string or a list'),
     ('randomness.seed', 'x', 'an integer or None'),
     ('env_cfg.mp_cfg', 'fork', 'a dict or None'),
+    ('env_cfg.peer_timeout', 'soon', 'a number or None'),
     ('default_scope', 1, 'a string or None'),
     ('find_unused_parameters', 'yes', 'True or False or None'),
 ])

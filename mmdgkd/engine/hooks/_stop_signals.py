@@ -6,11 +6,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from multiprocessing import util
 from typing import Any, Dict, Optional
 
 import torch
 from mmengine.dist import get_rank, get_world_size
+
+from ._signal_watch import SignalWatch, is_second
 
 # Slurm sends SIGUSR1 before it preempts; schedulers and users the others.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -22,15 +25,17 @@ _mask: Any = None
 class StopSignals:
     """A context in which signals request a stop instead of ending the run.
 
-    A second Ctrl-C ends it at once. Processes that are forked in it, such as
-    the workers of data loaders, do not get these signals: Slurm and terminals
-    send them to all processes, and an iteration cannot be finished without its
-    data.
+    A second one, Ctrl-C or SIGTERM, ends it at once. Processes that are forked
+    in it, such as the workers of data loaders, do not get these signals: Slurm
+    and terminals send them to all processes, and an iteration cannot be
+    finished without its data.
     """
 
     def __init__(self) -> None:
         self.received: Optional[signal.Signals] = None
+        self._at = 0.
         self._before: Dict[int, Any] = {}
+        self._watch = SignalWatch(SIGNALS)
         self._group: Any = None
         self._work: Any = None
         self._votes = torch.zeros(1)
@@ -45,24 +50,29 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._receive)
+            self._watch.__enter__()
         return self
 
     def __exit__(self, *_: Any) -> None:
         global _active
         _active -= 1
+        if self._before:
+            self._watch.__exit__()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _receive(self, number: int, _: Any) -> None:
-        if number == signal.SIGINT and self.received is not None:
-            raise KeyboardInterrupt
-        if self.received is None and get_rank() == 0:
+        if self.received is not None:
+            if is_second(number, self.received, time.monotonic() - self._at):
+                raise KeyboardInterrupt
+            return
+        self.received, self._at = signal.Signals(number), time.monotonic()
+        if get_rank() == 0:
             # Not by print or a logger: the signal may interrupt them.
             os.write(
                 sys.__stderr__.fileno() if sys.__stderr__ else 2,
-                f'\n{signal.Signals(number).name}: the iteration is finished '
-                'and a checkpoint written; Ctrl-C stops at once\n'.encode())
-        self.received = signal.Signals(number)
+                f'\n{self.name}: the iteration is finished and a checkpoint '
+                'written; Ctrl-C or another SIGTERM stops at once\n'.encode())
 
     def vote(self) -> bool:
         """Whether all ranks stop now; to be called on all of them.

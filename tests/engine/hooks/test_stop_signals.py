@@ -1,13 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from multiprocessing import util
 
 import pytest
 
+from mmdgkd.engine.hooks import _signal_watch
 from mmdgkd.engine.hooks._stop_signals import StopSignals
 
 
@@ -34,14 +37,78 @@ def test_handlers_are_put_back():
     ]
 
 
-def test_only_ctrl_c_ends_it_at_once():
+@pytest.mark.parametrize('number', ['SIGTERM', 'SIGINT'])
+def test_a_second_one_ends_it_at_once(number, monkeypatch):
+    monkeypatch.setattr(_signal_watch, 'APART', 0.1)
     with StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
+        # A scheduler and a launcher may both send the first one.
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.received == signal.SIGTERM
+        time.sleep(0.2)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), getattr(signal, number))
             signal.pause()
+
+
+def test_slurm_announces_the_first_one(monkeypatch):
+    monkeypatch.setattr(_signal_watch, 'APART', 0)
+    with StopSignals() as signals:
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        assert signals.received == signal.SIGUSR1
+
+
+def hang(ready):
+    """Wait in C for what never comes, as a collective does."""
+    with StopSignals():
+        mutex = ctypes.create_string_buffer(64)
+        ready.set()
+        for _ in range(2):
+            ctypes.CDLL(None).pthread_mutex_lock(mutex)
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """A function that starts a process whose main thread hangs."""
+    started = []
+
+    def start(world_size):
+        monkeypatch.setattr(_signal_watch, 'get_world_size',
+                            lambda: world_size)
+        monkeypatch.setattr(_signal_watch, 'PATIENCE', 1)
+        monkeypatch.setattr(_signal_watch, 'APART', 0.1)
+        context = multiprocessing.get_context('fork')
+        ready = context.Event()
+        started.append(context.Process(target=hang, args=(ready, )))
+        started[0].start()
+        ready.wait()
+        time.sleep(0.2)
+        return started[0]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def test_one_that_waits_for_others_ends_soon(hanging, capfd):
+    process = hanging(world_size=2)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(20)
+    assert process.exitcode == 75
+    assert 'stopped by SIGTERM: the iteration waits for another process' in (
+        capfd.readouterr().err)
+
+
+def test_one_that_hangs_ends_at_the_second(hanging, capfd):
+    process = hanging(world_size=1)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(3)
+    assert process.exitcode is None
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(20)
+    assert process.exitcode == 130
+    assert 'stopped at once' in capfd.readouterr().err
 
 
 def test_it_can_be_entered_in_a_thread():

@@ -1,0 +1,139 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Processes that vanish: a machine that fails, a network that is cut."""
+import atexit
+import contextlib
+import os
+import re
+import sys
+import threading
+from datetime import timedelta
+from typing import List
+
+from torch.distributed import (TCPStore, get_rank, get_world_size,
+                               is_initialized)
+
+# That of a stop: --resume goes on.
+STOPPED = 75
+_LEFT = b'left'
+# What gloo, whose errors have no class, and NCCL say of a lost connection.
+_LOST = re.compile(
+    r'/gloo/.*(closed by peer|reset by peer|broken pipe|timed out)|'
+    'ncclRemoteError', re.IGNORECASE | re.DOTALL)
+
+
+class PeerWatch:
+    """Ends this process if another one gives no sign of life.
+
+    A collective waits for a process that is gone: for half an hour with gloo,
+    for ten minutes with NCCL. So each process counts in the store of the
+    process group, in a thread of its own, and looks at the counts of the
+    others. It counts intervals, not the clock: a process that was itself
+    suspended for a while does not take the others for gone.
+
+    Args:
+        seconds (float): How long a process may give none.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._interval = min(seconds / 8, 5)
+        self._ended = threading.Event()
+        self._reached = False
+        # Of its own: an operation of another thread may block a store.
+        self._store = TCPStore(
+            os.environ['MASTER_ADDR'],
+            int(os.environ['MASTER_PORT']),
+            is_master=False,
+            timeout=timedelta(seconds=seconds))
+        self._rank = get_rank()
+        self._keys = [
+            f'mmdgkd_alive_{rank}' for rank in range(get_world_size())
+        ]
+        self._threads = [
+            threading.Thread(target=work, daemon=True)
+            for work in (self._count, self._watch_store)
+        ]
+
+    def start(self) -> None:
+        """Watch until :meth:`end`; to be called on all processes."""
+        for thread in self._threads:
+            thread.start()
+        # A process that ends by itself is not gone; one that is killed is.
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """Watch no longer, and tell the others so."""
+        atexit.unregister(self.end)
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(self.seconds)
+        with contextlib.suppress(RuntimeError):
+            self._store.set(self._keys[self._rank], _LEFT)
+
+    def _count(self) -> None:
+        # The store may be gone: _watch_store ends this process then.
+        with contextlib.suppress(RuntimeError):
+            self._count_in_store()
+
+    def _count_in_store(self) -> None:
+        store, keys = self._store, self._keys
+        counts, missed = [b''] * len(keys), [0.] * len(keys)
+        own = store.add('mmdgkd_starts', 1)
+        for count in range(sys.maxsize):
+            store.set(keys[self._rank], f'{own} {count}')
+            found = store.multi_get(keys) if store.check(keys) else counts
+            self._reached = True
+            missed = [
+                0. if new != old or new == _LEFT else time + self._interval
+                for new, old, time in zip(found, counts, missed)
+            ]
+            counts = found
+            gone = [
+                rank for rank, time in enumerate(missed)
+                if time >= self.seconds and rank != self._rank
+            ]
+            if gone:
+                self._stop(gone)
+            if self._ended.wait(self._interval):
+                return
+
+    def _watch_store(self) -> None:
+        missed = 0.
+        while not self._ended.wait(self._interval):
+            missed = 0. if self._reached else missed + self._interval
+            self._reached = False
+            if missed >= self.seconds:
+                self._stop([0])
+
+    def _stop(self, gone: List[int]) -> None:
+        ranks = ', '.join(map(str, gone[:8])) + ', ...' * (len(gone) > 8)
+        end_at_once(
+            f'stopped: no sign of rank {ranks} for {self.seconds:g} s '
+            '(env_cfg.peer_timeout); --resume goes on from the last '
+            'checkpoint', STOPPED)
+
+
+def is_of_lost_peer(error: BaseException) -> bool:
+    """Whether an error says that another process has ended.
+
+    Args:
+        error (BaseException): Any.
+    """
+    # Before, it is about the address or the port.
+    return isinstance(error, RuntimeError) and is_initialized() and bool(
+        _LOST.search(str(error)))
+
+
+def end_at_once(message: str, code: int) -> None:
+    """End this process although its main thread hangs.
+
+    Args:
+        message (str): The reason, for stderr.
+        code (int): The exit code.
+    """
+    rank = os.environ.get('RANK', '0')
+    where = '' if rank == '0' else f'[rank {rank}] '
+    # Not by print: the main thread may hold its lock.
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2,
+             f'\n{where}{message}\n'.encode())
+    os._exit(code)

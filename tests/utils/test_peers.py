@@ -1,0 +1,120 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Two processes, one of which vanishes."""
+import os
+import signal
+import time
+
+import pytest
+from forked import Forked, free_port
+
+from mmdgkd import ConfigError
+from mmdgkd.utils.distributed import start_processes
+
+WORKER = """
+import os, signal, sys, time
+from mmengine.dist import barrier
+from mmdgkd.utils.distributed import start_processes
+from mmdgkd_cli.common import one_line_errors
+
+env_cfg, code, rank = eval(sys.argv[1]), sys.argv[2], int(os.environ['RANK'])
+with one_line_errors():
+    start_processes('pytorch', env_cfg)
+    barrier()
+    print('ready', flush=True)
+    exec(code)
+    barrier()
+"""
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A function that starts two ranks, which run some code."""
+    started = []
+
+    def start(code, **env_cfg):
+        path, port = tmp_path / 'worker.py', free_port()
+        path.write_text(WORKER)
+        started.extend(
+            Forked(
+                path,
+                repr(env_cfg),
+                code,
+                log=tmp_path / f'log.{each}',
+                RANK=str(each),
+                LOCAL_RANK=str(each),
+                WORLD_SIZE='2',
+                MASTER_ADDR='127.0.0.1',
+                MASTER_PORT=str(port)) for each in (0, 1))
+        return started
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+STOP = 'if rank == {}: os.kill(os.getpid(), signal.SIGSTOP)'
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_a_process_that_gives_no_sign_ends_the_other(two, rank):
+    """The first one also has the store."""
+    other = two(STOP.format(rank), peer_timeout=1)[1 - rank]
+    assert other.wait(60) == 75
+    line = other.output().splitlines()[-1]
+    assert f'stopped: no sign of rank {rank} for 1 s (env_cfg.peer' in line
+    assert line.startswith('[rank 1] ') == (rank == 0)
+
+
+def test_a_process_that_is_killed_ends_the_other(two):
+    first = two(STOP.format(1).replace('STOP', 'KILL'))[0]
+    assert first.wait(60) == 75
+    assert first.output().splitlines() == [
+        'ready', 'stopped: another process has ended; --resume goes on from '
+        'the last checkpoint'
+    ]
+
+
+def test_a_collective_has_the_timeout_of_the_config(two):
+    first = two(STOP.format(1), peer_timeout=None, dist_cfg=dict(timeout=1))[0]
+    assert first.wait(60) == 75
+    assert 'another process has ended' in first.output()
+
+
+def test_a_process_that_is_slow_is_not_gone(two):
+    for each in two('time.sleep(3 * rank)', peer_timeout=1):
+        assert each.wait(60) == 0
+        assert each.output() == 'ready\n'
+
+
+def test_a_process_that_has_ended_by_itself_is_not_gone(two):
+    # Python does so at its end, but not in a process of multiprocessing.
+    first, second = two(
+        'if rank: import atexit; atexit._run_exitfuncs(); sys.exit()\n'
+        'time.sleep(3); print("done", flush=True); os._exit(0)',
+        peer_timeout=1)
+    assert (first.wait(60), second.wait(60)) == (0, 0)
+    assert first.output().splitlines() == ['ready', 'done']
+
+
+def test_a_process_that_was_suspended_itself_goes_on(two):
+    ranks = two('time.sleep(1)', peer_timeout=2)
+    while any('ready' not in each.output() for each in ranks):
+        time.sleep(0.02)
+    for each in ranks:
+        os.kill(each.pid, signal.SIGSTOP)
+    time.sleep(3)
+    for each in ranks:
+        os.kill(each.pid, signal.SIGCONT)
+    assert [each.wait(60) for each in ranks] == [0, 0]
+
+
+def test_another_error_is_none_of_a_lost_peer(two):
+    ranks = two('if rank: raise RuntimeError("gloo: closed by peer")')
+    assert ranks[1].wait(60) == 3
+    assert 'RuntimeError: gloo: closed by peer' in ranks[1].output()
+
+
+@pytest.mark.parametrize('seconds', [0, -1, float('nan')])
+def test_a_wrong_timeout(seconds):
+    with pytest.raises(ConfigError, match='^env_cfg.peer_timeout: .* positiv'):
+        start_processes('none', dict(peer_timeout=seconds))
