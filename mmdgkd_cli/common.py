@@ -148,9 +148,7 @@ def one_line_errors() -> Iterator[None]:
               130)
     except Exception as error:
         if _is_of_lost_peer(error):
-            _exit(
-                'stopped: another process has ended; --resume goes on from '
-                'the last checkpoint', 75)
+            _exit(*_lost_peer())
         # The classes cannot be imported here: their import may have failed.
         text, code = str(error), getattr(error, 'exit_code', None)
         if isinstance(error, BrokenPipeError) and _output_is_closed():
@@ -163,10 +161,18 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _is_of_lost_peer(error: Exception) -> bool:
-    if 'torch.distributed' not in sys.modules:
-        return False
-    from mmdgkd.utils.peers import is_of_lost_peer
-    return is_of_lost_peer(error)
+    peers = sys.modules.get('mmdgkd.utils.peers')
+    return peers is not None and peers.is_of_lost_peer(error)
+
+
+def _lost_peer() -> Tuple[str, int]:
+    """One line and the exit code where another process has ended."""
+    from mmdgkd.utils.distributed import failure_of_peer
+    failure = failure_of_peer()
+    if failure is not None:
+        return f'error: rank {failure[0]} has failed', failure[1]
+    return ('stopped: another process has ended; --resume goes on from the '
+            'last checkpoint', 75)
 
 
 def _output_is_closed() -> bool:
@@ -206,17 +212,21 @@ def _unexpected(error: Exception) -> Tuple[str, int]:
 def _exit(message: str, code: int, together: bool = False) -> None:
     """Print the reason, if possible on the first rank alone, and exit."""
     rank = os.environ.get('RANK', '0')
+    failed = code not in (75, 130)
+    if failed and 'mmdgkd.utils.distributed' in sys.modules:
+        sys.modules['mmdgkd.utils.distributed'].note_failure(code)
     if rank == '0':
         print(message, file=sys.stderr)
     elif not together:
         # If the first rank has the same error, its exit ends this process.
-        time.sleep(5)
+        time.sleep(5 * failed)
         print(f'[rank {rank}] {message}', file=sys.stderr)
     if 'torch.distributed' in sys.modules:
         from mmengine.dist import is_distributed
         if is_distributed() and together:
             from mmdgkd.utils.distributed import end_processes
-            end_processes()
+            with contextlib.suppress(RuntimeError):  # One may be gone.
+                end_processes()
         elif is_distributed():
             # The other ranks may wait for this one forever, and it for them:
             # the launcher ends them all.

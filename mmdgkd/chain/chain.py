@@ -83,8 +83,11 @@ class Chain:
         networks = read_networks(cfg.get('networks'), cfg.get('order'))
         names = [network.name for network in networks]
         guidance = cfg.get('guidance', 'dense')
-        trained = [each.name for each in networks if not each.part_of]
-        teachers = teachers_of(guidance, names, trained[-1])
+        trained = [
+            each.name for each in networks
+            if not (each.part_of or each.ckpt_path)
+        ]
+        teachers = teachers_of(guidance, names, (trained or names)[-1])
         for network in networks:
             if network.ckpt_path:
                 teachers[network.name] = ()

@@ -1,7 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Several processes, on accelerators or the CPU."""
 from datetime import timedelta
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -11,7 +11,7 @@ from mmengine.dist import barrier, get_world_size, init_dist, is_distributed
 from mmdgkd.errors import ConfigError
 from .peers import PeerWatch
 
-# Seconds after which a process that gives no sign of life ends the others.
+# Seconds after which a process without a heartbeat ends the others.
 _PEER_TIMEOUT = 120
 _watch: Optional[PeerWatch] = None
 
@@ -22,8 +22,8 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
     Args:
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         env_cfg (Mapping): The ``env_cfg`` of the config. ``peer_timeout`` is
-            the number of seconds after which a process that gives no sign of
-            life ends the others, by default 120; None: never.
+            the number of seconds after which a process without a heartbeat
+            ends the others, by default 120; None: never.
 
     Raises:
         ConfigError: For another launcher than pytorch on the CPU, or a
@@ -67,6 +67,21 @@ def end_processes() -> None:
         if _watch is not None:
             _watch.end()
         torch.distributed.destroy_process_group()
+
+
+def note_failure(code: int) -> None:
+    """Tell the other processes that this one fails.
+
+    Args:
+        code (int): Its exit code.
+    """
+    if _watch is not None:
+        _watch.end(code)
+
+
+def failure_of_peer() -> Optional[Tuple[int, int]]:
+    """The rank and the exit code of a process that has failed, if any."""
+    return None if _watch is None else _watch.failure()
 
 
 def fit_to_device(cfg: Config) -> None:

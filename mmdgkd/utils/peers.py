@@ -7,22 +7,22 @@ import re
 import sys
 import threading
 from datetime import timedelta
-from typing import List
+from typing import Optional, Tuple
 
-from torch.distributed import (TCPStore, get_rank, get_world_size,
-                               is_initialized)
+from torch.distributed import (DistNetworkError, TCPStore, get_rank,
+                               get_world_size, is_initialized)
 
-# That of a stop: --resume goes on.
-STOPPED = 75
-_LEFT = b'left'
+from mmdgkd.errors import TrainingStopped
+
+_LEFT, _FAILED = b'left', b'failed '
 # What gloo, whose errors have no class, and NCCL say of a lost connection.
 _LOST = re.compile(
-    r'/gloo/.*(closed by peer|reset by peer|broken pipe|timed out)|'
-    'ncclRemoteError', re.IGNORECASE | re.DOTALL)
+    '/gloo/.*(closed by peer|reset by peer|broken pipe|no route to host|'
+    'connection timed out)|ncclRemoteError', re.IGNORECASE | re.DOTALL)
 
 
 class PeerWatch:
-    """Ends this process if another one gives no sign of life.
+    """Ends this process if another one gives no heartbeat any more.
 
     A collective waits for a process that is gone: for half an hour with gloo,
     for ten minutes with NCCL. So each process counts in the store of the
@@ -31,12 +31,13 @@ class PeerWatch:
     suspended for a while does not take the others for gone.
 
     Args:
-        seconds (float): How long a process may give none.
+        seconds (float): How long a process may give none, once all have begun.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._interval = min(seconds / 8, 5)
+        # Each looks at all: fewer times where they are many.
+        self._interval = min(seconds / 8, max(5, get_world_size() / 20))
         self._ended = threading.Event()
         self._reached = False
         # Of its own: an operation of another thread may block a store.
@@ -44,7 +45,7 @@ class PeerWatch:
             os.environ['MASTER_ADDR'],
             int(os.environ['MASTER_PORT']),
             is_master=False,
-            timeout=timedelta(seconds=seconds))
+            timeout=timedelta(seconds=max(seconds, 60)))
         self._rank = get_rank()
         self._keys = [
             f'mmdgkd_alive_{rank}' for rank in range(get_world_size())
@@ -61,14 +62,29 @@ class PeerWatch:
         # A process that ends by itself is not gone; one that is killed is.
         atexit.register(self.end)
 
-    def end(self) -> None:
-        """Watch no longer, and tell the others so."""
+    def end(self, code: int = 0) -> None:
+        """Watch no longer, and tell the others so.
+
+        Args:
+            code (int): The exit code of a failure. Defaults to 0: of none.
+        """
         atexit.unregister(self.end)
         self._ended.set()
         for thread in self._threads:
-            thread.join(self.seconds)
+            thread.join(5)
+        # A thread that waits for the store has locked it.
+        if not self._threads[0].is_alive():
+            text = _FAILED + str(code).encode() if code else _LEFT
+            with contextlib.suppress(RuntimeError):
+                self._store.set(self._keys[self._rank], text)
+
+    def failure(self) -> Optional[Tuple[int, int]]:
+        """The rank and the exit code of a process that has failed, if any."""
         with contextlib.suppress(RuntimeError):
-            self._store.set(self._keys[self._rank], _LEFT)
+            for rank, text in enumerate(self._store.multi_get(self._keys)):
+                if text.startswith(_FAILED):
+                    return rank, int(text.removeprefix(_FAILED))
+        return None
 
     def _count(self) -> None:
         # The store may be gone: _watch_store ends this process then.
@@ -81,19 +97,22 @@ class PeerWatch:
         own = store.add('mmdgkd_starts', 1)
         for count in range(sys.maxsize):
             store.set(keys[self._rank], f'{own} {count}')
-            found = store.multi_get(keys) if store.check(keys) else counts
+            if store.check(keys):  # All have begun.
+                found = store.multi_get(keys)
+                missed = [
+                    0. if new != old or new == _LEFT else time + self._interval
+                    for new, old, time in zip(found, counts, missed)
+                ]
+                counts = found
             self._reached = True
-            missed = [
-                0. if new != old or new == _LEFT else time + self._interval
-                for new, old, time in zip(found, counts, missed)
-            ]
-            counts = found
             gone = [
                 rank for rank, time in enumerate(missed)
                 if time >= self.seconds and rank != self._rank
             ]
             if gone:
-                self._stop(gone)
+                ranks = ', '.join(map(str, gone[:8])) + ', ...' * (
+                    len(gone) > 8)
+                self._stop(f'rank {ranks}', self.failure())
             if self._ended.wait(self._interval):
                 return
 
@@ -103,14 +122,17 @@ class PeerWatch:
             missed = 0. if self._reached else missed + self._interval
             self._reached = False
             if missed >= self.seconds:
-                self._stop([0])
+                self._stop('the first process or its launcher')
 
-    def _stop(self, gone: List[int]) -> None:
-        ranks = ', '.join(map(str, gone[:8])) + ', ...' * (len(gone) > 8)
+    def _stop(self,
+              who: str,
+              failure: Optional[Tuple[int, int]] = None) -> None:
+        if failure:
+            end_at_once(f'error: rank {failure[0]} has failed', failure[1])
         end_at_once(
-            f'stopped: no sign of rank {ranks} for {self.seconds:g} s '
+            f'stopped: no heartbeat of {who} for {self.seconds:g} s '
             '(env_cfg.peer_timeout); --resume goes on from the last '
-            'checkpoint', STOPPED)
+            'checkpoint', TrainingStopped.exit_code)
 
 
 def is_of_lost_peer(error: BaseException) -> bool:
@@ -120,20 +142,24 @@ def is_of_lost_peer(error: BaseException) -> bool:
         error (BaseException): Any.
     """
     # Before, it is about the address or the port.
-    return isinstance(error, RuntimeError) and is_initialized() and bool(
-        _LOST.search(str(error)))
+    return is_initialized() and (isinstance(error, DistNetworkError)
+                                 or isinstance(error, RuntimeError)
+                                 and bool(_LOST.search(str(error))))
 
 
 def end_at_once(message: str, code: int) -> None:
     """End this process although its main thread hangs.
 
     Args:
-        message (str): The reason, for stderr.
+        message (str): The reason, for stderr, from one process a machine.
         code (int): The exit code.
     """
     rank = os.environ.get('RANK', '0')
     where = '' if rank == '0' else f'[rank {rank}] '
-    # Not by print: the main thread may hold its lock.
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2,
-             f'\n{where}{message}\n'.encode())
-    os._exit(code)
+    try:
+        if os.environ.get('LOCAL_RANK', '0') == '0':
+            # Not by print: the main thread may hold its lock.
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2,
+                     f'\n{where}{message}\n'.encode())
+    finally:
+        os._exit(code)

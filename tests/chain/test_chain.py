@@ -53,6 +53,13 @@ def test_a_given_network_has_no_teachers_but_teaches():
     assert made.teachers['a'] == () and made.teachers['b'] == ('t', 'a')
 
 
+def test_the_student_of_independent_teachers_is_trained():
+    networks = {name: dict(model=MODEL) for name in NAMES}
+    networks['s']['ckpt_path'] = 's.pth'
+    made = chain(networks=networks, guidance='independent')
+    assert made.teachers == dict(t=(), a=(), b=('t', 'a'), s=())
+
+
 def test_none_leaves_a_network_out():
     networks = {name: dict(model=MODEL) for name in NAMES}
     networks['a'] = None

@@ -41,7 +41,7 @@ def two(tmp_path):
                 code,
                 log=tmp_path / f'log.{each}',
                 RANK=str(each),
-                LOCAL_RANK=str(each),
+                LOCAL_RANK='0',
                 WORLD_SIZE='2',
                 MASTER_ADDR='127.0.0.1',
                 MASTER_PORT=str(port)) for each in (0, 1))
@@ -56,12 +56,13 @@ STOP = 'if rank == {}: os.kill(os.getpid(), signal.SIGSTOP)'
 
 
 @pytest.mark.parametrize('rank', [0, 1])
-def test_a_process_that_gives_no_sign_ends_the_other(two, rank):
+def test_a_process_that_gives_no_heartbeat_ends_the_other(two, rank):
     """The first one also has the store."""
     other = two(STOP.format(rank), peer_timeout=1)[1 - rank]
     assert other.wait(60) == 75
     line = other.output().splitlines()[-1]
-    assert f'stopped: no sign of rank {rank} for 1 s (env_cfg.peer' in line
+    who = f'rank {rank}' if rank else 'the first process or its launcher'
+    assert f'stopped: no heartbeat of {who} for 1 s (env_cfg.peer' in line
     assert line.startswith('[rank 1] ') == (rank == 0)
 
 
@@ -75,9 +76,10 @@ def test_a_process_that_is_killed_ends_the_other(two):
 
 
 def test_a_collective_has_the_timeout_of_the_config(two):
+    """It may be a slow one: a failure, not to be repeated for ever."""
     first = two(STOP.format(1), peer_timeout=None, dist_cfg=dict(timeout=1))[0]
-    assert first.wait(60) == 75
-    assert 'another process has ended' in first.output()
+    assert first.wait(60) == 3
+    assert 'Timed out waiting 1000ms' in first.output()
 
 
 def test_a_process_that_is_slow_is_not_gone(two):
@@ -108,10 +110,29 @@ def test_a_process_that_was_suspended_itself_goes_on(two):
     assert [each.wait(60) for each in ranks] == [0, 0]
 
 
-def test_another_error_is_none_of_a_lost_peer(two):
+def test_one_that_waits_for_another_ends_after_sigterm(two):
+    """Not within a call that may well take so long, such as to the disk."""
+    first = two('''
+from mmdgkd.engine.hooks import _signal_watch
+from mmdgkd.engine.hooks._stop_signals import StopSignals
+_signal_watch.PATIENCE = 1
+signals = StopSignals().__enter__()
+if rank: os.kill(os.getpid(), signal.SIGSTOP)
+signal.raise_signal(signal.SIGTERM)
+time.sleep(4)
+print("slept", flush=True)
+''')[0]
+    assert first.wait(60) == 75
+    assert 'slept' in first.output()
+    assert 'SIGTERM: the iteration waits for another proc' in first.output()
+
+
+def test_a_failure_of_one_is_one_of_all(two):
+    """A scheduler would else repeat what cannot succeed."""
     ranks = two('if rank: raise RuntimeError("gloo: closed by peer")')
-    assert ranks[1].wait(60) == 3
+    assert [each.wait(60) for each in ranks] == [3, 3]
     assert 'RuntimeError: gloo: closed by peer' in ranks[1].output()
+    assert 'error: rank 1 has failed' in ranks[0].output()
 
 
 @pytest.mark.parametrize('seconds', [0, -1, float('nan')])

@@ -537,26 +537,36 @@ _add(
 # Several processes ---------------------------------------------------------
 
 _PEERS, _PEER_TESTS = 'mmdgkd/utils/peers.py', 'utils/test_peers.py::'
-_add('a_process_without_a_sign_is_waited_for', _PEERS,
+_add('a_process_without_heartbeat_is_waited_for', _PEERS,
      'if time >= self.seconds and rank', 'if time >= 1e9 and rank',
-     f'{_PEER_TESTS}test_a_process_that_gives_no_sign_ends_the_other')
+     f'{_PEER_TESTS}test_a_process_that_gives_no_heartbeat_ends_the_other')
 _add('a_store_that_is_gone_is_waited_for', _PEERS, 'if missed >= self.seconds',
      'if missed >= 1e9',
-     f'{_PEER_TESTS}test_a_process_that_gives_no_sign_ends_the_other')
+     f'{_PEER_TESTS}test_a_process_that_gives_no_heartbeat_ends_the_other')
 _add('a_process_that_has_left_is_gone', _PEERS, ' or new == _LEFT', '',
      f'{_PEER_TESTS}test_a_process_that_has_ended_by_itself_is_not_gone')
-_add('a_lost_connection_is_a_failure', _PEERS, "r'/gloo/.*(", "r'/none/.*(",
+_add('a_lost_connection_is_a_failure', _PEERS, "'/gloo/.*(", "'/none/.*(",
      f'{_PEER_TESTS}test_a_process_that_is_killed_ends_the_other')
 _add('no_timeout_on_the_cpu', 'mmdgkd/utils/distributed.py',
      "'gloo', **_timeout_of(options)", "'gloo'",
      f'{_PEER_TESTS}test_a_collective_has_the_timeout_of_the_config')
-_HANGS = 'engine/hooks/test_stop_signals.py::test_one_that_'
 _add('a_signal_waits_for_others', 'mmdgkd/engine/hooks/_signal_watch.py',
      'still >= PATIENCE', 'still >= 1e9',
-     f'{_HANGS}waits_for_others_ends_soon')
-_add('a_second_signal_waits', 'mmdgkd/engine/hooks/_signal_watch.py',
-     'if again and still >= 2', 'if again and still >= 1e9',
-     f'{_HANGS}hangs_ends_at_the_second')
+     f'{_PEER_TESTS}test_one_that_waits_for_another_ends_after_sigterm')
+_add('any_long_call_is_a_hang', 'mmdgkd/engine/hooks/_signal_watch.py',
+     'if waits and get', 'if get',
+     f'{_PEER_TESTS}test_one_that_waits_for_another_ends_after_sigterm')
+_add('a_failure_is_a_stop_elsewhere', 'mmdgkd_cli/common.py',
+     'if failure is not None', 'if None',
+     f'{_PEER_TESTS}test_a_failure_of_one_is_one_of_all')
+_add('a_lost_process_is_a_mistake', 'mmdgkd/chain/preflight/blame.py',
+     'if is_of_lost_peer(error)', 'if None',
+     'chain/preflight/test_rehearsal.py::test_a_lost_process_is_no_mistake')
+_add(
+    'a_second_signal_waits', 'mmdgkd/engine/hooks/_signal_watch.py',
+    'if again and still >= 2', 'if again and still >= 1e9',
+    'engine/hooks/test_stop_signals.py::test_one_that_hangs_ends_at_the_'
+    'second')
 
 # Chains --------------------------------------------------------------------
 

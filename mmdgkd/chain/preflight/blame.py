@@ -17,6 +17,7 @@ from mmengine.runner import ValLoop
 from mmdgkd.errors import (ConfigError, TrainingError, TrainingStopped,
                            write_traceback)
 from mmdgkd.utils.config import reason_of, type_of
+from mmdgkd.utils.peers import is_of_lost_peer
 
 # By the functions of MMEngine that are at work.
 _KEYS = dict(
@@ -99,6 +100,8 @@ def describe(name: str, stage: Config) -> Iterator[None]:
                 f'{text} (stage "{name}")')
         raise type(error)(text) from None
     except Exception as error:
+        if is_of_lost_peer(error):
+            raise
         key = own(key_of(error, stage)) or f'chain.networks.{name}'
         for text, (always, advice) in _ADVICE.items():
             if text in str(error):

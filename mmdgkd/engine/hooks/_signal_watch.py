@@ -1,21 +1,26 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Signals that come while the main thread hangs."""
+import re
 import signal
 import socket
 import sys
 import threading
 import time
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 from mmengine.dist import get_world_size
 
-from mmdgkd.utils.peers import STOPPED, end_at_once
+from mmdgkd.errors import TrainingStopped
+from mmdgkd.utils.peers import end_at_once
 
-# Less than the 30 seconds that Slurm and Kubernetes give.
-PATIENCE = 20
+# Within the 30 seconds that Slurm and Kubernetes give after a SIGTERM.
+PATIENCE = 15
 # Schedulers and launchers may both send the first one.
 APART = 1
 _AT_ONCE = 130
+# Where Python is while a collective, or a device, is waited for.
+_WAITS = re.compile(r'[/\\]torch[/\\](distributed|autograd|cuda)[/\\]|'
+                    r'_stop_signals\.py$')
 
 
 class SignalWatch:
@@ -26,12 +31,9 @@ class SignalWatch:
     several processes it may hang for 20 seconds after the first signal; after
     a second one, SIGTERM or Ctrl-C, for two.
 
-    Args:
-        numbers (Sequence[int]): The signals.
     """
 
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self.numbers = numbers
+    def __init__(self) -> None:
         self._main = threading.main_thread().ident
         self._ended = False
 
@@ -65,11 +67,13 @@ class SignalWatch:
                 received = b''
             if self._ended:
                 return
-            for number in set(received).intersection(self.numbers):
+            for number in received:
+                if number not in (signal.SIGTERM, signal.SIGINT):
+                    continue
                 if first is None:
                     first, at = signal.Signals(number), time.monotonic()
                 else:
-                    again |= is_second(number, first, time.monotonic() - at)
+                    again |= is_second(number, time.monotonic() - at)
             if received or first is None:
                 continue
             # Where it hangs its frame makes no step.
@@ -80,24 +84,20 @@ class SignalWatch:
                 end_at_once(
                     'stopped at once; --resume goes on from the last '
                     'checkpoint', _AT_ONCE)
-            if get_world_size() > 1 and still >= PATIENCE:
+            waits = _WAITS.search(frame.f_code.co_filename)
+            if waits and get_world_size() > 1 and still >= PATIENCE:
                 end_at_once(
                     f'stopped by {first.name}: the iteration waits for '
                     f'another process for {PATIENCE} s; --resume goes on from '
-                    'the last checkpoint', STOPPED)
+                    'the last checkpoint', TrainingStopped.exit_code)
 
 
-def is_second(number: int, first: signal.Signals, seconds: float) -> bool:
-    """Whether a signal, after a first one, ends a run at once.
-
-    Slurm sends SIGUSR1 some time before SIGTERM: a checkpoint may still be
-    written after both.
+def is_second(number: int, seconds: float) -> bool:
+    """Whether a signal, after SIGTERM or Ctrl-C, ends a run at once.
 
     Args:
         number (int): Its number.
-        first (Signals): The first one.
         seconds (float): Since the first one.
     """
     return number == signal.SIGINT or (number == signal.SIGTERM
-                                       and first != signal.SIGUSR1
                                        and seconds >= APART)

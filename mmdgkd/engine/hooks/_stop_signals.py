@@ -35,7 +35,7 @@ class StopSignals:
         self.received: Optional[signal.Signals] = None
         self._at = 0.
         self._before: Dict[int, Any] = {}
-        self._watch = SignalWatch(SIGNALS)
+        self._watch = SignalWatch()
         self._group: Any = None
         self._work: Any = None
         self._votes = torch.zeros(1)
@@ -62,8 +62,11 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _receive(self, number: int, _: Any) -> None:
-        if self.received is not None:
-            if is_second(number, self.received, time.monotonic() - self._at):
+        # Slurm sends SIGUSR1 some time before SIGTERM, which is no second one.
+        if self.received is not None and (self.received,
+                                          number) != (signal.SIGUSR1,
+                                                      signal.SIGTERM):
+            if is_second(number, time.monotonic() - self._at):
                 raise KeyboardInterrupt
             return
         self.received, self._at = signal.Signals(number), time.monotonic()

@@ -24,6 +24,7 @@ from mmpretrain.registry import MODELS
 from mmdgkd import TrainingStopped
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.models.backbones.resnet_6n2 import ResNet6n2
+from mmdgkd.utils import peers
 from mmdgkd.utils.random import states
 
 USER_CODE = """
@@ -82,8 +83,10 @@ class FailingMetric(BaseMetric):
 class AfterEpochs(Hook):
     """Fails at the end of an epoch."""
 
+    error = RuntimeError('no disk\nof that name')
+
     def after_train_epoch(self, runner):
-        raise RuntimeError('no disk\nof that name')
+        raise self.error
 
 
 @HOOKS.register_module()
@@ -267,6 +270,18 @@ def test_stopped_before_any_training(tiny_cfg):
             match='stopped in the rehearsal of the stage "resnet20", before'):
         ChainRunner(cfg).train()
     assert not os.path.exists(cfg.work_dir)
+
+
+def test_a_lost_process_is_no_mistake(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(peers, 'is_initialized', lambda: True)
+    error = RuntimeError('[/torch/gloo/pair.cc:5] Connection closed by peer')
+    monkeypatch.setattr(AfterEpochs, 'error', error)
+    cfg = tiny_cfg()
+    cfg.chain.preflight = True
+    cfg.custom_hooks.append(dict(type='AfterEpochs'))
+    with pytest.raises(RuntimeError, match='closed by peer') as found:
+        ChainRunner(cfg).train()
+    assert found.value is error
 
 
 def instances():

@@ -54,9 +54,12 @@ def test_a_second_one_ends_it_at_once(number, monkeypatch):
 def test_slurm_announces_the_first_one(monkeypatch):
     monkeypatch.setattr(_signal_watch, 'APART', 0)
     with StopSignals() as signals:
-        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
+        for number in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM):
             os.kill(os.getpid(), number)
-        assert signals.received == signal.SIGUSR1
+        assert signals.received == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
 
 
 def hang(ready):
@@ -73,10 +76,7 @@ def hanging(monkeypatch):
     """A function that starts a process whose main thread hangs."""
     started = []
 
-    def start(world_size):
-        monkeypatch.setattr(_signal_watch, 'get_world_size',
-                            lambda: world_size)
-        monkeypatch.setattr(_signal_watch, 'PATIENCE', 1)
+    def start():
         monkeypatch.setattr(_signal_watch, 'APART', 0.1)
         context = multiprocessing.get_context('fork')
         ready = context.Event()
@@ -91,17 +91,8 @@ def hanging(monkeypatch):
         each.kill()
 
 
-def test_one_that_waits_for_others_ends_soon(hanging, capfd):
-    process = hanging(world_size=2)
-    os.kill(process.pid, signal.SIGTERM)
-    process.join(20)
-    assert process.exitcode == 75
-    assert 'stopped by SIGTERM: the iteration waits for another process' in (
-        capfd.readouterr().err)
-
-
 def test_one_that_hangs_ends_at_the_second(hanging, capfd):
-    process = hanging(world_size=1)
+    process = hanging()
     os.kill(process.pid, signal.SIGTERM)
     process.join(3)
     assert process.exitcode is None
