@@ -6,8 +6,9 @@ import os
 import re
 import sys
 import threading
+import time
 from datetime import timedelta
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from torch.distributed import (DistNetworkError, TCPStore, get_rank,
                                get_world_size, is_initialized)
@@ -40,6 +41,7 @@ class PeerWatch:
         self._interval = min(seconds / 8, max(5, get_world_size() / 20))
         self._ended = threading.Event()
         self._reached = False
+        self._failure: Optional[Tuple[int, int]] = None
         # Of its own: an operation of another thread may block a store.
         self._store = TCPStore(
             os.environ['MASTER_ADDR'],
@@ -77,14 +79,30 @@ class PeerWatch:
             text = _FAILED + str(code).encode() if code else _LEFT
             with contextlib.suppress(RuntimeError):
                 self._store.set(self._keys[self._rank], text)
+            if code and self._has_store():
+                # It ends with this process: the others read it before.
+                time.sleep(2 * self._interval)
 
     def failure(self) -> Optional[Tuple[int, int]]:
         """The rank and the exit code of a process that has failed, if any."""
         with contextlib.suppress(RuntimeError):
-            for rank, text in enumerate(self._store.multi_get(self._keys)):
-                if text.startswith(_FAILED):
-                    return rank, int(text.removeprefix(_FAILED))
-        return None
+            self._read()
+        return self._failure
+
+    def _has_store(self) -> bool:
+        # Else the launcher has it.
+        agent = os.environ.get('TORCHELASTIC_USE_AGENT_STORE')
+        return self._rank == 0 and agent != 'True'
+
+    def _read(self) -> Optional[List[bytes]]:
+        """What all have written, once all have begun."""
+        if not self._store.check(self._keys):
+            return None
+        found = self._store.multi_get(self._keys)
+        for rank, text in enumerate(found):
+            if text.startswith(_FAILED):
+                self._failure = rank, int(text.removeprefix(_FAILED))
+        return found
 
     def _count(self) -> None:
         # The store may be gone: _watch_store ends this process then.
@@ -97,22 +115,22 @@ class PeerWatch:
         own = store.add('mmdgkd_starts', 1)
         for count in range(sys.maxsize):
             store.set(keys[self._rank], f'{own} {count}')
-            if store.check(keys):  # All have begun.
-                found = store.multi_get(keys)
+            found = self._read()
+            if found is not None:
                 missed = [
-                    0. if new != old or new == _LEFT else time + self._interval
-                    for new, old, time in zip(found, counts, missed)
+                    0. if new != old or new == _LEFT else had + self._interval
+                    for new, old, had in zip(found, counts, missed)
                 ]
                 counts = found
             self._reached = True
             gone = [
-                rank for rank, time in enumerate(missed)
-                if time >= self.seconds and rank != self._rank
+                rank for rank, had in enumerate(missed)
+                if had >= self.seconds and rank != self._rank
             ]
             if gone:
                 ranks = ', '.join(map(str, gone[:8])) + ', ...' * (
                     len(gone) > 8)
-                self._stop(f'rank {ranks}', self.failure())
+                self._stop(f'rank {ranks}')
             if self._ended.wait(self._interval):
                 return
 
@@ -124,11 +142,10 @@ class PeerWatch:
             if missed >= self.seconds:
                 self._stop('the first process or its launcher')
 
-    def _stop(self,
-              who: str,
-              failure: Optional[Tuple[int, int]] = None) -> None:
-        if failure:
-            end_at_once(f'error: rank {failure[0]} has failed', failure[1])
+    def _stop(self, who: str) -> None:
+        if self._failure:
+            rank, code = self._failure
+            end_at_once(f'error: rank {rank} has failed', code)
         end_at_once(
             f'stopped: no heartbeat of {who} for {self.seconds:g} s '
             '(env_cfg.peer_timeout); --resume goes on from the last '

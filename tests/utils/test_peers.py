@@ -127,12 +127,15 @@ print("slept", flush=True)
     assert 'SIGTERM: the iteration waits for another proc' in first.output()
 
 
-def test_a_failure_of_one_is_one_of_all(two):
+@pytest.mark.parametrize('rank', [0, 1])
+def test_a_failure_of_one_is_one_of_all(two, rank):
     """A scheduler would else repeat what cannot succeed."""
-    ranks = two('if rank: raise RuntimeError("gloo: closed by peer")')
+    ranks = two(
+        f'if rank == {rank}: raise RuntimeError("gloo: closed by peer")',
+        peer_timeout=8)
     assert [each.wait(60) for each in ranks] == [3, 3]
-    assert 'RuntimeError: gloo: closed by peer' in ranks[1].output()
-    assert 'error: rank 1 has failed' in ranks[0].output()
+    assert 'RuntimeError: gloo: closed by peer' in ranks[rank].output()
+    assert f'error: rank {rank} has failed' in ranks[1 - rank].output()
 
 
 @pytest.mark.parametrize('seconds', [0, -1, float('nan')])

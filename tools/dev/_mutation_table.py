@@ -538,7 +538,7 @@ _add(
 
 _PEERS, _PEER_TESTS = 'mmdgkd/utils/peers.py', 'utils/test_peers.py::'
 _add('a_process_without_heartbeat_is_waited_for', _PEERS,
-     'if time >= self.seconds and rank', 'if time >= 1e9 and rank',
+     'if had >= self.seconds and rank', 'if had >= 1e9 and rank',
      f'{_PEER_TESTS}test_a_process_that_gives_no_heartbeat_ends_the_other')
 _add('a_store_that_is_gone_is_waited_for', _PEERS, 'if missed >= self.seconds',
      'if missed >= 1e9',

@@ -27,10 +27,10 @@ class SignalWatch:
     """Ends the process after a signal if its main thread hangs.
 
     Python calls a handler in the main thread, between two of its steps: one
-    that waits in a collective for a process that is gone calls none. With
-    several processes it may hang for 20 seconds after the first signal; after
-    a second one, SIGTERM or Ctrl-C, for two.
-
+    that waits in a collective for a process that is gone calls none. There it
+    may hang for 15 seconds after a SIGTERM or Ctrl-C, and anywhere for two
+    after a second one. SIGUSR1 comes long before the end: after it no time is
+    counted.
     """
 
     def __init__(self) -> None:
