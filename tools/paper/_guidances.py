@@ -300,7 +300,7 @@ SETTINGS: Dict[str, Setting] = {
     'plain':
     Setting('plain10_to_plain2_cifar100_own',
             'plain 10-8-6-4-2, 45,000 images', _PLAIN, _HELD_OUT),
-    # Processors without bfloat16 are many times slower with amp.
+    # Without bfloat16 a step with amp takes two to three times as long.
     'plain_seed4':
     Setting(
         'plain10_to_plain2_cifar100_own',
