@@ -12,6 +12,7 @@ SIGUSR1 or Ctrl-C with a checkpoint, or another process is gone, --resume goes
 on; 130 stopped at once by a second signal.
 """
 import argparse
+import os.path as osp
 from typing import Any
 
 from .common import add_common_arguments, load_config
@@ -43,9 +44,11 @@ def run(args: argparse.Namespace) -> None:
     """Train the chain or the network of the config."""
     from mmdgkd import ConfigError
     from mmdgkd.chain.runner import ChainRunner
+    from mmdgkd.utils.peers import restarts
 
     cfg = load_config(args)
-    cfg.resume = args.resume or bool(cfg.get('resume'))
+    # torchrun --max-restarts starts the same command again.
+    cfg.resume = args.resume or bool(cfg.get('resume')) or restarts() > 0
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
@@ -82,12 +85,14 @@ def train_without_chain(cfg: Any) -> None:
     from mmdgkd.engine.runner_cleanup import cleaned_up
     from mmdgkd.fileio.checkpoint import read_checkpoint
     from mmdgkd.fileio.files import disk_full_as_error
+    from mmdgkd.fileio.shared_folder import SharedFolder
     from mmdgkd.fileio.stage_checkpoints import (checkpoints_of,
                                                  latest_checkpoint)
     from mmdgkd.utils.distributed import fit_to_device, start_processes
 
     start_processes(cfg.launcher, cfg.get('env_cfg', {}))
     fit_to_device(cfg)
+    SharedFolder(osp.abspath(cfg.work_dir)).update()
     key = 'load_from' if cfg.get('load_from') else 'work_dir'
     if cfg.resume:
         # The newest complete one; MMEngine takes the last one written, which

@@ -257,9 +257,11 @@ class ChainRunner:
                                  self._datasets, signals)
         fresh = [name for name in todo if not self.work.has_files(name)]
         table = plan_table(self.chain, facts, stages, self.work.ledger, fresh)
-        lines = (table, split_line(self.chain), store_lines(self._store_size),
-                 order_line(self.chain, facts), mix_line(self.chain, stages),
-                 schedule_lines(self.chain, facts, stages), rehearsed)
+        lines = (table, self.work.shared.line, split_line(self.chain),
+                 store_lines(self._store_size), order_line(self.chain, facts),
+                 mix_line(self.chain,
+                          stages), schedule_lines(self.chain, facts,
+                                                  stages), rehearsed)
         self._datasets.clear()
         return '\n'.join(filter(None, lines))
 

@@ -88,7 +88,6 @@ def train_stage(cfg: Config, chain: Chain, work: WorkDir, name: str,
             ledger.update(name, **split)
             _write_network(cfg, chain, work, name, progress_of(runner), seen,
                            split)
-        barrier()
         work.reload()
 
 

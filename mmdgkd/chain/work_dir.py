@@ -19,6 +19,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import require_file
 from mmdgkd.fileio.files import (can_write, remove_parts, sha256_of,
                                  without_locks)
+from mmdgkd.fileio.shared_folder import SharedFolder
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain, Network
 from .changed_use import check_use
@@ -37,8 +38,11 @@ class WorkDir:
         cfg (Config): The whole config, with ``work_dir``.
         chain (Chain): Its chain.
 
+    Attributes:
+        shared (SharedFolder): The folder, on all machines.
+
     Raises:
-        ConfigError: If it holds another chain.
+        ConfigError: If it holds another chain, or as :class:`SharedFolder`.
     """
 
     def __init__(self, cfg: Config, chain: Chain) -> None:
@@ -48,7 +52,8 @@ class WorkDir:
         self.cfg = cfg
         self.chain = chain
         self.path = osp.abspath(cfg.work_dir)
-        self.ledger = Ledger.open(self.path, chain)
+        self.shared = SharedFolder(self.path, chain.names)
+        self.reload()
         # One seed for all stages and resumes, also where none is given.
         seed = (cfg.get('randomness') or {}).get('seed')
         if seed is None:
@@ -72,7 +77,8 @@ class WorkDir:
                               'choose another --work-dir')
 
     def reload(self) -> None:
-        """Read the ledger again, after the first rank has written it."""
+        """Read on all ranks what the first one has written."""
+        self.shared.update()
         self.ledger = Ledger.open(self.path, self.chain)
 
     def begin(self) -> None:

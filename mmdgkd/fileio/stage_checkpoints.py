@@ -127,7 +127,7 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
     paths = checkpoints_of(stage_dir)
     # Unreadable: damaged, or an error that the user must see.
     unreadable = [path for path in paths if _progress(path) == (-1, -1)]
-    damaged = [path for path in unreadable if _is_damaged(path)]
+    damaged = [path for path in unreadable if is_damaged(path)]
     for path in unreadable:
         if path not in damaged:
             checkpoint_meta(path, 'work_dir')
@@ -137,7 +137,7 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
                 'from the one before')
     found = None
     for path in sorted_checkpoints(stage_dir):
-        if path not in unreadable and _is_damaged(path):
+        if path not in unreadable and is_damaged(path):
             damaged.append(path)
         elif path not in unreadable:
             found = path
@@ -154,8 +154,12 @@ def latest_checkpoint(stage_dir: str) -> Optional[str]:
     return found
 
 
-def _is_damaged(path: str) -> bool:
-    """Whether the checksum does not match; all checkpoints are archives."""
+def is_damaged(path: str) -> bool:
+    """Whether the checksum does not match; all checkpoints are archives.
+
+    Args:
+        path (str): A checkpoint.
+    """
     try:
         intact = checksum_matches(path)
     except OSError:

@@ -5,52 +5,9 @@ import signal
 import time
 
 import pytest
-from forked import Forked, free_port
 
 from mmdgkd import ConfigError
 from mmdgkd.utils.distributed import start_processes
-
-WORKER = """
-import os, signal, sys, time
-from mmengine.dist import barrier
-from mmdgkd.utils.distributed import start_processes
-from mmdgkd_cli.common import one_line_errors
-
-env_cfg, code, rank = eval(sys.argv[1]), sys.argv[2], int(os.environ['RANK'])
-with one_line_errors():
-    start_processes('pytorch', env_cfg)
-    barrier()
-    print('ready', flush=True)
-    exec(code)
-    barrier()
-"""
-
-
-@pytest.fixture
-def two(tmp_path):
-    """A function that starts two ranks, which run some code."""
-    started = []
-
-    def start(code, **env_cfg):
-        path, port = tmp_path / 'worker.py', free_port()
-        path.write_text(WORKER)
-        started.extend(
-            Forked(
-                path,
-                repr(env_cfg),
-                code,
-                log=tmp_path / f'log.{each}',
-                RANK=str(each),
-                LOCAL_RANK='0',
-                WORLD_SIZE='2',
-                MASTER_ADDR='127.0.0.1',
-                MASTER_PORT=str(port)) for each in (0, 1))
-        return started
-
-    yield start
-    for each in started:
-        each.kill()
-
 
 STOP = 'if rank == {}: os.kill(os.getpid(), signal.SIGSTOP)'
 

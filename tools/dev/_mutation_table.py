@@ -548,8 +548,23 @@ _add('a_process_that_has_left_is_gone', _PEERS, ' or new == _LEFT', '',
 _add('a_lost_connection_is_a_failure', _PEERS, "'/gloo/.*(", "'/none/.*(",
      f'{_PEER_TESTS}test_a_process_that_is_killed_ends_the_other')
 _add('no_timeout_on_the_cpu', 'mmdgkd/utils/distributed.py',
-     "'gloo', **_timeout_of(options)", "'gloo'",
+     "if options.get('timeout') is not None", 'if False',
      f'{_PEER_TESTS}test_a_collective_has_the_timeout_of_the_config')
+_FOLDER = 'mmdgkd/fileio/shared_folder.py'
+_COPIES = 'fileio/test_shared_folder.py::test_what_is_copied'
+_add('a_damaged_checkpoint_is_copied', _FOLDER, 'if not is_damaged(path)', '',
+     _COPIES)
+_add('a_changed_file_is_not_copied', _FOLDER, ' or self._facts(name) != facts',
+     '', _COPIES)
+_add('files_of_others_are_removed', _FOLDER, 'in copied & here - listed',
+     'in here - listed', _COPIES)
+_add('another_training_is_overwritten', _FOLDER,
+     'if self._lacks and not marked', 'if False',
+     'fileio/test_shared_folder.py::test_a_chain_without_a_shared_work_dir')
+_add(
+    'addresses_of_before_a_restart', 'mmdgkd/utils/distributed.py',
+    'and restarts():', 'and False:', 'tools/test_stop.py::'
+    'test_two_ranks_stop_together_and_go_on_to_the_same_bits')
 _add('a_signal_waits_for_others', 'mmdgkd/engine/hooks/_signal_watch.py',
      'still >= PATIENCE', 'still >= 1e9',
      f'{_PEER_TESTS}test_one_that_waits_for_another_ends_after_sigterm')

@@ -5,7 +5,7 @@ import time
 from typing import Any, Mapping, Optional
 
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_main_process
 
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.environment import environment
@@ -56,7 +56,7 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
     if is_main_process():
         _write_part(cfg, chain, network, source, path,
                     ledger[parent].get('split'))
-    barrier()
+    work.shared.update()
     seen = PredictionsHook()
     metrics = validate_network(cfg, network, path, work.folder(name), stage,
                                runner_type, [seen])
@@ -79,7 +79,6 @@ def extract_network(cfg: Config, chain: Chain, work: WorkDir, name: str,
         state='done',
         seconds=round(time.monotonic() - start, 1),
         wrote=file_entry(path, work.path))
-    barrier()
 
 
 def _write_part(cfg: Config, chain: Chain, network: Network, source: str,

@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import os.path as osp
-import platform
 import shutil
 import tempfile
 import time
@@ -15,8 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import (all_gather_object, barrier, broadcast_object_list,
-                           is_main_process)
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
 
@@ -32,6 +30,7 @@ from mmdgkd.engine.hooks.visualizer_backends import (check_visualizer,
                                                      without_curves)
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import write_weights
+from mmdgkd.fileio.shared_folder import SharedFolder
 from mmdgkd.utils.random import aside
 from .blame import describe
 from .few_batches import FewBatches
@@ -68,7 +67,7 @@ def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
     begin = time.monotonic()
     steps = chain.preflight['steps']
     scope = cfg.default_scope
-    with _left_as_before(work) as folder, DefaultScope.overwrite_default_scope(
+    with _left_as_before() as folder, DefaultScope.overwrite_default_scope(
             scope):
         there = _RehearsalDir(cfg, chain, work, folder)
         data = FewBatches(steps, datasets)
@@ -94,7 +93,7 @@ def _rehearse_stage(work: '_RehearsalDir', name: str, data: FewBatches,
     for hook in (*runs, FirstRun(data.steps), ResumedRun()):
         if isinstance(hook, FirstRun) and is_main_process():
             shutil.rmtree(work.folder(name), ignore_errors=True)
-        barrier()
+        work.shared.update()
         with contextlib.suppress(Saved):
             train_stage(cfg, chain, work, name, [hook, MonitorHook()], signals,
                         data.runner_type)
@@ -104,13 +103,14 @@ def _rehearse_stage(work: '_RehearsalDir', name: str, data: FewBatches,
         for path in glob(osp.join(work.folder(name), '*.pth')):
             if path != work.own_file(name):
                 os.remove(path)
-    barrier()
+    work.shared.update()
 
 
 @contextlib.contextmanager
-def _left_as_before(work: WorkDir) -> Iterator[str]:
+def _left_as_before() -> Iterator[str]:
     """A folder that is removed; generators are restored, nothing is shown."""
-    folder = _make_folder(work)
+    folder = _make_folder()
+    shared = SharedFolder(folder)
     kinds = [ManagerMixin]
     for kind in kinds:
         kinds += kind.__subclasses__()
@@ -128,22 +128,16 @@ def _left_as_before(work: WorkDir) -> Iterator[str]:
             # Loggers and visualizers that a failed Runner has left.
             kind._instance_dict.clear()
             kind._instance_dict.update(instances)
-        if is_main_process():
+        if shared.writes:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_folder(work: WorkDir) -> str:
-    """Make an empty folder that all processes see."""
-    parent = None
-    if len(set(all_gather_object(platform.node()))) > 1:
-        # That of one machine is not seen by the processes of another.
-        parent = osp.dirname(work.path)
-        while not osp.isdir(parent):
-            parent = osp.dirname(parent)
+def _make_folder() -> str:
+    """Make an empty folder."""
     made = ['', '']
     if is_main_process():
         try:
-            made[0] = tempfile.mkdtemp(prefix='mmdgkd_rehearsal_', dir=parent)
+            made[0] = tempfile.mkdtemp(prefix='mmdgkd_rehearsal_')
         except OSError as error:
             made[1] = str(error)
     broadcast_object_list(made)
