@@ -127,7 +127,8 @@ def one_line_errors() -> Iterator[None]:
 
     The exit codes: 0 done, 2 a mistake in the config or in a file, 3 the
     training cannot go on, 75 a signal has stopped it, or another process is
-    gone (--resume goes on), 130 a second signal, 141 the output was closed.
+    gone (--resume goes on; 1 where torchrun restarts it), 130 a second signal,
+    141 the output was closed.
     After a success or a stop the process group is shut down in order, if there
     is one.
     """
@@ -168,11 +169,12 @@ def _is_of_lost_peer(error: Exception) -> bool:
 def _lost_peer() -> Tuple[str, int]:
     """One line and the exit code where another process has ended."""
     from mmdgkd.utils.distributed import failure_of_peer
+    from mmdgkd.utils.peers import code_of_lost_peer
     failure = failure_of_peer()
     if failure is not None:
         return f'error: rank {failure[0]} has failed', failure[1]
     return ('stopped: another process has ended; --resume goes on from the '
-            'last checkpoint', 75)
+            'last checkpoint', code_of_lost_peer())
 
 
 def _output_is_closed() -> bool:
@@ -212,7 +214,7 @@ def _unexpected(error: Exception) -> Tuple[str, int]:
 def _exit(message: str, code: int, together: bool = False) -> None:
     """Print the reason, if possible on the first rank alone, and exit."""
     rank = os.environ.get('RANK', '0')
-    failed = code not in (75, 130)
+    failed = code not in (1, 75, 130)
     if failed and 'mmdgkd.utils.distributed' in sys.modules:
         sys.modules['mmdgkd.utils.distributed'].note_failure(code)
     if rank == '0':

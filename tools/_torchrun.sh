@@ -11,4 +11,5 @@ PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec python "$here/_launch.py" 
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$processes" \
+    --max_restarts="${MAX_RESTARTS:-0}" \
     "$here/$tool" "$config" "$@" --launcher pytorch

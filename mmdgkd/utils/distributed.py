@@ -1,15 +1,17 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Several processes, on accelerators or the CPU."""
+import os
 from datetime import timedelta
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import barrier, get_world_size, init_dist, is_distributed
+from torch.distributed import PrefixStore
 
 from mmdgkd.errors import ConfigError
-from .peers import PeerWatch
+from .peers import PeerWatch, client, launcher_has_store, restarts
 
 # Seconds after which a process without a heartbeat ends the others.
 _PEER_TIMEOUT = 120
@@ -37,11 +39,17 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
     if launcher == 'none' or is_distributed():
         return
     options = dict(env_cfg.get('dist_cfg') or {})
+    if launcher == 'pytorch' and launcher_has_store() and restarts():
+        # torchrun's has the addresses of the processes that have ended.
+        options['store'] = PrefixStore(f'restart_{restarts()}', client())
+        if get_device() == 'cuda':
+            options.update(_ranks())
     if get_device() != 'cpu':
         init_dist(launcher, **options)
     elif launcher == 'pytorch':
         # MMEngine's own launcher calls torch.cuda.set_device.
-        torch.distributed.init_process_group('gloo', **_timeout_of(options))
+        torch.distributed.init_process_group('gloo', **_ranks(),
+                                             **_of_cpu(options))
     else:
         raise ConfigError(f'--launcher {launcher}: needs GPUs; on the CPU use '
                           'tools/dist_train.sh, whose launcher is pytorch')
@@ -50,10 +58,16 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
         _watch.start()
 
 
-def _timeout_of(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    if options.get('timeout') is None:
-        return {}
-    return dict(timeout=timedelta(seconds=options['timeout']))
+def _ranks() -> Dict[str, int]:
+    return dict(
+        rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
+
+
+def _of_cpu(options: Mapping[str, Any]) -> Dict[str, Any]:
+    found = dict(store=options.get('store'))
+    if options.get('timeout') is not None:
+        found['timeout'] = timedelta(seconds=options['timeout'])
+    return found
 
 
 def end_processes() -> None:

@@ -10,8 +10,8 @@ import time
 from datetime import timedelta
 from typing import List, Optional, Tuple
 
-from torch.distributed import (DistNetworkError, TCPStore, get_rank,
-                               get_world_size, is_initialized)
+from torch.distributed import (DistNetworkError, PrefixStore, TCPStore,
+                               get_rank, get_world_size, is_initialized)
 
 from mmdgkd.errors import TrainingStopped
 
@@ -42,16 +42,11 @@ class PeerWatch:
         self._ended = threading.Event()
         self._reached = False
         self._failure: Optional[Tuple[int, int]] = None
-        # Of its own: an operation of another thread may block a store.
-        self._store = TCPStore(
-            os.environ['MASTER_ADDR'],
-            int(os.environ['MASTER_PORT']),
-            is_master=False,
-            timeout=timedelta(seconds=max(seconds, 60)))
+        # Of its own: an operation of another thread may block a store. That
+        # of a launcher has what the processes before a restart wrote.
+        self._store = PrefixStore(f'mmdgkd_{restarts()}', client(seconds))
         self._rank = get_rank()
-        self._keys = [
-            f'mmdgkd_alive_{rank}' for rank in range(get_world_size())
-        ]
+        self._keys = [f'alive_{rank}' for rank in range(get_world_size())]
         self._threads = [
             threading.Thread(target=work, daemon=True)
             for work in (self._count, self._watch_store)
@@ -90,9 +85,7 @@ class PeerWatch:
         return self._failure
 
     def _has_store(self) -> bool:
-        # Else the launcher has it.
-        agent = os.environ.get('TORCHELASTIC_USE_AGENT_STORE')
-        return self._rank == 0 and agent != 'True'
+        return self._rank == 0 and not launcher_has_store()
 
     def _read(self) -> Optional[List[bytes]]:
         """What all have written, once all have begun."""
@@ -112,7 +105,7 @@ class PeerWatch:
     def _count_in_store(self) -> None:
         store, keys = self._store, self._keys
         counts, missed = [b''] * len(keys), [0.] * len(keys)
-        own = store.add('mmdgkd_starts', 1)
+        own = store.add('starts', 1)
         for count in range(sys.maxsize):
             store.set(keys[self._rank], f'{own} {count}')
             found = self._read()
@@ -149,7 +142,40 @@ class PeerWatch:
         end_at_once(
             f'stopped: no heartbeat of {who} for {self.seconds:g} s '
             '(env_cfg.peer_timeout); --resume goes on from the last '
-            'checkpoint', TrainingStopped.exit_code)
+            'checkpoint', code_of_lost_peer())
+
+
+def client(seconds: float = 0) -> TCPStore:
+    """Another client of the store of the process group.
+
+    Args:
+        seconds (float): How long an operation may take, if not less than a
+            minute. Defaults to 0.
+    """
+    return TCPStore(
+        os.environ['MASTER_ADDR'],
+        int(os.environ['MASTER_PORT']),
+        is_master=False,
+        timeout=timedelta(seconds=max(seconds, 60)))
+
+
+def launcher_has_store() -> bool:
+    """Whether it outlives the processes; else it is in the first one."""
+    return os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
+
+
+def restarts() -> int:
+    """How often torchrun has restarted the processes."""
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0))
+
+
+def code_of_lost_peer() -> int:
+    """The exit code where another process has ended.
+
+    It is that of a failure, 1, if torchrun then restarts the processes.
+    """
+    limit = int(os.environ.get('TORCHELASTIC_MAX_RESTARTS', 0))
+    return 1 if restarts() < limit else TrainingStopped.exit_code
 
 
 def is_of_lost_peer(error: BaseException) -> bool:

@@ -71,20 +71,22 @@ def test_a_signal_to_all_processes(tmp_path, fork_tool):
 
 @pytest.mark.slow
 def test_two_ranks_stop_together_and_go_on_to_the_same_bits(
-        tmp_path, fork_ranks):
-    """One rank gets the signal; both write, and both are exact later."""
+        tmp_path, fork_ranks, monkeypatch):
+    """One rank is killed, and later gets a signal; both are exact later."""
     work = tmp_path / 'work'
     options = ('--stage', 'resnet20', '--cfg-options',
-               'train_cfg.max_epochs=6')
+               'train_cfg.max_epochs=10')
+    monkeypatch.setenv('MAX_RESTARTS', '1')
     process = start(tmp_path, 'bash', 'tools/dist_train.sh', SURVIVOR, '2',
                     '--work-dir', work, *options)
-    wait_for(work / 'resnet20' / 'iter_4.pth',
-             lambda: process.poll() is not None)
-    ranks = subprocess.run(['pgrep', '-P', str(process.pid)],
-                           capture_output=True,
-                           text=True).stdout.split()
-    assert len(ranks) == 2
-    os.kill(int(ranks[1]), signal.SIGUSR1)
+    for iteration, number in ((4, signal.SIGKILL), (12, signal.SIGUSR1)):
+        wait_for(work / 'resnet20' / f'iter_{iteration}.pth',
+                 lambda: process.poll() is not None)
+        ranks = subprocess.run(['pgrep', '-P', str(process.pid)],
+                               capture_output=True,
+                               text=True).stdout.split()
+        assert len(ranks) == 2
+        os.kill(int(ranks[1]), number)
     assert process.wait(90) == 75
     text = (tmp_path / 'err').read_text()
     assert 'a checkpoint of iteration ' in text and 'Traceback' not in text
