@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, thread
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -118,6 +118,8 @@ def run_tests(folder: str, tests: Sequence[str], flag: str,
         answer (Connection): Gets the exit code of pytest, the node ids of
             failed tests, and the output.
     """
+    # Forked from a thread of a pool, it would wait for itself at its end.
+    thread._threads_queues.clear()
     os.chdir(folder)
     sys.path[0] = os.environ['PYTHONPATH'] = folder
     with open('output.log', 'w+') as file:
