@@ -128,6 +128,8 @@ class GuidanceRuns:
                 entry.pop('stage', None)
                 entry['ckpt_path'] = self.file_of(f'{run.given[place]}/'
                                                   f'{place}')
+            if run.long:
+                entry.pop('stage', None)
             if place in run.folds:
                 entry['fold'] = run.folds[place]
             if run.snapshots and place == places[0]:

@@ -77,6 +77,8 @@ class Run:
             Defaults to an empty dict.
         snapshots (tuple[float]): Those that the largest network keeps.
             Defaults to ().
+        long (bool): Whether TAs train as long as the teacher. Defaults to
+            False.
     """
 
     networks: slice
@@ -85,6 +87,7 @@ class Run:
     seed: int = 0
     folds: Mapping[int, int] = field(default_factory=dict)
     snapshots: Tuple[float, ...] = ()
+    long: bool = False
 
 
 FOLDS = 4
@@ -99,6 +102,8 @@ RUNS: Dict[str, Run] = {
     }),
     'labels':
     Run(_TAS),
+    'labels_long':
+    Run(_TAS, long=True),
     # Each network of the chain without another fold, distilled from all.
     'dense_folds':
     Run(_ALL,
@@ -241,6 +246,11 @@ METHODS: Dict[str, Method] = {
     Method(
         'the same, stacked ‡', ('dense/0', 'labels/*'),
         weigh='stacked',
+        baseline='labels'),
+    'labels_long':
+    Method(
+        'the same, trained as long as the teacher',
+        ('dense/0', 'labels_long/*'),
         baseline='labels'),
     'kd_labels':
     Method('KD from the third network, trained from labels alone',
