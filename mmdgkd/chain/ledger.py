@@ -1,14 +1,17 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """``chain.json``: what a work dir holds, and how it was trained."""
+import contextlib
+import fcntl
 import json
 import math
 import os.path as osp
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import (Any, Collection, Dict, Iterator, List, Mapping, Optional,
+                    Sequence)
 
 from mmengine.dist import is_main_process
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.files import atomic_write, sha256_of
+from mmdgkd.fileio.files import atomic_write, sha256_of, without_locks
 from mmdgkd.utils.metrics import rule_of
 from .chain import Chain
 from .ledger_schema import VERSION, read_ledger
@@ -34,19 +37,29 @@ class Ledger:
     Args:
         work_dir (str): The work dir of the chain.
         data (dict): The content of the file.
+        own (Collection[str], optional): The stages of this process; others
+            write what they have trained of the rest. Defaults to None: all.
     """
 
-    def __init__(self, work_dir: str, data: Dict) -> None:
+    def __init__(self,
+                 work_dir: str,
+                 data: Dict,
+                 own: Optional[Collection[str]] = None) -> None:
         self.work_dir = work_dir
         self.data = data
+        self._own = own
 
     @classmethod
-    def open(cls, work_dir: str, chain: Chain) -> 'Ledger':
+    def open(cls,
+             work_dir: str,
+             chain: Chain,
+             own: Optional[Collection[str]] = None) -> 'Ledger':
         """Read the ledger of a work dir, or make a new one in memory.
 
         Args:
             work_dir (str): The work dir.
             chain (Chain): The chain that it must hold.
+            own (Collection[str], optional): See the class. Defaults to None.
 
         Raises:
             ConfigError: If it holds other networks, or cannot be read.
@@ -60,13 +73,13 @@ class Ledger:
                     guides=list(chain.teachers[network.name]))
                 for network in chain.networks
             }
-            return cls(work_dir, dict(version=VERSION, stages=stages))
+            return cls(work_dir, dict(version=VERSION, stages=stages), own)
         data = read_ledger(path)
         held = [
             name for name in data['stages']
             if data['stages'][name]['guides'] is not None
         ]
-        ledger = cls(work_dir, data)
+        ledger = cls(work_dir, data, own)
         if held != chain.names:
             ledger._refuse(chain)
         return ledger
@@ -121,8 +134,23 @@ class Ledger:
         """
         (self.data if name is None else self[name]).update(entries)
         if is_main_process():
-            with atomic_write(self.path) as file:
+            with self._others_read(), atomic_write(self.path) as file:
                 file.write(json.dumps(self.data, indent=1) + '\n')
+
+    @contextlib.contextmanager
+    def _others_read(self) -> Iterator[None]:
+        """Read what others have written; they cannot in this context."""
+        if self._own is None:
+            yield
+            return
+        with open(osp.join(self.work_dir, '.chain.json.lock'), 'a') as lock:
+            with without_locks(lock.name):
+                fcntl.lockf(lock, fcntl.LOCK_EX)
+            if osp.exists(self.path):
+                found, stages = read_ledger(self.path), self.data['stages']
+                for name in stages.keys() - self._own:
+                    stages[name] = found['stages'][name]
+            yield
 
     def record(self,
                name: str,

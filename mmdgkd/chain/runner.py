@@ -93,7 +93,7 @@ class ChainRunner:
                     f'--stage: "{only}" has a ckpt_path, so that '
                     'there is nothing to train')
         live_hook(self.cfg)
-        self.work = WorkDir(self.cfg, self.chain)
+        self.work = WorkDir(self.cfg, self.chain, only)
         self._facts: Dict[str, NetworkFacts] = {}
         # As planned: before any network has been trained.
         self._stages: Dict[str, Config] = {}
@@ -245,7 +245,7 @@ class ChainRunner:
             return self._plan_and_checks(resume, signals)
 
     def _plan_and_checks(self, resume: bool, signals: StopSignals) -> str:
-        todo = self.work.todo(resume, self.only)
+        todo = self.work.todo(resume)
         stages = self._stages = {
             name: self.work.stage_config(name)
             for name in self.chain.names
@@ -277,8 +277,8 @@ class ChainRunner:
         if not (self.only or self.work.has_begun):
             # One that has begun goes on: it cannot take other settings.
             refuse_excess(self._store_size)
-        if is_there and not can_write(self.work.path) and not self.work.todo(
-                resume, self.only):
+        if is_there and not can_write(
+                self.work.path) and not self.work.todo(resume):
             return []
         self.work.make()
         stack.enter_context(disk_full_as_error(self.work.path))
@@ -286,7 +286,7 @@ class ChainRunner:
             stack.enter_context(self.work.lock())
         # A run that has ended since may have left another ledger.
         self.work.reload()
-        todo = self._todo = self.work.todo(resume, self.only)
+        todo = self._todo = self.work.todo(resume)
         # All ranks have seen the same before the first one writes.
         barrier()
         if is_main_process():

@@ -37,6 +37,8 @@ class WorkDir:
     Args:
         cfg (Config): The whole config, with ``work_dir``.
         chain (Chain): Its chain.
+        only (str, optional): The one stage that is trained here; other
+            processes may train others. Defaults to None: all.
 
     Attributes:
         shared (SharedFolder): The folder, on all machines.
@@ -45,21 +47,30 @@ class WorkDir:
         ConfigError: If it holds another chain, or as :class:`SharedFolder`.
     """
 
-    def __init__(self, cfg: Config, chain: Chain) -> None:
+    def __init__(self,
+                 cfg: Config,
+                 chain: Chain,
+                 only: Optional[str] = None) -> None:
         if not cfg.get('work_dir'):
             raise ConfigError('work_dir: is missing; name one, or use '
                               '--work-dir')
         self.cfg = cfg
         self.chain = chain
         self.path = osp.abspath(cfg.work_dir)
-        self.shared = SharedFolder(self.path, chain.names)
-        self.reload()
+        self._only = only
+        # What is read and written here, and the stages that are this one's.
+        self._names = [
+            name for name in chain.names
+            if only is None or name in (only, *chain.needs(only))
+        ]
+        given = [each.name for each in chain.networks if each.ckpt_path]
+        self._own = None if only is None else {only, *given}
+        self.shared = SharedFolder(self.path, self._names)
         # One seed for all stages and resumes, also where none is given.
         seed = (cfg.get('randomness') or {}).get('seed')
-        if seed is None:
-            seed = self.ledger.data.get('seed')
-        self.seed = sync_random_seed() if seed is None else seed
-        cfg.randomness = dict(cfg.get('randomness') or {}, seed=self.seed)
+        self._drawn = seed is None
+        self.seed = sync_random_seed() if self._drawn else seed
+        self.reload()
 
     def make(self) -> None:
         """Make the folder.
@@ -79,12 +90,17 @@ class WorkDir:
     def reload(self) -> None:
         """Read on all ranks what the first one has written."""
         self.shared.update()
-        self.ledger = Ledger.open(self.path, self.chain)
+        self.ledger = Ledger.open(self.path, self.chain, self._own)
+        if self._drawn:
+            self.seed = self.ledger.data.get('seed', self.seed)
+        self.cfg.randomness = dict(
+            self.cfg.get('randomness') or {}, seed=self.seed)
 
     def begin(self) -> None:
         """Remove unfinished files, and record the settings in the ledger."""
         if is_main_process():
-            for folder in (self.path, *map(self.folder, self.chain.names)):
+            folders = [self.path, *map(self.folder, self.chain.names)]
+            for folder in [self.folder(self._only)] if self._only else folders:
                 remove_parts(folder)
         for network in self.chain.networks:
             if network.ckpt_path:
@@ -188,38 +204,41 @@ class WorkDir:
     def lock(self) -> Iterator[None]:
         """Lock the folder against a second run. A killed run leaves no lock.
 
+        A run of one stage locks that stage alone.
+
         Raises:
             ConfigError: If another run holds the lock.
         """
-        if not is_main_process():
-            yield
-            return
-        if not can_write(self.path):
-            # Nothing is trained there.
-            yield
-            return
-        with open(osp.join(self.path, '.lock'), 'a+') as file:
-            try:
-                # Of the process, not of the file: workers do not inherit it.
-                with without_locks(file.name):
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                file.seek(0)
-                raise ConfigError(
-                    f'work_dir: another run, process {file.read(200) or "?"}, '
-                    f'is training in {self.path!r}; wait for it or end it, or '
-                    'choose another --work-dir') from None
-            file.truncate(0)
-            file.write(f'{os.getpid()} on {platform.node()}')
-            file.flush()
+        with contextlib.ExitStack() as stack:
+            # Else nothing is trained there.
+            if is_main_process() and can_write(self.path):
+                if self._only is None:
+                    self._lock(stack, '.lock')
+                for name in [self._only] if self._only else self.chain.names:
+                    self._lock(stack, f'.{name}.lock')
             yield
 
-    def todo(self, resume: bool, only: Optional[str]) -> List[str]:
+    def _lock(self, stack: contextlib.ExitStack, name: str) -> None:
+        file = stack.enter_context(open(osp.join(self.path, name), 'a+'))
+        try:
+            # Of the process, not of the file: workers do not inherit it.
+            with without_locks(file.name):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            raise ConfigError(
+                f'work_dir: another run, process {file.read(200) or "?"}, '
+                f'is training in {self.path!r}; wait for it or end it, or '
+                'choose another --work-dir') from None
+        file.truncate(0)
+        file.write(f'{os.getpid()} on {platform.node()}')
+        file.flush()
+
+    def todo(self, resume: bool) -> List[str]:
         """The stages to train, after checking those that are done.
 
         Args:
             resume (bool): Whether to continue what is there.
-            only (str, optional): The one stage to train, or None for all.
 
         Raises:
             ConfigError: If the folder is in use and ``resume`` is off, if a
@@ -228,7 +247,7 @@ class WorkDir:
         """
         self.ledger.check_teachers(self.chain)
         self._check_given()
-        names = self.chain.names
+        names, only = self.chain.names, self._only
         in_use = [name for name in names if self.has_files(name)]
         if in_use and not resume and (only is None or only in in_use):
             done = sum(self.ledger[name]['state'] == 'done' for name in in_use)
@@ -243,7 +262,7 @@ class WorkDir:
                 finished.append(name)
             elif name not in in_use:
                 fresh.append(name)
-            else:
+            elif name in self._names:
                 check_use(self, name, in_use)
                 self._check_config(name)
                 self._check_teachers(name, fresh)

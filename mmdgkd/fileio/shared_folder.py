@@ -64,7 +64,7 @@ class SharedFolder:
         copies = self.writes and not is_main_process()
         missing = self._missing(listed[0]) if copies else []
         for name in sorted(set().union(*all_gather_object(missing))):
-            self._send(name, listed[0][name][0], name in missing)
+            self._send(name, name in missing)
         barrier()
 
     @property
@@ -172,7 +172,7 @@ class SharedFolder:
             if name not in here or self._facts(name) != facts
         ]
 
-    def _send(self, name: str, size: int, wanted: bool) -> None:
+    def _send(self, name: str, wanted: bool) -> None:
         """Send a file from the first process to those that want it."""
         path = osp.join(self.path, name)
         with contextlib.ExitStack() as stack:
@@ -180,6 +180,11 @@ class SharedFolder:
                 source = stack.enter_context(open(path, 'rb'))
             elif wanted:
                 copy = stack.enter_context(atomic_write(path, 'wb'))
+            # Another process may have replaced it since.
+            sizes = [os.fstat(source.fileno()).st_size
+                     ] if is_main_process() else [0]
+            broadcast_object_list(sizes)
+            size = sizes[0]
             for begin in range(0, size, _BLOCK):
                 block = torch.empty(
                     min(_BLOCK, size - begin), dtype=torch.uint8)

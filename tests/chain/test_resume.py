@@ -147,7 +147,7 @@ def given(half_trained, tmp_path, monkeypatch):
     set_entry(half_trained, 'resnet20', state='given')
     half_trained.chain.networks.resnet20.ckpt_path = 'given.pth'
     monkeypatch.chdir(tmp_path)
-    assert ChainRunner(half_trained).work.todo(True, None) == ['resnet8']
+    assert ChainRunner(half_trained).work.todo(True) == ['resnet8']
     return half_trained
 
 

@@ -2,6 +2,7 @@
 """Real, tiny trainings of chains."""
 import errno
 import json
+import multiprocessing
 import os
 import os.path as osp
 import shutil
@@ -23,6 +24,7 @@ from mmdgkd.fileio.files import sha256_of
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
 from mmdgkd.logit_store import logit_file
 
+DIGITS = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 NAMES = ['resnet20', 'resnet14', 'resnet8']
 
 
@@ -160,7 +162,7 @@ def test_the_written_config_is_the_same_chain(trained):
     again.resume = True
     runner = ChainRunner(again)
     assert runner.chain.names == NAMES
-    assert runner.work.todo(True, None) == []
+    assert runner.work.todo(True) == []
 
 
 def test_mmengines_registry_builds_it(tiny_cfg):
@@ -243,10 +245,10 @@ def test_a_changed_teacher_of_a_half_trained_stage_is_refused(copied):
     with open(osp.join(copied.work_dir, 'chain.json'), 'w') as file:
         json.dump(ledger, file)
     copied.chain.networks.resnet20.ckpt_path = given
-    assert ChainRunner(copied).work.todo(True, None) == ['resnet8']
+    assert ChainRunner(copied).work.todo(True) == ['resnet8']
     change_a_weight(given)
     with pytest.raises(ConfigError, match='has changed since the stage'):
-        ChainRunner(copied).work.todo(True, None)
+        ChainRunner(copied).work.todo(True)
 
 
 def test_a_lost_network_is_written_again_from_its_checkpoint(copied):
@@ -398,6 +400,72 @@ def test_a_second_run_is_kept_out(copied):
     ChainRunner(copied).train()
 
 
+@pytest.mark.slow
+def test_stages_that_do_not_wait_for_each_other_train_at_once(
+        fork_tool, tmp_path):
+    """By processes of their own, in one work dir whose seed was drawn."""
+
+    def words(folder, *more, seed='None'):
+        return ('tools/train.py', DIGITS, '--guidance', 'direct', '--work-dir',
+                tmp_path / folder, *more, '--cfg-options',
+                'train_cfg.max_epochs=2',
+                'train_dataloader.dataset.indices=64',
+                'val_dataloader.dataset.indices=64', f'randomness.seed={seed}')
+
+    assert fork_tool(*words('apart', '--stage', 'resnet20')).wait(120) == 0
+    seed = ledger_of(tmp_path / 'apart')['seed']
+    others = [
+        fork_tool(*words('apart', '--stage', name, '--resume'))
+        for name in ('resnet14', 'resnet8')
+    ]
+    for other in others:
+        assert other.wait(120) == 0, other.output()
+    found = ledger_of(tmp_path / 'apart')
+    assert found['seed'] == seed
+    assert [each['state'] for each in found['stages'].values()] == ['done'] * 3
+    assert fork_tool(*words('whole', seed=seed)).wait(120) == 0
+    for name, entry in ledger_of(tmp_path / 'whole')['stages'].items():
+        ours = found['stages'][name]
+        assert ours.keys() == entry.keys()
+        for key in ('metric', 'params', 'config_sha256'):
+            assert ours[key] == entry[key], (name, key)
+        expected = weights_of(tmp_path / 'whole', name)
+        for key, value in weights_of(tmp_path / 'apart', name).items():
+            assert torch.equal(value, expected[key]), (name, key)
+
+
+def test_a_stage_and_the_whole_chain_keep_each_other_out(copied):
+    """And one stage itself, but not another stage."""
+
+    def runner(only):
+        return ChainRunner(copied, only=only).work
+
+    def try_in_another_process(only):
+        """POSIX locks are those of a process."""
+        result, found = multiprocessing.Pipe(duplex=False)
+
+        def lock():
+            try:
+                with runner(only).lock():
+                    found.send('')
+            except ConfigError as error:
+                found.send(str(error))
+
+        process = multiprocessing.get_context('fork').Process(target=lock)
+        process.start()
+        process.join()
+        return result.recv()
+
+    with runner('resnet8').lock():
+        assert try_in_another_process('resnet14') == ''
+        for other in (None, 'resnet8'):
+            assert f'another run, process {os.getpid()} ' in (
+                try_in_another_process(other))
+    with runner(None).lock():
+        assert 'another run' in try_in_another_process('resnet8')
+    assert try_in_another_process(None) == ''
+
+
 def test_a_logit_store_in_the_work_dir_leaves_its_lock(copied):
     """To close a file drops all POSIX locks of the process on it."""
     with ChainRunner(copied).work.lock():
@@ -491,7 +559,7 @@ def test_a_run_without_a_seed_can_be_resumed(tiny_cfg):
     first.train()
     cfg.resume = True
     assert ChainRunner(cfg).work.seed == first.work.seed
-    assert ChainRunner(cfg).work.todo(True, None) == []
+    assert ChainRunner(cfg).work.todo(True) == []
 
 
 @pytest.mark.slow
@@ -564,7 +632,7 @@ def test_networks_as_safetensors(tiny_cfg):
     found = runner.test('resnet8')['resnet8']['accuracy/top1']
     assert abs(found - ledger['resnet8']['metric']['last']) < 1e-4
     cfg.resume = True
-    assert ChainRunner(cfg).work.todo(True, None) == []
+    assert ChainRunner(cfg).work.todo(True) == []
     cfg.chain.save_as = 'onnx'
     with pytest.raises(ConfigError, match="chain.save_as: 'onnx' must be one"):
         ChainRunner(cfg)

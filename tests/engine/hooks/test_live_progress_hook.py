@@ -165,7 +165,7 @@ def test_there_is_none_in_a_pipe(chain_cfg, capsys):
     # It does not keep a work dir from resuming.
     cfg.resume = True
     cfg.default_hooks.live_progress = None
-    assert ChainRunner(cfg).work.todo(True, None) == []
+    assert ChainRunner(cfg).work.todo(True) == []
 
 
 def test_it_can_be_turned_off_and_on_in_any_config(terminal, chain_cfg,

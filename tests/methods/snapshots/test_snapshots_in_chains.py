@@ -95,7 +95,7 @@ def test_a_snapshot_is_a_network_with_the_weights_of_that_epoch(
     again = Config.fromfile(f'{cfg.work_dir}/config.py')
     assert Chain.from_cfg(again.chain) == runner.chain
     again.resume = True
-    assert ChainRunner(again).work.todo(True, None) == []
+    assert ChainRunner(again).work.todo(True) == []
 
 
 def test_asking_for_snapshots_changes_no_bit_of_the_parent(
@@ -248,7 +248,7 @@ def test_one_that_is_missing_is_taken_again_or_one_line(trained_cfg, refused):
     assert path.read_bytes() == before
     # What it has taken is not needed any more, unless it is to be taken again.
     Path(trained_cfg.work_dir, 'resnet20/snapshot_epoch_1.pth').unlink()
-    assert ChainRunner(trained_cfg).work.todo(True, None) == []
+    assert ChainRunner(trained_cfg).work.todo(True) == []
     path.unlink()
     message = ('snapshot_epoch_1.pth.: is missing, but "resnet20" is trained: '
                '.* of "resnet20_50"; put the file back, or remove ')
