@@ -18,6 +18,7 @@ COMMANDS = dict(
     new='write the config of a chain: your images, two networks',
     plan='print what a chain trains, what it costs, and its mistakes',
     train='train a chain, or anything else that MMEngine trains',
+    submit='train a chain as jobs, here or on a Slurm cluster',
     test='test the networks of a chain',
     weigh='say whether several teachers are worth more than one',
     export='write networks as programs that PyTorch runs alone',

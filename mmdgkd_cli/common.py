@@ -13,11 +13,13 @@ import traceback
 from typing import Any, Iterator, Optional, Sequence, Tuple, Type
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+def add_common_arguments(parser: argparse.ArgumentParser,
+                         several: bool = False) -> None:
     """Add the flags of MMRazor's and MMPretrain's tools.
 
     Args:
         parser (argparse.ArgumentParser): The parser to add them to.
+        several (bool): Whether it takes several guidances. Defaults to False.
     """
     parser.add_argument(
         'config',
@@ -34,6 +36,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         'train_cfg.max_epochs=10')
     parser.add_argument(
         '--guidance',
+        nargs='+' if several else None,
         choices=['none', 'direct', 'sequential', 'dense', 'independent'],
         help='which networks are teachers of which: plain training, KD, '
         'TAKD, DGKD, or all of the last network alone')
@@ -64,9 +67,10 @@ def cfg_options_action() -> Type[argparse.Action]:
                         ValueError):
                     from mmdgkd import ConfigError
                     raise ConfigError(
-                        f'--cfg-options: {value!r} should be key=value, such '
-                        'as train_cfg.max_epochs=10; a list is [a,b], and a '
-                        'mapping is given key by key: a.b=1 a.c=2') from None
+                        f'{option_string}: {value!r} should be key=value, '
+                        'such as train_cfg.max_epochs=10; a list is [a,b], '
+                        'and a mapping is given key by key: a.b=1 a.c=2'
+                    ) from None
 
     return CfgOptions
 

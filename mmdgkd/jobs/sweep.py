@@ -1,0 +1,214 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Runs of one chain that share the networks which they train alike."""
+import copy
+import os.path as osp
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from mmdgkd.chain.chain import Chain, teachers_of
+from mmdgkd.chain.ledger_schema import read_ledger
+from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.files import atomic_write
+
+# Of an entry of chain.networks what a given network has no use for.
+_OF_TRAINING = ('stage', 'init_from', 'use')
+
+
+@dataclass(frozen=True)
+class Job:
+    """The training of one network.
+
+    Args:
+        run (str): The run that it belongs to, below the work dir of all.
+        network (str): The network.
+    """
+
+    run: str
+    network: str
+
+    def __str__(self) -> str:
+        return '/'.join(filter(None, (self.run, self.network)))
+
+
+class Sweep:
+    """The runs of a config with several guidances, or seeds of the student.
+
+    Each has an ordinary work dir below that of the config. What two of them
+    would train alike is trained in the first one, and given to the others by
+    its file: the teachers have the first seed. Of one guidance and one seed
+    there is one run, in the work dir itself.
+
+    Args:
+        cfg (Config): The config, with ``work_dir``.
+        guidances (Sequence[str]): Those to compare. Defaults to (): that of
+            the config.
+        seeds (Sequence[int]): Of the last network. Defaults to (): that of the
+            config.
+
+    Raises:
+        ConfigError: As :class:`ChainRunner`, and if networks that are trained
+            within others are to be shared.
+    """
+
+    def __init__(
+        self,
+        cfg: Config,
+        guidances: Sequence[str] = (),
+        seeds: Sequence[int] = ()
+    ) -> None:
+        self.path = osp.abspath(cfg.work_dir)
+        self.needs: Dict[Job, Tuple[Job, ...]] = {}
+        self._runners: Dict[str, ChainRunner] = {}
+        self._configs: Dict[str, Config] = {}
+        self._jobs: Dict[Any, Job] = {}
+        for guidance in guidances or (None, ):
+            for seed in seeds or (None, ):
+                words = ([guidance] if guidances[1:] else
+                         []) + ([f'seed{seed}'] if seeds[1:] else [])
+                self._add(cfg, '_'.join(words), guidance, seed)
+
+    def _add(self, cfg: Config, run: str, guidance: Optional[str],
+             seed: Optional[int]) -> None:
+        cfg = copy.deepcopy(cfg)
+        # Of several runs the work dirs have but what each trains itself: they
+        # are not those of the whole chain.
+        cfg.work_dir = osp.join(self._folder(run),
+                                'whole') if run else self.path
+        if guidance is not None:
+            cfg.chain.guidance = guidance
+        if seed is not None:
+            cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+        runner = self._runners[run] = ChainRunner(cfg, verbose=False)
+        chain = runner.chain
+        if run:
+            _refuse_parts(chain)
+        jobs = {}
+        for network in chain.networks:
+            if not network.ckpt_path:
+                name = network.name
+                key = _key(chain, name, seed)
+                job = self._jobs.setdefault(key, Job(run, name))
+                jobs[name] = job
+        for name, job in jobs.items():
+            if job.run == run:
+                self.needs[job] = tuple(jobs[each]
+                                        for each in chain.needs(name)
+                                        if each in jobs)
+        self._configs[run] = self._config(run, jobs)
+
+    def check(self) -> None:
+        """Check and rehearse the runs, before anything is submitted.
+
+        Raises:
+            ConfigError: As :meth:`ChainRunner.train`.
+        """
+        seen = set()
+        for run in {job.run: None for job in self.todo()}:
+            runner = self._runners[run]
+            # Seeds change nothing that could fail.
+            if runner.chain.guidance not in seen:
+                seen.add(runner.chain.guidance)
+                runner.plan()
+
+    @property
+    def runs(self) -> List[str]:
+        """The work dir of each run."""
+        return [self._folder(run) for run in self._runners]
+
+    def is_done(self, job: Job) -> bool:
+        """Whether a network is trained already."""
+        return self._state(job) == 'done'
+
+    def todo(self) -> Dict[Job, Tuple[Job, ...]]:
+        """The jobs to run, in order, and those of them that each waits for."""
+        return {
+            job: tuple(each for each in needs if not self.is_done(each))
+            for job, needs in self.needs.items() if not self.is_done(job)
+        }
+
+    def table(self) -> List[Tuple[str, str, str]]:
+        """For each job its name, what it waits for, and its state."""
+        return [(str(job), ', '.join(map(str, needs)) or '-', self._state(job))
+                for job, needs in self.needs.items()]
+
+    def _state(self, job: Job) -> str:
+        path = osp.join(self._folder(job.run), 'chain.json')
+        stages = read_ledger(path)['stages'] if osp.exists(path) else {}
+        return stages.get(job.network, {}).get('state', 'pending')
+
+    def write_configs(self) -> None:
+        """Write the config of each run beside its networks."""
+        for run, cfg in self._configs.items():
+            with atomic_write(self._config_file(run)) as file:
+                file.write(cfg.pretty_text)
+
+    def words(self, job: Job) -> List[str]:
+        """The command line of ``mmdgkd train`` that does a job."""
+        return [
+            self._config_file(job.run), '--work-dir',
+            self._folder(job.run), '--stage', job.network, '--resume'
+        ]
+
+    def _folder(self, run: str) -> str:
+        return osp.join(self.path, run) if run else self.path
+
+    def _config_file(self, run: str) -> str:
+        return osp.join(self._folder(run), 'submitted.py')
+
+    def _config(self, run: str, jobs: Dict[str, Job]) -> Config:
+        """The config of a run, with the files of what others train."""
+        runner = self._runners[run]
+        chain, cfg = runner.chain, runner.work.config_as_run()
+        own = [name for name, job in jobs.items() if job.run == run]
+        used = {*own, *(each for name in own for each in chain.needs(name))}
+        networks = []
+        for entry in cfg.chain.networks:
+            name = entry['name']
+            if name not in used:
+                continue
+            if name in jobs and name not in own:
+                entry = {
+                    key: value
+                    for key, value in entry.items() if key not in _OF_TRAINING
+                }
+                entry['ckpt_path'] = osp.join(
+                    self._folder(jobs[name].run), name,
+                    f'{name}.{chain.save_as}')
+            networks.append(entry)
+        cfg.work_dir = self._folder(run)
+        cfg.chain.networks = networks
+        teachers = {name: chain.teachers[name] for name in own}
+        names = [entry['name'] for entry in networks]
+        if own and any(
+                teachers_of(chain.guidance, names, own[-1])[name] != found
+                for name, found in teachers.items()):
+            cfg.chain.guidance = {
+                name: list(found)
+                for name, found in teachers.items()
+            }
+        if run and cfg.chain.logit_store is not None:
+            # The same teachers: the logits of the same views.
+            store = cfg.chain.logit_store
+            store['store_dir'] = store.get('store_dir') or osp.join(
+                self.path, 'logits')
+            if cfg.chain.views.get('seed') is None:
+                cfg.chain.views['seed'] = 0
+        return cfg
+
+
+def _key(chain: Chain, name: str, seed: Optional[int]) -> Tuple:
+    """What is the same where a network is trained alike."""
+    return (name, tuple(_key(chain, each, None) for each in chain.needs(name)),
+            seed if name == chain.names[-1] else None)
+
+
+def _refuse_parts(chain: Chain) -> None:
+    for network in chain.networks:
+        if network.part_of:
+            raise ConfigError(
+                f'--seeds, --guidance: "{network.name}" is trained within '
+                f'"{network.part_of}", and cannot be shared by several runs; '
+                'leave them out, or leave it out')

@@ -1,0 +1,86 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Train a chain as jobs, a network each, here or on a Slurm cluster.
+
+Networks that do not wait for each other are trained at once. Several guidances
+or seeds are runs of their own, below the work dir, which share the teachers
+that they have in common; a report compares them. The same command goes on.
+
+    mmdgkd submit CONFIG --cluster slurm --slurm partition=gpu gpus_per_node=1
+    mmdgkd submit CONFIG --guidance direct independent --seeds 0 1 2 --jobs 2
+"""
+import argparse
+import os.path as osp
+
+from .common import add_common_arguments, cfg_options_action, load_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    add_common_arguments(parser, several=True)
+    parser.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[],
+        help='of the last network, a run each; the other networks have the '
+        'first one')
+    parser.add_argument(
+        '--cluster',
+        choices=['local', 'slurm'],
+        default='local',
+        help='where (default: on this machine)')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        help='on this machine: how many at once (default: one, or one a GPU)')
+    parser.add_argument(
+        '--slurm',
+        nargs='+',
+        action=cfg_options_action(),
+        default={},
+        metavar='KEY=VALUE',
+        help="of submitit's SlurmExecutor, such as partition=gpu time=240 "
+        '(minutes) gpus_per_node=1')
+    parser.add_argument(
+        '--no-rehearsal',
+        action='store_true',
+        help='submit without the rehearsal; each job has its own')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the jobs and exit')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, or submit, what is left."""
+    import torch
+
+    from mmdgkd import ConfigError
+    from mmdgkd.jobs import Sweep
+    from mmdgkd.report import write_report
+    from mmdgkd.utils.table import draw_table
+    from .clusters import submit_to_slurm, train_here
+    guidances, args.guidance = args.guidance or [], None
+    for key, values in (('guidance', guidances), ('seeds', args.seeds)):
+        for value in values:
+            if values.count(value) > 1:
+                raise ConfigError(f'--{key}: {value} is given twice')
+    if args.jobs is not None and args.jobs < 1:
+        raise ConfigError(f'--jobs: {args.jobs} must be 1 or more')
+    cfg = load_config(args)
+    if cfg.get('chain') is None:
+        raise ConfigError(f'config: {args.config!r} declares no chain')
+    sweep = Sweep(cfg, guidances, args.seeds)
+    if not args.no_rehearsal:
+        sweep.check()
+    print(draw_table(('job', 'waits for', 'state'), sweep.table()))
+    if args.dry_run:
+        return
+    sweep.write_configs()
+    out = osp.join(sweep.path, 'report')
+    if args.cluster == 'slurm':
+        report = [*sweep.runs, '--out', out] if sweep.runs[1:] else []
+        for job, number in submit_to_slurm(sweep, args.slurm, report).items():
+            print(f'{job}: job {number}')
+        return
+    train_here(sweep, args.jobs or max(1, torch.cuda.device_count()))
+    if sweep.runs[1:]:
+        print(write_report(sweep.runs, out)[-1])

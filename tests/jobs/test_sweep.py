@@ -1,0 +1,102 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""Which jobs a chain is, and what they share."""
+import copy
+import json
+import os.path as osp
+import shutil
+
+import pytest
+from mmengine.config import Config
+
+from mmdgkd import ConfigError
+from mmdgkd.chain.chain import Chain
+from mmdgkd.jobs import Sweep
+
+
+def jobs_of(sweep):
+    return {
+        str(job): sorted(map(str, needs))
+        for job, needs in sweep.todo().items()
+    }
+
+
+def written(sweep, run):
+    sweep.write_configs()
+    return Config.fromfile(osp.join(sweep.path, run, 'submitted.py'))
+
+
+def test_a_chain_is_a_job_for_each_network(tiny_cfg):
+    cfg = tiny_cfg()
+    sweep = Sweep(cfg, ['dense'], [3])
+    assert jobs_of(sweep) == dict(
+        resnet20=[], resnet14=['resnet20'], resnet8=['resnet14', 'resnet20'])
+    assert sweep.runs == [cfg.work_dir]
+    again = written(sweep, '')
+    assert again.randomness.seed == 3
+    assert Chain.from_cfg(again.chain).teachers == Chain.from_cfg(
+        cfg.chain).teachers
+
+
+def test_what_is_trained_alike_is_trained_once(tiny_cfg):
+    """TAKD's second network is that of DGKD, its third is not."""
+    sweep = Sweep(tiny_cfg(), ['dense', 'sequential', 'none'], [0, 1])
+    assert jobs_of(sweep) == {
+        'dense_seed0/resnet20': [],
+        'dense_seed0/resnet14': ['dense_seed0/resnet20'],
+        'dense_seed0/resnet8':
+        ['dense_seed0/resnet14', 'dense_seed0/resnet20'],
+        'dense_seed1/resnet8':
+        ['dense_seed0/resnet14', 'dense_seed0/resnet20'],
+        'sequential_seed0/resnet8': ['dense_seed0/resnet14'],
+        'sequential_seed1/resnet8': ['dense_seed0/resnet14'],
+        'none_seed0/resnet14': [],
+        'none_seed0/resnet8': [],
+        'none_seed1/resnet8': [],
+    }
+    cfg = written(sweep, 'sequential_seed1')
+    assert cfg.randomness.seed == 1
+    given, student = cfg.chain.networks
+    assert given.ckpt_path == osp.join(sweep.path,
+                                       'dense_seed0/resnet14/resnet14.pth')
+    chain = Chain.from_cfg(cfg.chain)
+    assert chain.teachers == dict(resnet14=(), resnet8=('resnet14', ))
+    assert chain.logit_store['store_dir'] == osp.join(sweep.path, 'logits')
+    assert written(sweep, 'none_seed1').chain.networks[0].name == 'resnet8'
+    stores = {
+        written(sweep, run).chain.views.seed
+        for run in ('dense_seed0', 'dense_seed1')
+    }
+    assert stores == {0}
+
+
+def test_a_mapping_says_what_a_word_would_not(tiny_cfg):
+    """The third network of four has no teacher that others train."""
+    cfg = tiny_cfg()
+    networks = cfg.chain.networks
+    networks['resnet26'] = dict(
+        networks.resnet20, model=dict(backbone=dict(depth=26)))
+    cfg.chain.order = ['resnet26', 'resnet20', 'resnet14', 'resnet8']
+    sweep = Sweep(cfg, ['independent', 'dense'])
+    chain = Chain.from_cfg(written(sweep, 'dense').chain)
+    assert chain.teachers['resnet20'] == ('resnet26', )
+    assert chain.teachers['resnet8'] == ('resnet26', 'resnet20', 'resnet14')
+
+
+def test_what_is_done_is_no_job(trained, tmp_path):
+    cfg = copy.deepcopy(trained[0])
+    path = tmp_path / 'copied'
+    shutil.copytree(cfg.work_dir, path)
+    cfg.work_dir = str(path)
+    assert not Sweep(cfg).todo()
+    data = json.loads((path / 'chain.json').read_text())
+    data['stages']['resnet14']['state'] = 'running'
+    (path / 'chain.json').write_text(json.dumps(data))
+    assert jobs_of(Sweep(cfg)) == dict(resnet14=[])
+
+
+def test_parts_of_other_networks_are_not_shared(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.snapshots = [0.5]
+    assert 'resnet20_50' in jobs_of(Sweep(cfg))
+    with pytest.raises(ConfigError, match='^--seeds, --guidance: "resnet20_5'):
+        Sweep(cfg, seeds=[0, 1])
