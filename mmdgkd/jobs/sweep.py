@@ -97,7 +97,7 @@ class Sweep:
                 self.needs[job] = tuple(jobs[each]
                                         for each in chain.needs(name)
                                         if each in jobs)
-        self._configs[run] = self._config(run, jobs)
+                self._configs[run] = self._config(run, jobs)
 
     def check(self) -> None:
         """Check and rehearse the runs, before anything is submitted.
@@ -116,7 +116,10 @@ class Sweep:
     @property
     def runs(self) -> List[str]:
         """The work dir of each run."""
-        return [self._folder(run) for run in self._runners]
+        return [
+            self._folder(run)
+            for run in dict.fromkeys(job.run for job in self.needs)
+        ]
 
     def is_done(self, job: Job) -> bool:
         """Whether a network is trained already."""
@@ -177,12 +180,17 @@ class Sweep:
                 entry['ckpt_path'] = osp.join(
                     self._folder(jobs[name].run), name,
                     f'{name}.{chain.save_as}')
+            if chain.folds is not None and not chain[name].part_of:
+                # By default that of its place, among all.
+                entry['fold'] = chain.fold_of(name)
             networks.append(entry)
         cfg.work_dir = self._folder(run)
         cfg.chain.networks = networks
         teachers = {name: chain.teachers[name] for name in own}
         names = [entry['name'] for entry in networks]
-        if own and any(
+        # A word means something else among fewer networks, a mapping may name
+        # one that is not here.
+        if not isinstance(chain.guidance, str) or any(
                 teachers_of(chain.guidance, names, own[-1])[name] != found
                 for name, found in teachers.items()):
             cfg.chain.guidance = {

@@ -82,6 +82,38 @@ def test_a_mapping_says_what_a_word_would_not(tiny_cfg):
     assert chain.teachers['resnet8'] == ('resnet26', 'resnet20', 'resnet14')
 
 
+def test_folds_are_those_among_all_networks(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.folds = 2
+    sweep = Sweep(cfg, ['independent', 'sequential'])
+    folds = [(each.name, each.fold)
+             for each in written(sweep, 'sequential').chain.networks]
+    assert folds == [('resnet20', 0), ('resnet14', 1), ('resnet8', None)]
+    sweep = Sweep(cfg, ['dense', 'sequential'])
+    folds = [(each.name, each.fold)
+             for each in written(sweep, 'sequential').chain.networks]
+    assert folds == [('resnet14', 1), ('resnet8', None)]
+
+
+def test_guidance_by_a_mapping(tiny_cfg):
+    """It names a TA that is no teacher of the student."""
+    cfg = tiny_cfg()
+    cfg.chain.guidance = dict(resnet14=['resnet20'], resnet8=['resnet20'])
+    sweep = Sweep(cfg, seeds=[0, 1])
+    chain = Chain.from_cfg(written(sweep, 'seed1').chain)
+    assert chain.teachers == dict(resnet20=(), resnet8=('resnet20', ))
+
+
+def test_runs_that_are_the_same(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14 = None
+    sweep = Sweep(cfg, ['direct', 'dense', 'none'])
+    assert list(jobs_of(sweep)) == [
+        'direct/resnet20', 'direct/resnet8', 'none/resnet8'
+    ]
+    assert [osp.basename(run) for run in sweep.runs] == ['direct', 'none']
+
+
 def test_what_is_done_is_no_job(trained, tmp_path):
     cfg = copy.deepcopy(trained[0])
     path = tmp_path / 'copied'
