@@ -6,9 +6,9 @@ import subprocess
 import sys
 from typing import Any, List
 
-# How schedulers say that a job is to stop and be queued again. submitit reads
-# the variable when it is imported, and in the job.
-os.environ.setdefault('SUBMITIT_PREEMPT_SIGNAL', 'USR1')
+# How a job is told to stop and be queued again. submitit reads the variable
+# when it is imported, and in the job.
+os.environ['SUBMITIT_PREEMPT_SIGNAL'] = 'USR1'
 
 _STOPPED = 75
 
@@ -34,12 +34,18 @@ class ClusterJob:
         Raises:
             RuntimeError: If it fails.
         """
-        queue_again = signal.getsignal(signal.SIGUSR1)
+        queue_again: Any = signal.getsignal(signal.SIGUSR1)
         received = []
+        env = dict(os.environ)
+        if 'SLURM_JOB_ID' in env:
+            # Another one for each job of a machine.
+            port = 20000 + int(env['SLURM_JOB_ID']) % 10000
+            env.setdefault('MASTER_PORT', str(port))
         process = subprocess.Popen([
             sys.executable, '-c',
             f'from mmdgkd_cli import main; main({self.command!r})', *self.words
-        ])
+        ],
+                                   env=env)
 
         def forward(number: int, _: Any) -> None:
             received.append(number)
@@ -52,8 +58,10 @@ class ClusterJob:
         # It may have had no handler yet.
         stopped = code in (_STOPPED, -signal.SIGUSR1)
         if stopped and signal.SIGUSR1 in received:
+            # It ends the first process of the job; the others must not fail
+            # before.
             queue_again(signal.SIGUSR1, None)
-        if code:
+        elif code:
             raise RuntimeError(f'mmdgkd {self.command}: exit code {code}')
 
     def checkpoint(self) -> Any:

@@ -5,7 +5,7 @@ Networks that do not wait for each other are trained at once. Several guidances
 or seeds are runs of their own, below the work dir, which share the teachers
 that they have in common; a report compares them. The same command goes on.
 
-    mmdgkd submit CONFIG --cluster slurm --slurm partition=gpu gpus_per_node=1
+    mmdgkd submit CONFIG --cluster slurm --slurm partition=gpu time=240
     mmdgkd submit CONFIG --guidance direct independent --seeds 0 1 2 --jobs 2
 """
 import argparse
@@ -51,36 +51,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, or submit, what is left."""
+    import submitit  # noqa: F401  (before anything is done)
     import torch
 
     from mmdgkd import ConfigError
     from mmdgkd.jobs import Sweep
     from mmdgkd.report import write_report
     from mmdgkd.utils.table import draw_table
-    from .clusters import submit_to_slurm, train_here
-    guidances, args.guidance = args.guidance or [], None
-    for key, values in (('guidance', guidances), ('seeds', args.seeds)):
-        for value in values:
-            if values.count(value) > 1:
-                raise ConfigError(f'--{key}: {value} is given twice')
-    if args.jobs is not None and args.jobs < 1:
-        raise ConfigError(f'--jobs: {args.jobs} must be 1 or more')
+    from .clusters import check_slurm, submit_to_slurm, train_here
+    guidances = args.guidance or []
+    _check(args)
+    if args.cluster == 'slurm':
+        check_slurm(args.slurm)
+    # Of one it is the guidance of the config, as of mmdgkd train.
+    args.guidance = None if guidances[1:] else (guidances or [None])[0]
     cfg = load_config(args)
     if cfg.get('chain') is None:
         raise ConfigError(f'config: {args.config!r} declares no chain')
     sweep = Sweep(cfg, guidances, args.seeds)
-    if not args.no_rehearsal:
-        sweep.check()
+    sweep.check(rehearsal=not args.no_rehearsal)
     print(draw_table(('job', 'waits for', 'state'), sweep.table()))
     if args.dry_run:
         return
-    sweep.write_configs()
     out = osp.join(sweep.path, 'report')
     if args.cluster == 'slurm':
         report = [*sweep.runs, '--out', out] if sweep.runs[1:] else []
         for job, number in submit_to_slurm(sweep, args.slurm, report).items():
             print(f'{job}: job {number}')
         return
+    if torch.cuda.is_available():
+        # The jobs need what the rehearsal had.
+        torch.cuda.empty_cache()
     train_here(sweep, args.jobs or max(1, torch.cuda.device_count()))
     if sweep.runs[1:]:
         print(write_report(sweep.runs, out)[-1])
+
+
+def _check(args: argparse.Namespace) -> None:
+    from mmdgkd import ConfigError
+    for key in ('guidance', 'seeds'):
+        values = getattr(args, key) or []
+        for value in values:
+            if values.count(value) > 1:
+                raise ConfigError(f'--{key}: {value} is given twice')
+    if args.jobs is not None and args.jobs < 1:
+        raise ConfigError(f'--jobs: {args.jobs} must be 1 or more')
+    slurm = args.cluster == 'slurm'
+    for key, given, other in (('jobs', args.jobs
+                               and slurm, 'local'), ('slurm', args.slurm
+                                                     and not slurm, 'slurm')):
+        if given:
+            raise ConfigError(f'--{key}: is for --cluster {other}; leave one '
+                              'of both out')
+    if args.launcher != 'none':
+        raise ConfigError('--launcher: is chosen for each job; leave it out')

@@ -92,7 +92,9 @@ def train_without_chain(cfg: Any) -> None:
 
     start_processes(cfg.launcher, cfg.get('env_cfg', {}))
     fit_to_device(cfg)
-    SharedFolder(osp.abspath(cfg.work_dir)).update()
+    shared = SharedFolder(osp.abspath(cfg.work_dir))
+    shared.refuse_copy()
+    shared.update()
     key = 'load_from' if cfg.get('load_from') else 'work_dir'
     if cfg.resume:
         # The newest complete one; MMEngine takes the last one written, which

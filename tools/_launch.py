@@ -41,10 +41,12 @@ PATIENCE = 120
 class GracefulContext(SubprocessContext):
     """The workers on this machine, which get signals and time to stop."""
 
+    # Those of workers before a restart, too.
+    received: Set[int] = set()
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.received: Set[int] = set()
-        self.unsent: List[int] = []
+        self.unsent = [*self.received]
         self.all_started = False
         self.first_stop: Optional[float] = None
 

@@ -258,7 +258,7 @@ class ChainRunner:
         fresh = [name for name in todo if not self.work.has_files(name)]
         table = plan_table(self.chain, facts, stages, self.work.ledger, fresh)
         lines = (table, self.work.shared.line, split_line(self.chain),
-                 store_lines(self._store_size), order_line(self.chain, facts),
+                 store_lines(self.store_size), order_line(self.chain, facts),
                  mix_line(self.chain,
                           stages), schedule_lines(self.chain, facts,
                                                   stages), rehearsed)
@@ -269,6 +269,7 @@ class ChainRunner:
                signals: StopSignals) -> List[str]:
         """Check all, then make and lock the work dir; the stages to train."""
         resume = bool(self.cfg.get('resume'))
+        self.work.shared.refuse_copy()
         is_there = osp.isdir(self.work.path)
         if is_there:
             stack.enter_context(self.work.lock())
@@ -276,7 +277,7 @@ class ChainRunner:
         plan = self._plan(resume, signals)
         if not (self.only or self.work.has_begun):
             # One that has begun goes on: it cannot take other settings.
-            refuse_excess(self._store_size)
+            refuse_excess(self.store_size)
         if is_there and not can_write(
                 self.work.path) and not self.work.todo(resume):
             return []
@@ -300,7 +301,7 @@ class ChainRunner:
         return todo
 
     @property
-    def _store_size(self) -> Optional[StoreSize]:
+    def store_size(self) -> Optional[StoreSize]:
         """As planned; None without a store."""
         if self.chain.logit_store is None:
             return None

@@ -92,7 +92,8 @@ class WorkDir:
         self.shared.update()
         self.ledger = Ledger.open(self.path, self.chain, self._own)
         if self._drawn:
-            self.seed = self.ledger.data.get('seed', self.seed)
+            known = self.ledger.data.get('seed')
+            self.seed = self.seed if known is None else known
         self.cfg.randomness = dict(
             self.cfg.get('randomness') or {}, seed=self.seed)
 

@@ -36,7 +36,7 @@ class SharedFolder:
 
     Raises:
         ConfigError: If that of a machine which does not see it has files, and
-            is no copy, or that of the first process is a copy.
+            is no copy, or that of the first process is one.
     """
 
     def __init__(self, path: str, parts: Sequence[str] = ()) -> None:
@@ -47,8 +47,27 @@ class SharedFolder:
         self._lacks = get_world_size() > 1 and not self._sees()
         self.is_shared = not any(all_gather_object(self._lacks))
         if not self.is_shared:
-            for problem in filter(None, all_gather_object(self._problem())):
-                raise ConfigError(f'work_dir: {self.path!r} {problem}')
+            self.refuse_copy()
+        self._refuse(
+            self._lacks and not self._is_copy and any(self._names()),
+            'is not that of the first process, and has files of a '
+            'training; remove it there, choose another --work-dir, '
+            'or one that all machines share')
+
+    def refuse_copy(self) -> None:
+        """Check that what the first process writes to is no copy.
+
+        To be called on all ranks.
+
+        Raises:
+            ConfigError: If it is one: the next run with all machines would
+                replace what is trained there.
+        """
+        self._refuse(
+            is_main_process() and self._is_copy,
+            'is a copy of that of another machine: begin there '
+            f'(NODE_RANK=0), or remove {_MARK!r} from it to go on '
+            'from this copy')
 
     def update(self) -> None:
         """Copy what the first process has written to where it is missing.
@@ -107,18 +126,15 @@ class SharedFolder:
             token.close()
         return sees
 
-    def _problem(self) -> str:
-        where = f'on {platform.node()}'
-        marked = osp.exists(osp.join(self.path, _MARK))
-        if is_main_process() and marked:
-            return (f'{where} is a copy of that of another machine: begin '
-                    f'there (NODE_RANK=0), or remove {_MARK!r} from it to go '
-                    'on from this copy')
-        if self._lacks and not marked and any(self._names()):
-            return (f'{where} is not that of the first process, and has files '
-                    'of a training; remove it there, choose another '
-                    '--work-dir, or one that all machines share')
-        return ''
+    @property
+    def _is_copy(self) -> bool:
+        return osp.exists(osp.join(self.path, _MARK))
+
+    def _refuse(self, here: bool, problem: str) -> None:
+        """Raise an error on all ranks if there is a problem on one."""
+        hosts = filter(None, all_gather_object(here and platform.node()))
+        for host in hosts:
+            raise ConfigError(f'work_dir: {self.path!r} on {host} {problem}')
 
     def _names(self) -> Iterator[str]:
         """The files that belong to it, by their path in it."""
@@ -165,8 +181,10 @@ class SharedFolder:
         for name in copied & here - listed.keys():
             os.remove(osp.join(self.path, name))
         if listed or copied:
+            # Those of other stages stay in it.
+            copied = copied - here | listed.keys()
             with atomic_write(mark) as file:
-                file.write('\n'.join(listed) + '\n')
+                file.write('\n'.join(sorted(copied)) + '\n')
         return [
             name for name, facts in listed.items()
             if name not in here or self._facts(name) != facts

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmdgkd.chain.chain import Chain, teachers_of
 from mmdgkd.chain.ledger_schema import read_ledger
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.chain.store_size import refuse_excess
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.files import atomic_write
 
@@ -45,12 +46,13 @@ class Sweep:
         cfg (Config): The config, with ``work_dir``.
         guidances (Sequence[str]): Those to compare. Defaults to (): that of
             the config.
-        seeds (Sequence[int]): Of the last network. Defaults to (): that of the
-            config.
+        seeds (Sequence[int]): Of the last network that is trained. Defaults to
+            (): that of the config.
 
     Raises:
-        ConfigError: As :class:`ChainRunner`, and if networks that are trained
-            within others are to be shared.
+        ConfigError: As :class:`ChainRunner`, and if a run would have no seed,
+            or another than it says, or a network that is trained within
+            another one were to be shared.
     """
 
     def __init__(
@@ -64,10 +66,13 @@ class Sweep:
         self._runners: Dict[str, ChainRunner] = {}
         self._configs: Dict[str, Config] = {}
         self._jobs: Dict[Any, Job] = {}
+        if not seeds and (cfg.get('randomness') or {}).get('seed') is None:
+            raise ConfigError('randomness.seed: is not set, and each job would'
+                              ' draw its own; set it, or give --seeds')
         for guidance in guidances or (None, ):
             for seed in seeds or (None, ):
-                words = ([guidance] if guidances[1:] else
-                         []) + ([f'seed{seed}'] if seeds[1:] else [])
+                words = [guidance] if guidances[1:] else []
+                words += [f'seed{seed}'] if seeds[1:] else []
                 self._add(cfg, '_'.join(words), guidance, seed)
 
     def _add(self, cfg: Config, run: str, guidance: Optional[str],
@@ -75,51 +80,64 @@ class Sweep:
         cfg = copy.deepcopy(cfg)
         # Of several runs the work dirs have but what each trains itself: they
         # are not those of the whole chain.
-        cfg.work_dir = osp.join(self._folder(run),
-                                'whole') if run else self.path
+        cfg.work_dir = osp.join(self.path, run, 'whole') if run else self.path
         if guidance is not None:
             cfg.chain.guidance = guidance
         if seed is not None:
             cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
-        runner = self._runners[run] = ChainRunner(cfg, verbose=False)
+        runner = ChainRunner(cfg, verbose=False)
         chain = runner.chain
         if run:
             _refuse_parts(chain)
-        jobs = {}
+        if seed is not None:
+            _refuse_own_seed(chain)
+        jobs: Dict[str, Job] = {}
         for network in chain.networks:
             if not network.ckpt_path:
                 name = network.name
-                key = _key(chain, name, seed)
-                job = self._jobs.setdefault(key, Job(run, name))
-                jobs[name] = job
-        for name, job in jobs.items():
-            if job.run == run:
-                self.needs[job] = tuple(jobs[each]
-                                        for each in chain.needs(name)
-                                        if each in jobs)
-                self._configs[run] = self._config(run, jobs)
+                jobs[name] = self._jobs.setdefault(
+                    _key(chain, name, seed), Job(run, name))
+        own = [name for name, job in jobs.items() if job.run == run]
+        for name in own:
+            self.needs[jobs[name]] = tuple(jobs[each]
+                                           for each in chain.needs(name)
+                                           if each in jobs)
+        if own:
+            self._runners[run] = runner
+            self._configs[run] = self._config(runner, run, own, jobs)
 
-    def check(self) -> None:
-        """Check and rehearse the runs, before anything is submitted.
+    def check(self, rehearsal: bool) -> None:
+        """Check the runs, before anything is submitted.
+
+        Args:
+            rehearsal (bool): Whether those with something to train are
+                rehearsed.
 
         Raises:
-            ConfigError: As :meth:`ChainRunner.train`.
+            ConfigError: As :meth:`ChainRunner.train`, and if a network was
+                trained with another config.
         """
-        seen = set()
+        for cfg in self._configs.values():
+            given = [
+                each.ckpt_path for each in Chain.from_cfg(cfg.chain).networks
+                if each.ckpt_path
+            ]
+            if osp.exists(osp.join(cfg.work_dir, 'chain.json')) and all(
+                    osp.exists(each) or '://' in each for each in given):
+                ChainRunner(copy.deepcopy(cfg), verbose=False).work.todo(True)
+        seen = []
         for run in {job.run: None for job in self.todo()}:
             runner = self._runners[run]
             # Seeds change nothing that could fail.
-            if runner.chain.guidance not in seen:
-                seen.add(runner.chain.guidance)
+            if rehearsal and runner.chain.guidance not in seen:
+                seen.append(runner.chain.guidance)
                 runner.plan()
+                refuse_excess(runner.store_size)
 
     @property
     def runs(self) -> List[str]:
         """The work dir of each run."""
-        return [
-            self._folder(run)
-            for run in dict.fromkeys(job.run for job in self.needs)
-        ]
+        return [self._folder(run) for run in self._configs]
 
     def is_done(self, job: Job) -> bool:
         """Whether a network is trained already."""
@@ -142,30 +160,39 @@ class Sweep:
         stages = read_ledger(path)['stages'] if osp.exists(path) else {}
         return stages.get(job.network, {}).get('state', 'pending')
 
-    def write_configs(self) -> None:
-        """Write the config of each run beside its networks."""
+    def write_configs(self, folder: str) -> None:
+        """Write the config of each run.
+
+        Args:
+            folder (str): Where to. Jobs that wait read them: another
+                submission has another one.
+        """
         for run, cfg in self._configs.items():
-            with atomic_write(self._config_file(run)) as file:
+            with atomic_write(_config_file(folder, run)) as file:
                 file.write(cfg.pretty_text)
 
-    def words(self, job: Job) -> List[str]:
-        """The command line of ``mmdgkd train`` that does a job."""
+    def words(self, job: Job, folder: str) -> List[str]:
+        """The command line of ``mmdgkd train`` that does a job.
+
+        Args:
+            job (Job): The job.
+            folder (str): That of :meth:`write_configs`.
+        """
         return [
-            self._config_file(job.run), '--work-dir',
+            _config_file(folder, job.run), '--work-dir',
             self._folder(job.run), '--stage', job.network, '--resume'
         ]
 
     def _folder(self, run: str) -> str:
         return osp.join(self.path, run) if run else self.path
 
-    def _config_file(self, run: str) -> str:
-        return osp.join(self._folder(run), 'submitted.py')
-
-    def _config(self, run: str, jobs: Dict[str, Job]) -> Config:
+    def _config(self, runner: ChainRunner, run: str, own: List[str],
+                jobs: Dict[str, Job]) -> Config:
         """The config of a run, with the files of what others train."""
-        runner = self._runners[run]
         chain, cfg = runner.chain, runner.work.config_as_run()
-        own = [name for name, job in jobs.items() if job.run == run]
+        cfg.work_dir = self._folder(run)
+        if not run:
+            return cfg
         used = {*own, *(each for name in own for each in chain.needs(name))}
         networks = []
         for entry in cfg.chain.networks:
@@ -173,6 +200,7 @@ class Sweep:
             if name not in used:
                 continue
             if name in jobs and name not in own:
+                stage = entry.get('stage') or {}
                 entry = {
                     key: value
                     for key, value in entry.items() if key not in _OF_TRAINING
@@ -180,14 +208,17 @@ class Sweep:
                 entry['ckpt_path'] = osp.join(
                     self._folder(jobs[name].run), name,
                     f'{name}.{chain.save_as}')
-            if chain.folds is not None and not chain[name].part_of:
+                if 'data_preprocessor' in stage:
+                    # It has these images as a teacher, too.
+                    entry['stage'] = dict(
+                        data_preprocessor=stage['data_preprocessor'])
+            if chain.folds is not None:
                 # By default that of its place, among all.
                 entry['fold'] = chain.fold_of(name)
             networks.append(entry)
-        cfg.work_dir = self._folder(run)
         cfg.chain.networks = networks
-        teachers = {name: chain.teachers[name] for name in own}
         names = [entry['name'] for entry in networks]
+        teachers = {name: chain.teachers[name] for name in own}
         # A word means something else among fewer networks, a mapping may name
         # one that is not here.
         if not isinstance(chain.guidance, str) or any(
@@ -197,7 +228,7 @@ class Sweep:
                 name: list(found)
                 for name, found in teachers.items()
             }
-        if run and cfg.chain.logit_store is not None:
+        if chain.logit_store is not None:
             # The same teachers: the logits of the same views.
             store = cfg.chain.logit_store
             store['store_dir'] = store.get('store_dir') or osp.join(
@@ -207,10 +238,31 @@ class Sweep:
         return cfg
 
 
+def _config_file(folder: str, run: str) -> str:
+    return osp.join(folder, f'{run or "chain"}.py')
+
+
+def _student(chain: Chain) -> str:
+    """The last network that is trained by itself."""
+    trained = [
+        each.name for each in chain.networks
+        if not (each.part_of or each.ckpt_path)
+    ]
+    if not trained:
+        raise ConfigError('chain.networks: all have a ckpt_path, so that there'
+                          ' is nothing to train')
+    return trained[-1]
+
+
 def _key(chain: Chain, name: str, seed: Optional[int]) -> Tuple:
     """What is the same where a network is trained alike."""
-    return (name, tuple(_key(chain, each, None) for each in chain.needs(name)),
-            seed if name == chain.names[-1] else None)
+    network = chain[name]
+    begins = network.init_from or network.part_of
+    return (name,
+            tuple(_key(chain, each, seed)
+                  for each in chain.teachers[name]), begins
+            and _key(chain, begins, seed), network.ckpt_path,
+            seed if name == _student(chain) else None)
 
 
 def _refuse_parts(chain: Chain) -> None:
@@ -219,4 +271,13 @@ def _refuse_parts(chain: Chain) -> None:
             raise ConfigError(
                 f'--seeds, --guidance: "{network.name}" is trained within '
                 f'"{network.part_of}", and cannot be shared by several runs; '
-                'leave them out, or leave it out')
+                'give one seed and one guidance')
+
+
+def _refuse_own_seed(chain: Chain) -> None:
+    name = _student(chain)
+    stage = chain[name].stage or {}
+    if (stage.get('randomness') or {}).get('seed') is not None:
+        raise ConfigError(
+            f'chain.networks.{name}.stage.randomness.seed: is set, and would '
+            'be that of all --seeds; leave one of both out')

@@ -15,6 +15,8 @@ from .peers import PeerWatch, client, launcher_has_store, restarts
 
 # Seconds after which a process without a heartbeat ends the others.
 _PEER_TIMEOUT = 120
+# As PyTorch's for collectives: another machine may notice later.
+_STORE_TIMEOUT = 1800
 _watch: Optional[PeerWatch] = None
 
 
@@ -41,7 +43,8 @@ def start_processes(launcher: str, env_cfg: Mapping[str, Any]) -> None:
     options = dict(env_cfg.get('dist_cfg') or {})
     if launcher == 'pytorch' and launcher_has_store() and restarts():
         # torchrun's has the addresses of the processes that have ended.
-        options['store'] = PrefixStore(f'restart_{restarts()}', client())
+        options['store'] = PrefixStore(f'restart_{restarts()}',
+                                       client(_STORE_TIMEOUT))
         if get_device() == 'cuda':
             options.update(_ranks())
     if get_device() != 'cpu':

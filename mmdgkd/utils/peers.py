@@ -145,12 +145,11 @@ class PeerWatch:
             'checkpoint', code_of_lost_peer())
 
 
-def client(seconds: float = 0) -> TCPStore:
+def client(seconds: float) -> TCPStore:
     """Another client of the store of the process group.
 
     Args:
-        seconds (float): How long an operation may take, if not less than a
-            minute. Defaults to 0.
+        seconds (float): How long an operation may take, a minute at least.
     """
     return TCPStore(
         os.environ['MASTER_ADDR'],

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
+from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.jobs import Sweep
 
 
@@ -21,8 +22,8 @@ def jobs_of(sweep):
 
 
 def written(sweep, run):
-    sweep.write_configs()
-    return Config.fromfile(osp.join(sweep.path, run, 'submitted.py'))
+    sweep.write_configs(osp.join(sweep.path, 'jobs'))
+    return Config.fromfile(osp.join(sweep.path, 'jobs', f'{run}.py'))
 
 
 def test_a_chain_is_a_job_for_each_network(tiny_cfg):
@@ -31,7 +32,7 @@ def test_a_chain_is_a_job_for_each_network(tiny_cfg):
     assert jobs_of(sweep) == dict(
         resnet20=[], resnet14=['resnet20'], resnet8=['resnet14', 'resnet20'])
     assert sweep.runs == [cfg.work_dir]
-    again = written(sweep, '')
+    again = written(sweep, 'chain')
     assert again.randomness.seed == 3
     assert Chain.from_cfg(again.chain).teachers == Chain.from_cfg(
         cfg.chain).teachers
@@ -129,6 +130,69 @@ def test_what_is_done_is_no_job(trained, tmp_path):
 def test_parts_of_other_networks_are_not_shared(tiny_cfg):
     cfg = tiny_cfg()
     cfg.chain.networks.resnet20.snapshots = [0.5]
-    assert 'resnet20_50' in jobs_of(Sweep(cfg))
+    sweep = Sweep(cfg, ['dense'])
+    assert 'resnet20_50' in jobs_of(sweep)
+    chain = Chain.from_cfg(written(sweep, 'chain').chain)
+    assert chain.teachers == Chain.from_cfg(cfg.chain).teachers
     with pytest.raises(ConfigError, match='^--seeds, --guidance: "resnet20_5'):
         Sweep(cfg, seeds=[0, 1])
+
+
+def test_what_a_network_begins_from_is_no_teacher(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet14 = None
+    cfg.chain.networks.resnet8 = dict(
+        cfg.chain.networks.resnet20, init_from='resnet20')
+    assert jobs_of(Sweep(cfg, ['none', 'direct'])) == {
+        'none/resnet20': [],
+        'none/resnet8': ['none/resnet20'],
+        'direct/resnet8': ['none/resnet20']
+    }
+
+
+def test_a_shared_teacher_keeps_its_normalization(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.chain.networks.resnet20.stage = dict(
+        data_preprocessor=dict(mean=[10.0] * 3), train_cfg=dict(max_epochs=3))
+    given = written(Sweep(cfg, seeds=[0, 1]), 'seed1').chain
+    teacher = Chain.from_cfg(given)['resnet20']
+    assert teacher.ckpt_path
+    assert teacher.stage == dict(data_preprocessor=dict(mean=[10.0] * 3))
+
+
+@pytest.mark.parametrize(
+    'guidance', ['dense', dict(resnet8=['resnet20'])], ids=['word', 'mapping'])
+def test_what_was_trained_otherwise(tiny_cfg, guidance):
+    """The runs are checked and rehearsed; what is done must fit."""
+    cfg = tiny_cfg()
+    cfg.chain.guidance = guidance
+    cfg.chain.preflight = True
+    sweep = Sweep(cfg, seeds=[0, 1])
+    sweep.check(rehearsal=True)
+    assert not osp.exists(cfg.work_dir)
+    sweep.write_configs(osp.join(sweep.path, 'jobs'))
+    for job in sweep.todo():
+        path, _, _, _, name, _ = sweep.words(job, osp.join(sweep.path, 'jobs'))
+        once = Config.fromfile(path)
+        once.chain.preflight = False
+        ChainRunner(once, only=name).train()
+    assert not sweep.todo()
+    sweep.check(rehearsal=True)
+    cfg.train_cfg.max_epochs = 2
+    with pytest.raises(ConfigError, match='trained with another config'):
+        Sweep(cfg, seeds=[0, 1]).check(rehearsal=False)
+
+
+def test_runs_without_a_seed(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.randomness = dict(seed=None)
+    with pytest.raises(ConfigError, match='^randomness.seed: is not set'):
+        Sweep(cfg, ['dense', 'none'])
+    Sweep(cfg, seeds=[1])
+    cfg.chain.networks.resnet8.stage = dict(randomness=dict(seed=3))
+    with pytest.raises(ConfigError, match='resnet8.stage.randomness.seed: is'):
+        Sweep(cfg, seeds=[1])
+    for network in cfg.chain.networks.values():
+        network.ckpt_path = 'some.pth'
+    with pytest.raises(ConfigError, match='there is nothing to train'):
+        Sweep(cfg, seeds=[1])

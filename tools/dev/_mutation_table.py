@@ -559,12 +559,29 @@ _add('a_changed_file_is_not_copied', _FOLDER, ' or self._facts(name) != facts',
 _add('files_of_others_are_removed', _FOLDER, 'in copied & here - listed',
      'in here - listed', _COPIES)
 _add('another_training_is_overwritten', _FOLDER,
-     'if self._lacks and not marked', 'if False',
+     'self._lacks and not self._is_copy and', 'False and',
      'fileio/test_shared_folder.py::test_a_chain_without_a_shared_work_dir')
 _add(
     'addresses_of_before_a_restart', 'mmdgkd/utils/distributed.py',
     'and restarts():', 'and False:', 'tools/test_stop.py::'
     'test_two_ranks_stop_together_and_go_on_to_the_same_bits')
+_add('a_copy_is_trained_on', _FOLDER, 'is_main_process() and self._is_copy',
+     'False', 'fileio/test_shared_folder.py::'
+     'test_a_chain_without_a_shared_work_dir')
+_SWEEP = 'jobs/test_sweep.py::'
+_add('a_beginning_is_a_teacher', 'mmdgkd/jobs/sweep.py',
+     'for each in chain.teachers[name]), begins', 'for each in '
+     'chain.needs(name)), begins',
+     f'{_SWEEP}test_what_a_network_begins_from_is_no_teacher')
+_add('folds_by_place_in_the_run', 'mmdgkd/jobs/sweep.py',
+     "entry['fold'] = chain.fold_of(name)", 'pass',
+     f'{_SWEEP}test_folds_are_those_among_all_networks')
+_add('done_whatever_it_was', 'mmdgkd/jobs/sweep.py', '.work.todo(True)',
+     '.work', f'{_SWEEP}test_what_was_trained_otherwise')
+_add(
+    'a_stage_writes_the_ledger_of_others', 'mmdgkd/chain/ledger.py',
+    "stages[name] = found['stages'][name]", 'pass', 'chain/test_runner.py::'
+    'test_stages_that_do_not_wait_for_each_other_train_at_once')
 _add('a_signal_waits_for_others', 'mmdgkd/engine/hooks/_signal_watch.py',
      'still >= PATIENCE', 'still >= 1e9',
      f'{_PEER_TESTS}test_one_that_waits_for_another_ends_after_sigterm')

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import os.path as osp
+import platform
 import shutil
 import tempfile
 import time
@@ -14,7 +15,8 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, is_main_process
+from mmengine.dist import (all_gather_object, barrier, broadcast_object_list,
+                           is_main_process)
 from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
 
@@ -67,7 +69,7 @@ def rehearse(cfg: Config, chain: Chain, work: WorkDir, names: List[str],
     begin = time.monotonic()
     steps = chain.preflight['steps']
     scope = cfg.default_scope
-    with _left_as_before() as folder, DefaultScope.overwrite_default_scope(
+    with _left_as_before(work) as folder, DefaultScope.overwrite_default_scope(
             scope):
         there = _RehearsalDir(cfg, chain, work, folder)
         data = FewBatches(steps, datasets)
@@ -107,9 +109,9 @@ def _rehearse_stage(work: '_RehearsalDir', name: str, data: FewBatches,
 
 
 @contextlib.contextmanager
-def _left_as_before() -> Iterator[str]:
+def _left_as_before(work: WorkDir) -> Iterator[str]:
     """A folder that is removed; generators are restored, nothing is shown."""
-    folder = _make_folder()
+    folder = _make_folder(work)
     shared = SharedFolder(folder)
     kinds = [ManagerMixin]
     for kind in kinds:
@@ -132,12 +134,19 @@ def _left_as_before() -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_folder() -> str:
-    """Make an empty folder."""
+def _make_folder(work: WorkDir) -> str:
+    """Make an empty folder, if possible one that all processes see."""
+    parent = None
+    if work.shared.is_shared and len(set(all_gather_object(
+            platform.node()))) > 1:
+        # The other machines may have no such TMPDIR.
+        parent = osp.dirname(work.path)
+        while not osp.isdir(parent):
+            parent = osp.dirname(parent)
     made = ['', '']
     if is_main_process():
         try:
-            made[0] = tempfile.mkdtemp(prefix='mmdgkd_rehearsal_')
+            made[0] = tempfile.mkdtemp(prefix='mmdgkd_rehearsal_', dir=parent)
         except OSError as error:
             made[1] = str(error)
     broadcast_object_list(made)
