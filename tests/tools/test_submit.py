@@ -150,6 +150,6 @@ def test_a_signal_to_submit_goes_to_the_jobs(fork_tool, tmp_path):
     run.send_signal(signal.SIGTERM)
     assert run.wait(60) == 75
     lines = run.output().splitlines()
-    assert 'seed0/resnet20: failed: stopped by SIGTERM in resnet20' in lines[-2]
+    assert 'resnet20: failed: stopped by SIGTERM in resnet20' in lines[-2]
     assert lines[-1] == 'stopped; the same command goes on'
     assert states(work / 'seed0')['resnet20'] == 'running'
