@@ -165,7 +165,7 @@ def _schedule(models: Sequence[Model], recipe: Recipe) -> List[str]:
 def _chain(store: Store) -> List[str]:
     lines = [
         'chain = dict(',
-        "    guidance='dense',  # DGKD; or 'direct' (KD), 'sequential' (TAKD),"
+        "    guidance='independent',  # TAs by themselves; or 'dense', 'direct',"
         " 'none'"
     ]
     if store.cfg is None:
