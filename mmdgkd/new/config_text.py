@@ -165,8 +165,8 @@ def _schedule(models: Sequence[Model], recipe: Recipe) -> List[str]:
 def _chain(store: Store) -> List[str]:
     lines = [
         'chain = dict(',
-        "    guidance='independent',  # TAs by themselves; or 'dense', 'direct',"
-        " 'none'"
+        "    guidance='independent',  # TAs by themselves; or 'dense', "
+        "'direct', 'none'"
     ]
     if store.cfg is None:
         lines.append('    logit_store=None,  # the disk is too small for one')
