@@ -415,7 +415,7 @@ def test_the_planned_store_is_that_on_the_disk(make, folds, mix):
             augments=[dict(type='Mixup', alpha=0.2)])
     runner = ChainRunner(cfg)
     runner.plan()
-    planned = runner._store_size.at().sizes
+    planned = runner.store_size.at().sizes
     runner.train()
     found = {name: 0 for name in planned}
     for path in glob.glob(osp.join(runner.work.path, 'logits', '*.logits')):

@@ -403,13 +403,15 @@ def test_scripts_start_the_launcher(run_tool, root, tmp_path, script):
     python.chmod(0o755)
     done = run_tool(
         'bash', '-c', f'PATH={tmp_path}:$PATH PORT=29600 NNODES=2 NODE_RANK=1 '
-        f'MASTER_ADDR=first bash tools/dist_{script}.sh c.py 3 --resume')
+        'MASTER_ADDR=first MAX_RESTARTS=4 '
+        f'bash tools/dist_{script}.sh c.py 3 --resume')
     paths, *words = done.stdout.split()
     assert paths.startswith('tools/..')
     assert words == [
         'tools/_launch.py', '--nnodes=2', '--node_rank=1',
         '--master_addr=first', '--master_port=29600', '--nproc_per_node=3',
-        f'tools/{script}.py', 'c.py', '--resume', '--launcher', 'pytorch'
+        '--max_restarts=4', f'tools/{script}.py', 'c.py', '--resume',
+        '--launcher', 'pytorch'
     ]
 
 
