@@ -1,7 +1,8 @@
 # ResNet-110-56-32-20-14-8 in a recipe of this project: crop and flip, one
 # cycle of the learning rate, 20 epochs, 12 for the TAs, 30 for the student,
 # whose tau was the best on held-out images (docs/which_guidance.md).
-# *_released.py and *_paper.py have the recipe of the released code.
+# *_released.py and *_paper.py have the recipe of the released code. On these
+# networks KD (configs/kd) is a point better, and needs no TAs.
 # Objective: the averaged form (see _base_/distillers).
 _base_ = [
     '../_base_/chains/resnet110_to_resnet8_cifar100.py',
