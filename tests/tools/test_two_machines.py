@@ -89,20 +89,24 @@ def machines(networks, tmp_path, root):
 def test_a_link_that_is_cut_and_no_shared_folder(machines, networks, tmp_path,
                                                  fork_ranks):
     """Both end, go on later, and have the weights of one machine."""
+
+    def messages():
+        return [(tmp_path / f'err{each}').read_text() for each in '01']
+
     options = ('--stage', 'resnet20', '--cfg-options',
                'train_cfg.max_epochs=20', 'chain.preflight=True')
-    both = machines(*options, 'env_cfg.peer_timeout=3')
-    while not (tmp_path / '0' / 'resnet20' / 'iter_4.pth').exists():
-        assert all(each.poll() is None for each in both)
+    # Far more than a process may wait for a core of a busy machine.
+    both = machines(*options, 'env_cfg.peer_timeout=20')
+    while not [*(tmp_path / '0' / 'resnet20').glob('iter_*.pth')]:
+        assert [each.poll() for each in both] == [None, None], messages()
         time.sleep(0.02)
     ip('-n', networks[1], 'link', 'set', 'veth1', 'down')
-    assert [each.wait(60) for each in both] == [75, 75]
-    for each in '01':
-        text = (tmp_path / f'err{each}').read_text()
+    assert [each.wait(120) for each in both] == [75, 75], messages()
+    for text in messages():
         assert 'stopped: ' in text and 'Traceback' not in text
     ip('-n', networks[1], 'link', 'set', 'veth1', 'up')
     both = machines('--resume', *options, 'env_cfg.peer_timeout=60')
-    assert [each.wait(120) for each in both] == [0, 0]
+    assert [each.wait(240) for each in both] == [0, 0], messages()
     fork_ranks('tools/train.py', SURVIVOR, '--work-dir', tmp_path / 'whole',
                *options)
     found = [
