@@ -23,7 +23,7 @@ COMMANDS = dict(
     weigh='say whether several teachers are worth more than one',
     export='write networks as programs that PyTorch runs alone',
     report='write one page of results of work dirs',
-    store='show what a logit store holds, and drop stale files',
+    store='show, fill, check and clean a logit store',
     compat='print versions, and what is repaired in MMRazor')
 
 

@@ -125,6 +125,16 @@ def load_config(args: argparse.Namespace) -> Any:
     return cfg
 
 
+def set_amp(cfg: Any) -> None:
+    """Train with automatic mixed precision, as MMEngine's tools set it.
+
+    Args:
+        cfg (Config): The config, which is changed.
+    """
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Print errors as one line; a file has the traceback of unexpected ones.

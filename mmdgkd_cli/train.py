@@ -15,7 +15,7 @@ import argparse
 import os.path as osp
 from typing import Any
 
-from .common import add_common_arguments, load_config
+from .common import add_common_arguments, load_config, set_amp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> None:
     # torchrun --max-restarts starts the same command again.
     cfg.resume = args.resume or bool(cfg.get('resume')) or restarts() > 0
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        set_amp(cfg)
     if cfg.get('chain') is None:
         for flag in ('stage', 'guidance', 'dry_run'):
             if getattr(args, flag):

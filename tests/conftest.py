@@ -11,6 +11,7 @@ def pytest_configure(config):
     if hasattr(config,
                'workerinput') or not config.getoption('numprocesses', None):
         config.pluginmanager.import_plugin('chain_fixtures')
+        config.pluginmanager.import_plugin('s3_fixtures')
 
 
 def pytest_xdist_auto_num_workers(config):

@@ -3,8 +3,10 @@
 import argparse
 import configparser
 import importlib.util
+import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -75,9 +77,30 @@ def test_a_plan_and_its_table_alone(mmdgkd):
     assert code == 2 and errors.count('\n') == 1
 
 
-def test_a_store_and_the_repairs(mmdgkd, trained):
-    code, output, _ = mmdgkd('store', trained[0].work_dir)
-    assert code == 0 and '| resnet14-' in output
+def test_a_store(mmdgkd, trained, tmp_path):
+    """It is filled, checked, listed and cleaned."""
+    work, store = str(tmp_path / 'work'), str(tmp_path / 'logits')
+    shutil.copytree(trained[0].work_dir, work)
+    config = (os.path.join(work, 'config.py'), '--work-dir', work,
+              '--cfg-options', f'chain.logit_store.store_dir={store}')
+    code, output, errors = mmdgkd('store', 'fill', *config, '--teacher',
+                                  'resnet14', '--views', '1')
+    assert code == 0, errors
+    assert output.startswith('view 1: 64 rows computed of resnet14, ')
+    code, output, _ = mmdgkd('store', 'verify', *config, '--teacher',
+                             'resnet14', '--samples', '1')
+    assert code == 0 and re.search(r'\| resnet14 +\| +1 \| +32 \| +32 ',
+                                   output)
+    code, output, _ = mmdgkd('store', 'list', store)
+    assert code == 0 and '| resnet14-' in output and ' 1: 64 ' in output
+    code, output, _ = mmdgkd('store', 'gc', store)
+    assert code == 0 and output == 'removed 0 files, 0.0 MB\n'
+    code, output, _ = mmdgkd('store', 'drop', store, '--teacher', 'resnet14')
+    assert code == 0 and output.startswith('removed 1 files, 0.0 MB')
+    assert os.listdir(store) == []
+
+
+def test_the_repairs(mmdgkd):
     code, output, _ = mmdgkd('compat')
     assert code == 0 and ': in force\n  symptom: ' in output
 
@@ -144,7 +167,9 @@ def test_the_words_of_guidance_are_those_of_a_chain():
     (('trian', ), "'trian' is none of .*; did you mean train?"),
     (('train', 'no.py'), "config: there is no file 'no.py'"),
     (('report', 'no'), "'no'"),
-    (('store', 'no'), "'no': is no folder"),
+    (('store', 'list', 'no'), "'no': is no folder"),
+    (('store', 'list', 's4://no'), 'fsspec knows no such protocol'),
+    (('store', 'fill', 'no.py'), "config: there is no file 'no.py'"),
 ])
 def test_a_mistake_is_one_line(mmdgkd, words, message):
     code, output, errors = mmdgkd(*words)
@@ -244,7 +269,7 @@ def test_from_a_folder_of_images_to_a_report(mmdgkd, images, tmp_path):
         assert f'stage {i}/3 {name}: accuracy/top1 ' in output
     work = tmp_path / 'work_dirs' / 'own'
     # One for each teacher: all networks have the same views.
-    assert len([*work.glob('logits/*.logits')]) == 2
+    assert len([*work.glob('logits/*')]) == 2
     for words in (('test', 'own.py'), ('export', 'own.py'), ('report', work)):
         code, output, errors = mmdgkd(*words)
         assert code == 0, errors

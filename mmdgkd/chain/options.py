@@ -5,6 +5,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mmdgkd.datasets.identity import FILE_KEYS
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.object_folder import check_address
 from mmdgkd.logit_store.encoding import check_form
 from mmdgkd.utils.config import refuse_unknown
 
@@ -13,7 +14,8 @@ _VIEW_KEYS = ('seed', 'num_views', 'file_key', 'skip_unreadable')
 _PREFLIGHT_KEYS = ('steps', )
 _HOLDOUT_KEYS = ('size', 'seed', 'validate')
 _FOLDS_KEYS = ('num', 'seed')
-_STORE_KEYS = ('store_dir', 'dtype', 'top_k', 'others')
+_STORE_KEYS = ('store_dir', 'dtype', 'top_k', 'others', 'cache_dir',
+               'cache_bytes')
 
 
 def read_views(cfg: Any) -> Optional[Dict]:
@@ -114,8 +116,8 @@ def read_store(cfg: Any) -> Dict:
         cfg (Any): As in the config.
 
     Raises:
-        ConfigError: If it is not ``store_dir``, ``dtype``, ``top_k`` and
-            ``others``.
+        ConfigError: If it is not ``store_dir``, ``dtype``, ``top_k``,
+            ``others``, ``cache_dir`` and ``cache_bytes``.
     """
     here = 'chain.logit_store'
     cfg = {} if cfg is True else cfg
@@ -123,9 +125,15 @@ def read_store(cfg: Any) -> Dict:
         raise ConfigError(f'{here}: must be dict(store_dir=..., dtype=..., '
                           f'top_k=...), True or None, not {cfg!r}')
     refuse_unknown(cfg, _STORE_KEYS, here)
-    if not isinstance(cfg.get('store_dir') or '', str):
-        raise ConfigError(f'{here}.store_dir: {cfg["store_dir"]!r} must be the'
-                          ' name of a folder')
+    for key in ('store_dir', 'cache_dir'):
+        if not isinstance(cfg.get(key) or '', str):
+            raise ConfigError(
+                f'{here}.{key}: {cfg[key]!r} must be the name of a folder')
+    check_address(cfg.get('store_dir') or '')
+    size = cfg.get('cache_bytes', 0)
+    if type(size) is not int or size < 0:
+        raise ConfigError(
+            f'{here}.cache_bytes: {size!r} must be an integer, 0 or more')
     cfg = dict(cfg)
     check_form(
         cfg.get('dtype', 'float16'), cfg.get('top_k'), cfg.get('others'))

@@ -21,6 +21,7 @@ from mmdgkd.engine.hooks.chain_progress_hook import ChainProgressHook
 from mmdgkd.engine.hooks.visualizer_backends import live_hook
 from mmdgkd.errors import ConfigError, TrainingStopped
 from mmdgkd.fileio.files import atomic_write, can_write, disk_full_as_error
+from mmdgkd.logit_store.inventory import check_store
 from mmdgkd.utils.distributed import start_processes
 from mmdgkd.utils.random import aside
 from .classes import read_chain
@@ -34,7 +35,7 @@ from .plan import (later_share, mix_line, order_line, plan_table, result_table,
 from .runner_keys import check_runner_keys
 from .schedules import schedule_lines
 from .splits import split_line
-from .stage_config import named_config
+from .stage_config import named_config, store_dir
 from .stage_training import train_stage
 from .store_size import StoreSize, refuse_excess
 from .use import format_use, used_value
@@ -246,6 +247,8 @@ class ChainRunner:
 
     def _plan_and_checks(self, resume: bool, signals: StopSignals) -> str:
         todo = self.work.todo(resume)
+        if self.chain.logit_store is not None:
+            check_store(store_dir(self.chain, self.work.path))
         stages = self._stages = {
             name: self.work.stage_config(name)
             for name in self.chain.names

@@ -39,7 +39,8 @@ _TRAINING_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
 _LOGITS_KEY = re.compile(r'model\..*_recorders\.[^.]+\.source$')
 # Data may move, which data_root tells; data_prefix is which part is read.
 _IRRELEVANT = ('ckpt_path', 'data_root', 'num_workers', 'persistent_workers',
-               'pin_memory', 'prefetch_factor', 'store_dir', 'file_key')
+               'pin_memory', 'prefetch_factor', 'store_dir', 'cache_dir',
+               'cache_bytes', 'file_key')
 
 
 def _in_own_scope(function: Callable) -> Callable:

@@ -5,6 +5,7 @@ import math
 import os
 import os.path as osp
 import shutil
+import sys
 from dataclasses import dataclass
 from typing import (Any, Dict, Iterable, Iterator, List, Mapping, Optional,
                     Tuple)
@@ -13,8 +14,9 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.object_folder import RESERVE, is_local
 from mmdgkd.logit_store.encoding import RowForm
-from mmdgkd.logit_store.logit_file import RESERVE, file_bytes
+from mmdgkd.logit_store.piece import SUFFIX, store_bytes
 from mmdgkd.models.distillers.ensembles import Ensembles
 from mmdgkd.utils.config import hash_of, type_of, typed_parts
 from mmdgkd.utils.table import draw_table
@@ -144,7 +146,7 @@ class StoreSize:
         for stage in self.stages:
             count = min(stage.views, options.get('num_views') or stage.views)
             form = RowForm(stage.classes, self._dtype, top_k)
-            size = file_bytes(form, count, stage.length)
+            size = store_bytes(form, count, stage.length)
             for name in stage.teachers:
                 file = name, stage.recipe
                 files[file] = max(size, files.get(file, 0))
@@ -181,13 +183,15 @@ class StoreSize:
         The files that are there count as its own, which they need not be: no
         more is possible, perhaps less. The last of a disk it leaves free.
         """
+        if not is_local(self.folder):
+            return sys.maxsize
         folder = osp.abspath(self.folder)
         while not osp.exists(folder):
             folder = osp.dirname(folder)
         disk = shutil.disk_usage(folder)
         there = sum(
             os.stat(path).st_blocks * 512 for path in glob.glob(
-                osp.join(glob.escape(self.folder), '*.logits')))
+                osp.join(glob.escape(self.folder), '*', f'*{SUFFIX}')))
         return max(0, disk.free + there - min(RESERVE, disk.total // 20))
 
     def settings_within(self, room: int) -> List[Setting]:

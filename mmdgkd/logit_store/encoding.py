@@ -1,8 +1,8 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import math
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, NamedTuple, Optional, Sequence
 
-import numpy as np
 import torch
 
 from mmdgkd.errors import ConfigError
@@ -12,7 +12,48 @@ OTHERS = ('even', 'zero')
 # A logit of no probability that float16 has; at no temperature in use is it
 # one.
 _ZERO = -6e4
-_WORD = 8  # bytes; the length of a row is a multiple
+
+
+class Rows(NamedTuple):
+    """Rows: the logits of a view of some samples, as they are kept.
+
+    Attributes:
+        values (torch.Tensor): Logits, of shape (N, C), or (N, top_k + 1), of
+            which the last is that of each other class.
+        classes (torch.Tensor, optional): The classes of the others, int32 of
+            shape (N, top_k). Defaults to None: all, in order.
+    """
+
+    values: torch.Tensor
+    classes: Optional[torch.Tensor] = None
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> 'Rows':
+        """Apply a function to both.
+
+        Args:
+            function (Callable): From a tensor to a tensor.
+        """
+        return Rows(*(part if part is None else function(part)
+                      for part in self))
+
+    def take(self, places: torch.Tensor) -> 'Rows':
+        """Some of them.
+
+        Args:
+            places (torch.Tensor): int64 of shape (M, ), on their device.
+        """
+        return self.map(lambda part: part.index_select(0, places))
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows one after the other.
+
+    Args:
+        parts (Sequence[Rows]): Of one form and device.
+    """
+    values, classes = zip(*parts)
+    return Rows(
+        torch.cat(values), None if classes[0] is None else torch.cat(classes))
 
 
 @dataclass(frozen=True)
@@ -51,66 +92,18 @@ class RowForm:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of a row, a multiple of 8."""
+        """Bytes of a row."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
-        used = self.classes * size
-        if not self.is_full:
-            used = (self.top_k + 1) * size + self.top_k * 4
-        return -(-used // _WORD) * _WORD
+        if self.is_full:
+            return self.classes * size
+        return (self.top_k + 1) * size + self.top_k * 4
 
-    def rounded(self, logits: torch.Tensor) -> torch.Tensor:
-        """Round logits as a row does, on their own device.
+    def encode(self, logits: torch.Tensor) -> Rows:
+        """Round logits, on their own device.
 
         Args:
             logits (torch.Tensor): Shape (N, C).
-
-        Returns:
-            torch.Tensor: float32 of shape (N, C).
         """
-        return self._spread(*self._parts(logits))
-
-    def encode(self, logits: torch.Tensor) -> np.ndarray:
-        """Encode logits.
-
-        Args:
-            logits (torch.Tensor): Shape (N, C), on the CPU.
-
-        Returns:
-            np.ndarray: uint8 of shape (N, num_bytes).
-        """
-        values, classes = self._parts(logits)
-        rows = np.zeros((len(logits), self.num_bytes), np.uint8)
-        data = values.contiguous().numpy().view(np.uint8)
-        rows[:, :data.shape[1]] = data
-        if classes is not None:
-            start, data = data.shape[1], classes.numpy().view(np.uint8)
-            rows[:, start:start + data.shape[1]] = data
-        return rows
-
-    def decode(self, rows: np.ndarray, device: torch.device) -> torch.Tensor:
-        """Decode logits.
-
-        Args:
-            rows (np.ndarray): uint8 of shape (N, num_bytes).
-            device (torch.device): Where the logits are needed.
-
-        Returns:
-            torch.Tensor: float32 of shape (N, C).
-        """
-        dtype = DTYPES[self.dtype]
-        size = torch.finfo(dtype).bits // 8
-        num = self.classes if self.is_full else self.top_k + 1
-        used = torch.from_numpy(np.ascontiguousarray(rows[:, :num * size]))
-        values = used.view(dtype).to(device, non_blocking=True)
-        classes = None
-        if not self.is_full:
-            tail = rows[:, num * size:num * size + self.top_k * 4]
-            classes = torch.from_numpy(np.ascontiguousarray(tail)).view(
-                torch.int32).to(
-                    device, non_blocking=True)
-        return self._spread(values, classes)
-
-    def _parts(self, logits: torch.Tensor) -> tuple:
         dtype = DTYPES[self.dtype]
         logits = logits.detach().float()
         if self.dtype == 'float16':
@@ -118,24 +111,31 @@ class RowForm:
             top = torch.finfo(dtype).max
             logits = logits.clamp(-top, top)
         if self.is_full:
-            return logits.to(dtype), None
+            return Rows(logits.to(dtype, copy=True))
         order = logits.argsort(dim=1, descending=True, stable=True)
         kept, others = order.split([self.top_k, self.classes - self.top_k], 1)
         if self.others == 'zero':
             rest = torch.full_like(logits[:, :1], _ZERO)
         else:
             rest = logits.gather(1, others).logsumexp(1, keepdim=True)
-            rest = rest - float(np.log(self.classes - self.top_k))
+            rest = rest - math.log(self.classes - self.top_k)
         values = torch.cat([logits.gather(1, kept), rest], 1)
-        return values.to(dtype), kept.int()
+        return Rows(values.to(dtype), kept.int())
 
-    def _spread(self, values: torch.Tensor,
-                classes: Optional[torch.Tensor]) -> torch.Tensor:
-        values = values.float()
-        if classes is None:
+    def decode(self, rows: Rows) -> torch.Tensor:
+        """The logits of rows, on their own device.
+
+        Args:
+            rows (Rows): As :meth:`encode` gives them.
+
+        Returns:
+            torch.Tensor: float32 of shape (N, C).
+        """
+        values = rows.values.float()
+        if rows.classes is None:
             return values
         logits = values[:, -1:].repeat(1, self.classes)
-        return logits.scatter_(1, classes.long(), values[:, :-1])
+        return logits.scatter_(1, rows.classes.long(), values[:, :-1])
 
 
 def check_form(dtype: str,

@@ -1,61 +1,86 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-import glob
 import logging
 import os.path as osp
-from collections import deque
-from typing import Any, ContextManager, Deque, Dict, Mapping, Optional, Tuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ContextManager, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 
+from mmdgkd.fileio.object_folder import CACHE_BYTES, ObjectFolder
 from mmdgkd.structures.views import BatchViews
 from mmdgkd.utils.config import hash_of
 from .encoding import RowForm, check_form
-from .logit_file import LogitFile
 from .teacher_timer import TeacherTimer
+from .teacher_views import TeacherViews
 
 
 class LogitStore:
     """Caches the logits of teachers for each view, in a folder.
 
-    There is a file for each teacher and whatever else its logits depend on:
+    There is a folder for each teacher and whatever else its logits depend on:
     its weights, its config and how it is run, the data set, the pipeline and
     the seed of the views, the normalization, the form of the rows. Logits that
-    depend on anything else are in another file, so none is ever stale.
+    depend on anything else are in another folder, so none is ever stale. In it
+    are files of views, see :class:`Piece`, which never change: so no lock is
+    needed, and the folder may be on any file system, or where fsspec reaches.
+
+    A view is read at once and kept where the training is; the next one is read
+    while it trains. New rows are kept there, too, until :meth:`flush`, or
+    until another view begins: then each process writes those that it has
+    computed as a file, and when the view is read again the first process makes
+    one of several files.
 
     :meth:`keep` returns what :meth:`lookup` will return: a training reaches
     the same bits whether the rows were cached or not.
 
     Args:
-        store_dir (str): The folder; it is made when the first row is written.
+        store_dir (str): The folder, or an address of fsspec; it is made when
+            the first rows are written.
         dtype (str): ``'float16'`` or ``'float32'``. Defaults to
             ``'float16'``.
         top_k (int, optional): Keep only the largest so many logits, see
             :class:`RowForm`. Defaults to None: all.
         others (str): What the other classes are read as, see
             :class:`RowForm`. Defaults to ``'even'``.
+        cache_dir (str, optional): See :class:`ObjectFolder`.
+        cache_bytes (int): Likewise. Defaults to 10 GB.
+
+    Attributes:
+        counts (dict[str, dict]): Rows that were found, and that were not, by
+            teacher.
+        failure (str): Why nothing more is stored; empty as long as all is.
 
     Raises:
-        ConfigError: As :func:`check_form`.
+        ConfigError: As :func:`check_form` and :class:`ObjectFolder`.
     """
 
     def __init__(self,
                  store_dir: str,
                  dtype: str = 'float16',
                  top_k: Optional[int] = None,
-                 others: str = 'even') -> None:
+                 others: str = 'even',
+                 cache_dir: Optional[str] = None,
+                 cache_bytes: int = CACHE_BYTES) -> None:
         check_form(dtype, top_k, others)
-        self.path = osp.abspath(store_dir)
+        self._files = ObjectFolder(store_dir, cache_dir, cache_bytes)
+        self.path = self._files.path
         self.dtype = dtype
         self.top_k = top_k
         self.others = others
         self.counts: Dict[str, Dict[str, int]] = {}
         self._timer = TeacherTimer()
-        self._files: Dict[Tuple, Optional[LogitFile]] = {}
-        self._found: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
-        self._unwritten: Deque[Tuple] = deque()
+        self._teachers: Dict[Tuple, TeacherViews] = {}
+        self._found: Dict[str, Tuple[Optional[torch.Tensor], np.ndarray]] = {}
+        # Its thread begins with the first view that it reads.
+        self._reader = ThreadPoolExecutor(1)
         self._writes = True
+        self.failure = ''
+
+    def __deepcopy__(self, memo: Dict) -> 'LogitStore':
+        # Copies of the algorithm, such as EMAHook's, share it.
+        return self
 
     def lookup(self, teacher: Mapping[str, Any], views: BatchViews,
                device: torch.device) -> Optional[torch.Tensor]:
@@ -71,23 +96,24 @@ class LogitStore:
             torch.Tensor, optional: float32 of shape (N, C); None unless all
             rows are cached.
         """
-        self.flush()
         name = teacher['name']
         counts = self.counts.setdefault(name, dict(recalled=0, computed=0))
-        self._found.pop(name, None)
+        own = self._teacher(teacher, views)
+        if not own.holds(views.views):
+            self._flush(own, keep=False)
         try:
-            file = self._file(teacher, views)
-            found = file and file.read(views.views, views.indices)
+            found = own.take(views.views, views.indices, device)
         except OSError as error:
-            self._files[self._place(teacher, views)] = file = None
             self._give_up(error)
-        if file is not None:
-            rows, valid = found
-            if valid.all():
-                counts['recalled'] += len(rows)
-                return file.form.decode(rows, device)
-            self._found[name] = rows, valid
-        counts['computed'] += len(views.indices)
+            own.give_up()
+            found = own.take(views.views, views.indices, device)
+        logits, valid = found
+        if valid.all():
+            self._found.pop(name, None)
+            counts['recalled'] += len(valid)
+            return logits
+        self._found[name] = found
+        counts['computed'] += len(valid)
         return None
 
     def keep(self, teacher: Mapping[str, Any], views: BatchViews,
@@ -104,29 +130,23 @@ class LogitStore:
             those that were cached already, the others rounded.
         """
         form = RowForm(logits.shape[1], self.dtype, self.top_k, self.others)
-        kept = form.rounded(logits)
+        rows = form.encode(logits)
+        kept = form.decode(rows)
         missing = np.ones(len(kept), bool)
-        found = self._found.pop(teacher['name'], None)
-        if found is not None and found[1].any():
-            rows, valid = found
+        cached, valid = self._found.pop(teacher['name'], (None, None))
+        if cached is not None:
             missing = ~valid
-            cached = torch.from_numpy(valid).to(kept.device)
-            kept = torch.where(cached[:, None], form.decode(rows, kept.device),
-                               kept)
+            kept = torch.where(
+                torch.from_numpy(valid).to(kept.device)[:, None], cached, kept)
         if self._writes:
-            # Unrounded: rounding twice may differ from rounding once.
-            fresh, event = logits.detach().float(), None
-            if fresh.is_cuda:
-                # Copied while the student computes.
-                copy = torch.empty(fresh.shape, pin_memory=True)
-                copy.copy_(fresh, non_blocking=True)
-                event = torch.cuda.current_stream(fresh.device).record_event()
-            else:
-                copy = fresh.cpu()
-            self._unwritten.append(
-                (teacher, views, form, copy, missing, event))
-            if event is None:
-                self.flush()
+            finite = torch.isfinite(logits).all(1)
+            if not missing.all():
+                places = torch.from_numpy(np.flatnonzero(missing))
+                places = places.to(kept.device)
+                rows, finite = rows.take(places), finite[places]
+            self._teacher(teacher,
+                          views).add(form, views.views[missing],
+                                     views.indices[missing], rows, finite)
         return kept
 
     def flush(self) -> None:
@@ -135,32 +155,23 @@ class LogitStore:
         A row that cannot be written, or is not finite, is computed again where
         it is needed: the training goes on.
         """
-        while self._unwritten:
-            teacher, views, form, logits, missing, event = (
-                self._unwritten.popleft())
-            if event is not None:
-                event.synchronize()
-            # Spoiled images once must not spoil the cache for ever.
-            missing = missing & torch.isfinite(logits).all(1).numpy()
-            if not missing.any():
-                continue
-            try:
-                file = self._file(teacher, views) or self._make(
-                    teacher, views, form)
-                file.write(views.views[missing], views.indices[missing],
-                           form.encode(logits)[missing])
-            except OSError as error:
-                self._give_up(error)
+        for teacher in self._teachers.values():
+            self._flush(teacher)
+
+    def _flush(self, teacher: TeacherViews, keep: bool = True) -> None:
+        try:
+            teacher.flush(keep)
+        except OSError as error:
+            self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
         """Warn once why nothing more is stored; the run goes on."""
-        self._unwritten.clear()
         if self._writes:
             self._writes = False
+            self.failure = error.strerror or str(error)
             print_log(
-                f'chain.logit_store: {self.path!r}: '
-                f'{error.strerror or error}; the run goes on without storing '
-                'more logits',
+                f'chain.logit_store: {self.path!r}: {self.failure}; the run '
+                'goes on without storing more logits',
                 logger='current',
                 level=logging.WARNING)
 
@@ -193,12 +204,11 @@ class LogitStore:
         }
 
     def close(self) -> None:
-        """Write the rest and close all files."""
+        """Write the rest and forget all views."""
         self.flush()
-        for file in self._files.values():
-            if file is not None:
-                file.close()
-        self._files.clear()
+        self._teachers.clear()
+        self._reader.shutdown(cancel_futures=True)
+        self._reader = ThreadPoolExecutor(1)
 
     def _facts(self, teacher: Mapping[str, Any],
                views: BatchViews) -> Dict[str, Any]:
@@ -215,51 +225,39 @@ class LogitStore:
             top_k=self.top_k,
             **others)
 
-    def _file(self, teacher: Mapping[str, Any],
-              views: BatchViews) -> Optional[LogitFile]:
-        """The file, if there is one; the folder is searched once."""
-        place = self._place(teacher, views)
-        if place not in self._files:
+    def _teacher(self, teacher: Mapping[str, Any],
+                 views: BatchViews) -> TeacherViews:
+        """Its views; the store is searched for them once."""
+        place = (views.source.key, *((key, str(item))
+                                     for key, item in teacher.items()))
+        if place not in self._teachers:
             facts = self._facts(teacher, views)
             key = hash_of(facts)[:16]
-            found = None
-            # In another chain the same teacher may have another name.
-            for path in sorted(
-                    glob.glob(
-                        osp.join(glob.escape(self.path), f'*-{key}.logits'))):
-                found = found or LogitFile.open(path, facts)
-            self._files[place] = found
-        return self._files[place]
-
-    def _make(self, teacher: Mapping[str, Any], views: BatchViews,
-              form: RowForm) -> LogitFile:
-        facts = self._facts(teacher, views)
-        path = osp.join(self.path,
-                        f'{teacher["name"]}-{hash_of(facts)[:16]}.logits')
-        file = LogitFile.make(path, facts, form, views.source.num_samples,
-                              self._info(teacher, views))
-        if file.replaced:
-            print_log(
-                f'chain.logit_store: {path!r} is damaged; its logits are '
-                'computed again',
-                logger='current',
-                level=logging.WARNING)
-        self._files[self._place(teacher, views)] = file
-        return file
+            folder = f'{teacher["name"]}-{key}'
+            try:
+                # In another chain the same teacher may have another name.
+                names = self._files.list()
+            except OSError as error:
+                names = []
+                self._give_up(error)
+            found = [name for name in names if name.endswith(f'-{key}')]
+            self._teachers[place] = TeacherViews(self._files,
+                                                 found[0] if found else folder,
+                                                 facts,
+                                                 self._info(teacher, views),
+                                                 views.source.num_samples,
+                                                 self._reader)
+        return self._teachers[place]
 
     def _info(self, teacher: Mapping[str, Any],
               views: BatchViews) -> Dict[str, Any]:
         """For people, and to see later whether the teacher has changed."""
         info = dict(teacher=teacher['name'], views=views.source.summary)
-        if teacher.get('path'):
-            path = teacher['path']
+        path = teacher.get('path')
+        if path:
             if '://' not in path:
                 path = osp.abspath(path)
-                info['beside'] = osp.relpath(path, self.path)
+                if self._files.is_local:
+                    info['beside'] = osp.relpath(path, self.path)
             info['path'] = path
         return info
-
-    @staticmethod
-    def _place(teacher: Mapping[str, Any], views: BatchViews) -> Tuple:
-        return (views.source.key, *((key, str(item))
-                                    for key, item in teacher.items()))

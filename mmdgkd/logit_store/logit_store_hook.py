@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 from typing import Any
 
+from mmengine.dist import barrier
 from mmengine.hooks import Hook
 from mmrazor.registry import HOOKS
 
@@ -35,6 +36,11 @@ class LogitStoreHook(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: Any) -> None:
         """Write the rows that wait to be written."""
         self.store.flush()
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Write the rows of the epoch, so that all processes read them."""
+        self.store.flush()
+        barrier()
 
     def after_train(self, runner: Any) -> None:
         """Log lookups and hits, and close the files."""

@@ -7,8 +7,9 @@ import shutil
 from dataclasses import dataclass
 from typing import Dict, Optional
 
+from mmdgkd.fileio.object_folder import RESERVE
 from mmdgkd.logit_store.encoding import RowForm
-from mmdgkd.logit_store.logit_file import RESERVE, file_bytes
+from mmdgkd.logit_store.piece import store_bytes
 from .image_data import ImageData
 
 # Small images are trained longer: MMPretrain has 200 epochs for CIFAR and 100
@@ -123,15 +124,15 @@ def store_of(data: ImageData, epochs: int, teachers: int,
     if data.classes > 5 * _TOP_K:
         forms.append(RowForm(data.classes, top_k=_TOP_K))
     for form in forms:
-        size = file_bytes(form, epochs, data.samples)
+        size = store_bytes(form, epochs, data.samples)
         if size <= budget:
             return Store(_store_cfg(form), None, size)
     form = forms[-1]
-    views = int(budget // file_bytes(form, 1, data.samples))
+    views = int(budget // store_bytes(form, 1, data.samples))
     if views < min(epochs, _FEW_VIEWS):
         return Store(None)
     return Store(
-        _store_cfg(form), views, file_bytes(form, views, data.samples))
+        _store_cfg(form), views, store_bytes(form, views, data.samples))
 
 
 def _store_cfg(form: RowForm) -> Dict:

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A chain with a logit store has the results of one without."""
+import copy
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmengine.registry import HOOKS
 
 from mmdgkd.chain.plan import stage_cost
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.fileio.object_folder import ObjectFolder
 from mmdgkd.models.teachers.frozen_teachers import FrozenTeachers
 
 NETWORKS = ('resnet20', 'resnet14', 'resnet8')
@@ -209,12 +211,15 @@ def test_a_changed_teacher_is_never_served_old_rows(after, forwards, tmp_path):
 def test_a_damaged_store_is_noticed_and_refilled(after, forwards):
     cfg = after()
     folder = Path(cfg.chain.logit_store.store_dir)
-    path = next(folder.glob('resnet20-*.logits'))
-    before = path.read_bytes()
-    os.truncate(path, len(before) - 1000)
+    path = next(folder.glob('resnet20-*/view_00001_*'))
+    with np.load(path) as file:
+        before = file['values']
+    os.truncate(path, 1000)
     ChainRunner(cfg).train()
-    assert 0 < forwards['resnet20'] <= 4 and 'resnet14' not in forwards
-    assert path.read_bytes() == before
+    assert forwards['resnet20'] == 2 and 'resnet14' not in forwards
+    (path, ) = folder.glob('resnet20-*/view_00001_*')
+    with np.load(path) as file:
+        assert np.array_equal(file['values'], before)
 
 
 @HOOKS.register_module(force=True)
@@ -297,6 +302,50 @@ def test_views_can_be_limited(make, forwards):
     assert forwards == dict(resnet20=4, resnet14=4)
 
 
+def test_a_store_on_a_server(make, forwards, bucket, tmp_path, monkeypatch):
+    """The weights are those with a store on the disk, also while it fails."""
+    cache = dict(cache_dir=str(tmp_path / 'cache'))
+    here, there = make('here'), make(
+        'there',
+        store=dict(store_dir=f's3://{bucket}/{tmp_path.name}', **cache))
+    for cfg in (here, there):
+        forwards.clear()
+        ChainRunner(cfg).train()
+        assert forwards == dict(resnet20=4, resnet14=4)
+    again = make('again', store=there.chain.logit_store)
+    for name in NETWORKS[:2]:
+        again.chain.networks[name].ckpt_path = os.path.join(
+            there.work_dir, name, f'{name}.pth')
+    forwards.clear()
+    ChainRunner(again).train()
+    assert forwards == {}
+    assert not (Path(there.work_dir) / 'logits').exists()
+
+    # From the second view on it cannot be reached.
+    read = ObjectFolder.read
+
+    def fails(self, name):
+        if 'view_00001' in name:
+            raise OSError('no connection')
+        return read(self, name)
+
+    monkeypatch.setattr(ObjectFolder, 'read', fails)
+    cut = copy.deepcopy(again)
+    cut.work_dir = str(tmp_path / 'cut')
+    ChainRunner(cut).train()
+    assert forwards == dict(resnet20=2, resnet14=2)
+    for cfg in (there, again, cut):
+        assert equal(weights(here), weights(cfg))
+
+
+def test_a_server_that_refuses_stops_before_the_training(
+        make, bucket, refused):
+    cfg = make(store=dict(store_dir='s3://other/logits'))
+    refused(
+        cfg, r"chain.logit_store.store_dir: 's3://other/logits' cannot be "
+        r'written \(.*bucket does not exist.*\)')
+
+
 def test_the_size_is_in_the_plan(make):
     plan = ChainRunner(make()).plan()
     (line, ) = (x for x in plan.splitlines() if x.startswith('logit store: '))
@@ -342,6 +391,15 @@ def test_top_k(after, forwards):
     ({
         'chain.logit_store': dict(store_dir=3)
     }, 'chain.logit_store.store_dir: 3 must be the name of a folder'),
+    ({
+        'chain.logit_store': dict(store_dir='s4://x')
+    }, "chain.logit_store.store_dir: 's4://x': fsspec knows no such protocol"),
+    ({
+        'chain.logit_store': dict(cache_dir=3)
+    }, 'chain.logit_store.cache_dir: 3 must be the name of a folder'),
+    ({
+        'chain.logit_store': dict(cache_bytes=1e9)
+    }, 'chain.logit_store.cache_bytes: 1000000000.0 must be an integer, 0 or'),
     ({
         'chain.views': None
     }, 'but chain.views is None; leave that out'),

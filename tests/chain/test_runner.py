@@ -22,7 +22,6 @@ from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.fileio.files import sha256_of
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
-from mmdgkd.logit_store import logit_file
 
 DIGITS = 'configs/dgkd/resnet20_to_resnet8_digits.py'
 NAMES = ['resnet20', 'resnet14', 'resnet8']
@@ -464,20 +463,6 @@ def test_a_stage_and_the_whole_chain_keep_each_other_out(copied):
     with runner(None).lock():
         assert 'another run' in try_in_another_process('resnet8')
     assert try_in_another_process(None) == ''
-
-
-def test_a_logit_store_in_the_work_dir_leaves_its_lock(copied):
-    """To close a file drops all POSIX locks of the process on it."""
-    with ChainRunner(copied).work.lock():
-        with logit_file.locked(copied.work_dir):
-            pass
-        other = subprocess.run([
-            sys.executable, '-c', 'import fcntl\n'
-            f'file = open({osp.join(copied.work_dir, ".lock")!r}, "w")\n'
-            'fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)'
-        ],
-                               stderr=subprocess.PIPE)
-    assert b'BlockingIOError' in other.stderr
 
 
 def test_a_stages_own_normalization_goes_with_the_network(tiny_cfg):

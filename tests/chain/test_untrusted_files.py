@@ -1,17 +1,20 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Nothing in a file that is no config is executed, wherever it is read."""
+import io
 import json
 import os
 import os.path as osp
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.fileio.checksum import write_with_checksum
+from mmdgkd.fileio.object_folder import ObjectFolder
 
 
 class Attack:
@@ -91,13 +94,21 @@ def test_a_ledger(half_trained, attack):
 
 
 def test_a_logit_store(half_trained, attack):
-    """What is no file of the store is computed again."""
-    folder = osp.join(half_trained.work_dir, 'logits')
-    names = os.listdir(folder)
-    assert names
-    for name in names:
-        with open(osp.join(folder, name), 'wb') as file:
-            pickle.dump(attack, file)
+    """What is no file of the store is computed again.
+
+    Also with the checksum that its name has.
+    """
+    store = ObjectFolder(osp.join(half_trained.work_dir, 'logits'))
+    plain, archive = pickle.dumps(attack), io.BytesIO()
+    np.savez(archive, header=np.array(attack, dtype=object))
+    count = 0
+    for folder in store.list():
+        for name in store.list(folder):
+            data = plain if count % 2 else archive.getvalue()
+            store.write(f'{folder}/{name.split("-")[0]}', '.npz', data)
+            store.remove(f'{folder}/{name}')
+            count += 1
+    assert count == 4
     assert ChainRunner(half_trained).train()['resnet8']['state'] == 'done'
 
 

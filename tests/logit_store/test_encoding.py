@@ -3,10 +3,8 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
-from mmdgkd.logit_store.encoding import RowForm, check_form
+from mmdgkd.logit_store.encoding import RowForm, check_form, joined
 from mmdgkd.models.losses.dense_kd_loss import dense_kd_loss
-
-CPU = torch.device('cpu')
 
 
 def some_logits(classes=100, scale=5.0):
@@ -14,46 +12,58 @@ def some_logits(classes=100, scale=5.0):
     return torch.randn(16, classes, generator=generator) * scale
 
 
+def rounded(form, logits):
+    return form.decode(form.encode(logits))
+
+
 @pytest.mark.parametrize('form, size', [
     (RowForm(100), 200),
     (RowForm(100, 'float32'), 400),
-    (RowForm(10), 24),
-    (RowForm(1000, top_k=16), 104),
-    (RowForm(10, top_k=10), 24),
-    (RowForm(1000, top_k=16, others='zero'), 104),
-    (RowForm(1000, 'float32', 16, 'zero'), 136),
+    (RowForm(10), 20),
+    (RowForm(1000, top_k=16), 98),
+    (RowForm(10, top_k=10), 20),
+    (RowForm(1000, top_k=16, others='zero'), 98),
+    (RowForm(1000, 'float32', 16, 'zero'), 132),
 ])
 def test_what_is_read_is_what_was_rounded(form, size):
     logits = some_logits(form.classes)
     rows = form.encode(logits)
-    assert rows.shape == (16, size) and size == form.num_bytes
-    assert torch.equal(form.decode(rows, CPU), form.rounded(logits))
+    taken = sum(part.nbytes for part in rows if part is not None)
+    assert taken == 16 * size and size == form.num_bytes
+    once = form.decode(rows)
     # Rounding again changes nothing.
-    again = form.rounded(form.rounded(logits))
-    assert torch.allclose(again, form.rounded(logits), atol=2e-2)
+    again = rounded(form, once)
+    assert torch.allclose(again, once, atol=2e-2)
     if form.is_full:
-        assert torch.equal(again, form.rounded(logits))
+        assert torch.equal(again, once)
+    # The rows are no view of the logits.
+    logits += 1
+    assert torch.equal(form.decode(rows), once)
+    some = rows.take(torch.tensor([3, 1]))
+    assert torch.equal(form.decode(some), once[[3, 1]])
+    twice = form.decode(joined([rows, some]))
+    assert torch.equal(twice, torch.cat([once, once[[3, 1]]]))
 
 
 def test_bounds():
     logits = some_logits()
-    assert torch.equal(RowForm(100, 'float32').rounded(logits), logits)
-    halves = RowForm(100).rounded(logits)
+    assert torch.equal(rounded(RowForm(100, 'float32'), logits), logits)
+    halves = rounded(RowForm(100), logits)
     assert ((halves - logits).abs() <= 2**-11 * logits.abs() + 1e-7).all()
     # bfloat16 logits of autocast come through float16 unharmed.
     rough = logits.bfloat16()
-    assert torch.equal(RowForm(100).rounded(rough), rough.float())
+    assert torch.equal(rounded(RowForm(100), rough), rough.float())
     huge = torch.tensor([[1e6, -1e6, 0.0]])
-    assert RowForm(3).rounded(huge).isfinite().all()
+    assert rounded(RowForm(3), huge).isfinite().all()
 
 
 def test_top_k_keeps_the_others_probability_together():
     logits = some_logits(1000, 2.0)
     form = RowForm(1000, 'float32', top_k=16)
-    rounded = form.rounded(logits)
+    kept = rounded(form, logits)
     largest = logits.topk(16).indices
-    assert torch.equal(rounded.gather(1, largest), logits.gather(1, largest))
-    probs, wanted = rounded.softmax(1), logits.softmax(1)
+    assert torch.equal(kept.gather(1, largest), logits.gather(1, largest))
+    probs, wanted = kept.softmax(1), logits.softmax(1)
     assert torch.allclose(
         probs.gather(1, largest), wanted.gather(1, largest), atol=1e-6)
     others = probs.scatter(1, largest, 0.0)
@@ -65,14 +75,14 @@ def test_top_k_keeps_the_others_probability_together():
 def test_or_gives_the_others_none(tau, dtype):
     """The largest have all of it, at any temperature; no loss is NaN."""
     logits = some_logits(1000, 2.0)
-    rounded = RowForm(1000, dtype, 16, 'zero').rounded(logits)
+    kept = rounded(RowForm(1000, dtype, 16, 'zero'), logits)
     largest = logits.topk(16)
-    probs = (rounded / tau).softmax(1)
+    probs = (kept / tau).softmax(1)
     wanted = (largest.values / tau).softmax(1)
     assert torch.allclose(probs.gather(1, largest.indices), wanted, atol=1e-3)
     assert ((probs > 0).sum(1) == 16).all()
     student = torch.zeros(16, 1000, requires_grad=True)
-    loss, _ = dense_kd_loss(student, dict(teacher=rounded), tau)
+    loss, _ = dense_kd_loss(student, dict(teacher=kept), tau)
     loss.backward()
     assert loss.isfinite() and student.grad.isfinite().all()
 

@@ -1,11 +1,16 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import glob
 import os
 import shutil
+import time
 
 import pytest
 import torch
 
-from mmdgkd.logit_store.inventory import find_store, inspect_store, show_store
+from mmdgkd import ConfigError
+from mmdgkd.logit_store.inventory import (check_store, collect_garbage,
+                                          drop_teacher, find_store,
+                                          inspect_store, list_store)
 
 
 @pytest.fixture
@@ -18,11 +23,11 @@ def copied(trained, tmp_path):
 
 def states_of(path, **kwargs):
     entries = inspect_store(find_store(str(path)), **kwargs)
-    return {entry['file'].split('-')[0]: entry['state'] for entry in entries}
+    return {entry.teacher: entry.state for entry in entries}
 
 
 def test_the_table_of_files(trained, capsys):
-    show_store(trained[0].work_dir)
+    list_store(trained[0].work_dir)
     lines = [[cell.strip() for cell in line.split('|')[1:-1]]
              for line in capsys.readouterr().out.splitlines()
              if line.startswith('| resnet')]
@@ -50,30 +55,73 @@ def test_a_changed_teacher_is_stale(copied, trained, capsys):
             resnet14='its teacher has changed', resnet20='its teacher is gone')
         kept = os.path.join(hidden, 'resnet20', 'resnet20.pth')
         assert states_of(copied, networks=[kept])['resnet20'] == 'in use'
-        show_store(str(copied))
-        assert '2 files' in capsys.readouterr().out
+        list_store(str(copied))
+        assert '4 files' in capsys.readouterr().out
         assert len(states_of(copied)) == 2
-        show_store(str(copied), [kept], drop=True)
-        assert 'dropped 1 files' in capsys.readouterr().out
+        collect_garbage(str(copied), [kept])
+        assert 'removed 2 files' in capsys.readouterr().out
         assert set(states_of(copied)) == {'resnet20'}
     finally:
         os.rename(hidden, trained[0].work_dir)
 
 
+def views_of(copied, name):
+    return sorted((copied / 'logits').glob(f'{name}-*/view_*'))
+
+
 def test_damaged_and_unfinished_files_are_stale(copied):
+    """A part that was just begun may be another process's."""
     folder = copied / 'logits'
-    first = sorted(folder.glob('*.logits'))[0]
-    with open(first, 'r+b') as file:
-        file.seek(30)
-        file.write(b'\0\0')
-    half = folder / f'net-{"2" * 16}.logits.part'
-    half.write_bytes(b'half')
+    first, second = views_of(copied, 'resnet14')
+    for path in (first, second):
+        assert set(states_of(copied).values()) == {'in use'}
+        with open(path, 'r+b') as file:
+            file.seek(30)
+            file.write(b'\0\0')
+    parts = [folder / first.parent.name / f'view_{i}.part' for i in (0, 1)]
+    for path in parts:
+        path.write_bytes(b'half')
+    os.utime(parts[0], (time.time() - 7200, ) * 2)
+    old = folder / f'net-{"2" * 16}.logits'
+    old.write_bytes(b'mmdgkd logits 1')
     for foreign in ('film.part', 'my.logits'):
         (folder / foreign).write_text('not ours')
-    states = states_of(copied)
-    assert states.pop('net') == 'unfinished, left by a kill'
-    assert sorted(states.values()) == ['in use', 'its header is damaged']
-    show_store(str(copied), drop=True)
-    assert sorted(path.name for path in folder.iterdir()
-                  if path.name[0] != '.')[:2] == ['film.part', 'my.logits']
-    assert list(states_of(copied).values()) == ['in use']
+    states = sorted(
+        entry.state for entry in inspect_store(find_store(str(copied))))
+    assert states == [
+        'in use', 'is damaged', 'of an older mmdgkd',
+        'unfinished, left by a kill'
+    ]
+    collect_garbage(str(copied))
+    assert sorted(
+        path.name for path in folder.rglob('*')
+        if path.name.startswith(('film', 'my.', 'view', 'net'))) == [
+            'film.part', 'my.logits',
+            *(path.name for path in views_of(copied, 'resnet20')),
+            'view_1.part'
+        ]
+    assert states_of(copied) == dict(resnet20='in use')
+
+
+def test_drop(copied, capsys):
+    drop_teacher(str(copied), 'resnet20', range(1, 9))
+    assert 'removed 1 files' in capsys.readouterr().out
+    (path, ) = views_of(copied, 'resnet20')
+    assert path.name.startswith('view_00000_')
+    drop_teacher(str(copied), path.parent.name)
+    assert not glob.glob(str(copied / 'logits' / 'resnet20*'))
+    assert len(views_of(copied, 'resnet14')) == 2
+    with pytest.raises(ConfigError, match='of "resnet8", but of resnet14'):
+        drop_teacher(str(copied), 'resnet8')
+
+
+def test_a_store_of_an_older_format_is_refused_by_name(tmp_path):
+    check_store(str(tmp_path / 'none'))
+    check_store(str(tmp_path))
+    path = tmp_path / f'net-{"2" * 16}.logits'
+    path.write_bytes(b'mmdgkd logits 1')
+    with pytest.raises(ConfigError) as error:
+        check_store(str(tmp_path))
+    assert str(path) in str(error.value)
+    assert f'mmdgkd store gc {tmp_path}' in str(error.value)
+    assert '\n' not in str(error.value)

@@ -1,5 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+import copy
 import errno
+import glob
 import multiprocessing
 import os
 import resource
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmdgkd.logit_store import logit_file
+from mmdgkd.fileio import object_folder
+from mmdgkd.logit_store import teacher_views
 from mmdgkd.logit_store.logit_store import LogitStore
+from mmdgkd.logit_store.piece import unpack
 from mmdgkd.structures.views import BatchViews, ViewSource
 
 CPU = torch.device('cpu')
@@ -34,8 +38,10 @@ def logits(indices=range(8), view=0, offset=0.0):
 def cache(store, indices=range(8), view=0, offset=0.0):
     """Look a batch up in vain and cache its logits."""
     assert store.lookup(TEACHER, views(indices, view), CPU) is None
-    return store.keep(TEACHER, views(indices, view),
+    kept = store.keep(TEACHER, views(indices, view),
                       logits(indices, view, offset))
+    store.flush()
+    return kept
 
 
 @pytest.fixture
@@ -43,20 +49,38 @@ def store(tmp_path):
     return LogitStore(str(tmp_path / 'logits'))
 
 
-def files(store):
+def files(store, view=None):
+    """Those of a view, or all, without the name of the store."""
+    name = '*' if view is None else f'view_{view:05d}_*'
     return sorted(
-        name for name in os.listdir(store.path) if name.endswith('.logits'))
+        os.path.relpath(path, store.path)
+        for path in glob.glob(os.path.join(store.path, '*', name)))
+
+
+def found(store, indices=range(8), view=0):
+    return store.lookup(TEACHER, views(indices, view), CPU)
 
 
 def test_what_is_kept_is_found(store):
     kept = cache(store)
     assert torch.equal(kept, logits().half().float())
     for each in (store, LogitStore(store.path)):
-        assert torch.equal(each.lookup(TEACHER, views(), CPU), kept)
-        assert each.lookup(TEACHER, views(view=1), CPU) is None
-        assert each.lookup(TEACHER, views([7, 8]), CPU) is None
+        assert torch.equal(found(each), kept)
+        assert found(each, view=1) is None
+        assert found(each, [7, 8]) is None
     assert store.counts == dict(net=dict(recalled=8, computed=18))
     assert len(files(store)) == 1 and files(store)[0].startswith('net-')
+
+
+def test_a_row_is_found_before_it_is_written(store):
+    store.lookup(TEACHER, views(), CPU)
+    kept = store.keep(TEACHER, views(), logits())
+    assert torch.equal(found(store, [7, 2]), kept[[7, 2]])
+    assert not files(store)
+    # Another view begins.
+    store.lookup(TEACHER, views(view=1), CPU)
+    assert len(files(store)) == 1
+    assert torch.equal(found(LogitStore(store.path)), kept)
 
 
 def test_rows_that_are_cached_stay(store):
@@ -65,7 +89,92 @@ def test_rows_that_are_cached_stay(store):
     kept = cache(store, [2, 3], offset=1.0)
     wanted = torch.stack([logits()[2], logits()[3] + 1]).half().float()
     assert torch.equal(kept, wanted)
-    assert torch.equal(store.lookup(TEACHER, views([2, 3]), CPU), wanted)
+    assert torch.equal(found(store, [2, 3]), wanted)
+
+
+def test_a_batch_of_two_views(store):
+    """As where an endless sampler begins its next pass."""
+    cache(store, range(4), view=0)
+    both = BatchViews(SOURCE, np.array([1, 0, 0, 1]), np.array([5, 3, 2, 2]))
+    assert store.lookup(TEACHER, both, CPU) is None
+    own = torch.cat([logits([5], 1), logits([3, 2]) + 1, logits([2], 1)])
+    kept = store.keep(TEACHER, both, own)
+    # Those of view 0 were cached.
+    own[1:3] -= 1
+    wanted = torch.cat([logits([5], 1), logits([3, 2]), logits([2], 1)])
+    assert torch.equal(kept, wanted.half().float())
+    store.flush()
+    for each in (store, LogitStore(store.path)):
+        assert torch.equal(each.lookup(TEACHER, both, CPU), kept)
+    assert [len(files(store, view)) for view in (0, 1)] == [1, 1]
+
+
+def test_files_of_a_view_become_one(store):
+    """Each process writes its own; the first one merges them when it reads."""
+    other = LogitStore(store.path)
+    for each in (store, other):
+        assert found(each) is None
+    for each, indices in ((store, [0, 4]), (other, [1, 4])):
+        each.lookup(TEACHER, views(indices), CPU)
+        each.keep(TEACHER, views(indices), logits(indices))
+        each.flush()
+    assert len(files(store)) == 2
+    kept = logits([0, 1, 4]).half().float()
+    for each in (other, store):
+        assert torch.equal(found(each, [0, 1, 4]), kept)
+        (name, ) = files(store)
+        assert 'view_00000_3-' in name
+
+
+def test_a_file_that_another_process_merges(store, monkeypatch):
+    """It is gone between the list and the read."""
+    for index in range(3):
+        LogitStore(store.path).flush()
+        other = LogitStore(store.path)
+        other.lookup(TEACHER, views([index + 10], 1), CPU)
+        other.keep(TEACHER, views([index + 10], 1), logits([index + 10], 1))
+        other.close()
+    read, calls = teacher_views.TeacherViews._read, []
+
+    def merged_before(self, names):
+        calls.append(names)
+        if len(calls) == 1:
+            assert found(LogitStore(store.path), [10, 11], 1) is not None
+        return read(self, names)
+
+    # More than one: they were not read since.
+    cache(LogitStore(store.path), [20], 1, 1.0)
+    monkeypatch.setattr(teacher_views.TeacherViews, '_read', merged_before)
+    assert found(store, [10, 11, 12, 20], 1) is not None
+    assert len(calls) > 1 and len(files(store)) == 1
+
+
+def test_the_next_view_is_read_ahead(store, monkeypatch):
+    for view in range(3):
+        cache(store, view=view)
+    read, names = object_folder.ObjectFolder.read, []
+
+    def noted(self, name):
+        names.append(int(name.split('view_')[1][:5]))
+        return read(self, name)
+
+    monkeypatch.setattr(object_folder.ObjectFolder, 'read', noted)
+    fresh = LogitStore(store.path)
+    for view in (0, 1, 2, 0):
+        rows = found(fresh, view=view)
+        assert torch.equal(rows, logits(view=view).half().float())
+        fresh._reader.submit(int).result()  # what was begun has ended
+    # After the last one comes the first again.
+    assert names == [0, 1, 2, 0, 1]
+
+
+def test_what_has_been_added_since_it_was_read_ahead(store):
+    cache(store, view=0)
+    cache(store, [1], view=1)
+    fresh = LogitStore(store.path)
+    assert found(fresh) is not None
+    cache(store, [2], view=1)
+    assert found(fresh, [1, 2], view=1) is not None
 
 
 @pytest.mark.parametrize('change', [
@@ -92,7 +201,7 @@ def test_other_views_and_forms_are_misses(store):
         assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
     # The default of the others is no other form: older stores stay valid.
     fresh = LogitStore(store.path, top_k=3, others='even')
-    assert fresh.lookup(TEACHER, views(), CPU) is not None
+    assert found(fresh) is not None
     assert len(files(store)) == 5
 
 
@@ -107,87 +216,131 @@ def test_a_teacher_is_found_under_any_name(store):
 def warnings(monkeypatch):
     """All that the store warns of."""
     found = []
-    monkeypatch.setattr('mmdgkd.logit_store.logit_store.print_log',
-                        lambda message, **_: found.append(message))
+    for module in ('logit_store', 'teacher_views'):
+        monkeypatch.setattr(f'mmdgkd.logit_store.{module}.print_log',
+                            lambda message, **_: found.append(message))
     return found
 
 
-def test_a_damaged_file_is_filled_again(store, warnings):
-    cache(store)
+@pytest.mark.parametrize('place', [0, 40, -1, -30, 'half', 'empty'])
+def test_a_damaged_file_is_filled_again(store, warnings, place):
+    kept = cache(store)
     path = os.path.join(store.path, files(store)[0])
     with open(path, 'r+b') as file:
-        file.seek(40)
-        file.write(b'\xff\xff')
+        data = file.read()
+        if isinstance(place, str):
+            os.truncate(path, dict(half=len(data) // 2, empty=0)[place])
+        else:
+            file.seek(place % len(data))
+            file.write(bytes([data[place] ^ 1]))
     fresh = LogitStore(store.path)
-    kept = cache(fresh)
-    assert torch.equal(fresh.lookup(TEACHER, views(), CPU), kept)
+    assert torch.equal(cache(fresh), kept)
+    assert torch.equal(found(LogitStore(store.path)), kept)
     assert len(warnings) == 1 and 'is damaged' in warnings[0]
+    with open(path, 'rb') as file:
+        assert file.read() == data
 
 
-def test_a_file_that_another_process_has_just_made_is_not_damaged(
-        store, warnings):
-    other = LogitStore(store.path)
-    for each in (store, other):
-        assert each.lookup(TEACHER, views(), CPU) is None
-    kept = store.keep(TEACHER, views(), logits())
-    assert torch.equal(other.keep(TEACHER, views(), logits()), kept)
-    assert not warnings and len(files(store)) == 1
+def test_a_file_in_anothers_place_does_not_count(store):
+    """Of other facts, under a name that would do."""
+    cache(store)
+    other = LogitStore(store.path, 'float32')
+    cache(other)
+    first, second = (os.path.join(store.path, name) for name in files(store))
+    os.replace(second,
+               os.path.join(os.path.dirname(first), os.path.basename(second)))
+    assert torch.equal(found(LogitStore(store.path)), logits().half().float())
+    os.remove(first)
+    assert found(LogitStore(store.path)) is None
 
 
-@pytest.mark.parametrize('step', ['posix_fallocate', 'pwrite'])
+def test_all_that_rows_depend_on_is_in_their_file(store):
+    cache(store)
+    with open(os.path.join(store.path, files(store)[0]), 'rb') as file:
+        header = unpack(file.read()).header
+    assert header['depends_on'] == dict(
+        teacher={
+            key: each
+            for key, each in TEACHER.items() if key != 'name'
+        },
+        views=SOURCE.key,
+        dtype='float16',
+        top_k=None)
+    assert header['info'] == dict(teacher='net', views='sixty')
+
+
 def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
-                                                       warnings, step):
+                                                       warnings):
     cache(store)
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(logit_file.os, step, full)
+    monkeypatch.setattr('mmdgkd.fileio.files.os.fsync', full)
     for view in (1, 2):
         kept = cache(store, view=view)
         assert torch.equal(kept, logits(view=view).half().float())
-        assert store.lookup(TEACHER, views(view=view), CPU) is None
+        assert found(store, view=view) is None
     assert len(warnings) == 1 and 'No space left on device' in warnings[0]
     assert 'goes on without storing' in warnings[0]
     # What was cached is still found.
-    assert store.lookup(TEACHER, views(), CPU) is not None
+    assert found(store) is not None
+    assert len(files(store)) == 1
 
 
 def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch,
                                                    warnings):
     disk = SimpleNamespace(f_blocks=10**6, f_frsize=1000, f_bavail=50 * 10**3)
-    monkeypatch.setattr(logit_file.os, 'fstatvfs', lambda fd: disk)
+    monkeypatch.setattr(object_folder.os, 'statvfs', lambda _: disk)
     cache(store)
     assert len(warnings) == 1 and 'No space left' in warnings[0]
     disk.f_bavail += 10
     other = LogitStore(store.path)
     cache(other)
-    assert other.lookup(TEACHER, views(), CPU) is not None
+    assert found(other) is not None
 
 
+@pytest.mark.parametrize('step', ['read', 'list'])
 def test_a_file_that_cannot_be_read_is_one_warning(store, monkeypatch,
-                                                   warnings):
+                                                   warnings, step):
     kept = cache(store)
 
     def denied(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(logit_file.LogitFile, 'open', denied)
+    monkeypatch.setattr(object_folder.ObjectFolder, step, denied)
     other = LogitStore(store.path)
     for _ in range(2):
         assert torch.equal(cache(other), kept)
     assert len(warnings) == 1 and 'Permission denied' in warnings[0]
 
 
+def test_a_store_that_is_read_only(store, monkeypatch, warnings):
+    """It is read, also where several files would be merged."""
+    cache(store, [1])
+    cache(store, [2])
+    other = LogitStore(store.path)
+
+    def denied(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    for step in ('write', 'remove'):
+        monkeypatch.setattr(object_folder.ObjectFolder, step, denied)
+    assert found(other, [1]) is not None
+    cache(other, [5], view=1)
+    assert len(warnings) == 1 and 'Permission denied' in warnings[0]
+    assert found(other, [1, 2]) is not None
+
+
 def _fill_to_a_limit(store, warnings):
     for view in range(4):
-        cache(store, view=view)
+        cache(store, range(8 + 4 * view), view)
         if view == 0:
             path = os.path.join(store.path, files(store)[0])
-            limit = os.path.getsize(path) + 100
+            limit = os.path.getsize(path)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    assert store.lookup(TEACHER, views(), CPU) is not None
-    assert store.lookup(TEACHER, views(view=1), CPU) is None
+    assert found(store) is not None
+    assert found(store, view=1) is None
     assert len(warnings) == 1 and 'goes on without' in warnings[0]
 
 
@@ -211,10 +364,47 @@ def test_what_is_not_finite_is_not_cached(store):
     """Spoiled images once must not spoil the teacher for ever."""
     spoiled = logits()
     spoiled[3, 1], spoiled[5, 0] = float('nan'), float('inf')
-    store.lookup(TEACHER, views(), CPU)
+    assert found(store) is None
     store.keep(TEACHER, views(), spoiled)
-    assert store.lookup(TEACHER, views([2, 3]), CPU) is None
-    assert store.lookup(TEACHER, views([5]), CPU) is None
-    assert store.lookup(TEACHER, views([2, 4]), CPU) is not None
+    for _ in range(2):
+        assert found(store, [2, 3]) is None
+        assert found(store, [5]) is None
+        assert found(store, [2, 4]) is not None
+        store.flush()
+    assert found(store, [5]) is None
     store.keep(TEACHER, views([5]), logits([5]))
-    assert store.lookup(TEACHER, views([4, 5]), CPU) is not None
+    assert found(store, [4, 5]) is not None
+
+
+def _fill(path, start, barrier):
+    barrier.wait()
+    store = LogitStore(path)
+    for view in (0, 1):
+        for index in range(start, 60, 2):
+            assert found(store, [index], view) is None
+            store.keep(TEACHER, views([index], view), logits([index], view))
+            store.flush()
+    store.close()
+
+
+def test_two_processes_fill_it_at_once(store):
+    """Both are first ones, which merge and remove what the other reads."""
+    context = multiprocessing.get_context('fork')
+    barrier = context.Barrier(2)
+    workers = [
+        context.Process(target=_fill, args=(store.path, start, barrier))
+        for start in (0, 1)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    for view in (0, 1):
+        kept = found(store, range(60), view)
+        assert torch.equal(kept, logits(range(60), view).half().float())
+        assert len(files(store, view)) == 1
+
+
+def test_copies_of_a_model_share_it(store):
+    assert copy.deepcopy(dict(store=store))['store'] is store

@@ -42,7 +42,7 @@ def test_the_warmup_is_within_the_training(epochs, warmup):
 @pytest.mark.parametrize('free, cfg, views', [
     (10**12, dict(dtype='float16'), None),
     (10**11, dict(dtype='float16', top_k=20, others='zero'), None),
-    (10**10, dict(dtype='float16', top_k=20, others='zero'), 18),
+    (10**10, dict(dtype='float16', top_k=20, others='zero'), 20),
     (10**9, None, None),
 ])
 def test_the_store_fits_on_half_of_the_disk(monkeypatch, free, cfg, views):

@@ -9,11 +9,12 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmdgkd.logit_store.inventory import show_store
+from mmdgkd.logit_store.inventory import list_store
 from mmdgkd_cli.common import load_config
 
 CONFIG = 'configs/dgkd/resnet20_to_resnet8_digits.py'
@@ -331,12 +332,15 @@ def test_a_killed_run_is_resumed_to_the_end(fork_tool, run_here, trained,
         # Never killed, it ends with the same bits, and so do the stored
         # logits.
         assert_equal(weights_of(whole, name), weights_at(work, name))
-    stored = list((work / 'logits').glob('*.logits'))
-    assert len(stored) == 2
+    stored = list((work / 'logits').glob('*/*'))
+    assert len(stored) == 4
     for mine in stored:
-        theirs = Path(whole.work_dir, 'logits', mine.name)
-        rows = [path.read_bytes()[4096:] for path in (mine, theirs)]
-        assert rows[0] == rows[1]
+        # The file of the teacher, for people, is another one.
+        (theirs, ) = Path(
+            whole.work_dir, 'logits',
+            mine.parent.name).glob(f'{mine.name.split("-")[0]}-*')
+        rows = [np.load(path) for path in (mine, theirs)]
+        assert np.array_equal(rows[0]['values'], rows[1]['values'])
 
 
 KILL_HOOK = """
@@ -389,7 +393,7 @@ def test_two_processes_with_a_logit_store_and_without(fork_ranks, capsys,
     assert re.search(r'resnet20.* 64 .*\(100', log)
     assert re.search(r'resnet14.* 64 .*\(0', log)
     # All rows of both ranks are there: one process finds them.
-    show_store(str(tmp_path / 'stored'))
+    list_store(str(tmp_path / 'stored'))
     assert capsys.readouterr().out.count('2: 128') == 2
     assert not (tmp_path / 'live' / 'logits').exists()
     assert 'in the ledger' in fork_ranks('tools/test.py', CONFIG, *stored)

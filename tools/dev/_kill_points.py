@@ -183,7 +183,6 @@ class _Points:
         from mmdgkd.chain import stage_training
         from mmdgkd.chain.hooks.ledger_hook import LedgerHook
         from mmdgkd.fileio import files
-        from mmdgkd.logit_store import logit_file
         for register in (register_optimizer_step_pre_hook,
                          register_optimizer_step_post_hook):
             register(lambda *_: self.reach('iteration'))
@@ -192,7 +191,6 @@ class _Points:
                 lambda: self.reach('validation'))
         files.open = self._open
         files.os = _with(os, replace=self._replace)
-        logit_file.os = _with(os, pwrite=self._pwrite)
         if self.kill is not None and self.kill.kind == 'moment':
             threading.Thread(target=self._wait, daemon=True).start()
 
@@ -223,13 +221,6 @@ class _Points:
         os.replace(source, target)
         self.reach(kind)
 
-    def _pwrite(self, descriptor: int, data: Any, offset: int) -> int:
-        data = memoryview(data).cast('B')
-        half = len(data) // 2
-        os.pwrite(descriptor, data[:half], offset)
-        self.reach('logits')
-        return half + os.pwrite(descriptor, data[half:], offset + half)
-
 
 class _File:
     """A file whose ``write`` can be replaced."""
@@ -251,6 +242,8 @@ def _kind_of(path: str) -> str:
     name = osp.basename(path)
     if name.startswith('chain.json'):
         return 'ledger'
+    if name.startswith('view_'):
+        return 'logits'
     return 'checkpoint' if name.startswith(('iter_', 'epoch_')) else 'network'
 
 

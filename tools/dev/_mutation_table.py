@@ -362,7 +362,8 @@ _add(
 # The logit store -----------------------------------------------------------
 
 _STORE = 'mmdgkd/logit_store/logit_store.py'
-_LOGIT_FILE = 'mmdgkd/logit_store/logit_file.py'
+_OBJECTS = 'mmdgkd/fileio/object_folder.py'
+_TEACHER_VIEWS = 'mmdgkd/logit_store/teacher_views.py'
 _LEFT_OUT = "if key not in ('name', 'path')\n"
 _MISS = 'logit_store/test_logit_store.py::test_another_teacher_is_a_miss'
 _add('rows_of_another_teacher', _STORE, _LEFT_OUT,
@@ -376,22 +377,32 @@ _add(
     '        digest.update(data.view(torch.uint8).numpy())\n', '',
     'models/teachers/test_cached_teachers.py::'
     'test_facts_change_with_the_weights_and_the_config')
-_add('damaged_row_accepted', _LOGIT_FILE,
-     'words[:, 0] == self._tags(words[:, 1:], places)', 'words[:, 0] != 0',
-     'logit_store/test_logit_file.py::test_a_flipped_bit_is_noticed')
+_add('damaged_file_accepted', _OBJECTS,
+     '        if not matches(name, data):\n', '        if False:\n',
+     'fileio/test_object_folder.py::test_a_damaged_file_is_noticed')
 _add(
-    'row_of_another_place_accepted', _LOGIT_FILE,
-    '        sums += (places.astype(np.uint64) + np.uint64(1)) * '
-    'self._factors[0]\n', '', 'logit_store/test_logit_file.py::'
-    'test_a_row_in_anothers_place_does_not_count')
+    'last_of_a_disk_taken', _OBJECTS, 'len(data) + reserve', 'len(data)',
+    'logit_store/test_logit_store.py::'
+    'test_the_last_of_a_disk_is_for_the_checkpoints')
 _add(
-    'lock_of_the_work_dir', _LOGIT_FILE, "'.logits.lock'", "'.lock'",
-    'logit_store/test_logit_file.py::test_its_lock_is_not_that_of_a_work_dir')
-_add('trained_with_unrounded', _STORE, 'kept = form.rounded(logits)',
+    'file_of_other_facts_accepted', _TEACHER_VIEWS,
+    "piece.header['depends_on'] == self._facts", 'True',
+    'logit_store/test_logit_store.py::'
+    'test_a_file_in_anothers_place_does_not_count')
+_add(
+    'old_view_read_ahead', _TEACHER_VIEWS,
+    '(ahead.view, ahead.names) != (number, names)', 'ahead.view != number',
+    'logit_store/test_logit_store.py::'
+    'test_what_has_been_added_since_it_was_read_ahead')
+_add('files_removed_that_were_not_merged', _TEACHER_VIEWS,
+     'merged([*pieces.values()]))}\n        for',
+     'merged([*pieces.values()][:1]))}\n        for',
+     'logit_store/test_logit_store.py::test_files_of_a_view_become_one')
+_add('trained_with_unrounded', _STORE, 'kept = form.decode(rows)',
      'kept = logits.float()',
      'logit_store/test_logit_store.py::test_what_is_kept_is_found')
-_add('infinite_rows_cached', _STORE,
-     'missing & torch.isfinite(logits).all(1).numpy()', 'missing',
+_add('infinite_rows_cached', _STORE, 'torch.isfinite(logits).all(1)',
+     'torch.ones(len(logits)).bool()',
      'logit_store/test_logit_store.py::test_what_is_not_finite_is_not_cached')
 
 # Repairs of MMRazor and MMEngine -------------------------------------------

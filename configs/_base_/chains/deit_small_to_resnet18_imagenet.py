@@ -3,7 +3,7 @@
 # mixed.
 chain = dict(
     guidance='dense',
-    # 300 epochs see each of 100 views three times: 17 GB a teacher.
+    # 300 epochs see each of 100 views three times: 16 GB a teacher.
     views=dict(num_views=100),
     logit_store=dict(dtype='float16', top_k=20),
     # Keys of a dict are sorted when MMEngine writes a config.

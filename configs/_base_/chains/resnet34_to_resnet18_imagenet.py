@@ -2,7 +2,7 @@
 # channels, with operations between those of the two; ResNet-18.
 chain = dict(
     guidance='dense',
-    # 17 GB a teacher; all 1,000 logits would take 257.
+    # 16 GB a teacher; all 1,000 logits would take 256.
     logit_store=dict(dtype='float16', top_k=20),
     # Keys of a dict are sorted when MMEngine writes a config.
     order=['resnet34', 'resnet34_56', 'resnet18'],

@@ -209,19 +209,7 @@ class DGKD(BaseAlgorithm):
                 network(inputs, data_samples, mode='loss'), 'student'))
 
         self._begin_batch(data_samples)
-        missing, timing = active, None
-        if self._cache is not None:
-            missing = self._cache.lookup(active, inputs, data_samples)
-            timing = self._cache.timing
-        self._teachers.check(missing, inputs)
-
-        # A delivery keeps records of the teachers' forward for the student.
-        distiller.set_deliveries_override(False)
-        with distiller.teacher_recorders, distiller.deliveries:
-            self._run_teachers(missing, inputs, data_samples, timing)
-            if self._cache is not None:
-                self._cache.complete()
-
+        self._record_teachers(active, inputs, data_samples)
         distiller.set_deliveries_override(True)
 
         def losses_of(network: nn.Module) -> Dict[str, torch.Tensor]:
@@ -235,6 +223,37 @@ class DGKD(BaseAlgorithm):
             return losses
 
         return self._over_networks(losses_of)
+
+    def _record_teachers(self, names: List[str], inputs: torch.Tensor,
+                         data_samples: Any) -> None:
+        """Have the recorders hold the outputs of teachers, run or cached."""
+        distiller = self.distiller
+        missing, timing = names, None
+        if self._cache is not None:
+            missing = self._cache.lookup(names, inputs, data_samples)
+            timing = self._cache.timing
+        self._teachers.check(missing, inputs)
+        # A delivery keeps records of the teachers' forward for the student.
+        distiller.set_deliveries_override(False)
+        with distiller.teacher_recorders, distiller.deliveries:
+            self._run_teachers(missing, inputs, data_samples, timing)
+            if self._cache is not None:
+                self._cache.complete()
+
+    @torch.no_grad()
+    def fill_store(self, names: List[str], inputs: torch.Tensor,
+                   data_samples: Any) -> None:
+        """Run teachers on a batch, for the store alone.
+
+        Args:
+            names (list[str]): The teachers.
+            inputs (torch.Tensor): A preprocessed batch, shape (N, C, H, W).
+            data_samples (list[DataSample]): They have the views of the batch.
+
+        Raises:
+            ConfigError: If the logits cannot be cached.
+        """
+        self._record_teachers(names, inputs, data_samples)
 
     @property
     def distillers(self) -> List[MultiTeacherDistiller]:

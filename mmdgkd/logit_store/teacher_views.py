@@ -1,0 +1,223 @@
+# Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
+"""The views of one teacher, in a folder of a store."""
+import contextlib
+import logging
+from concurrent.futures import Executor, Future
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from mmdgkd.fileio.object_folder import DamagedFile, ObjectFolder
+from .encoding import RowForm, Rows
+from .piece import SUFFIX, Piece, merged, parse_name, stem_of, unpack
+from .view import View
+
+# Others may merge the files of a view while it is read.
+_TRIES = 20
+
+
+class _Ahead(NamedTuple):
+    """A view that is being read."""
+
+    view: int
+    names: Tuple[str, ...]
+    pieces: Future
+
+
+class TeacherViews:
+    """Reads the views of a teacher as they come, and writes new rows.
+
+    Args:
+        files (ObjectFolder): The store.
+        folder (str): Its folder of the teacher.
+        facts (Mapping): What the rows depend on, plain data.
+        info (Mapping): What else is in the header of a file, plain data.
+        num_samples (int): Length of the data set.
+        reader (Executor): It reads the next view.
+    """
+
+    def __init__(self, files: ObjectFolder, folder: str,
+                 facts: Mapping[str, Any], info: Mapping[str, Any],
+                 num_samples: int, reader: Executor) -> None:
+        self._files: Optional[ObjectFolder] = files
+        self._folder = folder
+        self._facts = dict(facts)
+        self._info = dict(info)
+        self._num_samples = num_samples
+        self._reader = reader
+        self._views: Dict[int, View] = {}
+        self._ahead: Optional[_Ahead] = None
+
+    def holds(self, views: np.ndarray) -> bool:
+        """Whether all views of a batch are in memory.
+
+        Args:
+            views (np.ndarray): Their numbers, int64 of shape (N, ).
+        """
+        return all(view in self._views for view in np.unique(views).tolist())
+
+    def take(
+            self, views: np.ndarray, indices: np.ndarray,
+            device: torch.device) -> Tuple[Optional[torch.Tensor], np.ndarray]:
+        """The logits of a batch, as far as they are cached.
+
+        Args:
+            views (np.ndarray): Number of each view, int64 of shape (N, ).
+            indices (np.ndarray): Index of each sample, likewise.
+            device (torch.device): Where the logits are needed.
+
+        Returns:
+            tuple[torch.Tensor, np.ndarray]: float32 of shape (N, C), and
+            which are valid, bool of shape (N, ); None for the logits if none
+            is.
+
+        Raises:
+            OSError: If a view cannot be read.
+        """
+        order, found, valid = [], [], np.zeros(len(views), bool)
+        for number in np.unique(views).tolist():
+            view = self._views.get(number)
+            if view is None:
+                view = self._views[number] = self._load(number)
+            own = np.flatnonzero(views == number)
+            rows, valid[own] = view.take(indices[own], device)
+            if rows is not None:
+                order.append(own)
+                found.append(view.form.decode(rows))
+        if not found:
+            return None, valid
+        if len(found) == 1 and len(order[0]) == len(views):
+            return found[0], valid
+        logits = found[0].new_zeros(len(views), found[0].shape[1])
+        for own, part in zip(order, found):
+            logits[torch.from_numpy(own).to(device)] = part
+        return logits, valid
+
+    def add(self, form: RowForm, views: np.ndarray, indices: np.ndarray,
+            rows: Rows, finite: torch.Tensor) -> None:
+        """Add rows that were missing, after :meth:`take`.
+
+        Args:
+            form (RowForm): Their format.
+            views (np.ndarray): Number of each view, int64 of shape (N, ).
+            indices (np.ndarray): Index of each sample, likewise.
+            rows (Rows): The rows.
+            finite (torch.Tensor): Which of them to keep, bool of shape (N, ).
+        """
+        for number in np.unique(views).tolist():
+            own = np.flatnonzero(views == number)
+            places = torch.from_numpy(own).to(finite.device)
+            self._views[number].add(form, indices[own], rows.take(places),
+                                    finite[places])
+
+    def flush(self, keep: bool = True) -> None:
+        """Write new rows, and forget views that others may add to.
+
+        Args:
+            keep (bool): Whether to keep whole views in memory. Defaults to
+                True.
+
+        Raises:
+            OSError: If they cannot be written.
+        """
+        views, self._views = self._views, {}
+        for number, view in views.items():
+            new = view.new()
+            if new is not None and self._files is not None:
+                header = dict(
+                    depends_on=self._facts,
+                    classes=view.form.classes,
+                    num_samples=self._num_samples,
+                    view=number,
+                    info=self._info)
+                self._write(Piece(header, *new))
+            elif keep and view.is_settled:
+                self._views[number] = view
+
+    def give_up(self) -> None:
+        """Neither read nor write any more."""
+        self._files = None
+        self._views.clear()
+
+    def _load(self, number: int) -> View:
+        if self._files is None:
+            return View(self._num_samples)
+        for _ in range(_TRIES):
+            names = self._names()
+            own = tuple(names.get(number, ()))
+            try:
+                pieces = self._read_ahead(number, own) or self._read(own)
+            except FileNotFoundError:
+                continue
+            break
+        else:
+            raise OSError(f'the files of view {number} in {self._folder} '
+                          'vanish while they are read')
+        for name in set(own) - set(pieces):
+            print_log(
+                f'chain.logit_store: {self._folder}/{name} is damaged; its '
+                'logits are computed again',
+                logger='current',
+                level=logging.WARNING)
+        if is_main_process():
+            with contextlib.suppress(OSError):  # such as of a read-only store
+                self._merge(own, pieces)
+        self._start_reading(number, names)
+        if not pieces:
+            return View(self._num_samples)
+        return View(self._num_samples, merged([*pieces.values()]))
+
+    def _merge(self, names: Tuple[str, ...], pieces: Dict[str, Piece]) -> None:
+        """Make one file of several; remove damaged ones."""
+        kept = set(pieces)
+        if len(pieces) > 1:
+            kept = {self._write(merged([*pieces.values()]))}
+        for name in set(names) - kept:
+            self._files.remove(f'{self._folder}/{name}')
+
+    def _names(self) -> Dict[int, List[str]]:
+        """The files by view."""
+        found: Dict[int, List[str]] = {}
+        for name in self._files.list(self._folder):
+            parsed = parse_name(name)
+            if parsed is not None:
+                found.setdefault(parsed.view, []).append(name)
+        return found
+
+    def _read(self, names: Tuple[str, ...]) -> Dict[str, Piece]:
+        """Read files, those left out that are damaged."""
+        pieces = {}
+        for name in names:
+            try:
+                piece = unpack(self._files.read(f'{self._folder}/{name}'))
+            except DamagedFile:
+                continue
+            if piece is not None and piece.header['depends_on'] == self._facts:
+                pieces[name] = piece
+        return pieces
+
+    def _write(self, piece: Piece) -> str:
+        name = self._files.write(f'{self._folder}/{stem_of(piece)}', SUFFIX,
+                                 piece.pack())
+        return name.removeprefix(f'{self._folder}/')
+
+    def _start_reading(self, number: int, names: Mapping[int,
+                                                         List[str]]) -> None:
+        """Read the view that comes next, which may be the first again."""
+        others = sorted(set(names) - {number})
+        later = [other for other in others if other > number] or others
+        if later and later[0] not in self._views:
+            own = tuple(names[later[0]])
+            self._ahead = _Ahead(later[0], own,
+                                 self._reader.submit(self._read, own))
+
+    def _read_ahead(self, number: int,
+                    names: Tuple[str, ...]) -> Optional[Dict[str, Piece]]:
+        """What has been read of a view, unless there is more by now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or (ahead.view, ahead.names) != (number, names):
+            return None
+        return ahead.pieces.result()
