@@ -66,7 +66,7 @@ _add(
     "teacher(inputs, *others, mode='tensor')",
     "teacher(inputs, *others, mode='loss')", 'models/algorithms/test_dgkd.py'
     '::test_teachers_run_in_tensor_mode_and_not_through_their_losses')
-_add('dropped_teachers_run', _DGKD, 'missing, timing = active, None',
+_add('dropped_teachers_run', _DGKD, 'missing, timing = names, None',
      'missing, timing = list(self.teachers), None',
      'models/algorithms/test_dgkd.py::test_a_dropped_teacher_does_not_run')
 _add(
