@@ -19,6 +19,13 @@ from .view import View
 _TRIES = 20
 
 
+def _numbers(views: np.ndarray) -> List[int]:
+    """The different ones; of a batch there is nearly always one."""
+    if len(views) and (views == views[0]).all():
+        return [int(views[0])]
+    return np.unique(views).tolist()
+
+
 class _Ahead(NamedTuple):
     """A view that is being read."""
 
@@ -57,7 +64,7 @@ class TeacherViews:
         Args:
             views (np.ndarray): Their numbers, int64 of shape (N, ).
         """
-        return all(view in self._views for view in np.unique(views).tolist())
+        return all(view in self._views for view in _numbers(views))
 
     def take(
             self, views: np.ndarray, indices: np.ndarray,
@@ -78,7 +85,7 @@ class TeacherViews:
             OSError: If a view cannot be read.
         """
         order, found, valid = [], [], np.zeros(len(views), bool)
-        for number in np.unique(views).tolist():
+        for number in _numbers(views):
             view = self._views.get(number)
             if view is None:
                 view = self._views[number] = self._load(number)
@@ -107,7 +114,7 @@ class TeacherViews:
             rows (Rows): The rows.
             finite (torch.Tensor): Which of them to keep, bool of shape (N, ).
         """
-        for number in np.unique(views).tolist():
+        for number in _numbers(views):
             own = np.flatnonzero(views == number)
             places = torch.from_numpy(own).to(finite.device)
             self._views[number].add(form, indices[own], rows.take(places),
