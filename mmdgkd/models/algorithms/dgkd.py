@@ -67,8 +67,11 @@ class DGKD(BaseAlgorithm):
             their ``seed``, and by teacher the fold that it has not seen,
             ``left_out``, see :func:`fold_of`. Defaults to None: it is not
             known.
-        **kwargs: ``data_preprocessor``, ``init_cfg`` and ``module_inplace``
-            of MMRazor's ``BaseAlgorithm``.
+        module_inplace (bool, optional): Whether in-place modules of the
+            network in training stay in place, likewise. Defaults to None: if
+            nothing but its logits is recorded.
+        **kwargs: ``data_preprocessor`` and ``init_cfg`` of MMRazor's
+            ``BaseAlgorithm``.
 
     Attributes:
         soft_share (float): A factor of the distiller's losses; the weight w of
@@ -90,6 +93,7 @@ class DGKD(BaseAlgorithm):
                  teacher_options: Optional[Dict] = None,
                  teacher_module_inplace: bool = False,
                  folds: Optional[Dict] = None,
+                 module_inplace: Optional[bool] = None,
                  **kwargs: Any) -> None:
         if architecture is None:
             raise ConfigError(
@@ -98,7 +102,8 @@ class DGKD(BaseAlgorithm):
                 'WORK_DIR/<network>/<network>.py instead')
         if distiller is None:
             raise ConfigError('model.distiller: is missing')
-        super().__init__(architecture=architecture, **kwargs)
+        super().__init__(
+            architecture=architecture, module_inplace=True, **kwargs)
         if not isinstance(teachers, dict) or not teachers:
             raise ConfigError('model.teachers: must be a dict of at least one '
                               'teacher, name -> dict(build_cfg=..., '
@@ -139,6 +144,12 @@ class DGKD(BaseAlgorithm):
                 name: running_network(teacher, 'tensor')
                 for name, teacher in self.teachers.items()
             })
+        if module_inplace is None:
+            module_inplace = self.distiller.records_logits_alone(
+                network_of(self.student))
+        self.module_inplace = module_inplace
+        if not module_inplace:
+            self.set_module_inplace_false(self.student, 'self.architecture')
         if peers_of(self.student):
             self.distiller.check_shared()
         for peer in peers_of(self.student):

@@ -15,7 +15,7 @@ from mmdgkd.models.connectors.stochastic_drop_connector import \
 from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
     MultiTeacherOutputsRecorder
 from mmdgkd.models.recorders.sources import initialize_stock
-from mmdgkd.models.utils.logits import LOGITS
+from mmdgkd.models.utils.logits import LOGITS, plain_source
 from mmdgkd.utils.config import type_of
 from .batch import (Batch, begin_batch, check_standardized, check_unseen,
                     parts_of)
@@ -123,6 +123,18 @@ class MultiTeacherDistiller(OFDDistiller):
             ConfigError: If the source of a recorder is not in it.
         """
         self._initialize('student_recorders', model, 'the student')
+
+    def records_logits_alone(self, network: nn.Module) -> bool:
+        """Whether nothing but its logits is recorded of a student.
+
+        Args:
+            network (nn.Module): The network in training.
+        """
+        logits = (LOGITS, plain_source(network, LOGITS))
+        return not self.deliveries.deliveries and all(
+            type(recorder) is ModuleOutputsRecorder
+            and recorder.source in logits
+            for recorder in self.student_recorders.recorders.values())
 
     def prepare_from_teacher(self, model: Mapping[str, nn.Module]) -> None:
         """Initialize the teacher recorders.

@@ -304,12 +304,31 @@ def test_the_file_of_the_network_alone_is_loaded(make, tmp_path):
 
 def test_in_place_modules_are_switched_off_in_teachers_too(make):
     model = make()
-    for part in (*model.teachers.values(), model.student):
-        assert not any(getattr(m, 'inplace', False) for m in part.modules())
+    assert not any(map(is_in_place, model.teachers.values()))
     stays = make(teacher_module_inplace=True)
-    assert any(
-        getattr(m, 'inplace', False)
-        for m in stays.teachers['net20'].modules())
+    assert is_in_place(stays.teachers['net20'])
+
+
+def is_in_place(network):
+    return any(getattr(part, 'inplace', False) for part in network.modules())
+
+
+@pytest.mark.parametrize('source, wanted', [
+    ('logits', True),
+    ('head.fc', True),
+    ('backbone.conv1', False),
+    ('neck', False),
+])
+def test_those_of_the_student_where_they_change_a_record(make, source, wanted):
+    cfg = distiller()
+    cfg['student_recorders'] = dict(
+        logits=dict(type='mmrazor.ModuleOutputs', source='logits'),
+        more=dict(type='mmrazor.ModuleOutputs', source=source))
+    model = make(distiller=cfg)
+    assert is_in_place(model.student) == model.module_inplace == wanted
+    for given in (True, False):
+        model = make(distiller=cfg, module_inplace=given)
+        assert is_in_place(model.student) == given
 
 
 def test_terms_are_logged_by_teacher_and_counted_once(make):
