@@ -2,6 +2,8 @@
 """How the tests are run; what they are given is in fixtures/."""
 import os
 
+import pytest
+
 
 def pytest_configure(config):
     """Have the fixtures, but not where xdist only hands out the tests.
@@ -14,6 +16,7 @@ def pytest_configure(config):
         config.pluginmanager.import_plugin('s3_fixtures')
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """How many workers ``-n auto`` is: each needs 2 GB of memory.
 

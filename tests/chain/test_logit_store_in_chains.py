@@ -89,6 +89,7 @@ def store_of(cfg):
     return Path(cfg.work_dir) / 'logits'
 
 
+@pytest.mark.gpu
 def test_bit_for_bit_in_float32(make, forwards):
     live = make('live', store=None)
     ChainRunner(live).train()
@@ -104,6 +105,7 @@ def test_bit_for_bit_in_float32(make, forwards):
         assert history(live, name) == history(stored, name)
 
 
+@pytest.mark.gpu
 def test_bounds_in_float16(after, make, trained):
     """And filling or reading makes no difference at all."""
     live, stored = after('live'), after('stored')
@@ -236,6 +238,7 @@ class StopAt(Hook):
             raise KeyboardInterrupt
 
 
+@pytest.mark.gpu
 def test_a_resumed_stage_ends_with_the_same_bits(make, forwards):
     """Rows were stored beyond the checkpoint from which it goes on.
 
@@ -258,6 +261,7 @@ def test_a_resumed_stage_ends_with_the_same_bits(make, forwards):
         assert history(whole, name) == history(torn, name)
 
 
+@pytest.mark.gpu
 def test_stages_counted_by_iterations(make, forwards):
     """An endless sampler's passes are the epochs of the views."""
 
@@ -371,6 +375,7 @@ def test_the_estimate_counts_what_is_cached(make):
     assert costs[True][2] == 3 * macs['resnet8'] + macs['resnet14']
 
 
+@pytest.mark.gpu
 def test_top_k(after, forwards):
     """Rows of another form are others."""
     ChainRunner(after(top_k=4)).train()

@@ -77,6 +77,7 @@ def test_the_clock_adds_up_by_teacher():
     assert set(clock.seconds) == {'slow'} and clock.seconds['slow'] > 0
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason='needs a GPU with CUDA')
 def test_the_clock_does_not_wait_for_a_gpu():

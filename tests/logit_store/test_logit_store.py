@@ -408,3 +408,25 @@ def test_two_processes_fill_it_at_once(store):
 
 def test_copies_of_a_model_share_it(store):
     assert copy.deepcopy(dict(store=store))['store'] is store
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason='needs a GPU with CUDA')
+@pytest.mark.parametrize('form', [{}, dict(top_k=3)])
+def test_on_a_gpu(tmp_path, form):
+    """What is kept there is read there, and the view stays there."""
+    device = torch.device('cuda')
+    store = LogitStore(str(tmp_path), **form)
+    everything = views(range(60))
+    assert store.lookup(TEACHER, everything, device) is None
+    kept = store.keep(TEACHER, everything, logits(range(60)).to(device))
+    assert kept.is_cuda
+    assert torch.equal(store.lookup(TEACHER, everything, device), kept)
+    store.close()
+    fresh = LogitStore(str(tmp_path), **form)
+    assert torch.equal(fresh.lookup(TEACHER, everything, device), kept)
+    (teacher, ) = fresh._teachers.values()
+    assert teacher._views[0]._rows.values.is_cuda
+    on_host = LogitStore(str(tmp_path), **form)
+    assert torch.equal(on_host.lookup(TEACHER, everything, CPU), kept.cpu())

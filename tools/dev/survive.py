@@ -71,7 +71,7 @@ def survive(config: str,
     with tempfile.TemporaryDirectory() as scratch:
         folder = folder or scratch
         options = options or {}
-        names = _names(config, options)
+        names = names_of(config, options)
         job = Job(config, osp.join(folder, 'whole'), options, ranks)
         start = time.monotonic()
         run(job)
@@ -86,8 +86,8 @@ def survive(config: str,
         while left > 0:
             job = Job(config, osp.join(folder, f'run_{len(runs)}'), options,
                       ranks)
-            points = _kill_and_resume(job, chooser, kinds, counts,
-                                      min(IN_A_ROW, left))
+            points = kill_and_resume(job, chooser, kinds, counts,
+                                     min(IN_A_ROW, left))
             if not points:
                 continue
             found = differences(expected, outcome(job.work_dir, names))
@@ -124,7 +124,13 @@ def table_of(result: Dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
-def _names(config: str, options: Dict[str, Any]) -> List[str]:
+def names_of(config: str, options: Dict[str, Any]) -> List[str]:
+    """The networks of a chain that it trains.
+
+    Args:
+        config (str): The config of the chain.
+        options (dict): As for ``--cfg-options``.
+    """
     from mmengine.config import Config
 
     from mmdgkd.chain.chain import Chain
@@ -136,9 +142,20 @@ def _names(config: str, options: Dict[str, Any]) -> List[str]:
     ]
 
 
-def _kill_and_resume(job: Job, chooser: random.Random, kinds: Tuple[str, ...],
-                     counts: Dict[str, int], kills: int) -> List[KillPoint]:
-    """Run a job to its end: the points at which it was killed."""
+def kill_and_resume(job: Job, chooser: random.Random, kinds: Tuple[str, ...],
+                    counts: Dict[str, int], kills: int) -> List[KillPoint]:
+    """Run a job to its end.
+
+    Args:
+        job (Job): The job.
+        chooser (Random): It chooses the kill points.
+        kinds (tuple[str]): Kinds of kill points.
+        counts (dict[str, int]): How many of each kind a run passes.
+        kills (int): How often it is killed at most.
+
+    Returns:
+        list[KillPoint]: The points at which it was killed.
+    """
     points: List[KillPoint] = []
     while len(points) < kills:
         # The rest of a run has fewer of them.

@@ -85,6 +85,7 @@ def store(tmp_path):
     return LogitStore(str(tmp_path / 'logits'), 'float32')
 
 
+@pytest.mark.gpu
 def test_losses_are_the_same_and_dropped_teachers_stay_dropped(store):
     live, cached = make(), make()
     cached.use_store(store)
@@ -98,6 +99,7 @@ def test_losses_are_the_same_and_dropped_teachers_stay_dropped(store):
     assert sum(sum(count.values()) for count in counts.values()) == 12 * 4
 
 
+@pytest.mark.gpu
 def test_the_order_of_the_sum_is_that_of_the_teachers(store, tmp_path):
     """Whichever of them were cached: sums depend on the order."""
     names = ('a', 'b', 'c', 'd')
