@@ -35,6 +35,8 @@ class BatchedImages(ChosenClasses):
 
     # The type with the same images one by one, in a network's file.
     plain = ''
+    # A record has an image and a class.
+    records_name_files = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._images: Optional[torch.Tensor] = None
@@ -108,10 +110,17 @@ class BatchedImages(ChosenClasses):
         """
         super().full_init()
         if self._images is None:
-            infos = [self.get_data_info(i) for i in range(len(self))]
-            self._images = torch.from_numpy(
-                np.stack([info['img'] for info in infos]))
-            self._labels = torch.tensor([info['gt_label'] for info in infos])
+            self._stack([self.get_data_info(i) for i in range(len(self))])
+
+    def _serialize_data(self) -> Tuple[np.ndarray, np.ndarray]:
+        # To read each record again takes half a second.
+        self._stack(self.data_list)
+        return super()._serialize_data()
+
+    def _stack(self, infos: Sequence[Dict]) -> None:
+        self._images = torch.from_numpy(
+            np.stack([info['img'] for info in infos]))
+        self._labels = torch.tensor([info['gt_label'] for info in infos])
 
     def get_subset_(self, indices: Any) -> None:
         """Keep some of the samples.

@@ -173,7 +173,9 @@ def texts_in(value: Any) -> Iterator[str]:
 
 def _texts_of(dataset: Any) -> Iterator[str]:
     """The texts in the records and the attributes of a data set."""
-    if _is_serialized(dataset):
+    if not getattr(dataset, 'records_name_files', True):
+        pass
+    elif _is_serialized(dataset):
         data, start = memoryview(dataset.data_bytes), 0
         for end in dataset.data_address.tolist():
             yield from texts_in(pickle.loads(data[start:end]))
