@@ -10,6 +10,7 @@ that they have in common; a report compares them. The same command goes on.
 """
 import argparse
 import os.path as osp
+from typing import Any, List, Sequence, Tuple
 
 from .common import add_common_arguments, cfg_options_action, load_config
 
@@ -17,13 +18,7 @@ from .common import add_common_arguments, cfg_options_action, load_config
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     add_common_arguments(parser, several=True)
-    parser.add_argument(
-        '--seeds',
-        nargs='+',
-        type=int,
-        default=[],
-        help='of the last network, a run each; the other networks have the '
-        'first one')
+    add_seeds(parser)
     parser.add_argument(
         '--cluster',
         choices=['local', 'slurm'],
@@ -49,28 +44,83 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dry-run', action='store_true', help='print the jobs and exit')
 
 
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of several seeds.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser to add it to.
+    """
+    parser.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[],
+        help='of the last network, a run each; the other networks have the '
+        'first one')
+
+
+def one_guidance(args: argparse.Namespace) -> List[str]:
+    """Leave the one guidance of a command line, if it is one, as mmdgkd train.
+
+    Args:
+        args (argparse.Namespace): The command line, which is changed.
+
+    Returns:
+        list[str]: All that were given.
+
+    Raises:
+        ConfigError: If a guidance or a seed is given twice.
+    """
+    from mmdgkd import ConfigError
+    guidances = args.guidance or []
+    for key, values in (('guidance', guidances), ('seeds', args.seeds)):
+        for value in values:
+            if values.count(value) > 1:
+                raise ConfigError(f'--{key}: {value} is given twice')
+    args.guidance = None if guidances[1:] else (guidances or [None])[0]
+    return guidances
+
+
+def sweep_of(cfg: Any, guidances: Sequence[str], seeds: Sequence[int],
+             rehearsal: bool) -> Tuple[Any, str]:
+    """The runs of a config, checked.
+
+    Args:
+        cfg (Config): The config.
+        guidances (Sequence[str]): See ``Sweep``.
+        seeds (Sequence[int]): Likewise.
+        rehearsal (bool): See ``Sweep.check``.
+
+    Returns:
+        tuple[Sweep, str]: The runs, and the table of their jobs.
+
+    Raises:
+        ConfigError: As ``Sweep``.
+    """
+    from mmdgkd.jobs import Sweep
+    from mmdgkd.utils.table import draw_table
+    sweep = Sweep(cfg, guidances, seeds)
+    sweep.check(rehearsal)
+    return sweep, draw_table(('job', 'waits for', 'state'), sweep.table())
+
+
 def run(args: argparse.Namespace) -> None:
     """Train, or submit, what is left."""
     import submitit  # noqa: F401  (before anything is done)
     import torch
 
     from mmdgkd import ConfigError
-    from mmdgkd.jobs import Sweep
     from mmdgkd.report import write_report
-    from mmdgkd.utils.table import draw_table
     from .clusters import check_slurm, submit_to_slurm, train_here
-    guidances = args.guidance or []
+    guidances = one_guidance(args)
     _check(args)
     if args.cluster == 'slurm':
         check_slurm(args.slurm)
-    # Of one it is the guidance of the config, as of mmdgkd train.
-    args.guidance = None if guidances[1:] else (guidances or [None])[0]
     cfg = load_config(args)
     if cfg.get('chain') is None:
         raise ConfigError(f'config: {args.config!r} declares no chain')
-    sweep = Sweep(cfg, guidances, args.seeds)
-    sweep.check(rehearsal=not args.no_rehearsal)
-    print(draw_table(('job', 'waits for', 'state'), sweep.table()))
+    sweep, table = sweep_of(cfg, guidances, args.seeds, not args.no_rehearsal)
+    print(table)
     if args.dry_run:
         return
     out = osp.join(sweep.path, 'report')
@@ -89,11 +139,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     from mmdgkd import ConfigError
-    for key in ('guidance', 'seeds'):
-        values = getattr(args, key) or []
-        for value in values:
-            if values.count(value) > 1:
-                raise ConfigError(f'--{key}: {value} is given twice')
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f'--jobs: {args.jobs} must be 1 or more')
     slurm = args.cluster == 'slurm'

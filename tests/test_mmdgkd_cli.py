@@ -77,6 +77,27 @@ def test_a_plan_and_its_table_alone(mmdgkd):
     assert code == 2 and errors.count('\n') == 1
 
 
+def test_a_plan_of_several_runs(mmdgkd, trained, tmp_path):
+    """Their jobs, what each waits for, and its state."""
+    words = ('plan', 'mmdgkd::dgkd/resnet20_to_resnet8_digits.py',
+             '--no-rehearsal', '--work-dir', tmp_path / 'work', '--guidance',
+             'none', 'dense', '--seeds', '0', '1')
+    code, table, errors = mmdgkd(*words)
+    assert code == 0, errors
+    jobs = [[cell.strip() for cell in line.split('|')[1:-1]]
+            for line in table.splitlines() if '/resnet' in line]
+    assert ['none_seed0/resnet20', '-', 'pending'] in jobs
+    assert [
+        'dense_seed1/resnet8', 'none_seed0/resnet20, dense_seed0/resnet14',
+        'pending'
+    ] in jobs
+    assert not (tmp_path / 'work').exists()
+    code, _, errors = mmdgkd(*words, '--stage', 'resnet14')
+    assert code == 2 and errors.startswith('error: --stage: is one of a chain')
+    code, _, errors = mmdgkd(*words[:-1], '0')
+    assert code == 2 and errors == 'error: --seeds: 0 is given twice\n'
+
+
 def test_a_store(mmdgkd, trained, tmp_path):
     """It is filled, checked, listed and cleaned."""
     work, store = str(tmp_path / 'work'), str(tmp_path / 'logits')

@@ -158,7 +158,16 @@ class Sweep:
     def _state(self, job: Job) -> str:
         path = osp.join(self._folder(job.run), 'chain.json')
         stages = read_ledger(path)['stages'] if osp.exists(path) else {}
-        return stages.get(job.network, {}).get('state', 'pending')
+        state = stages.get(job.network, {}).get('state', 'pending')
+        # What was removed is trained again.
+        is_gone = state == 'done' and not osp.exists(self._file(job))
+        return 'pending' if is_gone else state
+
+    def _file(self, job: Job) -> str:
+        """The trained network."""
+        suffix = self._runners[job.run].chain.save_as
+        return osp.join(
+            self._folder(job.run), job.network, f'{job.network}.{suffix}')
 
     def write_configs(self, folder: str) -> None:
         """Write the config of each run.
@@ -205,9 +214,7 @@ class Sweep:
                     key: value
                     for key, value in entry.items() if key not in _OF_TRAINING
                 }
-                entry['ckpt_path'] = osp.join(
-                    self._folder(jobs[name].run), name,
-                    f'{name}.{chain.save_as}')
+                entry['ckpt_path'] = self._file(jobs[name])
                 if 'data_preprocessor' in stage:
                     # It has these images as a teacher, too.
                     entry['stage'] = dict(

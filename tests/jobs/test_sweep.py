@@ -2,6 +2,7 @@
 """Which jobs a chain is, and what they share."""
 import copy
 import json
+import os
 import os.path as osp
 import shutil
 
@@ -125,6 +126,15 @@ def test_what_is_done_is_no_job(trained, tmp_path):
     data['stages']['resnet14']['state'] = 'running'
     (path / 'chain.json').write_text(json.dumps(data))
     assert jobs_of(Sweep(cfg)) == dict(resnet14=[])
+
+
+def test_what_was_removed_is_a_job_again(trained, tmp_path):
+    cfg = copy.deepcopy(trained[0])
+    cfg.work_dir = str(tmp_path / 'work')
+    shutil.copytree(trained[0].work_dir, cfg.work_dir)
+    os.remove(os.path.join(cfg.work_dir, 'resnet14', 'resnet14.pth'))
+    (job, ) = Sweep(cfg).todo()
+    assert str(job) == 'resnet14'
 
 
 def test_parts_of_other_networks_are_not_shared(tiny_cfg):
