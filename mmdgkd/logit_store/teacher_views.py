@@ -44,17 +44,25 @@ class TeacherViews:
         info (Mapping): What else is in the header of a file, plain data.
         num_samples (int): Length of the data set.
         reader (Executor): It reads the next view.
+        merges (bool): Whether several files of a view become one, and damaged
+            ones are removed. Defaults to True.
     """
 
-    def __init__(self, files: ObjectFolder, folder: str,
-                 facts: Mapping[str, Any], info: Mapping[str, Any],
-                 num_samples: int, reader: Executor) -> None:
+    def __init__(self,
+                 files: ObjectFolder,
+                 folder: str,
+                 facts: Mapping[str, Any],
+                 info: Mapping[str, Any],
+                 num_samples: int,
+                 reader: Executor,
+                 merges: bool = True) -> None:
         self._files: Optional[ObjectFolder] = files
         self._folder = folder
         self._facts = dict(facts)
         self._info = dict(info)
         self._num_samples = num_samples
         self._reader = reader
+        self._merges = merges and is_main_process()
         self._views: Dict[int, View] = {}
         self._ahead: Optional[_Ahead] = None
 
@@ -169,7 +177,7 @@ class TeacherViews:
                 'logits are computed again',
                 logger='current',
                 level=logging.WARNING)
-        if is_main_process():
+        if self._merges:
             with contextlib.suppress(OSError):  # such as of a read-only store
                 self._merge(own, pieces)
         self._start_reading(number, names)

@@ -36,6 +36,7 @@ class View:
         self._rows: Optional[Rows] = piece.rows if piece else None
         # The row of each sample; -1: none, -2: among the new ones.
         self._places = np.full(num_samples, -1)
+        self._was_moved = False
         self._cached = 0
         if piece is not None:
             self._cached = len(piece.indices)
@@ -127,10 +128,10 @@ class View:
         self._new.clear()
 
     def _move(self, device: torch.device) -> None:
-        """Keep a whole view on the device, if that has room."""
-        values = self._rows.values
-        if values.device == device or not self.is_settled:
+        """Keep the rows on the device, if that has room."""
+        if self._was_moved:
             return
+        self._was_moved = True
         size = sum(part.nbytes for part in self._rows if part is not None)
         if device.type == 'cuda' and (torch.cuda.mem_get_info(device)[0]
                                       < _ROOM * size):
