@@ -246,7 +246,7 @@ class LogitStore:
                                                  facts,
                                                  self._info(teacher, views),
                                                  views.source.num_samples,
-                                                 self._reader)
+                                                 self._reader, self._writes)
         return self._teachers[place]
 
     def _info(self, teacher: Mapping[str, Any],

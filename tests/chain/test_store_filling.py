@@ -146,3 +146,15 @@ def test_rows_that_cannot_be_written(cfg, tmp_path):
     cfg.chain.logit_store.store_dir = str(tmp_path / 'file' / 'logits')
     with pytest.raises(TrainingError, match='Not a directory'):
         filling(cfg).fill()
+
+
+def test_to_verify_writes_nothing(cfg):
+    """Nor are two files of a view made one, or a damaged one removed."""
+    filling(cfg).fill(range(1))
+    store = Path(cfg.chain.logit_store.store_dir)
+    (path, ) = store.glob('resnet20-*/view_*')
+    shutil.copyfile(path, path.with_name(path.name.replace('_64-', '_63-')))
+    path.write_bytes(b'damaged')
+    before = {each: each.read_bytes() for each in store.rglob('*.npz')}
+    filling(cfg).verify(range(2), 64)
+    assert {each: each.read_bytes() for each in store.rglob('*.npz')} == before
