@@ -73,15 +73,23 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _add_views(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         '--views',
-        type=_views,
+        type=views_from,
         metavar='A:B',
         help=f'the views from A on, before B (default: {default})')
 
 
-def _views(text: str) -> range:
-    first, _, last = text.partition(':')
+def views_from(text: str) -> range:
+    """The views that a word of a command line names.
+
+    Args:
+        text (str): ``A:B``, or a number.
+
+    Raises:
+        ArgumentTypeError: If it is anything else.
+    """
+    first, colon, last = text.partition(':')
     try:
-        return range(int(first), int(last) if last else int(first) + 1)
+        return range(int(first), int(last) if colon else int(first) + 1)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f'{text!r} must be A:B, such as 0:10, or a number') from None

@@ -18,6 +18,7 @@ from PIL import Image
 import mmdgkd_cli
 from mmdgkd.chain.chain import GUIDANCES
 from mmdgkd_cli.common import add_common_arguments
+from mmdgkd_cli.store import views_from
 
 
 @pytest.fixture
@@ -196,6 +197,21 @@ def test_a_mistake_is_one_line(mmdgkd, words, message):
     code, output, errors = mmdgkd(*words)
     assert code == 2 and not output and errors.count('\n') == 1
     assert errors.startswith('error: ') and re.search(message, errors)
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('3', range(3, 4)),
+    ('3:7', range(3, 7)),
+    ('3:', None),
+    (':3', None),
+    ('a', None),
+])
+def test_the_views_of_a_command(text, wanted):
+    if wanted is None:
+        with pytest.raises(argparse.ArgumentTypeError, match='must be A:B'):
+            views_from(text)
+    else:
+        assert views_from(text) == wanted
 
 
 def test_a_missing_package_is_one_line(run_tool, root):

@@ -247,7 +247,8 @@ class ChainRunner:
 
     def _plan_and_checks(self, resume: bool, signals: StopSignals) -> str:
         todo = self.work.todo(resume)
-        if self.chain.logit_store is not None:
+        if self.chain.logit_store is not None and any(self.chain.teachers[name]
+                                                      for name in todo):
             check_store(store_dir(self.chain, self.work.path))
         stages = self._stages = {
             name: self.work.stage_config(name)

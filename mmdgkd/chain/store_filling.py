@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmdgkd.errors import ConfigError, TrainingError
 from mmdgkd.logit_store.checking_store import CheckingStore, Compared
+from mmdgkd.logit_store.inventory import check_store
 from mmdgkd.logit_store.logit_store import LogitStore
 from mmdgkd.utils.config import type_of
 from mmdgkd.utils.distributed import fit_to_device
@@ -64,7 +65,7 @@ class StoreFilling:
         self._scope = cfg.get('default_scope', 'mmpretrain')
         self._stage = work.stage_config(name)
         fit_to_device(self._stage)
-        self._seed = seed_of(cfg)
+        self._seed = seed_of(self._stage)
 
     def fill(self, views: Optional[range] = None) -> None:
         """Compute what is missing of views, and print a line for each.
@@ -79,12 +80,11 @@ class StoreFilling:
         """
         with DefaultScope.overwrite_default_scope(self._scope):
             store = LogitStore(**self._options())
+            check_store(store.path)
             start, before = time.monotonic(), 0
             for view in self._run(store, views, None):
                 store.flush()
-                if store.failure:
-                    raise TrainingError(
-                        f'chain.logit_store: {store.path!r}: {store.failure}')
+                self._refuse_failure(store)
                 counts = store.counts.values()
                 computed = sum(count['computed'] for count in counts)
                 print(
@@ -114,6 +114,11 @@ class StoreFilling:
                 pass
             found = store.compared
             store.close()
+        self._refuse_failure(store)
+        if not any(compared.rows for compared in found.values()):
+            raise TrainingError(
+                f'{store.path!r}: has none of these rows; they depend on the '
+                'teacher, the data and the precision (--amp)')
         rows = [(teacher, view, *_cells(compared))
                 for (teacher, view), compared in sorted(found.items())]
         print(
@@ -122,9 +127,15 @@ class StoreFilling:
         wrong = sum(compared.wrong for compared in found.values())
         if wrong:
             raise TrainingError(
-                f'{store.path!r}: {wrong} rows differ by more than 1 % of '
-                'their largest logit from what the teachers give here; remove '
-                'them by mmdgkd store drop')
+                f'{store.path!r}: {wrong} rows differ by more than 1 % from '
+                'what the teachers give here; remove them by mmdgkd store '
+                'drop')
+
+    @staticmethod
+    def _refuse_failure(store: LogitStore) -> None:
+        if store.failure:
+            raise TrainingError(
+                f'chain.logit_store: {store.path!r}: {store.failure}')
 
     def _options(self) -> dict:
         (hook, ) = (

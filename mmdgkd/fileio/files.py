@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import os.path as osp
+import secrets
 import sys
 from pathlib import Path
 from typing import IO, Any, Iterator, Union
@@ -91,7 +92,8 @@ def atomic_write(path: str, mode: str = 'w') -> Iterator[IO[Any]]:
     """
     folder = osp.dirname(osp.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    beside = f'{path}.{os.getpid()}.part'
+    # In containers that share a folder processes may have the same number.
+    beside = f'{path}.{os.getpid()}.{secrets.token_hex(4)}.part'
     try:
         with open(beside, mode) as file:
             yield file

@@ -7,7 +7,7 @@ import os
 import os.path as osp
 import re
 import tempfile
-from typing import Any, Callable, List, Optional, TypeVar
+from typing import Any, Callable, Iterator, List, Optional, TypeVar
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -56,7 +56,12 @@ class ObjectFolder:
         else:
             check_address(address)
             self.path = address.rstrip('/')
-            self._fs, self._root = url_to_fs(self.path)
+            try:
+                self._fs, self._root = url_to_fs(self.path)
+            except Exception as error:  # of any class
+                raise ConfigError(
+                    'chain.logit_store.store_dir: '
+                    f'{self.path!r}: {_line_of(error)}') from None
             self._cache = _Cache(self.path, cache_dir, cache_bytes)
 
     def list(self, folder: str = '') -> List[str]:
@@ -70,7 +75,8 @@ class ObjectFolder:
         """
         with contextlib.suppress(FileNotFoundError):
             if self.is_local:
-                return sorted(os.listdir(osp.join(self.path, folder)))
+                with _gone():
+                    return sorted(os.listdir(osp.join(self.path, folder)))
             path = f'{self._root}/{folder}'.rstrip('/')
             return sorted(
                 osp.basename(name.rstrip('/'))
@@ -94,7 +100,7 @@ class ObjectFolder:
                 return data
             data = self._remote(self._fs.cat_file, f'{self._root}/{name}')
         else:
-            with open(osp.join(self.path, name), 'rb') as file:
+            with _gone(), open(osp.join(self.path, name), 'rb') as file:
                 data = file.read()
         if not matches(name, data):
             raise DamagedFile(name)
@@ -158,18 +164,21 @@ class ObjectFolder:
                 os.rmdir(osp.join(self.path, folder))
 
     def size(self, name: str) -> int:
-        """The bytes of a file.
+        """The bytes of a file; 0 if it is gone.
 
         Args:
             name (str): Its name.
 
         Raises:
-            OSError: If it is not there.
+            OSError: If it cannot be reached.
         """
-        if self.is_local:
-            # Allocated ones.
-            return os.stat(osp.join(self.path, name)).st_blocks * 512
-        return int(self._remote(self._fs.size, f'{self._root}/{name}') or 0)
+        with contextlib.suppress(FileNotFoundError):
+            if self.is_local:
+                # Allocated ones.
+                return os.stat(osp.join(self.path, name)).st_blocks * 512
+            size = self._remote(self._fs.size, f'{self._root}/{name}')
+            return int(size or 0)
+        return 0
 
     def check(self) -> None:
         """Write a file that is not on a disk here, and remove it again.
@@ -194,8 +203,22 @@ class ObjectFolder:
         except FileNotFoundError:
             raise
         except Exception as error:
-            text = str(error).strip().splitlines() or [type(error).__name__]
-            raise OSError(errno.EIO, text[0]) from error
+            raise OSError(errno.EIO, _line_of(error)) from error
+
+
+@contextlib.contextmanager
+def _gone() -> Iterator[None]:
+    """NFS has a word of its own for what another machine has removed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        raise FileNotFoundError(errno.ENOENT, error.strerror) from None
+
+
+def _line_of(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class _Cache:
@@ -204,9 +227,10 @@ class _Cache:
     def __init__(self, address: str, folder: Optional[str],
                  limit: int) -> None:
         own = hashlib.sha256(address.encode()).hexdigest()[:16]
-        parent = folder or osp.join(tempfile.gettempdir(),
-                                    f'mmdgkd_logits_{os.getuid()}')
-        self._root, self._folder = parent, osp.join(parent, own)
+        # A folder of its own: in that of the user are other files.
+        self._root = osp.join(folder or tempfile.gettempdir(),
+                              f'mmdgkd_logits_{os.getuid()}')
+        self._folder = osp.join(self._root, own)
         self._limit = limit
 
     def read(self, name: str) -> Optional[bytes]:
@@ -231,7 +255,8 @@ class _Cache:
         found = [os.scandir(folder) for folder, _, _ in os.walk(self._root)]
         files = sorted(
             ((entry.stat().st_mtime, entry.stat().st_size, entry.path)
-             for entries in found for entry in entries if entry.is_file()),
+             for entries in found for entry in entries
+             if entry.is_file() and _DIGEST.search(entry.name)),
             reverse=True)
         total = 0
         for _, size, path in files:

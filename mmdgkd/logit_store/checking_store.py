@@ -9,7 +9,7 @@ from mmdgkd.structures.views import BatchViews
 from .encoding import RowForm
 from .logit_store import LogitStore
 
-# Of the largest logit of a row: another machine rounds otherwise.
+# Another machine rounds otherwise.
 _TOLERANCE = 0.01
 
 
@@ -20,9 +20,10 @@ class Compared:
     Attributes:
         rows (int): How many were cached.
         equal (int): How many of them have the same bits.
-        wrong (int): How many differ by more than a hundredth of their largest
-            logit.
-        off (float): The largest difference of any logit.
+        wrong (int): How many differ by more than 1 % of their largest logit;
+            with ``top_k``, where two classes may change places, by more than
+            0.01 in a probability.
+        off (float): The largest difference of a logit, or of a probability.
     """
 
     rows: int = 0
@@ -79,10 +80,15 @@ class CheckingStore(LogitStore):
                                                 Compared())
             own = torch.from_numpy(valid & (views.views == view))
             if own.any():
-                off = (fresh[own] - cached.cpu()[own]).abs().amax(1)
-                size = fresh[own].abs().amax(1)
-                compared.rows += len(off)
-                compared.equal += int((off == 0).sum())
-                compared.wrong += int((off > _TOLERANCE * size).sum())
-                compared.off = max(compared.off, float(off.max()))
+                now, then = fresh[own], cached.cpu()[own]
+                compared.rows += len(now)
+                compared.equal += int((now == then).all(1).sum())
+                bound = _TOLERANCE * now.abs().amax(1)
+                if not form.is_full:
+                    now, then = now.softmax(1), then.softmax(1)
+                    bound = torch.tensor(_TOLERANCE)
+                off = (now - then).abs().amax(1)
+                # What is not finite is wrong.
+                compared.wrong += int((~(off <= bound)).sum())
+                compared.off = max(compared.off, float(off.nan_to_num().max()))
         return super().keep(teacher, views, logits)

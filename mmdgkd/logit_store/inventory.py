@@ -236,7 +236,7 @@ def _of_folder(store: ObjectFolder, folder: str,
         if header:
             weights = header['depends_on']['teacher']['weights']
             state = IN_USE if weights in elsewhere else _state_of_teacher(
-                header['info'], store.path, weights)
+                header['info'], store, weights)
         size = sum(map(store.size, views))
         found.append(Entry(folder, state, views, header, size))
     if parts:
@@ -264,10 +264,14 @@ def _is_abandoned(store: ObjectFolder, name: str) -> bool:
 
 
 def _remove(store: ObjectFolder, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        for name in entry.files:
-            store.remove(name)
-        store.remove_folder(entry.folder)
+    try:
+        for entry in entries:
+            for name in entry.files:
+                store.remove(name)
+            store.remove_folder(entry.folder)
+    except OSError as error:
+        raise ConfigError(f'{store.path!r}: cannot be changed '
+                          f'({error.strerror or error})') from None
     print(f'removed {_size_of(entries)}')
 
 
@@ -277,7 +281,7 @@ def _size_of(entries: Sequence[Entry]) -> str:
     return f'{files} files, {size:,.1f} MB'
 
 
-def _state_of_teacher(info: Mapping[str, Any], folder: str,
+def _state_of_teacher(info: Mapping[str, Any], store: ObjectFolder,
                       weights: str) -> str:
     """Compare the teacher's file, as it is now, with these weights."""
     if not info.get('path'):
@@ -287,8 +291,10 @@ def _state_of_teacher(info: Mapping[str, Any], folder: str,
     # The folder may have moved along with the work dir.
     places = [info['path']]
     if 'beside' in info:
-        places.append(osp.normpath(osp.join(folder, info['beside'])))
+        places.append(osp.normpath(osp.join(store.path, info['beside'])))
     found = [path for path in places if osp.isfile(path)]
+    if not found and not store.is_local:
+        return IN_USE  # it may be on another machine
     if any(weights in _weights_of(path) for path in found):
         return IN_USE
     return 'its teacher has changed' if found else 'its teacher is gone'

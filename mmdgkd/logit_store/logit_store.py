@@ -1,7 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import logging
 import os.path as osp
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ContextManager, Dict, Mapping, Optional, Tuple
 
 import numpy as np
@@ -73,8 +72,6 @@ class LogitStore:
         self._timer = TeacherTimer()
         self._teachers: Dict[Tuple, TeacherViews] = {}
         self._found: Dict[str, Tuple[Optional[torch.Tensor], np.ndarray]] = {}
-        # Its thread begins with the first view that it reads.
-        self._reader = ThreadPoolExecutor(1)
         self._writes = True
         self.failure = ''
 
@@ -166,8 +163,8 @@ class LogitStore:
 
     def _give_up(self, error: OSError) -> None:
         """Warn once why nothing more is stored; the run goes on."""
-        if self._writes:
-            self._writes = False
+        self._writes = False
+        if not self.failure:
             self.failure = error.strerror or str(error)
             print_log(
                 f'chain.logit_store: {self.path!r}: {self.failure}; the run '
@@ -207,8 +204,6 @@ class LogitStore:
         """Write the rest and forget all views."""
         self.flush()
         self._teachers.clear()
-        self._reader.shutdown(cancel_futures=True)
-        self._reader = ThreadPoolExecutor(1)
 
     def _facts(self, teacher: Mapping[str, Any],
                views: BatchViews) -> Dict[str, Any]:
@@ -246,7 +241,7 @@ class LogitStore:
                                                  facts,
                                                  self._info(teacher, views),
                                                  views.source.num_samples,
-                                                 self._reader, self._writes)
+                                                 self._writes)
         return self._teachers[place]
 
     def _info(self, teacher: Mapping[str, Any],

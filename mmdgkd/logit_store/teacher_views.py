@@ -2,12 +2,14 @@
 """The views of one teacher, in a folder of a store."""
 import contextlib
 import logging
-from concurrent.futures import Executor, Future
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+import os
+import threading
+from concurrent.futures import Future
+from typing import (Any, Callable, Dict, List, Mapping, NamedTuple, Optional,
+                    Tuple)
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from mmdgkd.fileio.object_folder import DamagedFile, ObjectFolder
@@ -24,6 +26,20 @@ def _numbers(views: np.ndarray) -> List[int]:
     if len(views) and (views == views[0]).all():
         return [int(views[0])]
     return np.unique(views).tolist()
+
+
+def _in_thread(function: Callable, *args: Any) -> Future:
+    """Call a function; a process that ends does not wait for it."""
+    future: Future = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
 
 
 class _Ahead(NamedTuple):
@@ -43,7 +59,6 @@ class TeacherViews:
         facts (Mapping): What the rows depend on, plain data.
         info (Mapping): What else is in the header of a file, plain data.
         num_samples (int): Length of the data set.
-        reader (Executor): It reads the next view.
         merges (bool): Whether several files of a view become one, and damaged
             ones are removed. Defaults to True.
     """
@@ -54,15 +69,14 @@ class TeacherViews:
                  facts: Mapping[str, Any],
                  info: Mapping[str, Any],
                  num_samples: int,
-                 reader: Executor,
                  merges: bool = True) -> None:
         self._files: Optional[ObjectFolder] = files
         self._folder = folder
         self._facts = dict(facts)
         self._info = dict(info)
         self._num_samples = num_samples
-        self._reader = reader
-        self._merges = merges and is_main_process()
+        # The first process of a machine, which may have a folder of its own.
+        self._merges = merges and os.environ.get('LOCAL_RANK', '0') == '0'
         self._views: Dict[int, View] = {}
         self._ahead: Optional[_Ahead] = None
 
@@ -132,8 +146,8 @@ class TeacherViews:
         """Write new rows, and forget views that others may add to.
 
         Args:
-            keep (bool): Whether to keep whole views in memory. Defaults to
-                True.
+            keep (bool): Whether to keep views in which nothing was missing.
+                Defaults to True.
 
         Raises:
             OSError: If they cannot be written.
@@ -149,7 +163,7 @@ class TeacherViews:
                     view=number,
                     info=self._info)
                 self._write(Piece(header, *new))
-            elif keep and view.is_settled:
+            elif keep and view.was_enough:
                 self._views[number] = view
 
     def give_up(self) -> None:
@@ -187,11 +201,12 @@ class TeacherViews:
 
     def _merge(self, names: Tuple[str, ...], pieces: Dict[str, Piece]) -> None:
         """Make one file of several; remove damaged ones."""
-        kept = set(pieces)
+        for name in set(names) - set(pieces):
+            self._files.remove(f'{self._folder}/{name}')
         if len(pieces) > 1:
             kept = {self._write(merged([*pieces.values()]))}
-        for name in set(names) - kept:
-            self._files.remove(f'{self._folder}/{name}')
+            for name in set(pieces) - kept:
+                self._files.remove(f'{self._folder}/{name}')
 
     def _names(self) -> Dict[int, List[str]]:
         """The files by view."""
@@ -223,11 +238,12 @@ class TeacherViews:
                                                          List[str]]) -> None:
         """Read the view that comes next, which may be the first again."""
         others = sorted(set(names) - {number})
-        later = [other for other in others if other > number] or others
+        later = [other for other in others if other > number]
+        # A run that fills a store has seen those before.
+        later = later or (others if number in names else [])
         if later and later[0] not in self._views:
             own = tuple(names[later[0]])
-            self._ahead = _Ahead(later[0], own,
-                                 self._reader.submit(self._read, own))
+            self._ahead = _Ahead(later[0], own, _in_thread(self._read, own))
 
     def _read_ahead(self, number: int,
                     names: Tuple[str, ...]) -> Optional[Dict[str, Piece]]:

@@ -19,24 +19,16 @@ class View:
         num_samples (int): Length of the data set.
         piece (Piece, optional): What is cached of it. Defaults to None:
             nothing.
-        names (Sequence[str]): The files that it was read from. Defaults to
-            none.
-
-    Attributes:
-        names (tuple[str]): The files that it was read from.
     """
 
-    def __init__(
-        self,
-        num_samples: int,
-        piece: Optional[Piece] = None,
-        names: Tuple[str, ...] = ()) -> None:
-        self.names = names
+    def __init__(self,
+                 num_samples: int,
+                 piece: Optional[Piece] = None) -> None:
         self.form: Optional[RowForm] = piece.form if piece else None
         self._rows: Optional[Rows] = piece.rows if piece else None
         # The row of each sample; -1: none, -2: among the new ones.
         self._places = np.full(num_samples, -1)
-        self._was_moved = False
+        self._was_moved = self._missed = False
         self._cached = 0
         if piece is not None:
             self._cached = len(piece.indices)
@@ -45,9 +37,9 @@ class View:
         self._new: List[Tuple[np.ndarray, Rows, torch.Tensor]] = []
 
     @property
-    def is_settled(self) -> bool:
-        """Whether each sample has a row, and all of them are cached."""
-        return not self._new and self._cached == len(self._places)
+    def was_enough(self) -> bool:
+        """Whether no row was missing, so that others have none to add."""
+        return not (self._missed or self._new or self._own)
 
     def take(self, indices: np.ndarray,
              device: torch.device) -> Tuple[Optional[Rows], np.ndarray]:
@@ -66,6 +58,7 @@ class View:
             self._settle()
             places = self._places[indices]
         valid = places >= 0
+        self._missed |= not valid.all()
         if self._rows is None or not valid.any():
             return None, valid
         self._move(device)
@@ -86,6 +79,9 @@ class View:
                 spoiled images once must not spoil the cache for ever.
         """
         self.form = form
+        size = len(self._places) * form.num_bytes
+        if not _has_room(rows.values.device, size):
+            rows = rows.map(lambda part: part.cpu())
         self._new.append((indices, rows, finite))
         self._places[indices] = -2
 
@@ -109,9 +105,10 @@ class View:
         """Put the new rows to the others; what is not finite is missing."""
         if not self._new:
             return
-        first = self._new[0][1].values.device
+        # There may have been room on the device before.
+        last = self._new[-1][1].values.device
         parts = [] if self._rows is None else [
-            self._rows.map(lambda part: part.to(first))
+            self._rows.map(lambda part: part.to(last))
         ]
         count = len(parts[0].values) if parts else 0
         finite = torch.cat([each[2] for each in self._new]).cpu().numpy()
@@ -120,8 +117,9 @@ class View:
         # Of a sample that was added twice the first row counts.
         kept, places = np.unique(indices[finite], return_index=True)
         places = np.flatnonzero(finite)[places]
-        rows = joined([each[1] for each in self._new])
-        parts.append(rows.take(torch.from_numpy(places).to(first)))
+        rows = joined(
+            [each[1].map(lambda part: part.to(last)) for each in self._new])
+        parts.append(rows.take(torch.from_numpy(places).to(last)))
         self._rows = joined(parts)
         self._places[kept] = count + np.arange(len(kept))
         self._own.append(kept)
@@ -133,7 +131,12 @@ class View:
             return
         self._was_moved = True
         size = sum(part.nbytes for part in self._rows if part is not None)
-        if device.type == 'cuda' and (torch.cuda.mem_get_info(device)[0]
-                                      < _ROOM * size):
-            return
-        self._rows = self._rows.map(lambda part: part.to(device))
+        if _has_room(device, size):
+            self._rows = self._rows.map(lambda part: part.to(device))
+
+
+def _has_room(device: torch.device, size: int) -> bool:
+    """Whether a device has room for a view of a size, and to work with it."""
+    if device.type != 'cuda':
+        return True
+    return torch.cuda.mem_get_info(device)[0] >= _ROOM * size

@@ -163,8 +163,12 @@ def _format_settings(chain: Chain, run: Run,
     ]
     if dropped:
         settings['stochastic teaching'] = '; '.join(dropped)
-    settings['logit store'] = 'none' if store is None else (
-        _arguments(store, but='store_dir') or 'float16')
+    settings['logit store'] = 'none' if store is None else (_arguments(
+        {
+            key: item
+            for key, item in store.items() if not key.startswith('cache')
+        },
+        but='store_dir') or 'float16')
     settings['views'] = 'none' if views is None else (
         f'{views["num_views"]} of each image'
         if views.get('num_views') else 'a new one of each image in each epoch')

@@ -11,6 +11,7 @@ import torch
 from mmdgkd import ConfigError, TrainingError
 from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.store_filling import StoreFilling
+from mmdgkd.fileio.object_folder import ObjectFolder
 from mmdgkd.logit_store.piece import unpack
 
 NAMES = ['resnet20', 'resnet14']
@@ -106,7 +107,6 @@ def test_rows_that_are_not_those_of_a_teacher(cfg, capsys):
     piece = unpack(path.read_bytes())
     piece.rows.values[:40] += 1
     path.unlink()
-    from mmdgkd.fileio.object_folder import ObjectFolder
     ObjectFolder(str(store)).write(
         f'{path.parent.name}/{path.name.split("-")[0]}', '.npz', piece.pack())
     with pytest.raises(TrainingError, match=r'\d+ rows differ by more than 1'):
@@ -158,3 +158,48 @@ def test_to_verify_writes_nothing(cfg):
     before = {each: each.read_bytes() for each in store.rglob('*.npz')}
     filling(cfg).verify(range(2), 64)
     assert {each: each.read_bytes() for each in store.rglob('*.npz')} == before
+
+
+def test_to_verify_what_is_not_there_is_an_error(cfg, monkeypatch, capsys):
+    with pytest.raises(TrainingError, match='has none of these rows; they '):
+        filling(cfg).verify(range(1), 32)
+    filling(cfg).fill(range(1))
+
+    def denied(*_):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(ObjectFolder, 'read', denied)
+    with pytest.raises(TrainingError, match='logits.: Permission denied'):
+        filling(cfg).verify(range(1), 32)
+
+
+@pytest.mark.parametrize('others', ['zero', 'even'])
+def test_to_verify_the_largest_logits(cfg, capsys, others):
+    """Two small classes that change places are no other teacher."""
+    cfg.chain.logit_store.update(top_k=3, others=others)
+    filling(cfg, None, ['resnet20']).fill(range(1))
+    store = Path(cfg.chain.logit_store.store_dir)
+    (path, ) = store.glob('resnet20-*/view_*')
+    piece = unpack(path.read_bytes())
+    filling(cfg, None, ['resnet20']).verify(range(1), 64)
+    for wrong, value in ((10, 3.), (20, float('nan'))):
+        path.unlink()
+        piece.rows.values[:wrong, 0] += value
+        name = ObjectFolder(str(store)).write(
+            f'{path.parent.name}/{path.name.split("-")[0]}', '.npz',
+            piece.pack())
+        path = store / name
+        capsys.readouterr()
+        with pytest.raises(TrainingError, match='rows differ'):
+            filling(cfg, None, ['resnet20']).verify(range(1), 64)
+        ((*_, rows, equal, found, _), ) = table(capsys)
+        assert (rows, equal) == ('64', str(64 - wrong))
+        assert found == str(wrong)
+
+
+def test_old_files_are_refused(cfg):
+    store = Path(cfg.chain.logit_store.store_dir)
+    store.mkdir()
+    (store / f'net-{"2" * 16}.logits').write_bytes(b'old')
+    with pytest.raises(ConfigError, match='was written by an older mmdgkd'):
+        filling(cfg).fill()

@@ -1,5 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Files that are written once, on a disk, in memory, and on an S3 server."""
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,6 +115,38 @@ def test_the_copies_that_were_read_last_are_kept(tmp_path):
     tiny = elsewhere(tmp_path, cache_bytes=10)
     assert tiny.read(names[3]) == bytes([3]) * 100
     assert len(copies(tmp_path)) == 2
+
+
+def test_other_files_in_the_folder_of_copies_stay(tmp_path):
+    """It may be the one where the data is."""
+    foreign = tmp_path / 'cache' / 'images' / '0.jpg'
+    own = tmp_path / 'cache' / f'mmdgkd_logits_{os.getuid()}' / 'mine.npz'
+    for path in (foreign, own):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(1000))
+        os.utime(path, (1, 1))
+    folder = elsewhere(tmp_path, cache_bytes=150)
+    for i in range(3):
+        folder.read(folder.write(f'net/{i}', '.npz', bytes([i]) * 100))
+    assert foreign.exists() and own.exists()
+    assert len(copies(tmp_path)) == 3
+
+
+@pytest.mark.parametrize('step', ['list', 'read'])
+def test_what_another_machine_removes_on_nfs(tmp_path, monkeypatch, step):
+    folder = ObjectFolder(str(tmp_path))
+    name = folder.write('net/view', '.npz', b'data')
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    if step == 'list':
+        monkeypatch.setattr(os, 'listdir', stale)
+        assert folder.list('net') == []
+    else:
+        monkeypatch.setattr('builtins.open', stale)
+        with pytest.raises(FileNotFoundError):
+            folder.read(name)
 
 
 def test_without_room_for_copies_it_reads_on(tmp_path):

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from mmdgkd import ConfigError
+from mmdgkd.fileio.object_folder import ObjectFolder
 from mmdgkd.logit_store.inventory import (check_store, collect_garbage,
                                           drop_teacher, find_store,
                                           inspect_store, list_store)
+from mmdgkd.logit_store.piece import unpack
 
 
 @pytest.fixture
@@ -125,3 +127,39 @@ def test_a_store_of_an_older_format_is_refused_by_name(tmp_path):
     assert str(path) in str(error.value)
     assert f'mmdgkd store gc {tmp_path}' in str(error.value)
     assert '\n' not in str(error.value)
+
+
+def test_beside_a_training(copied, monkeypatch):
+    """Files may be merged between the list and the look at them."""
+    size = ObjectFolder.size
+
+    def gone(self, name):
+        os.remove(os.path.join(self.path, name))
+        return size(self, name)
+
+    monkeypatch.setattr(ObjectFolder, 'size', gone)
+    assert set(states_of(copied).values()) == {'in use'}
+
+
+def test_a_store_that_cannot_be_changed(copied, monkeypatch):
+
+    def denied(*_):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(ObjectFolder, 'remove', denied)
+    with pytest.raises(ConfigError, match='changed .Permission denied.'):
+        drop_teacher(str(copied), 'resnet20')
+
+
+def test_teachers_on_another_machine_are_not_stale(copied, tmp_path):
+    """A store on a server has the paths of whoever trained them."""
+    address = f'memory://{tmp_path.name}/logits'
+    store = ObjectFolder(address, str(tmp_path / 'cache'))
+    for path in views_of(copied, 'resnet20'):
+        header = unpack(path.read_bytes())
+        header.header['info']['path'] = '/elsewhere/resnet20.pth'
+        store.write(f'{path.parent.name}/{path.name.split("-")[0]}', '.npz',
+                    header.pack())
+    collect_garbage(address)
+    (entry, ) = inspect_store(find_store(address))
+    assert entry.state == 'in use' and len(entry.files) == 2

@@ -163,9 +163,51 @@ def test_the_next_view_is_read_ahead(store, monkeypatch):
     for view in (0, 1, 2, 0):
         rows = found(fresh, view=view)
         assert torch.equal(rows, logits(view=view).half().float())
-        fresh._reader.submit(int).result()  # what was begun has ended
+        for teacher in fresh._teachers.values():
+            teacher._ahead.pieces.result()
     # After the last one comes the first again.
     assert names == [0, 1, 2, 0, 1]
+
+
+def test_a_run_that_fills_reads_nothing_ahead(store, monkeypatch):
+    """The views before are not those that come next."""
+    read, names = object_folder.ObjectFolder.read, []
+    monkeypatch.setattr(
+        object_folder.ObjectFolder, 'read',
+        lambda self, name: names.append(name) or read(self, name))
+    for view in range(4):
+        cache(store, view=view)
+    assert names == []
+
+
+def test_a_view_in_which_nothing_is_missing_is_kept(store, monkeypatch):
+    """Also where the store has no rows of images that are held out."""
+    cache(store, range(40))
+    fresh = LogitStore(store.path)
+    read, names = object_folder.ObjectFolder.read, []
+    monkeypatch.setattr(
+        object_folder.ObjectFolder, 'read',
+        lambda self, name: names.append(name) or read(self, name))
+    for _ in range(3):
+        assert found(fresh, range(40)) is not None
+        fresh.flush()
+    assert len(names) == 1
+    assert found(fresh, [40]) is None
+    fresh.flush()
+    assert found(fresh, [3]) is not None and len(names) == 2
+
+
+def test_rows_move_to_the_device_that_has_room(store, monkeypatch):
+    cache(store, range(40))
+    for room in (True, False):
+        monkeypatch.setattr('mmdgkd.logit_store.view._has_room',
+                            lambda device, size: room)
+        fresh = LogitStore(store.path)
+        meta = torch.device('meta')
+        fresh.lookup(TEACHER, views([1]), meta)
+        (teacher, ) = fresh._teachers.values()
+        rows = teacher._views[0]._rows.values
+        assert (rows.device == meta) == room
 
 
 def test_what_has_been_added_since_it_was_read_ahead(store):

@@ -352,8 +352,7 @@ _add('signal_ignored', 'mmdgkd/engine/hooks/stop_hook.py',
      'if self.signals.vote():', 'if False:',
      'engine/hooks/test_stop_hook.py::test_it_goes_on_to_the_same_bits')
 _add(
-    'old_checkpoint_removed_first', _HOOK,
-    '        _settle(runner)\n        self._states = collect',
+    'old_checkpoint_removed_first', _HOOK, '        self._states = collect',
     '        self.last_ckpt and os.remove(self.last_ckpt)\n'
     '        self._states = collect',
     'engine/hooks/test_atomic_checkpoint_hook.py::'
@@ -395,9 +394,18 @@ _add(
     'logit_store/test_logit_store.py::'
     'test_what_has_been_added_since_it_was_read_ahead')
 _add('files_removed_that_were_not_merged', _TEACHER_VIEWS,
-     'merged([*pieces.values()]))}\n        for',
-     'merged([*pieces.values()][:1]))}\n        for',
+     'merged([*pieces.values()]))}', 'merged([*pieces.values()][:1]))}',
      'logit_store/test_logit_store.py::test_files_of_a_view_become_one')
+_add(
+    'incomplete_view_kept', 'mmdgkd/logit_store/view.py',
+    'self._missed |= not valid.all()', 'pass',
+    'logit_store/test_logit_store.py::'
+    'test_a_view_in_which_nothing_is_missing_is_kept')
+_add(
+    'foreign_files_removed', _OBJECTS,
+    'entry.is_file() and _DIGEST.search(entry.name)', 'entry.is_file()',
+    'fileio/test_object_folder.py::'
+    'test_other_files_in_the_folder_of_copies_stay')
 _add('trained_with_unrounded', _STORE, 'kept = form.decode(rows)',
      'kept = logits.float()',
      'logit_store/test_logit_store.py::test_what_is_kept_is_found')

@@ -96,6 +96,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Any, step: int,
                                    meta: Dict) -> None:
         _settle(runner)
+        # MMEngine's own event is for the first rank alone.
+        runner.call_hook('before_checkpoint')
         self._states = collect_rank_states(runner)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._states = []
