@@ -2,6 +2,7 @@
 """Processes that vanish: a machine that fails, a network that is cut."""
 import atexit
 import contextlib
+import itertools
 import os
 import re
 import sys
@@ -41,6 +42,7 @@ class PeerWatch:
         self._interval = min(seconds / 8, max(5, get_world_size() / 20))
         self._ended = threading.Event()
         self._reached = False
+        self._own = 0
         self._failure: Optional[Tuple[int, int]] = None
         # Of its own: an operation of another thread may block a store. That
         # of a launcher has what the processes before a restart wrote.
@@ -54,6 +56,10 @@ class PeerWatch:
 
     def start(self) -> None:
         """Watch until :meth:`end`; to be called on all processes."""
+        # At once: one that vanishes before is not missed.
+        with contextlib.suppress(RuntimeError):
+            self._own = self._store.add('starts', 1)
+            self._store.set(self._keys[self._rank], f'{self._own} 0')
         for thread in self._threads:
             thread.start()
         # A process that ends by itself is not gone; one that is killed is.
@@ -105,9 +111,8 @@ class PeerWatch:
     def _count_in_store(self) -> None:
         store, keys = self._store, self._keys
         counts, missed = [b''] * len(keys), [0.] * len(keys)
-        own = store.add('starts', 1)
-        for count in range(sys.maxsize):
-            store.set(keys[self._rank], f'{own} {count}')
+        for count in itertools.count():
+            store.set(keys[self._rank], f'{self._own} {count}')
             found = self._read()
             if found is not None:
                 missed = [

@@ -12,7 +12,8 @@ import torch
 SURVIVOR = 'tests/configs/survivor.py'
 MACHINE = """
 mount --bind "$FOLDER" /mnt
-mount -t tmpfs none /tmp
+mount -t tmpfs none /media
+export TMPDIR=/media
 cd "$ROOT"
 exec bash tools/dist_train.sh "$@"
 """
