@@ -18,6 +18,7 @@ from typing import Any, Iterator, Tuple
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 
 _WORD = (1 << 64) - 1
 
@@ -163,15 +164,16 @@ def seed_all(seed: int, device: bool = False) -> None:
 
     Args:
         seed (int): 32 bits.
-        device (bool): Whether to seed those of the accelerators, too.
+        device (bool): Whether to seed that of the accelerator, too.
             Defaults to False: no transform draws there.
     """
     random.seed(seed)
     np.random.seed(seed)
-    if device:
-        torch.manual_seed(seed)
-    else:
-        torch.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if device and get_device() != 'cpu':
+        # Not torch.manual_seed(), in each step: it formats a stack trace for
+        # each kind of device that is not there.
+        getattr(torch, get_device()).manual_seed(seed)
 
 
 def states() -> Tuple[Any, ...]:
