@@ -1,11 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import math
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import torch
 from mmengine.dist import get_world_size
 from torch import nn
 from torch.optim import Optimizer
+
+from mmdgkd.utils.device import DeviceFlag
+from .kept_tensors import KeptTensors
 
 
 class Step:
@@ -23,27 +26,23 @@ class Step:
                  forwards: List[Dict[str, Any]]) -> None:
         self.is_known = is_known
         self.forwards = forwards
-        self._flag, self._event = flag, None
-        if flag.is_cuda:
-            self._flag = torch.empty((), pin_memory=True)
-            self._flag.copy_(flag, non_blocking=True)
-            self._event = torch.cuda.current_stream(flag.device).record_event()
+        self._flag = DeviceFlag(flag)
 
     def is_bad(self) -> bool:
         """Whether the step is bad; the same on all ranks."""
-        if self._event is not None:
-            self._event.synchronize()
-        return bool(self._flag)
+        return self._flag.read()
 
 
 class StepGuard:
     """Undoes an optimizer step if its losses or gradients are not finite.
 
     It uses PyTorch's hooks on the model's forward and on each optimizer's
-    step. On the CPU a bad step finds no gradients, so it changes nothing. An
-    accelerator takes the step and then chooses between the new values and a
-    copy of the old ones, without a sync; only counters that an optimizer keeps
-    on the CPU, such as Adam's, go on.
+    step. On the CPU a bad step finds no gradients, so it changes nothing. On
+    an accelerator a fused optimizer (``fused=True``) is told by its
+    ``found_inf``, as by a gradient scaler; another one takes the step, and
+    then the device chooses between the new values and a copy of the old ones.
+    The host waits for neither, and launches no kernel for each tensor; only
+    counters that an optimizer keeps on the CPU, such as Adam's, go on.
 
     Args:
         model (nn.Module): The model, without its wrapper.
@@ -65,14 +64,19 @@ class StepGuard:
         self._max_skips = max_skips
         self.device = next(model.parameters()).device
         self.on_host = self.device.type == 'cpu'
-        self._buffers = [*model.buffers()]
-        self._saved_buffers = [buffer.clone() for buffer in self._buffers]
+        self._buffers = {
+            name: buffer
+            for name, buffer in model.named_buffers()
+        }
+        self._kept_buffers = KeptTensors()
         self._losses: List[torch.Tensor] = []
         self._forwards: List[Dict[str, Any]] = []
         self._now: Dict[str, int] = {}
         self._row = torch.zeros((), device=self.device)
         self._flag: Optional[torch.Tensor] = None
-        self._before: List[Tuple[torch.Tensor, torch.Tensor]] = []
+        self._kept = {id(optimizer): KeptTensors() for optimizer in optimizers}
+        self._names_before: Set[Tuple] = set()
+        self._scaled: Optional[torch.Tensor] = None
         self._is_open = False
         self._handles = [
             model.register_forward_pre_hook(
@@ -100,12 +104,8 @@ class StepGuard:
             epoch (int): Likewise. Defaults to 0.
         """
         self._now = dict(iter=iteration, epoch=epoch)
-        if not self._is_open and self._buffers:
-            for saved, buffer in zip(self._saved_buffers, self._buffers):
-                # The range of a quantizer gets its size from the first batch.
-                if saved.shape != buffer.shape:
-                    saved.resize_(buffer.shape)
-            torch._foreach_copy_(self._saved_buffers, self._buffers)
+        if not self._is_open:
+            self._kept_buffers.keep(self._buffers)
             self._is_open = True
 
     def end(self, ended: bool) -> Optional[Step]:
@@ -125,9 +125,8 @@ class StepGuard:
         flag, self._flag = self._flag, None
         self._row = (self._row + flag) * flag
         self._is_open = False
-        self._choose(flag, (pair
-                            for pair in zip(self._buffers, self._saved_buffers)
-                            if pair[0].shape == pair[1].shape))
+        if not self.on_host or flag:
+            self._kept_buffers.restore_if(flag, self._buffers)
         forwards, self._forwards = self._forwards or [self._now], []
         return Step(flag, self.on_host, forwards)
 
@@ -166,26 +165,35 @@ class StepGuard:
             if parameter.grad is not None and not parameter.grad.is_sparse
         ]
         # A gradient scaler checks them itself, before or in the step.
-        scaled = getattr(optimizer, 'found_inf', None) is not None
-        self._check([] if scaled else grads)
-        if not self.on_host:
-            self._before = [(tensor, tensor.detach().clone())
-                            for tensor in _tensors_of(optimizer, self.device)]
-        elif self._flag:
-            for group in optimizer.param_groups:
-                for parameter in group['params']:
-                    parameter.grad = None
+        scaled = getattr(optimizer, 'found_inf', None)
+        self._check(grads if scaled is None else [])
+        if self.on_host:
+            if self._flag:
+                for group in optimizer.param_groups:
+                    for parameter in group['params']:
+                        parameter.grad = None
+            return
+        before = _values_of(optimizer, self.device)
+        self._names_before = set(before)
+        if _obeys_flag(optimizer):
+            self._scaled = scaled
+            optimizer.found_inf = self._flag if scaled is None else \
+                torch.maximum(scaled.reshape(()), self._flag)
+        else:
+            self._kept[id(optimizer)].keep(before)
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         if self.on_host or self._flag is None:
             return
-        known = {id(tensor) for tensor, _ in self._before}
+        bad, now = self._flag, _values_of(optimizer, self.device)
+        if _obeys_flag(optimizer):
+            bad = optimizer.found_inf
+            optimizer.found_inf = self._scaled
+        else:
+            self._kept[id(optimizer)].restore_if(bad, now)
         # State that this step has created begins from zero again.
-        created = ((tensor, torch.zeros_like(tensor))
-                   for tensor in _tensors_of(optimizer, self.device)
-                   if id(tensor) not in known)
-        self._choose(self._flag, [*self._before, *created])
-        self._before = []
+        for name in now.keys() - self._names_before:
+            now[name].masked_fill_(bad.bool(), 0)
 
     def _check(self, grads: List[torch.Tensor]) -> None:
         """Set the flag if anything is not finite on any rank."""
@@ -203,25 +211,25 @@ class StepGuard:
         self._flag = bad if self._flag is None else torch.maximum(
             self._flag, bad)
 
-    def _choose(self, bad: torch.Tensor,
-                pairs: Iterable[Tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Set the first of each pair to the second if the step is bad."""
-        if self.on_host and not bad:
-            return
-        for tensor, before in pairs:
-            tensor.data.copy_(torch.where(bad.bool(), before, tensor.detach()))
+
+def _obeys_flag(optimizer: Optimizer) -> bool:
+    """Whether its step does nothing if its ``found_inf`` is not 0.
+
+    PyTorch's gradient scaler asks likewise.
+    """
+    return getattr(optimizer, '_step_supports_amp_scaling', False)
 
 
-def _tensors_of(optimizer: Optimizer,
-                device: torch.device) -> List[torch.Tensor]:
+def _values_of(optimizer: Optimizer,
+               device: torch.device) -> Dict[Tuple, torch.Tensor]:
     """What a step changes on the device: weights and optimizer state."""
-    found = []
+    found: Dict[Tuple, torch.Tensor] = {}
     for group in optimizer.param_groups:
         for parameter in group['params']:
-            if parameter.grad is not None:
-                state = optimizer.state.get(parameter, {}).values()
-                found += [parameter] + [
-                    value for value in state if
-                    isinstance(value, torch.Tensor) and value.device == device
-                ]
+            if parameter.grad is None:
+                continue
+            found[id(parameter), ''] = parameter
+            for name, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, torch.Tensor) and value.device == device:
+                    found[id(parameter), name] = value
     return found

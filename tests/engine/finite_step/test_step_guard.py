@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.device import get_device
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -28,7 +29,9 @@ class Net(nn.Module):
 
 OPTIMIZERS = [
     lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
-    lambda p: torch.optim.AdamW(p, 0.1)
+    lambda p: torch.optim.AdamW(p, 0.1),
+    lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, fused=True),
+    lambda p: torch.optim.AdamW(p, 0.1, fused=True),
 ]
 
 
@@ -38,7 +41,8 @@ def train(net, optimizer, batches, guard=None):
     for batch in batches:
         if guard:
             guard.begin()
-        loss = net(inputs=batch, mode='loss')['loss']
+        device = next(net.parameters()).device
+        loss = net(inputs=batch.to(device), mode='loss')['loss']
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -65,10 +69,10 @@ def batches(*bad):
 @pytest.mark.parametrize('make', OPTIMIZERS)
 @pytest.mark.parametrize('on_host', [True, False])
 @pytest.mark.parametrize('bad', [(1, 2, 4), (0, 2, 4)])
-def test_bad_steps_leave_no_trace(make, on_host, bad):
+def test_bad_steps_leave_no_trace(make, on_host, bad, device='cpu'):
     """Nor the first one, before which the optimizer has no state."""
     torch.manual_seed(0)
-    net = Net()
+    net = Net().to(device)
     other = copy.deepcopy(net)
     optimizer, plain = make(net.parameters()), make(other.parameters())
     guard = StepGuard(net, [optimizer], max_skips=5)
@@ -78,6 +82,14 @@ def test_bad_steps_leave_no_trace(make, on_host, bad):
     train(other, plain, [batches()[i] for i in range(5) if i not in bad])
     assert all(
         map(torch.equal, state_of(net, optimizer), state_of(other, plain)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('kind', [0, 2, 3])
+def test_where_the_training_is(kind):
+    """Not AdamW's own counter, which is on the CPU and goes on."""
+    test_bad_steps_leave_no_trace(
+        OPTIMIZERS[kind], False, (0, 2, 4), device=get_device())
 
 
 @pytest.mark.parametrize('on_host', [True, False])
@@ -109,9 +121,10 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_device_is_not_waited_for():
+@pytest.mark.parametrize('kind', [0, 2])
+def test_the_device_is_not_waited_for(kind):
     net = Net()
-    optimizer = OPTIMIZERS[0](net.parameters())
+    optimizer = OPTIMIZERS[kind](net.parameters())
     counts = {}
     for on_host in (False, True):
         guard = StepGuard(net, [optimizer], max_skips=5)
@@ -125,6 +138,63 @@ def test_the_device_is_not_waited_for():
         counts[on_host] = reads.count
         guard.clean_up()
     assert counts[False] == 0 < counts[True]
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operators that are called, but for views."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('fused', [True, False])
+def test_more_layers_are_no_more_kernels(fused):
+    """Each is launched by the host, which a small network waits for."""
+    counts = []
+    for num in (2, 20):
+        net = nn.Sequential(*[
+            nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+            for _ in range(num)
+        ])
+        optimizer = torch.optim.SGD(
+            net.parameters(),
+            0.1,
+            momentum=0.9,
+            foreach=not fused,
+            fused=fused)
+        guard = StepGuard(net, [optimizer], max_skips=5)
+        guard.on_host = False
+        for _ in range(3):  # the third has all its memory
+            guard.begin()
+            net(torch.randn(3, 4)).sum().backward()
+            with Calls() as calls:
+                optimizer.step()
+                guard.end(True)
+        counts.append(calls.count)
+    assert counts[0] == counts[1]
+
+
+class Replacing(torch.optim.Optimizer):
+    """Its state is another tensor after each step."""
+
+    def __init__(self, params):
+        super().__init__(params, dict(lr=0.1))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for parameter in self.param_groups[0]['params']:
+            state = self.state[parameter]
+            state['sum'] = state.get('sum', 0) + parameter.grad
+            parameter -= 0.1 * state['sum']
+
+
+def test_state_that_is_replaced_is_undone():
+    test_bad_steps_leave_no_trace(Replacing, on_host=False, bad=(1, 3))
 
 
 def test_gradients_are_looked_at_by_themselves():
@@ -184,19 +254,41 @@ def test_each_of_several_optimizers_is_watched():
     assert all(torch.isfinite(value).all() for value in net.parameters())
 
 
-def test_a_scaler_of_gradients_looks_at_them_itself():
+@pytest.mark.parametrize('on_host', [True, False])
+def test_a_scaler_of_gradients_looks_at_them_itself(on_host):
     """With a fused optimizer it takes the step, which then does nothing."""
     net = Net()
-    optimizer = torch.optim.SGD(net.parameters(), 0.1, fused=True)
+    optimizer = OPTIMIZERS[2](net.parameters())
     guard = StepGuard(net, [optimizer], max_skips=0)
+    guard.on_host = on_host
     guard.begin()
     net(inputs=batches()[0], mode='loss')['loss'].backward()
     optimizer.found_inf, optimizer.grad_scale = torch.ones(1), torch.ones(1)
     net.body[0].weight.grad[0, 0] = float('inf')
     before = [value.clone() for value in net.parameters()]
     optimizer.step()
+    del optimizer.found_inf, optimizer.grad_scale  # as it does
     assert not guard.end(True).is_bad()
     assert all(map(torch.equal, before, net.parameters()))
+
+
+def test_a_loss_counts_where_a_scaler_finds_nothing():
+    net = Net()
+    optimizer = OPTIMIZERS[2](net.parameters())
+    guard = StepGuard(net, [optimizer], max_skips=0)
+    guard.on_host = False
+    guard.begin()
+    net(inputs=batches(0)[0], mode='loss')
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.found_inf, optimizer.grad_scale = torch.zeros(1), torch.ones(1)
+    before = [value.clone() for value in net.parameters()]
+    optimizer.step()
+    assert not optimizer.found_inf  # its own again
+    assert guard.end(True).is_bad()
+    assert all(map(torch.equal, before, net.parameters()))
+    assert not any(state['momentum_buffer'].any()
+                   for state in optimizer.state.values())
 
 
 @pytest.mark.parametrize('joint', [True, False])
