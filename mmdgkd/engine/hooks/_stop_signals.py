@@ -7,12 +7,14 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from multiprocessing import util
-from typing import Any, Dict, Optional
+from typing import Any, Deque, Dict, Optional
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_comm_device, get_rank, get_world_size
 
+from mmdgkd.utils.device import DeviceFlag
 from ._signal_watch import SignalWatch, is_second
 
 # Slurm sends SIGUSR1 before it preempts; schedulers and users the others.
@@ -36,9 +38,7 @@ class StopSignals:
         self._at = 0.
         self._before: Dict[int, Any] = {}
         self._watch = SignalWatch()
-        self._group: Any = None
-        self._work: Any = None
-        self._votes = torch.zeros(1)
+        self._votes: Deque[_Vote] = deque()
 
     def __enter__(self) -> 'StopSignals':
         global _active
@@ -80,42 +80,54 @@ class StopSignals:
     def vote(self) -> bool:
         """Whether all ranks stop now; to be called on all of them.
 
-        It waits for none: the signals that the ranks had received at the last
-        call count.
+        It waits for none: the signals that the ranks had received some calls
+        ago count.
         """
         if get_world_size() == 1:
             return self.received is not None
-        stop = self._result()
-        self._request()
-        return stop
+        self._votes.append(_Vote(self.received is not None))
+        return (len(self._votes) > self._votes[0].lag
+                and self._votes.popleft().read())
 
     def decide(self) -> bool:
         """Whether all ranks stop now; waits for all ranks."""
         if get_world_size() == 1:
             return self.received is not None
-        before = self._result()
-        self._request()
-        return self._result() or before
-
-    def _request(self) -> None:
-        # On the CPU, whatever the ranks train on: no device waits.
-        if self._group is None:
-            self._group = torch.distributed.new_group(backend='gloo')
-        self._votes = torch.tensor([float(self.received is not None)])
-        self._work = torch.distributed.all_reduce(
-            self._votes, group=self._group, async_op=True)
-
-    def _result(self) -> bool:
-        work, self._work = self._work, None
-        if work is None:
-            return False
-        work.wait()
-        return bool(self._votes)
+        self._votes.append(_Vote(self.received is not None))
+        votes, self._votes = self._votes, deque()
+        return any([vote.read() for vote in votes])
 
     @property
     def name(self) -> str:
         """Name of the signal; 'a signal' if another rank has received it."""
         return self.received.name if self.received else 'a signal'
+
+
+class _Vote:
+    """Whether any rank stops; known when the last one has voted.
+
+    Among the other messages of the run, in its own process group: all ranks
+    send them in the same order.
+
+    Args:
+        stops (bool): Whether this one does.
+    """
+
+    def __init__(self, stops: bool) -> None:
+        flag = torch.tensor(float(stops), device=get_comm_device())
+        self._work = torch.distributed.all_reduce(
+            flag, torch.distributed.ReduceOp.MAX, async_op=True)
+        # An accelerator is some iterations behind.
+        self.lag = 2 if flag.is_cuda else 1
+        if flag.is_cuda:
+            # For the device alone: what follows there is after the message.
+            self._work.wait()
+        self._flag = DeviceFlag(flag)
+
+    def read(self) -> bool:
+        """Whether any rank stops."""
+        self._work.wait()
+        return self._flag.read()
 
 
 def _end_workers() -> None:

@@ -116,6 +116,30 @@ def test_it_can_be_entered_in_a_thread():
     assert result == [False]
 
 
+def test_ranks_stop_at_the_same_call(two):
+    """In the run's own process group: others cost connections and time."""
+    ranks = two('''
+import torch
+from mmdgkd.engine.hooks._stop_signals import StopSignals
+with StopSignals() as signals:
+    for call in range(1, 9):
+        if rank == 1 and call == 3:
+            signal.raise_signal(signal.SIGTERM)
+        if signals.vote():
+            break
+    print("stopped at", call)
+    assert signals.decide()
+with StopSignals() as signals:
+    assert not signals.decide() and not signals.vote()
+print(len(torch.distributed.distributed_c10d._world.pg_map), "group")
+''')
+    assert [each.wait(60) for each in ranks] == [0, 0]
+    for each in ranks:
+        assert each.output().split('ready')[1].strip().splitlines()[-2:] == [
+            'stopped at 4', '1 group'
+        ]
+
+
 def blocked(queue):
     queue.put(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
