@@ -15,6 +15,7 @@ from torch import nn
 from mmdgkd.engine.optim.joint_optim_wrapper_dict import JointOptimWrapperDict
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import unwrapped
+from mmdgkd.models.utils.weights import weights_sha256
 
 
 def collect_rank_states(runner: Any) -> List[Dict]:
@@ -24,20 +25,24 @@ def collect_rank_states(runner: Any) -> List[Dict]:
         runner (Runner): The runner of the training process.
 
     Returns:
-        list[dict]: By rank; empty if no rank differs from the first.
+        list[dict]: By rank, on the first one; empty elsewhere, or if no rank
+        differs from the first.
     """
     mine: Dict[str, Any] = dict(grads=_waiting_gradients(runner))
-    if get_world_size() > 1:
-        mine['buffers'] = [{
-            name: buffer.cpu()
-            for name, buffer in module.named_buffers()
-        } for module in _modules(runner)]
-    states = all_gather_object(mine) if get_world_size() > 1 else [mine]
-    first = states[0].get('buffers', [])
-    if not any(state['grads'] for state in states) and all(
-            _equal(state.get('buffers', []), first) for state in states):
+    if get_world_size() == 1:
+        return [mine] if mine['grads'] else []
+    mine['buffers'] = [{
+        name: buffer.cpu()
+        for name, buffer in module.named_buffers()
+    } for module in _modules(runner)]
+    # A memory bank can have a hundred megabytes: they are sent if they differ.
+    facts = all_gather_object(
+        (bool(mine['grads']), *map(weights_sha256, mine['buffers'])))
+    if len(set(facts)) == 1 and not mine['grads']:
         return []
-    return states
+    states = [None] * get_world_size() if get_rank() == 0 else None
+    torch.distributed.gather_object(mine, states)
+    return states or []
 
 
 def restore_rank_state(runner: Any, states: List[Dict]) -> None:
@@ -111,9 +116,3 @@ def _waiting_gradients(runner: Any) -> Dict[str, torch.Tensor]:
         for name, parameter in runner.model.named_parameters()
         if parameter.grad is not None
     }
-
-
-def _equal(first: List[Dict], second: List[Dict]) -> bool:
-    return all(
-        torch.equal(mine[name], theirs[name])
-        for mine, theirs in zip(first, second) for name in mine)
