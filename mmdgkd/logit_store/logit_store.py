@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmdgkd.fileio.object_folder import CACHE_BYTES, ObjectFolder
 from mmdgkd.structures.views import BatchViews
 from mmdgkd.utils.config import hash_of
+from mmdgkd.utils.device import to_device
 from .encoding import RowForm, check_form
 from .teacher_timer import TeacherTimer
 from .teacher_views import TeacherViews
@@ -134,12 +135,11 @@ class LogitStore:
         if cached is not None:
             missing = ~valid
             kept = torch.where(
-                torch.from_numpy(valid).to(kept.device)[:, None], cached, kept)
+                to_device(valid, kept.device)[:, None], cached, kept)
         if self._writes:
             finite = torch.isfinite(logits).all(1)
             if not missing.all():
-                places = torch.from_numpy(np.flatnonzero(missing))
-                places = places.to(kept.device)
+                places = to_device(np.flatnonzero(missing), kept.device)
                 rows, finite = rows.take(places), finite[places]
             self._teacher(teacher,
                           views).add(form, views.views[missing],

@@ -13,6 +13,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmdgkd.fileio.object_folder import DamagedFile, ObjectFolder
+from mmdgkd.utils.device import to_device
 from .encoding import RowForm, Rows
 from .piece import SUFFIX, Piece, merged, parse_name, stem_of, unpack
 from .view import View
@@ -122,7 +123,7 @@ class TeacherViews:
             return found[0], valid
         logits = found[0].new_zeros(len(views), found[0].shape[1])
         for own, part in zip(order, found):
-            logits[torch.from_numpy(own).to(device)] = part
+            logits[to_device(own, device)] = part
         return logits, valid
 
     def add(self, form: RowForm, views: np.ndarray, indices: np.ndarray,
@@ -138,7 +139,7 @@ class TeacherViews:
         """
         for number in _numbers(views):
             own = np.flatnonzero(views == number)
-            places = torch.from_numpy(own).to(finite.device)
+            places = to_device(own, finite.device)
             self._views[number].add(form, indices[own], rows.take(places),
                                     finite[places])
 

@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 import torch
 
+from mmdgkd.utils.device import to_device
 from .encoding import RowForm, Rows, joined
 from .piece import Piece
 
@@ -62,10 +63,9 @@ class View:
         if self._rows is None or not valid.any():
             return None, valid
         self._move(device)
-        places = torch.from_numpy(np.maximum(places, 0))
-        here = self._rows.values.device
-        rows = self._rows.take(places.to(here, non_blocking=True))
-        return rows.map(lambda part: part.to(device)), valid
+        places = to_device(np.maximum(places, 0), self._rows.values.device)
+        rows = self._rows.take(places)
+        return rows.map(lambda part: to_device(part, device)), valid
 
     def add(self, form: RowForm, indices: np.ndarray, rows: Rows,
             finite: torch.Tensor) -> None:

@@ -4,6 +4,7 @@ from typing import Callable, Optional, Tuple
 
 import torch
 
+from mmdgkd.utils.device import to_device
 from .mixes import Mixes
 from .views import BatchViews
 
@@ -64,7 +65,7 @@ class ImageBatch:
         Args:
             device (torch.device): The device.
         """
-        return self._each(lambda value: value.to(device, non_blocking=True))
+        return self._each(lambda value: to_device(value, device))
 
     def cut(self) -> torch.Tensor:
         """Crop, mirror and mix all images at once.

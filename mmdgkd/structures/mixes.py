@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.utils.device import to_device
 
 
 @dataclass
@@ -57,8 +58,7 @@ class Mixes:
         mixed = (
             _vector(self.weights, device) * own +
             _vector(1 - self.weights, device) * others)
-        top, bottom, left, right = torch.from_numpy(
-            self.boxes).to(device).T[:, :, None]
+        top, bottom, left, right = to_device(self.boxes, device).T[:, :, None]
         rows = torch.arange(height, device=device)
         columns = torch.arange(width, device=device)
         inside = (((rows >= top) & (rows < bottom))[:, None, :, None] &
@@ -118,4 +118,5 @@ def refuse_mixed_labels(data_samples: Any, here: str) -> None:
 
 def _vector(values: np.ndarray, device: torch.device) -> torch.Tensor:
     """A number for each image, float32 of shape (N, 1, 1, 1)."""
-    return torch.from_numpy(values).float().to(device)[:, None, None, None]
+    values = torch.from_numpy(values).float()
+    return to_device(values, device)[:, None, None, None]

@@ -11,6 +11,7 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.step_clock import StepClock
 from mmdgkd.structures.mixes import refuse_mixed_labels
 from mmdgkd.structures.views import views_of
+from mmdgkd.utils.device import to_device
 from .negatives import SamplesByClass, draw_negatives
 
 # The label of a sample that is held out, or of a fold that is left out.
@@ -303,7 +304,7 @@ class BankCRDLoss(nn.Module):
                 "data_samples must be those of a 'mmpretrain.ViewDataset', "
                 'which chain.views=dict() puts around the data')
         self._check_number(views.source.num_samples)
-        return torch.from_numpy(views.indices).to(device, non_blocking=True)
+        return to_device(views.indices, device)
 
     def _check_number(self, found: int) -> None:
         if found != len(self.labels):

@@ -13,6 +13,7 @@ from mmdgkd.models.recorders.multi_teacher_outputs_recorder import \
 from mmdgkd.models.utils.logits import (LOGITS, find_source, is_found,
                                         score_modules)
 from mmdgkd.models.utils.step_clock import StepClock
+from mmdgkd.utils.device import to_device
 from mmdgkd.utils.random import uniforms
 
 # Second half of the Philox key, see keep_mask.
@@ -123,10 +124,10 @@ class StochasticTeacherOutputsRecorder(MultiTeacherOutputsRecorder):
                 f'StochasticTeacherOutputs.source: "{source}" of teacher '
                 f'"{name}" is not given a vector of features per image; use '
                 "the last linear layer, such as 'head.fc'")
-        masks = torch.from_numpy(
-            pass_masks(self._clock.seed, self._step, name, self._num_passes,
-                       features.shape[1], self._drop_prob))
-        masks = masks.to(features.device, features.dtype)
+        masks = pass_masks(self._clock.seed, self._step, name,
+                           self._num_passes, features.shape[1],
+                           self._drop_prob)
+        masks = to_device(masks, features.device).to(features.dtype)
         thinned = masks[:, None] * features
         if self._features:
             self.record(name, thinned)
