@@ -1,12 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import gc
-from typing import Any
+from typing import Any, Union
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
+from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import compile_network, network_of, peers_of
 
 
@@ -19,8 +20,15 @@ class FastNetworkHook(Hook):
             format: the same numbers, summed in another order. Turn it off for
             the few backbones that ``view`` a feature map, such as VGG with its
             classifier. Defaults to True.
-        compile (bool): Run its backbone and neck through ``torch.compile``.
-            Defaults to False.
+        compile (bool | str): Run its backbone and neck through
+            ``torch.compile``; a mode of it, if one is named. On a GPU
+            ``'reduce-overhead'`` records CUDA graphs, for networks whose
+            kernels take less time than their launches; its shapes are those
+            of the first batch, so a last, smaller batch is recorded, too.
+            Other kernels give other last bits. Defaults to False.
+
+    Raises:
+        ConfigError: If there is no such mode.
     """
 
     # Before whatever reads the weights.
@@ -28,7 +36,14 @@ class FastNetworkHook(Hook):
 
     def __init__(self,
                  channels_last: bool = True,
-                 compile: bool = False) -> None:
+                 compile: Union[bool, str] = False) -> None:
+        if isinstance(compile, str):
+            from torch._inductor import list_mode_options
+            modes = list(list_mode_options())
+            if compile not in modes:
+                raise ConfigError(
+                    f'custom_hooks.FastNetworkHook.compile: {compile!r} is no '
+                    f'mode of torch.compile: {", ".join(modes)}; or use True')
         self.channels_last = channels_last
         self.compile = compile
 
@@ -53,4 +68,11 @@ class FastNetworkHook(Hook):
                     runner.cfg.get('model_wrapper_cfg'), model)
         if self.compile:
             for network in networks:
-                compile_network(network, 'custom_hooks.FastNetworkHook')
+                compile_network(
+                    network, 'custom_hooks.FastNetworkHook',
+                    self.compile if isinstance(self.compile, str) else None)
+
+    def before_train_iter(self, *_: Any, **__: Any) -> None:
+        """Let graphs write over what they computed in the last step."""
+        if isinstance(self.compile, str):
+            torch.compiler.cudagraph_mark_step_begin()

@@ -6,7 +6,7 @@ method registers its own in its folder.
 """
 import copy
 from functools import singledispatch
-from typing import Any, Mapping, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from mmengine.model import is_model_wrapper
 from mmrazor.models.algorithms import BaseAlgorithm
@@ -161,7 +161,9 @@ def static_network(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).eval()
 
 
-def compile_network(network: nn.Module, key: str) -> None:
+def compile_network(network: nn.Module,
+                    key: str,
+                    mode: Optional[str] = None) -> None:
     """Run the backbone and the neck of a classifier by ``torch.compile``.
 
     In place, so that the names of the weights stay. The head is left as it is:
@@ -170,6 +172,7 @@ def compile_network(network: nn.Module, key: str) -> None:
     Args:
         network (nn.Module): An MMPretrain classifier.
         key (str): Its config key, for the message.
+        mode (str, optional): That of ``torch.compile``. Defaults to None.
 
     Raises:
         ConfigError: If it has no backbone.
@@ -178,6 +181,6 @@ def compile_network(network: nn.Module, key: str) -> None:
     if not isinstance(backbone, nn.Module):
         raise ConfigError(f'{key}: {type(network).__name__} has no backbone '
                           'that could be compiled; set compile=False')
-    backbone.compile()
+    backbone.compile(mode=mode)
     if isinstance(getattr(network, 'neck', None), nn.Module):
-        network.neck.compile()
+        network.neck.compile(mode=mode)

@@ -57,20 +57,30 @@ def test_channels_last(tiny_cfg):
 
 
 @pytest.mark.slow
-def test_compiled(tiny_cfg, monkeypatch):
+@pytest.mark.parametrize('mode', [None, 'reduce-overhead'])
+def test_compiled(tiny_cfg, monkeypatch, mode):
     """Traced and differentiated as ever, but by no C++ compiler."""
     compiled, compile_ = [], nn.Module.compile
 
-    def compile_quickly(module):
-        compiled.append(module)
+    def compile_quickly(module, mode):
+        compiled.append(mode)
         compile_(module, backend='aot_eager')
 
     monkeypatch.setattr(nn.Module, 'compile', compile_quickly)
     usual = train(tiny_cfg(work_dir='usual'))
-    fast = train(tiny_cfg(work_dir='fast'), channels_last=True, compile=True)
+    fast = train(
+        tiny_cfg(work_dir='fast'), channels_last=True, compile=mode or True)
     # The backbones and necks of two networks.
-    assert len(compiled) == 4
+    assert compiled == [mode] * 4
     assert_close(usual, fast, 1e-3)
+
+
+def test_a_mode_that_is_none(tiny_cfg, refused):
+    cfg = tiny_cfg()
+    cfg.custom_hooks[1].compile = 'fast'
+    refused(
+        cfg, r'custom_hooks.FastNetworkHook.compile: \'fast\' is no mode '
+        'of torch.compile: default, .*reduce-overhead')
 
 
 @pytest.mark.slow
