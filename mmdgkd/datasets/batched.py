@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Data sets that stay in memory and return whole batches."""
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+import os.path as osp
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import torch
@@ -13,10 +14,14 @@ from mmdgkd.errors import ConfigError
 from mmdgkd.structures.image_batch import ImageBatch
 from .chosen_classes import ChosenClasses
 from .digits import Digits
+from .identity import files_key
 from .svhn import SVHN
 
 _KNOWN = ('RandomCrop (padding_mode constant), RandomFlip (horizontal) and '
           'PackInputs, in this order')
+
+# The state of files that were found to be whole in this process.
+_WHOLE: Set[str] = set()
 
 
 class BatchedImages(ChosenClasses):
@@ -192,15 +197,32 @@ def _crop_of(crop: RandomCrop, height: int,
     return size, tuple(padding), tuple(pad_val)
 
 
+class _CheckedOnce:
+    """Mixin of MMPretrain's CIFAR, which hashes the files of both splits twice
+    for each data set."""
+
+    def _check_integrity(self) -> bool:
+        folder = osp.join(self.data_prefix['root'], self.base_folder)
+        key = files_key(
+            osp.join(folder, name)
+            for name, _ in self.train_list + self.test_list)
+        if key in _WHOLE:
+            return True
+        is_whole = super()._check_integrity()
+        if is_whole and key is not None:
+            _WHOLE.add(key)
+        return is_whole
+
+
 @DATASETS.register_module()
-class BatchedCIFAR10(BatchedImages, CIFAR10):
+class BatchedCIFAR10(BatchedImages, _CheckedOnce, CIFAR10):
     """CIFAR-10 in whole batches, see :class:`BatchedImages`."""
 
     plain = 'CIFAR10'
 
 
 @DATASETS.register_module()
-class BatchedCIFAR100(BatchedImages, CIFAR100):
+class BatchedCIFAR100(BatchedImages, _CheckedOnce, CIFAR100):
     """CIFAR-100 in whole batches, see :class:`BatchedImages`."""
 
     plain = 'CIFAR100'

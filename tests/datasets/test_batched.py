@@ -1,12 +1,18 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Batches are bitwise what the pipeline makes one by one."""
+import hashlib
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.registry import DefaultScope
+from mmpretrain.datasets import cifar
 from mmpretrain.registry import DATASETS, MODELS
 
 from mmdgkd import ConfigError
+from mmdgkd.datasets.batched import BatchedCIFAR10
 from mmdgkd.structures.views import views_of
 
 PACK = dict(type='PackInputs')
@@ -187,3 +193,39 @@ def test_some_of_the_samples():
         assert torch.equal(found['inputs'], expected['inputs'])
         assert torch.equal(found['data_samples'].labels,
                            expected['data_samples'].labels)
+
+
+def test_files_are_hashed_once(tmp_path, monkeypatch):
+    """Until one changes; MMPretrain does it four times for two splits."""
+    folder = tmp_path / 'few'
+    folder.mkdir()
+    lists = {}
+    for split, count in (('train', 3), ('test', 2)):
+        data = pickle.dumps(
+            dict(
+                data=np.zeros((count, 3072), np.uint8),
+                labels=list(range(count))))
+        (folder / split).write_bytes(data)
+        lists[f'{split}_list'] = [[split, hashlib.md5(data).hexdigest()]]
+    few = type('Few', (BatchedCIFAR10, ), dict(lists, base_folder='few'))
+    hashed = []
+    check = cifar.check_md5
+    monkeypatch.setattr(
+        cifar, 'check_md5',
+        lambda path, md5: hashed.append(path) or check(path, md5))
+
+    def lengths():
+        return [
+            len(
+                few(data_root=str(tmp_path),
+                    split=split,
+                    pipeline=[PACK],
+                    metainfo=dict(classes=['a', 'b', 'c']),
+                    download=False)) for split in ('train', 'test')
+        ]
+
+    for _ in range(2):
+        assert lengths() == [3, 2] and len(hashed) == 2
+    (folder / 'test').write_bytes(b'cut')
+    with pytest.raises(RuntimeError, match='Cannot find Few dataset'):
+        lengths()
