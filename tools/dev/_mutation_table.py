@@ -547,11 +547,33 @@ _add(
 _add('finite_loss_guard_off', 'mmdgkd/engine/finite_step/step_guard.py',
      'bad = (~torch.isfinite(torch.stack(parts))).any().float()', 'pass',
      'engine/finite_step/test_step_guard.py::test_bad_steps_leave_no_trace')
-_add(
-    'bad_gradients_ignored', 'mmdgkd/engine/finite_step/step_guard.py',
-    'self._check([] if scaled else grads)', 'self._check([])',
-    'engine/finite_step/test_step_guard.py::'
-    'test_gradients_are_looked_at_by_themselves')
+_GUARD = 'mmdgkd/engine/finite_step/step_guard.py'
+_GUARD_TESTS = 'engine/finite_step/test_step_guard.py::'
+_add('bad_gradients_ignored', _GUARD,
+     'self._check(grads if scaled is None else [])', 'self._check([])',
+     f'{_GUARD_TESTS}test_gradients_are_looked_at_by_themselves')
+_add('a_fused_optimizer_is_not_told', _GUARD,
+     'optimizer.found_inf = self._flag if', 'optimizer.found_inf = None if',
+     f'{_GUARD_TESTS}test_bad_steps_leave_no_trace')
+_add('a_scaler_alone_decides', _GUARD,
+     'torch.maximum(scaled.reshape(()), self._flag)', 'scaled.reshape(())',
+     f'{_GUARD_TESTS}test_a_loss_counts_where_a_scaler_finds_nothing')
+_add('new_state_of_a_bad_step_stays', _GUARD,
+     'now[name].masked_fill_(bad.bool(), 0)', 'pass',
+     f'{_GUARD_TESTS}test_bad_steps_leave_no_trace')
+_KEPT = 'mmdgkd/engine/finite_step/kept_tensors.py'
+_KEPT_TESTS = 'engine/finite_step/test_kept_tensors.py::'
+_add('a_resized_range_is_written_over', _KEPT,
+     'if _layout_of(tensors) == self._layout:', 'if True:',
+     f'{_KEPT_TESTS}test_what_has_another_shape_stays')
+_add('always_the_copies', _KEPT, 'chosen.bool().to(words[0].dtype)', '1',
+     f'{_KEPT_TESTS}test_all_bits_are_kept_or_stay')
+_add('a_flag_is_read_at_once', 'mmdgkd/engine/hooks/finite_loss_hook.py',
+     '0 if step.is_known else _LAG', '0',
+     'engine/test_no_waiting.py::test_a_step_reads_one_flag')
+_add('files_are_hashed_each_time', 'mmdgkd/datasets/batched.py',
+     '_WHOLE.add(key)', 'pass',
+     'datasets/test_batched.py::test_files_are_hashed_once')
 
 # Several processes ---------------------------------------------------------
 
@@ -562,6 +584,15 @@ _add('a_process_without_heartbeat_is_waited_for', _PEERS,
 _add('a_store_that_is_gone_is_waited_for', _PEERS, 'if missed >= self.seconds',
      'if missed >= 1e9',
      f'{_PEER_TESTS}test_a_process_that_gives_no_heartbeat_ends_the_other')
+_STATE = 'mmdgkd/engine/hooks/_rank_state.py'
+_add('buffers_that_differ_are_lost', _STATE, 'if len(set(facts)) == 1 and',
+     'if', 'engine/hooks/test_rank_state.py::test_each_rank_has_its_own_again')
+_add('gradients_of_others_are_lost', _STATE, "bool(mine['grads']), ", '0, ',
+     'engine/hooks/test_rank_state.py::test_gradients_that_wait')
+_add('each_rank_stops_by_itself', 'mmdgkd/engine/hooks/_stop_signals.py',
+     'self._work = torch.distributed.all_reduce(\n            flag,',
+     'self._work = torch.distributed.all_reduce(\n            flag * 0,',
+     'engine/hooks/test_stop_signals.py::test_ranks_stop_at_the_same_call')
 _add('a_process_that_has_left_is_gone', _PEERS, ' or new == _LEFT', '',
      f'{_PEER_TESTS}test_a_process_that_has_ended_by_itself_is_not_gone')
 _add('a_lost_connection_is_a_failure', _PEERS, "'/gloo/.*(", "'/none/.*(",

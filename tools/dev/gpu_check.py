@@ -159,6 +159,15 @@ def parts_of(small: bool, data: Optional[str], out: str) -> List[Part]:
             *settings
         ], 150, on_data)
 
+    def one_step(name: str, *words: str) -> Part:
+        return Part(name, [
+            'tools/dev/benchmark.py', RELEASED, '--steps',
+            '1' if small else '20', '--rounds', '1' if small else '3',
+            '--json',
+            osp.join(out, f'{name.replace(" ", "_")}.json'), '--cfg-options',
+            f'train_dataloader.dataset.data_root={data}', *words
+        ], 150, True)
+
     digits: Dict[str, Any] = dict(train_cfg__max_epochs=1 if small else 3)
     few: Dict[str, Any] = dict(
         train_cfg__max_epochs=1,
@@ -166,14 +175,13 @@ def parts_of(small: bool, data: Optional[str], out: str) -> List[Part]:
         val_dataloader__dataset__indices=128 if small else 2000)
     for network in ('resnet56', 'resnet32', 'resnet20', 'resnet14', 'resnet8'):
         few[f'chain__networks__{network}__stage__train_cfg__max_epochs'] = 1
-    steps = '1' if small else '20'
     return [
         train('digits', DIGITS, **digits),
         # As setup.cfg has it, without the plugins that are not there.
         Part('tests of a GPU', [
             '-m', 'pytest', '-q', '-o', 'addopts=', '--import-mode=importlib',
-            '-W', 'ignore', '-m', 'gpu', 'tests/chain', 'tests/logit_store',
-            'tests/models'
+            '-W', 'ignore', '-m', 'gpu', 'tests/chain', 'tests/engine',
+            'tests/logit_store', 'tests/models'
         ], 120),
         train('float16', DIGITS, '--amp', **digits),
         train(
@@ -182,13 +190,8 @@ def parts_of(small: bool, data: Optional[str], out: str) -> List[Part]:
             '--amp',
             **digits,
             optim_wrapper__dtype='bfloat16'),
-        Part('one step', [
-            'tools/dev/benchmark.py', RELEASED, '--steps', steps, '--rounds',
-            '1' if small else '3', '--json',
-            osp.join(out, 'benchmark.json'), '--cfg-options',
-            f'train_dataloader.dataset.data_root={data}'
-        ] + (['--cases', 'stored', 'student_alone'] if small else []), 150,
-             True),
+        one_step('one step', '--cases', 'stored', 'student_alone')
+        if small else one_step('one step'),
         train('with the store', HEADLINE, **few),
         train('live', HEADLINE, **few, chain__logit_store=None),
         Part('killed', [
@@ -201,7 +204,15 @@ def parts_of(small: bool, data: Optional[str], out: str) -> List[Part]:
             osp.join(out, 'two_processes'), '--cfg-options',
             'train_cfg.max_epochs=1', 'env_cfg.dist_cfg.backend=gloo'
         ]),
-        train('compiled', DIGITS, **digits, custom_hooks__1__compile='True')
+        train('compiled', DIGITS, **digits, custom_hooks__1__compile='True'),
+        train(
+            'CUDA graphs',
+            DIGITS,
+            **digits,
+            custom_hooks__1__compile='reduce-overhead'),
+        one_step('one step of CUDA graphs', 'custom_hooks.1.compile='
+                 'reduce-overhead', 'optim_wrapper.optimizer.fused=True',
+                 '--cases', 'stored', 'student_alone')
     ]
 
 
