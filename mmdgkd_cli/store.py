@@ -100,13 +100,13 @@ def run(args: argparse.Namespace) -> None:
     if args.action in ('fill', 'verify'):
         _run_teachers(args, args.views)
         return
-    from mmdgkd.logit_store import inventory
+    from mmdgkd.logit_store import cleaning, inventory
     if args.action == 'list':
         inventory.list_store(args.dir, args.keep)
     elif args.action == 'gc':
-        inventory.collect_garbage(args.dir, args.keep)
+        cleaning.collect_garbage(args.dir, args.keep)
     else:
-        inventory.drop_teacher(args.dir, args.teacher, args.views)
+        cleaning.drop_teacher(args.dir, args.teacher, args.views)
 
 
 def _run_teachers(args: argparse.Namespace, views: Optional[range]) -> None:

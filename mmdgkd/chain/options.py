@@ -129,7 +129,7 @@ def read_store(cfg: Any) -> Dict:
         if not isinstance(cfg.get(key) or '', str):
             raise ConfigError(
                 f'{here}.{key}: {cfg[key]!r} must be the name of a folder')
-    check_address(cfg.get('store_dir') or '')
+    check_address(cfg.get('store_dir') or '', f'{here}.store_dir')
     size = cfg.get('cache_bytes', 0)
     if type(size) is not int or size < 0:
         raise ConfigError(

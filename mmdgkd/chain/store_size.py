@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size
 
 from mmdgkd.errors import ConfigError
-from mmdgkd.fileio.object_folder import RESERVE, is_local
+from mmdgkd.fileio.disk_files import RESERVE
+from mmdgkd.fileio.object_folder import is_local
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.piece import SUFFIX, store_bytes
 from mmdgkd.models.distillers.ensembles import Ensembles

@@ -4,7 +4,7 @@ import os.path as osp
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import read_checkpoint
@@ -92,58 +92,7 @@ def list_store(path: str, networks: Sequence[str] = ()) -> None:
             rows))
     stale = [entry for entry in entries if entry.state != IN_USE]
     if stale:
-        print(f'{_size_of(stale)}, are stale; mmdgkd store gc removes them')
-
-
-def collect_garbage(path: str, networks: Sequence[str] = ()) -> None:
-    """Remove what is stale.
-
-    Args:
-        path (str): See :func:`list_store`.
-        networks (Sequence[str]): Likewise.
-
-    Raises:
-        ConfigError: Likewise.
-    """
-    store = find_store(path)
-    stale = [
-        entry for entry in inspect_store(store, networks)
-        if entry.state != IN_USE
-    ]
-    _remove(store, stale)
-
-
-def drop_teacher(path: str,
-                 teacher: str,
-                 views: Optional[range] = None) -> None:
-    """Remove the logits of a teacher.
-
-    Args:
-        path (str): See :func:`list_store`.
-        teacher (str): Its name, or that of a folder.
-        views (range, optional): The numbers of the views. Defaults to None:
-            all.
-
-    Raises:
-        ConfigError: If there is no such store, or no such teacher in it.
-    """
-    store = find_store(path)
-    entries = inspect_store(store)
-    chosen = [
-        entry for entry in entries if teacher in (entry.teacher, entry.folder)
-    ]
-    if not chosen:
-        known = ', '.join(sorted({entry.teacher for entry in entries}))
-        raise ConfigError(f'--teacher: {store.path!r} has no logits of '
-                          f'"{teacher}", but of {known or "no teacher"}')
-    for entry in chosen if views is not None else ():
-        names = {name: parse_name(osp.basename(name)) for name in entry.files}
-        entry.files = [
-            name for name, parsed in names.items()
-            if parsed is not None and parsed.view in views
-        ]
-        entry.num_bytes = sum(map(store.size, entry.files))
-    _remove(store, chosen)
+        print(f'{size_of(stale)}, are stale; mmdgkd store gc removes them')
 
 
 def find_store(path: str) -> ObjectFolder:
@@ -176,21 +125,23 @@ def check_store(address: str) -> None:
         ConfigError: If it has files of a format before views were files, or if
             it is not on a disk here and cannot be written.
     """
-    store, old = ObjectFolder(address), []
+    here, old = 'chain.logit_store.store_dir', []
+    try:
+        store = ObjectFolder(address)
+    except ConfigError as error:
+        raise ConfigError(f'{here}: {error}') from None
     try:
         store.check()
         old = [name for name in store.list() if _OLD.fullmatch(name)]
     except OSError as error:
         if not store.is_local:  # Else a run goes on without it.
-            raise ConfigError('chain.logit_store.store_dir: '
-                              f'{address!r} cannot be written '
+            raise ConfigError(f'{here}: {address!r} cannot be written '
                               f'({error.strerror or error})') from None
     if old:
         raise ConfigError(
-            f'chain.logit_store.store_dir: {osp.join(store.path, old[0])!r} '
-            'was written by an older mmdgkd and cannot be read; remove it, '
-            f'such as by mmdgkd store gc {store.path}, and its logits are '
-            'computed again')
+            f'{here}: {osp.join(store.path, old[0])!r} was written by an '
+            'older mmdgkd and cannot be read; remove it, such as by mmdgkd '
+            f'store gc {store.path}, and its logits are computed again')
 
 
 def inspect_store(
@@ -231,12 +182,7 @@ def _of_folder(store: ObjectFolder, folder: str,
     parts = [name for name in parts if _is_abandoned(store, name)]
     found = []
     if views:
-        header = _first_header(store, views)
-        state = 'is damaged'
-        if header:
-            weights = header['depends_on']['teacher']['weights']
-            state = IN_USE if weights in elsewhere else _state_of_teacher(
-                header['info'], store, weights)
+        header, state = _first_in_use(store, views, elsewhere)
         size = sum(map(store.size, views))
         found.append(Entry(folder, state, views, header, size))
     if parts:
@@ -246,16 +192,30 @@ def _of_folder(store: ObjectFolder, folder: str,
     return found
 
 
-def _first_header(store: ObjectFolder, names: Sequence[str]) -> Dict[str, Any]:
-    """The header of the first file that is not damaged."""
+def _first_in_use(store: ObjectFolder, names: Sequence[str],
+                  elsewhere: Set[str]) -> Tuple[Dict[str, Any], str]:
+    """The header and the state of the first file whose teacher is there.
+
+    Several work dirs may have written files, each with its own place of the
+    teacher. If none is there: those of the first file that can be read.
+    """
+    found: Tuple[Dict[str, Any], str] = {}, 'is damaged'
     for name in names:
         try:
             piece = unpack(store.read(name))
         except (DamagedFile, FileNotFoundError):
             continue
-        if piece is not None:
-            return piece.header
-    return {}
+        if piece is None:
+            continue
+        header = piece.header
+        weights = header['depends_on']['teacher']['weights']
+        state = IN_USE if weights in elsewhere else _state_of_teacher(
+            header['info'], store, weights)
+        if state == IN_USE:
+            return header, state
+        if not found[0]:
+            found = header, state
+    return found
 
 
 def _is_abandoned(store: ObjectFolder, name: str) -> bool:
@@ -263,19 +223,12 @@ def _is_abandoned(store: ObjectFolder, name: str) -> bool:
     return (store.is_local and time.time() - osp.getmtime(path) > _ABANDONED)
 
 
-def _remove(store: ObjectFolder, entries: Sequence[Entry]) -> None:
-    try:
-        for entry in entries:
-            for name in entry.files:
-                store.remove(name)
-            store.remove_folder(entry.folder)
-    except OSError as error:
-        raise ConfigError(f'{store.path!r}: cannot be changed '
-                          f'({error.strerror or error})') from None
-    print(f'removed {_size_of(entries)}')
+def size_of(entries: Sequence[Entry]) -> str:
+    """Number and size of the files of entries, for people.
 
-
-def _size_of(entries: Sequence[Entry]) -> str:
+    Args:
+        entries (Sequence[Entry]): The entries.
+    """
     files = sum(len(entry.files) for entry in entries)
     size = sum(entry.num_bytes for entry in entries) / 1e6
     return f'{files} files, {size:,.1f} MB'

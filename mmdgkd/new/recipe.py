@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Dict, Optional
 
-from mmdgkd.fileio.object_folder import RESERVE
+from mmdgkd.fileio.disk_files import RESERVE
 from mmdgkd.logit_store.encoding import RowForm
 from mmdgkd.logit_store.piece import store_bytes
 from .image_data import ImageData

@@ -1,7 +1,5 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-import glob
 import os
-import shutil
 import time
 
 import pytest
@@ -9,18 +7,10 @@ import torch
 
 from mmdgkd import ConfigError
 from mmdgkd.fileio.object_folder import ObjectFolder
-from mmdgkd.logit_store.inventory import (check_store, collect_garbage,
-                                          drop_teacher, find_store,
+from mmdgkd.logit_store.cleaning import collect_garbage
+from mmdgkd.logit_store.inventory import (check_store, find_store,
                                           inspect_store, list_store)
 from mmdgkd.logit_store.piece import unpack
-
-
-@pytest.fixture
-def copied(trained, tmp_path):
-    """The work dir of a trained chain, moved."""
-    path = tmp_path / 'moved'
-    shutil.copytree(trained[0].work_dir, path)
-    return path
 
 
 def states_of(path, **kwargs):
@@ -67,6 +57,21 @@ def test_a_changed_teacher_is_stale(copied, trained, capsys):
         os.rename(hidden, trained[0].work_dir)
 
 
+def test_one_of_the_files_knows_where_its_teacher_is(copied):
+    """The others are of a work dir that was removed."""
+    for path in views_of(copied, 'resnet20')[:1]:
+        piece = unpack(path.read_bytes())
+        piece.header['info'] = dict(piece.header['info'], path='/gone.pth')
+        piece.header['info'].pop('beside', None)
+        store = find_store(str(copied))
+        store.write(f'{path.parent.name}/{path.name.split("-")[0]}', '.npz',
+                    piece.pack())
+        path.unlink()
+    assert states_of(copied)['resnet20'] == 'in use'
+    views_of(copied, 'resnet20')[1].unlink()
+    assert states_of(copied)['resnet20'] == 'its teacher is gone'
+
+
 def views_of(copied, name):
     return sorted((copied / 'logits').glob(f'{name}-*/view_*'))
 
@@ -105,18 +110,6 @@ def test_damaged_and_unfinished_files_are_stale(copied):
     assert states_of(copied) == dict(resnet20='in use')
 
 
-def test_drop(copied, capsys):
-    drop_teacher(str(copied), 'resnet20', range(1, 9))
-    assert 'removed 1 files' in capsys.readouterr().out
-    (path, ) = views_of(copied, 'resnet20')
-    assert path.name.startswith('view_00000_')
-    drop_teacher(str(copied), path.parent.name)
-    assert not glob.glob(str(copied / 'logits' / 'resnet20*'))
-    assert len(views_of(copied, 'resnet14')) == 2
-    with pytest.raises(ConfigError, match='of "resnet8", but of resnet14'):
-        drop_teacher(str(copied), 'resnet8')
-
-
 def test_a_store_of_an_older_format_is_refused_by_name(tmp_path):
     check_store(str(tmp_path / 'none'))
     check_store(str(tmp_path))
@@ -139,16 +132,6 @@ def test_beside_a_training(copied, monkeypatch):
 
     monkeypatch.setattr(ObjectFolder, 'size', gone)
     assert set(states_of(copied).values()) == {'in use'}
-
-
-def test_a_store_that_cannot_be_changed(copied, monkeypatch):
-
-    def denied(*_):
-        raise PermissionError(13, 'Permission denied')
-
-    monkeypatch.setattr(ObjectFolder, 'remove', denied)
-    with pytest.raises(ConfigError, match='changed .Permission denied.'):
-        drop_teacher(str(copied), 'resnet20')
 
 
 def test_teachers_on_another_machine_are_not_stale(copied, tmp_path):

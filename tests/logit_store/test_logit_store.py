@@ -333,7 +333,7 @@ def test_a_full_disk_stops_the_storing_but_not_the_run(store, monkeypatch,
 def test_the_last_of_a_disk_is_for_the_checkpoints(store, monkeypatch,
                                                    warnings):
     disk = SimpleNamespace(f_blocks=10**6, f_frsize=1000, f_bavail=50 * 10**3)
-    monkeypatch.setattr(object_folder.os, 'statvfs', lambda _: disk)
+    monkeypatch.setattr(os, 'statvfs', lambda _: disk)
     cache(store)
     assert len(warnings) == 1 and 'No space left' in warnings[0]
     disk.f_bavail += 10

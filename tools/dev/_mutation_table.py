@@ -380,8 +380,8 @@ _add('damaged_file_accepted', _OBJECTS,
      '        if not matches(name, data):\n', '        if False:\n',
      'fileio/test_object_folder.py::test_a_damaged_file_is_noticed')
 _add(
-    'last_of_a_disk_taken', _OBJECTS, 'len(data) + reserve', 'len(data)',
-    'logit_store/test_logit_store.py::'
+    'last_of_a_disk_taken', 'mmdgkd/fileio/disk_files.py',
+    'len(data) + reserve', 'len(data)', 'logit_store/test_logit_store.py::'
     'test_the_last_of_a_disk_is_for_the_checkpoints')
 _add(
     'file_of_other_facts_accepted', _TEACHER_VIEWS,
@@ -402,8 +402,8 @@ _add(
     'logit_store/test_logit_store.py::'
     'test_a_view_in_which_nothing_is_missing_is_kept')
 _add(
-    'foreign_files_removed', _OBJECTS,
-    'entry.is_file() and _DIGEST.search(entry.name)', 'entry.is_file()',
+    'foreign_files_removed', 'mmdgkd/fileio/remote_files.py',
+    'entry.is_file() and is_checked(entry.name)', 'entry.is_file()',
     'fileio/test_object_folder.py::'
     'test_other_files_in_the_folder_of_copies_stay')
 _add('trained_with_unrounded', _STORE, 'kept = form.decode(rows)',

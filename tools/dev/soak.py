@@ -7,7 +7,6 @@ It trains in a temporary folder; the students differ in their seed. The config
 is that of survive.py.
 """
 import argparse
-import json
 import os.path as osp
 import random
 import sys
@@ -18,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional
 
 from _kill_points import KINDS, Job, counts_of, differences, outcome, run
-from survive import CONFIG, IN_A_ROW, kill_and_resume, names_of, table_of
+from survive import CONFIG, IN_A_ROW, conclude, kill_and_resume, names_of
 
 from mmdgkd_cli.common import cfg_options_action, one_line_errors
 
@@ -160,16 +159,7 @@ def main() -> None:
                 args.store_dir, args.cfg_options)
     with tempfile.TemporaryDirectory() as folder:
         result = soak.run(folder)
-    print(table_of(result))
-    if args.json:
-        import torch
-        facts = dict(
-            config=osp.relpath(args.config), torch=torch.__version__, **result)
-        with open(args.json, 'w') as file:
-            json.dump(facts, file, indent=1)
-            file.write('\n')
-    if any(entry['differs'] for entry in result['runs']):
-        sys.exit(1)
+    sys.exit(conclude(result, args))
 
 
 if __name__ == '__main__':

@@ -124,6 +124,24 @@ def table_of(result: Dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
+def conclude(result: Dict[str, Any], args: argparse.Namespace) -> int:
+    """Print the table, write the JSON file, and give the exit code.
+
+    Args:
+        result (dict): The result of :func:`survive`, or one like it.
+        args (Namespace): ``config``, and ``json``, the file or None.
+    """
+    print(table_of(result))
+    if args.json:
+        import torch
+        facts = dict(
+            config=osp.relpath(args.config), torch=torch.__version__, **result)
+        with open(args.json, 'w') as file:
+            json.dump(facts, file, indent=1)
+            file.write('\n')
+    return int(any(entry['differs'] for entry in result['runs']))
+
+
 def names_of(config: str, options: Dict[str, Any]) -> List[str]:
     """The networks of a chain that it trains.
 
@@ -183,16 +201,7 @@ def main() -> None:
     args = parse_args()
     result = survive(args.config, args.kills, args.ranks, args.seed,
                      tuple(args.kinds), args.cfg_options)
-    print(table_of(result))
-    if args.json:
-        import torch
-        facts = dict(
-            config=osp.relpath(args.config), torch=torch.__version__, **result)
-        with open(args.json, 'w') as file:
-            json.dump(facts, file, indent=1)
-            file.write('\n')
-    if any(entry['differs'] for entry in result['runs']):
-        sys.exit(1)
+    sys.exit(conclude(result, args))
 
 
 if __name__ == '__main__':
