@@ -4,7 +4,7 @@ from typing import Any, Sequence
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.stage_checkpoints import latest_checkpoint
-from .stage_config import fingerprint
+from .training_settings import fingerprint
 from .use import best_checkpoint, same_weights
 
 

@@ -28,7 +28,8 @@ from .ledger import file_entry
 from .network import build_network
 from .network_file import write_network_config
 from .splits import split_entry, split_of
-from .stage_config import fingerprint, named_config
+from .stage_config import named_config
+from .training_settings import fingerprint
 from .use import best_checkpoint, use_entry
 from .work_dir import WorkDir
 

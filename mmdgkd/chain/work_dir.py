@@ -2,7 +2,6 @@
 """The work dir of a chain, and whether it still fits the config."""
 import contextlib
 import fcntl
-import logging
 import os
 import os.path as osp
 import platform
@@ -12,23 +11,20 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.logging import print_log
 from mmengine.runner.utils import sync_random_seed
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.fileio.checkpoint import require_file
-from mmdgkd.fileio.files import (can_write, remove_parts, sha256_of,
-                                 without_locks)
+from mmdgkd.fileio.files import can_write, remove_parts, without_locks
 from mmdgkd.fileio.shared_folder import SharedFolder
 from mmdgkd.fileio.stage_checkpoints import checkpoints_of, latest_checkpoint
 from .chain import Chain, Network
+from .changed_stage import check_config, check_teachers, is_intact
 from .changed_use import check_use
 from .ledger import Ledger, file_entry
 from .method import METHODS
 from .network_file import write_network_config
-from .stage_config import (differences, fingerprint, named_config,
-                           needs_validation, stage_config)
-from .use import same_weights
+from .stage_config import named_config, stage_config
 
 
 class WorkDir:
@@ -265,9 +261,9 @@ class WorkDir:
                 fresh.append(name)
             elif name in self._names:
                 check_use(self, name, in_use)
-                self._check_config(name)
-                self._check_teachers(name, fresh)
-                if self._is_intact(name):
+                check_config(self, name)
+                check_teachers(self, name, fresh)
+                if is_intact(self, name):
                     finished.append(name)
                 else:
                     latest_checkpoint(self.folder(name))
@@ -301,102 +297,3 @@ class WorkDir:
         # This also refuses a folder with the name of one of the files.
         found = checkpoints_of(self.folder(name))
         return bool(found) or osp.exists(self.own_file(name))
-
-    def _check_config(self, name: str) -> None:
-        """Refuse another config than that with which the stage began."""
-        folder, entry = self.folder(name), self.ledger[name]
-        if entry['state'] not in ('running', 'done'):
-            raise ConfigError(
-                f'{folder!r}: holds a training of which chain.json knows '
-                'nothing; remove it, or choose another --work-dir')
-        for key, value in self.chain[name].part_facts.items():
-            if entry.get(key) != value:
-                raise ConfigError(
-                    f'{folder!r}: was trained with {key}={entry.get(key)}, not'
-                    f' {value}; take that back, or remove this folder')
-        stage = self.stage_config(name)
-        if entry['config_sha256'] == fingerprint(stage):
-            return
-        old = osp.join(folder, 'config.py')
-        if osp.exists(old):
-            try:
-                lines = differences(Config.fromfile(old), stage)
-            except Exception as error:
-                lines = [
-                    'config.py does not load, so that the difference is not '
-                    f'known ({type(error).__name__})'
-                ]
-            lines = lines or ['config.py was edited']
-        else:
-            lines = ['config.py is gone, so that the difference is not known']
-        longer = [line for line in lines if line[:10] == 'train_cfg.']
-        if entry['state'] == 'running':
-            # The checkpoint does not fix the length of the training.
-            lines = [line for line in lines if line not in longer]
-        validation = [line for line in lines if line[:4] == 'val_']
-        best = self.chain[name].use == 'best'
-        if validation and not (best and entry['state'] == 'running'
-                               or needs_validation(stage)):
-            rest = ('its best weights stay those of before'
-                    if best else 'its weights do not depend on them')
-            print_log(
-                f'{folder!r}: was validated by other settings before: '
-                f'{validation[0]}; {rest}',
-                logger='current',
-                level=logging.WARNING)
-            lines = [line for line in lines if line not in validation]
-            if entry['state'] == 'running':
-                # The best of two validations would be of neither.
-                entry.pop('metric', None)
-        if lines:
-            more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
-            advice = (
-                'choose another --work-dir, and begin there from its weights, '
-                f"init_cfg=dict(type='Pretrained', checkpoint="
-                f'{self.own_file(name)!r}) in chain.networks.{name}.model'
-                if lines == longer else 'choose another --work-dir')
-            raise ConfigError(
-                f'{folder!r}: was trained with another config: '
-                f'{lines[0]}{more}; take that back, {advice}, or remove this '
-                'folder to train the stage again')
-
-    def _check_teachers(self, name: str, fresh: List[str]) -> None:
-        """Refuse to keep a stage whose teachers have changed."""
-        rest = (f'choose another --work-dir, or remove {self.folder(name)!r} '
-                'to train that stage again')
-        for teacher, read in self.ledger[name].get('read', {}).items():
-            given = self.ledger[teacher]['state'] == 'given'
-            if given and not self.chain[teacher].ckpt_path:
-                raise ConfigError(
-                    f'chain.networks.{teacher}.ckpt_path: is missing, but '
-                    f'"{name}" was trained with {read["file"]!r}; put it '
-                    f'back, {rest}')
-            if teacher in fresh:
-                role = 'a teacher of' if teacher in self.chain.teachers[
-                    name] else 'the beginning of'
-                raise ConfigError(
-                    f'{self.folder(teacher)!r}: is gone, but "{teacher}" was '
-                    f'{role} "{name}"; put it back, {rest}')
-            path = self.file_of(teacher)
-            if path is None:
-                continue  # it is written again from its checkpoint
-            now = file_entry(path, self.path)
-            if now['sha256'] != read['sha256'] or (
-                    now['sha256'] is None and now['file'] != read['file']):
-                raise ConfigError(
-                    f'{path!r}: has changed since the stage "{name}" was '
-                    f'trained with it; put it back, {rest}')
-
-    def _is_intact(self, name: str) -> bool:
-        entry, path = self.ledger[name], self.own_file(name)
-        if entry['state'] != 'done' or not osp.exists(path):
-            return False
-        if not (self.chain[name].part_of
-                or same_weights(entry, self.chain[name].use)):
-            return False
-        if sha256_of(path) != entry['wrote']['sha256']:
-            raise ConfigError(
-                f'{path!r}: is not the file that was trained (its sha256 '
-                'differs from chain.json); put it back, or remove '
-                f'{self.folder(name)!r} to train it again')
-        return True

@@ -15,7 +15,8 @@ from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import METHODS
 from mmdgkd.chain.plan import length_of
 from mmdgkd.chain.splits import split_line
-from mmdgkd.chain.stage_config import stage_config, training_settings
+from mmdgkd.chain.stage_config import stage_config
+from mmdgkd.chain.training_settings import training_settings
 from mmdgkd.utils.config import reason_of, typed_parts
 from .images import sources_of
 from .records import Run, Stage

@@ -1,11 +1,13 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """Read the parts of configs, and describe their mistakes."""
 import contextlib
+import functools
 import hashlib
 import json
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from mmengine.registry import Registry
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, Registry
 
 from mmdgkd.errors import ConfigError
 
@@ -21,6 +23,22 @@ def algorithm_types(model: Any) -> List[str]:
         found.append(type_of(model))
         model = model.get('architecture')
     return found
+
+
+def in_own_scope(function: Callable) -> Callable:
+    """Have a function find unscoped types as a Runner of its config does.
+
+    Args:
+        function (Callable): Its first argument is the config.
+    """
+
+    @functools.wraps(function)
+    def scoped(cfg: Config, *args: Any) -> Any:
+        scope = cfg.get('default_scope') or 'mmpretrain'
+        with DefaultScope.overwrite_default_scope(scope):
+            return function(cfg, *args)
+
+    return scoped
 
 
 def type_of(cfg: Mapping[str, Any]) -> str:

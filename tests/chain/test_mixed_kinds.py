@@ -15,7 +15,8 @@ from torch import nn
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.stage_config import fingerprint, stage_config
+from mmdgkd.chain.stage_config import stage_config
+from mmdgkd.chain.training_settings import fingerprint
 
 
 @MODELS.register_module(force=True)

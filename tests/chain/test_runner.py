@@ -688,7 +688,7 @@ def test_a_validation_may_change(copied, monkeypatch, state):
         os.remove(osp.join(cfg.work_dir, 'resnet8', 'resnet8.pth'))
     cfg.val_evaluator = dict(type='Accuracy', topk=(1, 3))
     said = []
-    monkeypatch.setattr('mmdgkd.chain.work_dir.print_log',
+    monkeypatch.setattr('mmdgkd.chain.changed_stage.print_log',
                         lambda text, **_: said.append(text))
     ChainRunner(cfg).train()
     assert 'was validated by other settings before: val_evaluator' in said[-1]

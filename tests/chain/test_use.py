@@ -112,7 +112,7 @@ def test_the_best_epoch_teaches_and_is_exported(make, weights_of, capsys,
     cfg.val_evaluator.prefix = 'other'
     with monkeypatch.context() as patch:
         said = []
-        patch.setattr('mmdgkd.chain.work_dir.print_log',
+        patch.setattr('mmdgkd.chain.changed_stage.print_log',
                       lambda text, **_: said.append(text))
         ChainRunner(cfg).plan()
         assert said[-1].endswith('its best weights stay those of before')

@@ -226,6 +226,7 @@ _add('full_disk_is_a_traceback', _FILES, 'if error.errno not in _NO_ROOM:',
 
 _CHAIN_CHECK = 'mmdgkd/chain/preflight/chain_check.py'
 _WORK_DIR = 'mmdgkd/chain/work_dir.py'
+_CHANGED = 'mmdgkd/chain/changed_stage.py'
 _BAD_INPUT = 'chain/preflight/test_bad_input.py::'
 _RUNNER = 'chain/test_runner.py::'
 _INPUTS = 'chain/test_inputs_in_chains.py::'
@@ -286,13 +287,13 @@ _add(
     'test_mixed_batches_are_refused_also_in_the_middle_of_a_training')
 _add('work_dir_in_use', _WORK_DIR, 'if in_use and not resume and (',
      'if False and (', f'{_RUNNER}test_without_resume_nothing_is_trained_over')
-_add('changed_stage_kept', _WORK_DIR,
+_add('changed_stage_kept', _CHANGED,
      "if entry['config_sha256'] == fingerprint(stage):", 'if True:',
      f'{_RUNNER}test_a_changed_config_of_a_finished_stage_is_refused')
-_add('changed_teacher_kept', _WORK_DIR,
+_add('changed_teacher_kept', _CHANGED,
      "if now['sha256'] != read['sha256'] or (", 'if False and (',
      f'{_RUNNER}test_a_changed_teacher_of_a_half_trained_stage_is_refused')
-_add('changed_file_kept', _WORK_DIR,
+_add('changed_file_kept', _CHANGED,
      "if sha256_of(path) != entry['wrote']['sha256']:", 'if False:',
      f'{_RUNNER}test_a_changed_file_is_refused')
 _add('no_lock', _WORK_DIR, 'fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)',
@@ -790,7 +791,7 @@ _add(
     'return snapshot_file(stage.work_dir, *_step(network, stage))',
     'return None', f'{_SNAPSHOTS}test_a_snapshot_is_a_network_with_the_'
     'weights_of_that_epoch')
-_add('snapshots_in_the_fingerprint', 'mmdgkd/chain/stage_config.py',
+_add('snapshots_in_the_fingerprint', 'mmdgkd/chain/training_settings.py',
      "if getattr(kind, 'changes_training', True):", 'if True:',
      f'{_SNAPSHOTS}test_asking_for_snapshots_changes_no_bit_of_the_parent')
 _add(

@@ -15,7 +15,7 @@ from mmdgkd.chain.method import methods_of
 from mmdgkd.chain.metric import chosen_metric
 from mmdgkd.chain.network import build_network
 from mmdgkd.chain.network_file import write_network_config
-from mmdgkd.chain.stage_config import fingerprint
+from mmdgkd.chain.training_settings import fingerprint
 from mmdgkd.chain.work_dir import WorkDir
 from mmdgkd.engine.hooks.predictions_hook import PredictionsHook
 from mmdgkd.fileio.checkpoint import checkpoint_meta, write_weights

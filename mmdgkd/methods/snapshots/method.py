@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmdgkd.chain.chain import Chain, Network
 from mmdgkd.chain.method import Method, methods_of, register_method
 from mmdgkd.chain.splits import split_of
-from mmdgkd.chain.stage_config import ends_early
+from mmdgkd.chain.training_settings import ends_early
 from mmdgkd.errors import ConfigError
 from mmdgkd.methods.stage_options import parent_of
 from mmdgkd.models.teachers.teacher_input import read_input

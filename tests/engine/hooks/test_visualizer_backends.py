@@ -12,7 +12,7 @@ from mmengine.visualization import TensorboardVisBackend
 
 from mmdgkd import TrainingStopped
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.stage_config import fingerprint
+from mmdgkd.chain.training_settings import fingerprint
 from mmdgkd.engine.hooks.stop_hook import StopHook
 from mmdgkd.engine.hooks.visualizer_backends import name_runs, watched
 

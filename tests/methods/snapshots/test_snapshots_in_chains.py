@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmdgkd import ConfigError
 from mmdgkd.chain.chain import Chain
 from mmdgkd.chain.runner import ChainRunner
-from mmdgkd.chain.stage_config import fingerprint
+from mmdgkd.chain.training_settings import fingerprint
 from mmdgkd.methods.snapshots.snapshot_hook import SnapshotHook
 
 CONFIG = (
