@@ -407,6 +407,16 @@ _add(
     'entry.is_file() and is_checked(entry.name)', 'entry.is_file()',
     'fileio/test_object_folder.py::'
     'test_other_files_in_the_folder_of_copies_stay')
+_STORE_HOOK = 'mmdgkd/logit_store/logit_store_hook.py'
+_STORE_HOOK_TESTS = 'logit_store/test_logit_store_hook.py::'
+_add(
+    'rows_wait_at_a_checkpoint', _STORE_HOOK, """on all ranks.\"\"\"
+        self.store.flush()""", """on all ranks.\"\"\"
+        pass""",
+    f'{_STORE_HOOK_TESTS}test_a_checkpoint_in_the_middle_has_the_rows_of_both')
+_add('rows_of_a_pass_wait', _STORE_HOOK, 'if self._pass and (',
+     'if False and (',
+     f'{_STORE_HOOK_TESTS}test_passes_over_one_view_by_iterations')
 _add('trained_with_unrounded', _STORE, 'kept = form.decode(rows)',
      'kept = logits.float()',
      'logit_store/test_logit_store.py::test_what_is_kept_is_found')
