@@ -37,37 +37,12 @@ def check_config(work: Any, name: str) -> None:
     stage = work.stage_config(name)
     if entry['config_sha256'] == fingerprint(stage):
         return
-    old = osp.join(folder, 'config.py')
-    if osp.exists(old):
-        try:
-            lines = differences(Config.fromfile(old), stage)
-        except Exception as error:
-            lines = [
-                'config.py does not load, so that the difference is not '
-                f'known ({type(error).__name__})'
-            ]
-        lines = lines or ['config.py was edited']
-    else:
-        lines = ['config.py is gone, so that the difference is not known']
+    lines = _all_lines(osp.join(folder, 'config.py'), stage)
     longer = [line for line in lines if line[:10] == 'train_cfg.']
     if entry['state'] == 'running':
         # The checkpoint does not fix the length of the training.
         lines = [line for line in lines if line not in longer]
-    validation = [line for line in lines if line[:4] == 'val_']
-    best = work.chain[name].use == 'best'
-    if validation and not (best and entry['state'] == 'running'
-                           or needs_validation(stage)):
-        rest = ('its best weights stay those of before'
-                if best else 'its weights do not depend on them')
-        print_log(
-            f'{folder!r}: was validated by other settings before: '
-            f'{validation[0]}; {rest}',
-            logger='current',
-            level=logging.WARNING)
-        lines = [line for line in lines if line not in validation]
-        if entry['state'] == 'running':
-            # The best of two validations would be of neither.
-            entry.pop('metric', None)
+    lines = _without_validation(work, name, stage, lines)
     if lines:
         more = f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''
         advice = (
@@ -79,6 +54,42 @@ def check_config(work: Any, name: str) -> None:
             f'{folder!r}: was trained with another config: '
             f'{lines[0]}{more}; take that back, {advice}, or remove this '
             'folder to train the stage again')
+
+
+def _all_lines(old: str, stage: Config) -> List[str]:
+    """The differences from the config with which the stage began."""
+    if not osp.exists(old):
+        return ['config.py is gone, so that the difference is not known']
+    try:
+        lines = differences(Config.fromfile(old), stage)
+    except Exception as error:
+        return [
+            'config.py does not load, so that the difference is not known '
+            f'({type(error).__name__})'
+        ]
+    return lines or ['config.py was edited']
+
+
+def _without_validation(work: Any, name: str, stage: Config,
+                        lines: List[str]) -> List[str]:
+    """The differences without those that change no weights, with a warning."""
+    entry = work.ledger[name]
+    validation = [line for line in lines if line[:4] == 'val_']
+    best = work.chain[name].use == 'best'
+    if not validation or (best and entry['state'] == 'running'
+                          or needs_validation(stage)):
+        return lines
+    rest = ('its best weights stay those of before'
+            if best else 'its weights do not depend on them')
+    print_log(
+        f'{work.folder(name)!r}: was validated by other settings before: '
+        f'{validation[0]}; {rest}',
+        logger='current',
+        level=logging.WARNING)
+    if entry['state'] == 'running':
+        # The best of two validations would be of neither.
+        entry.pop('metric', None)
+    return [line for line in lines if line not in validation]
 
 
 def check_teachers(work: Any, name: str, fresh: List[str]) -> None:
@@ -119,7 +130,7 @@ def check_teachers(work: Any, name: str, fresh: List[str]) -> None:
 
 
 def is_intact(work: Any, name: str) -> bool:
-    """Whether a stage is done, with the weights that are asked for.
+    """Whether a stage is done, with the weights of its ``use``.
 
     Args:
         work (WorkDir): The work dir.

@@ -20,8 +20,8 @@ from .svhn import SVHN
 _KNOWN = ('RandomCrop (padding_mode constant), RandomFlip (horizontal) and '
           'PackInputs, in this order')
 
-# The state of files that were found to be whole in this process.
-_WHOLE: Set[str] = set()
+# Files that had their checksums in this process.
+_INTACT: Set[Tuple] = set()
 
 
 class BatchedImages(ChosenClasses):
@@ -203,15 +203,16 @@ class _CheckedOnce:
 
     def _check_integrity(self) -> bool:
         folder = osp.join(self.data_prefix['root'], self.base_folder)
-        key = files_key(
-            osp.join(folder, name)
-            for name, _ in self.train_list + self.test_list)
-        if key in _WHOLE:
+        lists = self.train_list + self.test_list
+        # None if they are not on a disk.
+        state = files_key(osp.join(folder, name) for name, _ in lists)
+        known = (state, str(lists))
+        if known in _INTACT:
             return True
-        is_whole = super()._check_integrity()
-        if is_whole and key is not None:
-            _WHOLE.add(key)
-        return is_whole
+        is_intact = super()._check_integrity()
+        if is_intact and state is not None:
+            _INTACT.add(known)
+        return is_intact
 
 
 @DATASETS.register_module()

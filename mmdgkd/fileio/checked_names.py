@@ -6,6 +6,10 @@ import re
 _DIGEST = re.compile(r'-([0-9a-f]{16})\.[a-z]+$')
 
 
+class DamagedFile(ValueError):
+    """A file whose content does not match its name."""
+
+
 def checked_name(stem: str, suffix: str, data: bytes) -> str:
     """The name of a file.
 
@@ -26,15 +30,20 @@ def is_checked(name: str) -> bool:
     return _DIGEST.search(name) is not None
 
 
-def matches(name: str, data: bytes) -> bool:
-    """Whether a content matches the checksum in its name.
+def checked(name: str, data: bytes) -> bytes:
+    """A content, if it matches the checksum in its name.
 
     Args:
         name (str): The name.
         data (bytes): The content.
+
+    Raises:
+        DamagedFile: If it does not.
     """
     found = _DIGEST.search(name)
-    return found is not None and found[1] == _digest_of(data)
+    if found is None or found[1] != _digest_of(data):
+        raise DamagedFile(name)
+    return data
 
 
 def _digest_of(data: bytes) -> str:

@@ -6,16 +6,17 @@ import os
 import os.path as osp
 from typing import Iterator, List
 
+from .checked_names import checked
 from .files import atomic_write
 
 RESERVE = 10**9  # bytes that a disk keeps, or a twentieth of it
 
 
 class DiskFiles:
-    """The files of a folder, which appear whole.
+    """The files of a folder, written atomically.
 
-    NFS has a word of its own for a file that another machine has removed; it
-    is a ``FileNotFoundError`` here.
+    What NFS says of a file that another machine has removed, ``ESTALE``, is a
+    ``FileNotFoundError`` here.
 
     Args:
         path (str): The folder, which need not be there.
@@ -32,9 +33,9 @@ class DiskFiles:
             return os.listdir(osp.join(self.path, folder))
 
     def read(self, name: str) -> bytes:
-        """Read a file."""
+        """Read a file, see :meth:`ObjectFolder.read`."""
         with _gone(), open(osp.join(self.path, name), 'rb') as file:
-            return file.read()
+            return checked(name, file.read())
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, unless it is there.

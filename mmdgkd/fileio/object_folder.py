@@ -2,18 +2,14 @@
 """A folder of files that never change: on a disk, or where fsspec reaches."""
 import contextlib
 import os
-from typing import List, Optional, Union
+from typing import Iterator, List, Optional, Union
 
 from mmdgkd.errors import ConfigError
-from .checked_names import checked_name, matches
+from .checked_names import checked_name
 from .disk_files import DiskFiles
 from .remote_files import RemoteFiles, check_protocol
 
 CACHE_BYTES = 10**10
-
-
-class DamagedFile(ValueError):
-    """A file whose content does not match its name."""
 
 
 class ObjectFolder:
@@ -31,20 +27,25 @@ class ObjectFolder:
             Defaults to None: in the folder for temporary files.
         cache_bytes (int): How many of them, those read last. Defaults to
             10 GB.
+        key (str): The config key of the address, for messages. Defaults to
+            ``''``: none.
 
     Raises:
-        ConfigError: As :func:`check_address`.
+        ConfigError: If the address cannot be understood, see
+            :func:`check_address`.
     """
 
     def __init__(self,
                  address: str,
                  cache_dir: Optional[str] = None,
-                 cache_bytes: int = CACHE_BYTES) -> None:
+                 cache_bytes: int = CACHE_BYTES,
+                 key: str = '') -> None:
         self._files: Union[DiskFiles, RemoteFiles]
         if is_local(address):
             self._files = DiskFiles(address.removeprefix('file://'))
         else:
-            self._files = RemoteFiles(address, cache_dir, cache_bytes)
+            with _named(key):
+                self._files = RemoteFiles(address, cache_dir, cache_bytes)
         self.is_local = self._files.is_local
         self.path = self._files.path
 
@@ -72,10 +73,7 @@ class ObjectFolder:
             DamagedFile: If its content does not match its name.
             OSError: If it cannot be read.
         """
-        data = self._files.read(name)
-        if not matches(name, data):
-            raise DamagedFile(name)
-        return data
+        return self._files.read(name)
 
     def write(self, stem: str, suffix: str, data: bytes) -> str:
         """Write a file, unless it is there.
@@ -160,8 +158,15 @@ def check_address(address: str, here: str) -> None:
     Raises:
         ConfigError: If its protocol is not known, or needs a package.
     """
-    try:
-        if not is_local(address):
+    if not is_local(address):
+        with _named(here):
             check_protocol(address)
+
+
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Put a config key in front of a message."""
+    try:
+        yield
     except ConfigError as error:
-        raise ConfigError(f'{here}: {error}') from None
+        raise ConfigError(f'{key}: {error}' if key else str(error)) from None

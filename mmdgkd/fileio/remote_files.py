@@ -12,7 +12,7 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from mmdgkd.errors import ConfigError
-from .checked_names import is_checked, matches
+from .checked_names import DamagedFile, checked, is_checked
 from .files import atomic_write
 
 _Value = TypeVar('_Value')
@@ -46,16 +46,17 @@ class RemoteFiles:
     def list(self, folder: str) -> List[str]:
         """The names in one of its folders."""
         # Others write there.
-        self._fs.invalidate_cache()
+        self._call(self._fs.invalidate_cache)
         found = self._call(
             self._fs.ls, f'{self._root}/{folder}'.rstrip('/'), detail=False)
         return [osp.basename(name.rstrip('/')) for name in found]
 
     def read(self, name: str) -> bytes:
-        """Read a file, or its copy."""
+        """Read a file, or its copy; see :meth:`ObjectFolder.read`."""
         data = self._copies.read(name)
         if data is None:
-            data = self._call(self._fs.cat_file, f'{self._root}/{name}')
+            data = checked(
+                name, self._call(self._fs.cat_file, f'{self._root}/{name}'))
             self._copies.write(name, data)
         return data
 
@@ -99,17 +100,17 @@ class _Copies:
 
     def read(self, name: str) -> Optional[bytes]:
         path = osp.join(self._folder, name)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, DamagedFile):
             with open(path, 'rb') as file:
-                data = file.read()
+                data = checked(name, file.read())
             os.utime(path)
-            return data if matches(name, data) else None
+            return data
         return None
 
     def write(self, name: str, data: bytes) -> None:
         # Without it files are only read more often.
         with contextlib.suppress(OSError):
-            if len(data) <= self._limit and matches(name, data):
+            if len(data) <= self._limit:
                 os.makedirs(self._root, mode=0o700, exist_ok=True)
                 with atomic_write(osp.join(self._folder, name), 'wb') as file:
                     file.write(data)

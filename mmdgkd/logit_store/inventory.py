@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from mmdgkd.errors import ConfigError
+from mmdgkd.fileio.checked_names import DamagedFile
 from mmdgkd.fileio.checkpoint import read_checkpoint
-from mmdgkd.fileio.object_folder import DamagedFile, ObjectFolder, is_local
+from mmdgkd.fileio.object_folder import ObjectFolder, is_local
 from mmdgkd.fileio.state_dicts import all_forms
 from mmdgkd.models.utils.weights import weights_sha256
 from mmdgkd.utils.table import draw_table
@@ -126,10 +127,7 @@ def check_store(address: str) -> None:
             it is not on a disk here and cannot be written.
     """
     here, old = 'chain.logit_store.store_dir', []
-    try:
-        store = ObjectFolder(address)
-    except ConfigError as error:
-        raise ConfigError(f'{here}: {error}') from None
+    store = ObjectFolder(address, key=here)
     try:
         store.check()
         old = [name for name in store.list() if _OLD.fullmatch(name)]

@@ -64,7 +64,11 @@ class LogitStore:
                  cache_dir: Optional[str] = None,
                  cache_bytes: int = CACHE_BYTES) -> None:
         check_form(dtype, top_k, others)
-        self._files = ObjectFolder(store_dir, cache_dir, cache_bytes)
+        self._files = ObjectFolder(
+            store_dir,
+            cache_dir,
+            cache_bytes,
+            key='chain.logit_store.store_dir')
         self.path = self._files.path
         self.dtype = dtype
         self.top_k = top_k

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from mmdgkd.fileio.object_folder import DamagedFile, ObjectFolder
+from mmdgkd.fileio.checked_names import DamagedFile
+from mmdgkd.fileio.object_folder import ObjectFolder
 from mmdgkd.utils.device import to_device
 from .encoding import RowForm, Rows
 from .piece import SUFFIX, Piece, merged, parse_name, stem_of, unpack

@@ -29,9 +29,7 @@ class View:
         self._rows: Optional[Rows] = piece.rows if piece else None
         # The row of each sample; -1: none, -2: among the new ones.
         self._places = np.full(num_samples, -1)
-        # Where the rows are kept.
-        self._device: Optional[torch.device] = None
-        self._missed = False
+        self._was_moved = self._missed = False
         self._cached = 0
         if piece is not None:
             self._cached = len(piece.indices)
@@ -64,10 +62,9 @@ class View:
         self._missed |= not valid.all()
         if self._rows is None or not valid.any():
             return None, valid
-        here = self._home(device)
-        if self._rows.values.device != here:
-            self._rows = self._rows.map(lambda part: part.to(here))
-        rows = self._rows.take(to_device(np.maximum(places, 0), here))
+        self._move(device)
+        places = to_device(np.maximum(places, 0), self._rows.values.device)
+        rows = self._rows.take(places)
         return rows.map(lambda part: to_device(part, device)), valid
 
     def add(self, form: RowForm, indices: np.ndarray, rows: Rows,
@@ -82,8 +79,9 @@ class View:
                 spoiled images once must not spoil the cache for ever.
         """
         self.form = form
-        here = self._home(rows.values.device)
-        rows = rows.map(lambda part: part.to(here))
+        size = len(self._places) * form.num_bytes
+        if not _has_room(rows.values.device, size):
+            rows = rows.map(lambda part: part.cpu())
         self._new.append((indices, rows, finite))
         self._places[indices] = -2
 
@@ -107,9 +105,10 @@ class View:
         """Put the new rows to the others; what is not finite is missing."""
         if not self._new:
             return
-        here = self._device
+        # There may have been room on the device before.
+        last = self._new[-1][1].values.device
         parts = [] if self._rows is None else [
-            self._rows.map(lambda part: part.to(here))
+            self._rows.map(lambda part: part.to(last))
         ]
         count = len(parts[0].values) if parts else 0
         finite = torch.cat([each[2] for each in self._new]).cpu().numpy()
@@ -118,20 +117,22 @@ class View:
         # Of a sample that was added twice the first row counts.
         kept, places = np.unique(indices[finite], return_index=True)
         places = np.flatnonzero(finite)[places]
-        rows = joined([each[1] for each in self._new])
-        parts.append(rows.take(torch.from_numpy(places).to(here)))
+        rows = joined(
+            [each[1].map(lambda part: part.to(last)) for each in self._new])
+        parts.append(rows.take(torch.from_numpy(places).to(last)))
         self._rows = joined(parts)
         self._places[kept] = count + np.arange(len(kept))
         self._own.append(kept)
         self._new.clear()
 
-    def _home(self, device: torch.device) -> torch.device:
-        """Where the rows are kept: on a device, if that has room for all."""
-        if self._device is None:
-            size = len(self._places) * self.form.num_bytes
-            fits = _has_room(device, size)
-            self._device = device if fits else torch.device('cpu')
-        return self._device
+    def _move(self, device: torch.device) -> None:
+        """Keep the rows on the device, if that has room."""
+        if self._was_moved:
+            return
+        self._was_moved = True
+        size = sum(part.nbytes for part in self._rows if part is not None)
+        if _has_room(device, size):
+            self._rows = self._rows.map(lambda part: part.to(device))
 
 
 def _has_room(device: torch.device, size: int) -> bool:

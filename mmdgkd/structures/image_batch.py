@@ -101,7 +101,8 @@ class ImageBatch:
         pixels = ((first + rows) * width + columns).flatten()
         cut = images.reshape(-1, 3).index_select(0, pixels)
         if any(self.pad_val):
-            pad = cut.new_tensor(self.pad_val)
+            pad = to_device(
+                torch.tensor(self.pad_val, dtype=cut.dtype), device)
             cut = torch.where(outside.flatten()[:, None], pad, cut)
         else:
             cut = cut.masked_fill_(outside.flatten()[:, None], 0)

@@ -23,7 +23,8 @@ def to_device(values: Union[np.ndarray, torch.Tensor],
     values = torch.as_tensor(values)
     if device.type == 'cuda' and values.device.type == 'cpu':
         values = values.pin_memory()
-    return values.to(device, non_blocking=True)
+    # A copy to the CPU is read at once.
+    return values.to(device, non_blocking=device.type != 'cpu')
 
 
 class DeviceFlag:

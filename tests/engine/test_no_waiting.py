@@ -1,6 +1,7 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 """A step lets an accelerator run on: the host reads nothing that is computed
-in it. On the CPU the same operators are called, and are watched here."""
+in it. On the CPU the same operators are called, and are watched here; on a GPU
+PyTorch also raises an error wherever the host would wait."""
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -38,15 +39,22 @@ class CountReads(Hook):
     def before_train_iter(self, runner, batch_idx, **kwargs):
         self.mode = Reads()
         if 0 < batch_idx < len(runner.train_dataloader) - 1:
+            self._watch('error')
             self.mode.__enter__()
 
     def after_train_iter(self, runner, batch_idx, **kwargs):
         if 0 < batch_idx < len(runner.train_dataloader) - 1:
             self.mode.__exit__(None, None, None)
+            self._watch('default')
             counts = self.found.setdefault(runner.experiment_name, [])
             counts.append(self.mode.count)
 
+    def _watch(self, mode):
+        if torch.cuda.is_available():
+            torch.cuda.set_sync_debug_mode(mode)
 
+
+@pytest.mark.gpu
 @pytest.mark.parametrize('store', [True, False])
 def test_a_step_reads_one_flag(tiny_cfg, monkeypatch, store):
     """That of an older step, whether it was bad."""

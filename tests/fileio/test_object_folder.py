@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmdgkd import ConfigError
-from mmdgkd.fileio.object_folder import (DamagedFile, ObjectFolder,
-                                         check_address)
+from mmdgkd.fileio.checked_names import DamagedFile
+from mmdgkd.fileio.object_folder import ObjectFolder, check_address
 
 
 @pytest.fixture(params=['disk', 'file', 'memory', 's3'])

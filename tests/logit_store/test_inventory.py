@@ -57,7 +57,7 @@ def test_a_changed_teacher_is_stale(copied, trained, capsys):
         os.rename(hidden, trained[0].work_dir)
 
 
-def test_one_of_the_files_knows_where_its_teacher_is(copied):
+def test_the_teacher_of_any_file_counts(copied):
     """The others are of a work dir that was removed."""
     for path in views_of(copied, 'resnet20')[:1]:
         piece = unpack(path.read_bytes())

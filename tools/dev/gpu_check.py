@@ -181,7 +181,7 @@ def parts_of(small: bool, data: Optional[str], out: str) -> List[Part]:
         Part('tests of a GPU', [
             '-m', 'pytest', '-q', '-o', 'addopts=', '--import-mode=importlib',
             '-W', 'ignore', '-m', 'gpu', 'tests/chain', 'tests/engine',
-            'tests/logit_store', 'tests/models'
+            'tests/logit_store', 'tests/models', 'tests/utils'
         ], 120),
         train('float16', DIGITS, '--amp', **digits),
         train(

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
-from collections import defaultdict
-from typing import Dict, Hashable, List, Mapping, Tuple
+from collections import Counter, defaultdict
+from typing import Dict, Hashable, List, Mapping, NamedTuple, Tuple
 
 import torch
 
@@ -9,18 +9,27 @@ import torch
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+class _Group(NamedTuple):
+    """Tensors of one type, whose memory is their own."""
+
+    names: List[Hashable]
+    words: List[torch.Tensor]
+    copies: List[torch.Tensor]
+
+
 class KeptTensors:
     """Copies of tensors, and the choice of a device between both.
 
     By PyTorch's functions on lists of tensors: few kernels however many
-    tensors, and the host waits for none.
+    tensors, and the host waits for none. The copies stay in memory. Sparse
+    tensors are not kept.
     """
 
     def __init__(self) -> None:
         self._layout: Dict[Hashable, Tuple] = {}
-        self._names: List[List[Hashable]] = []
-        self._words: List[List[torch.Tensor]] = []
-        self._copies: List[List[torch.Tensor]] = []
+        self._groups: List[_Group] = []
+        # Those that share their memory, or of 16 bytes a number.
+        self._others: Dict[Hashable, torch.Tensor] = {}
 
     @property
     def names(self) -> Mapping[Hashable, Tuple]:
@@ -37,18 +46,11 @@ class KeptTensors:
         layout = _layout_of(tensors)
         if layout != self._layout:
             self._layout = layout
-            groups = defaultdict(list)
-            for name, tensor in tensors.items():
-                word = _as_word(tensor)
-                groups[word.dtype].append((name, word))
-            self._names = [[name for name, _ in group]
-                           for group in groups.values()]
-            self._words = [[word for _, word in group]
-                           for group in groups.values()]
-            self._copies = [[torch.empty_like(word) for word in words]
-                            for words in self._words]
-        for copies, words in zip(self._copies, self._words):
-            torch._foreach_copy_(copies, words)
+            self._group({name: tensors[name] for name in layout})
+        for group in self._groups:
+            torch._foreach_copy_(group.copies, group.words)
+        for name, copy in self._others.items():
+            copy.copy_(tensors[name])
 
     @torch.no_grad()
     def restore_if(self, chosen: torch.Tensor,
@@ -61,26 +63,52 @@ class KeptTensors:
                 now. One that is now of another shape, such as the range of a
                 quantizer after its first batch, stays.
         """
-        if _layout_of(tensors) == self._layout:
-            pairs = list(zip(self._words, self._copies))
-        else:
-            pairs = [([_as_word(tensors[name])], [copy])
-                     for names, copies in zip(self._names, self._copies)
-                     for name, copy in zip(names, copies)
-                     if name in tensors and tensors[name].shape == copy.shape]
-        for words, copies in pairs:
-            torch._foreach_sub_(copies, words)
-            torch._foreach_mul_(copies, chosen.bool().to(words[0].dtype))
-            torch._foreach_add_(words, copies)
+        chosen, others = chosen.bool(), list(self._others.items())
+        is_same = _layout_of(tensors) == self._layout
+        for group in self._groups:
+            if is_same:
+                torch._foreach_sub_(group.copies, group.words)
+                torch._foreach_mul_(group.copies,
+                                    chosen.to(group.words[0].dtype))
+                torch._foreach_add_(group.words, group.copies)
+            else:
+                others += zip(group.names, group.copies)
+        for name, copy in others:
+            now = tensors.get(name)
+            if now is not None and _form_of(now) == self._layout[name][1:]:
+                now = now.detach()
+                now.copy_(torch.where(chosen, copy.view(now.dtype), now))
+
+    def _group(self, tensors: Mapping[Hashable, torch.Tensor]) -> None:
+        shared = Counter(map(_memory_of, tensors.values()))
+        words: Dict[Tuple, Dict] = defaultdict(dict)
+        self._others = {}
+        for name, tensor in tensors.items():
+            kind = _WORDS.get(tensor.element_size())
+            if kind is None or shared[_memory_of(tensor)] > 1:
+                self._others[name] = tensor.detach().clone()
+                continue
+            word = tensor.detach().view(kind)
+            # Lists of equal strides are copied at once.
+            is_dense = torch.empty_like(word).stride() == word.stride()
+            words[kind, is_dense][name] = word
+        self._groups = [
+            _Group([*group], [*group.values()],
+                   [torch.empty_like(word) for word in group.values()])
+            for group in words.values()
+        ]
 
 
 def _layout_of(tensors: Mapping[Hashable, torch.Tensor]) -> Dict:
     return {
-        name: (tensor.data_ptr(), tensor.shape)
-        for name, tensor in tensors.items()
+        name: (tensor.data_ptr(), *_form_of(tensor))
+        for name, tensor in tensors.items() if tensor.layout == torch.strided
     }
 
 
-def _as_word(tensor: torch.Tensor) -> torch.Tensor:
-    """The same memory as integers."""
-    return tensor.detach().view(_WORDS[tensor.element_size()])
+def _form_of(tensor: torch.Tensor) -> Tuple:
+    return tensor.shape, tensor.dtype
+
+
+def _memory_of(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()

@@ -1,6 +1,6 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import math
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.dist import get_world_size
@@ -38,11 +38,12 @@ class StepGuard:
 
     It uses PyTorch's hooks on the model's forward and on each optimizer's
     step. On the CPU a bad step finds no gradients, so it changes nothing. On
-    an accelerator a fused optimizer (``fused=True``) is told by its
-    ``found_inf``, as by a gradient scaler; another one takes the step, and
-    then the device chooses between the new values and a copy of the old ones.
-    The host waits for neither, and launches no kernel for each tensor; only
-    counters that an optimizer keeps on the CPU, such as Adam's, go on.
+    an accelerator a fused optimizer (``fused=True``) reads the flag as its
+    ``found_inf``, which gradient scalers set, too; another one takes the step,
+    and then the device chooses between the new values and a copy of the old
+    ones, which stays in memory. The host waits for neither, and launches no
+    kernel for each tensor; only counters that an optimizer keeps on the CPU,
+    such as Adam's, go on.
 
     Args:
         model (nn.Module): The model, without its wrapper.
@@ -64,10 +65,8 @@ class StepGuard:
         self._max_skips = max_skips
         self.device = next(model.parameters()).device
         self.on_host = self.device.type == 'cpu'
-        self._buffers = {
-            name: buffer
-            for name, buffer in model.named_buffers()
-        }
+        self._model = model
+        self._buffers: Dict[str, torch.Tensor] = {}
         self._kept_buffers = KeptTensors()
         self._losses: List[torch.Tensor] = []
         self._forwards: List[Dict[str, Any]] = []
@@ -75,7 +74,7 @@ class StepGuard:
         self._row = torch.zeros((), device=self.device)
         self._flag: Optional[torch.Tensor] = None
         self._kept = {id(optimizer): KeptTensors() for optimizer in optimizers}
-        self._names_before: Set[Tuple] = set()
+        self._fresh: List[nn.Parameter] = []
         self._scaled: Optional[torch.Tensor] = None
         self._is_open = False
         self._handles = [
@@ -94,6 +93,8 @@ class StepGuard:
         for handle in self._handles:
             handle.remove()
         self._forwards = []
+        self._kept.clear()
+        self._kept_buffers = KeptTensors()
 
     @torch.no_grad()
     def begin(self, iteration: int = 0, epoch: int = 0) -> None:
@@ -105,6 +106,8 @@ class StepGuard:
         """
         self._now = dict(iter=iteration, epoch=epoch)
         if not self._is_open:
+            # Later than its making: other hooks may replace some.
+            self._buffers = self._buffers or dict(self._model.named_buffers())
             self._kept_buffers.keep(self._buffers)
             self._is_open = True
 
@@ -173,27 +176,36 @@ class StepGuard:
                     for parameter in group['params']:
                         parameter.grad = None
             return
-        before = _values_of(optimizer, self.device)
-        self._names_before = set(before)
         if _obeys_flag(optimizer):
             self._scaled = scaled
+            self._fresh = [
+                parameter for group in optimizer.param_groups
+                for parameter in group['params'] if parameter.grad is not None
+                and parameter not in optimizer.state
+            ]
             optimizer.found_inf = self._flag if scaled is None else \
                 torch.maximum(scaled.reshape(()), self._flag)
         else:
-            self._kept[id(optimizer)].keep(before)
+            self._kept[id(optimizer)].keep(_values_of(optimizer, self.device))
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         if self.on_host or self._flag is None:
             return
-        bad, now = self._flag, _values_of(optimizer, self.device)
         if _obeys_flag(optimizer):
             bad = optimizer.found_inf
             optimizer.found_inf = self._scaled
+            created = [
+                value for parameter in self._fresh
+                for _, value in _state_of(optimizer, parameter, self.device)
+            ]
         else:
-            self._kept[id(optimizer)].restore_if(bad, now)
-        # State that this step has created begins from zero again.
-        for name in now.keys() - self._names_before:
-            now[name].masked_fill_(bad.bool(), 0)
+            bad, kept = self._flag, self._kept[id(optimizer)]
+            now = _values_of(optimizer, self.device)
+            kept.restore_if(bad, now)
+            created = [now[name] for name in now.keys() - kept.names]
+        # What this step has created begins from zero again.
+        for value in created:
+            value.masked_fill_(bad.bool(), 0)
 
     def _check(self, grads: List[torch.Tensor]) -> None:
         """Set the flag if anything is not finite on any rank."""
@@ -215,7 +227,7 @@ class StepGuard:
 def _obeys_flag(optimizer: Optimizer) -> bool:
     """Whether its step does nothing if its ``found_inf`` is not 0.
 
-    PyTorch's gradient scaler asks likewise.
+    PyTorch's gradient scaler decides by the same attribute.
     """
     return getattr(optimizer, '_step_supports_amp_scaling', False)
 
@@ -229,7 +241,13 @@ def _values_of(optimizer: Optimizer,
             if parameter.grad is None:
                 continue
             found[id(parameter), ''] = parameter
-            for name, value in optimizer.state.get(parameter, {}).items():
-                if isinstance(value, torch.Tensor) and value.device == device:
-                    found[id(parameter), name] = value
+            for name, value in _state_of(optimizer, parameter, device):
+                found[id(parameter), name] = value
     return found
+
+
+def _state_of(optimizer: Optimizer, parameter: nn.Parameter,
+              device: torch.device) -> List[Tuple[str, torch.Tensor]]:
+    return [(name, value)
+            for name, value in optimizer.state.get(parameter, {}).items()
+            if isinstance(value, torch.Tensor) and value.device == device]

@@ -7,7 +7,8 @@ gradients if they are accumulated.
 from typing import Any, Dict, List
 
 import torch
-from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.dist import (all_gather_object, gather_object, get_rank,
+                           get_world_size)
 from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapperDict
 from torch import nn
@@ -25,24 +26,32 @@ def collect_rank_states(runner: Any) -> List[Dict]:
         runner (Runner): The runner of the training process.
 
     Returns:
-        list[dict]: By rank, on the first one; empty elsewhere, or if no rank
-        differs from the first.
+        list[dict]: By rank, on the first one: the buffers that differ, and
+        gradients that wait. Empty elsewhere, or if there are neither.
     """
     mine: Dict[str, Any] = dict(grads=_waiting_gradients(runner))
     if get_world_size() == 1:
         return [mine] if mine['grads'] else []
-    mine['buffers'] = [{
-        name: buffer.cpu()
-        for name, buffer in module.named_buffers()
-    } for module in _modules(runner)]
-    # A memory bank can have a hundred megabytes: they are sent if they differ.
-    facts = all_gather_object(
-        (bool(mine['grads']), *map(weights_sha256, mine['buffers'])))
-    if len(set(facts)) == 1 and not mine['grads']:
+    modules = [dict(module.named_buffers()) for module in _modules(runner)]
+    hashes = [{
+        name: weights_sha256({name: buffer})
+        for name, buffer in buffers.items()
+    } for buffers in modules]
+    found = all_gather_object((bool(mine['grads']), hashes))
+    # Such as batch normalization; a memory bank, which can have a hundred
+    # megabytes, is the same on all.
+    differ = [{
+        name
+        for name in buffers if any(other[part].get(name) != buffers[name]
+                                   for _, other in found)
+    } for part, buffers in enumerate(hashes)]
+    if not any(differ) and not any(waits for waits, _ in found):
         return []
-    states = [None] * get_world_size() if get_rank() == 0 else None
-    torch.distributed.gather_object(mine, states)
-    return states or []
+    mine['buffers'] = [{
+        name: buffers[name].cpu()
+        for name in sorted(names)
+    } for buffers, names in zip(modules, differ)]
+    return gather_object(mine) or []
 
 
 def restore_rank_state(runner: Any, states: List[Dict]) -> None:

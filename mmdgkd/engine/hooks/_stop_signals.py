@@ -114,7 +114,8 @@ class _Vote:
     """
 
     def __init__(self, stops: bool) -> None:
-        flag = torch.tensor(float(stops), device=get_comm_device())
+        # Filled there: a copy would wait for the device.
+        flag = torch.full((), float(stops), device=get_comm_device())
         self._work = torch.distributed.all_reduce(
             flag, torch.distributed.ReduceOp.MAX, async_op=True)
         # An accelerator is some iterations behind.

@@ -1,14 +1,17 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import gc
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import compile_network, network_of, peers_of
+
+_KEY = 'custom_hooks.FastNetworkHook'
 
 
 @HOOKS.register_module()
@@ -21,14 +24,14 @@ class FastNetworkHook(Hook):
             the few backbones that ``view`` a feature map, such as VGG with its
             classifier. Defaults to True.
         compile (bool | str): Run its backbone and neck through
-            ``torch.compile``; a mode of it, if one is named. On a GPU
-            ``'reduce-overhead'`` records CUDA graphs, for networks whose
-            kernels take less time than their launches; its shapes are those
-            of the first batch, so a last, smaller batch is recorded, too.
-            Other kernels give other last bits. Defaults to False.
+            ``torch.compile``, in one of its modes if that is named, for each
+            size of a batch. On a GPU ``'reduce-overhead'`` records CUDA
+            graphs, for networks whose kernels take less time than their
+            launches. Other kernels give other last bits. Defaults to False.
 
     Raises:
-        ConfigError: If there is no such mode.
+        ConfigError: If there is no such mode, or if it records CUDA graphs,
+            which write over gradients that wait, where these are accumulated.
     """
 
     # Before whatever reads the weights.
@@ -37,13 +40,17 @@ class FastNetworkHook(Hook):
     def __init__(self,
                  channels_last: bool = True,
                  compile: Union[bool, str] = False) -> None:
+        self._mode: Optional[str] = None
+        self._graphs = False
         if isinstance(compile, str):
             from torch._inductor import list_mode_options
-            modes = list(list_mode_options())
+            modes = list_mode_options()
             if compile not in modes:
                 raise ConfigError(
-                    f'custom_hooks.FastNetworkHook.compile: {compile!r} is no '
-                    f'mode of torch.compile: {", ".join(modes)}; or use True')
+                    f'{_KEY}.compile: {compile!r} is no mode of torch.compile:'
+                    f' {", ".join(modes)}; or use True')
+            self._mode = compile
+            self._graphs = bool(modes[compile].get('triton.cudagraphs'))
         self.channels_last = channels_last
         self.compile = compile
 
@@ -66,13 +73,26 @@ class FastNetworkHook(Hook):
                 gc.collect()
                 runner.model = runner.wrap_model(
                     runner.cfg.get('model_wrapper_cfg'), model)
+        if self._graphs and _accumulates(runner.optim_wrapper):
+            raise ConfigError(
+                f'{_KEY}.compile: {self._mode!r} records CUDA graphs, which '
+                'write over gradients that are accumulated; use True, or '
+                'leave out optim_wrapper.accumulative_counts')
         if self.compile:
             for network in networks:
-                compile_network(
-                    network, 'custom_hooks.FastNetworkHook',
-                    self.compile if isinstance(self.compile, str) else None)
+                compile_network(network, _KEY, self._mode)
 
-    def before_train_iter(self, *_: Any, **__: Any) -> None:
-        """Let graphs write over what they computed in the last step."""
-        if isinstance(self.compile, str):
+    def _before_iter(self, *_: Any, **__: Any) -> None:
+        """Let graphs write over what they computed in the last step.
+
+        MMEngine calls it in training, validation and test.
+        """
+        if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()
+
+
+def _accumulates(wrapper: Any) -> bool:
+    """Whether a step has several backwards."""
+    parts = wrapper.values() if isinstance(wrapper,
+                                           OptimWrapperDict) else [wrapper]
+    return any(part._accumulative_counts > 1 for part in parts)

@@ -6,6 +6,7 @@ import torch
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.utils.config import refuse_unknown
+from mmdgkd.utils.device import to_device
 from .teacher_weights import ca_mkd_gate, is_number, label_gate, unseen_shares
 
 _GATES = dict(label=('type', 's'), ca_mkd=('type', ))
@@ -99,7 +100,7 @@ class ImageWeights:
         for row, name in zip(unseen, weights):
             if name in self._unseen:
                 row.copy_(self._unseen[name])
-        return unseen_shares(found, unseen.to(logits.device),
+        return unseen_shares(found, to_device(unseen, logits.device),
                              self.unseen_weight)
 
     def _gated(self, logits: torch.Tensor) -> torch.Tensor:

@@ -167,7 +167,9 @@ def compile_network(network: nn.Module,
     """Run the backbone and the neck of a classifier by ``torch.compile``.
 
     In place, so that the names of the weights stay. The head is left as it is:
-    it is small, and recorders look into it.
+    it is small, and recorders look into it. Each size of a batch has a program
+    of its own: one for all sizes, which PyTorch makes after the second size,
+    would give other bits than those of a resumed run.
 
     Args:
         network (nn.Module): An MMPretrain classifier.
@@ -181,6 +183,6 @@ def compile_network(network: nn.Module,
     if not isinstance(backbone, nn.Module):
         raise ConfigError(f'{key}: {type(network).__name__} has no backbone '
                           'that could be compiled; set compile=False')
-    backbone.compile(mode=mode)
+    backbone.compile(mode=mode, dynamic=False)
     if isinstance(getattr(network, 'neck', None), nn.Module):
-        network.neck.compile(mode=mode)
+        network.neck.compile(mode=mode, dynamic=False)

@@ -19,7 +19,9 @@ def tensors():
         flags=torch.tensor([False, False]),
         maps=torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
         part=torch.randn(4, 6)[1:3, ::2],
-        empty=torch.zeros(0))
+        empty=torch.zeros(0),
+        complex=torch.tensor([1j, NAN]),
+        wide=torch.tensor([1j, NAN], dtype=torch.complex128))
 
 
 def bits(values):
@@ -45,6 +47,17 @@ def test_all_bits_are_kept_or_stay(chosen):
         kept.restore_if(torch.tensor(float(chosen), device=device), values)
         assert bits(values) == (old if chosen else new)
         old = bits(values)
+
+
+def test_memory_that_is_shared_and_what_is_sparse():
+    """Each of those that share it would be changed twice."""
+    whole, kept = torch.tensor([1., 2., 3.]), KeptTensors()
+    sparse = torch.eye(3).to_sparse()
+    values = dict(whole=whole, part=whole[:2], sparse=sparse)
+    kept.keep(values)
+    whole.fill_(9)
+    kept.restore_if(torch.tensor(1.), values)
+    assert whole.tolist() == [1, 2, 3]
 
 
 def test_what_has_another_shape_stays():

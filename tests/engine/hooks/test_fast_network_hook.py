@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.models.utils.networks import compile_network
 
 
 def weights(cfg, name):
@@ -60,19 +61,55 @@ def test_channels_last(tiny_cfg):
 @pytest.mark.parametrize('mode', [None, 'reduce-overhead'])
 def test_compiled(tiny_cfg, monkeypatch, mode):
     """Traced and differentiated as ever, but by no C++ compiler."""
-    compiled, compile_ = [], nn.Module.compile
+    compiled, compile_, marks = [], nn.Module.compile, []
 
-    def compile_quickly(module, mode):
+    def compile_quickly(module, mode, dynamic):
         compiled.append(mode)
-        compile_(module, backend='aot_eager')
+        compile_(module, backend='aot_eager', dynamic=dynamic)
 
     monkeypatch.setattr(nn.Module, 'compile', compile_quickly)
+    monkeypatch.setattr(torch.compiler, 'cudagraph_mark_step_begin',
+                        lambda: marks.append(1))
     usual = train(tiny_cfg(work_dir='usual'))
     fast = train(
         tiny_cfg(work_dir='fast'), channels_last=True, compile=mode or True)
     # The backbones and necks of two networks.
     assert compiled == [mode] * 4
     assert_close(usual, fast, 1e-3)
+    # Two steps of training and one of validation of each.
+    assert len(marks) == (6 if mode else 0)
+
+
+@pytest.mark.slow
+def test_a_batch_of_another_size_changes_no_program():
+    """By one for all sizes a resumed run would have other bits."""
+    network = nn.Module()
+    network.backbone = nn.Linear(3, 3)
+    seen = []
+
+    def backend(graph, inputs):
+        number = len(seen)
+        seen.append(number)
+        return lambda *args: calls.append(number) or graph(*args)
+
+    calls, compile_ = [], nn.Module.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            nn.Module, 'compile', lambda module, **kwargs: compile_(
+                module, backend=backend, **dict(kwargs, mode=None)))
+        compile_network(network, 'key')
+    for size in (8, 8, 5, 8, 5, 8):
+        network.backbone(torch.zeros(size, 3))
+    assert calls == [0, 0, 1, 0, 1, 0]
+
+
+def test_graphs_and_gradients_that_are_accumulated(tiny_cfg, refused):
+    cfg = tiny_cfg()
+    cfg.custom_hooks[1].compile = 'reduce-overhead'
+    cfg.optim_wrapper.accumulative_counts = 2
+    refused(
+        cfg, "custom_hooks.FastNetworkHook.compile: 'reduce-overhead' records "
+        'CUDA graphs, which write over gradients that are accumulated')
 
 
 def test_a_mode_that_is_none(tiny_cfg, refused):
