@@ -63,6 +63,9 @@ class FastNetworkHook(Hook):
         wrapped = is_model_wrapper(runner.model)
         model = runner.model.module if wrapped else runner.model
         networks = (network_of(model), *peers_of(model))
+        # Images in page-locked memory, and labels, are sent without waiting
+        # for the device; MMPretrain's preprocessors have no such option.
+        model.data_preprocessor._non_blocking = True
         if self.channels_last:
             for network in networks:
                 network.to(memory_format=torch.channels_last)

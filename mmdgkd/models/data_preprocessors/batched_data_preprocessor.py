@@ -39,10 +39,11 @@ class BatchedDataPreprocessor(ClsDataPreprocessor):
         samples = data.get('data_samples')
         if samples and isinstance(samples[0], ImageBatch):
             batch = samples[0].to(self.device)
-            samples = [
-                DataSample().set_gt_label(label)
-                for label in batch.labels.split(1)
-            ]
+            labels = batch.labels.split(1)
+            samples = [DataSample() for _ in labels]
+            for sample, label in zip(samples, labels):
+                # As set_gt_label(), which looks at the type of each.
+                sample.set_field(label, 'gt_label')
             if batch.scores is not None:
                 for sample, score in zip(samples, batch.scores):
                     sample.set_gt_score(score)
@@ -53,4 +54,8 @@ class BatchedDataPreprocessor(ClsDataPreprocessor):
                 samples = SampleList(samples, batch.views)
                 samples[0].set_metainfo(dict(batch_views=batch.views))
             data = dict(inputs=batch.cut(), data_samples=samples)
+            if batch.scores is None and not self.to_onehot:
+                # The base class would join the labels and set each again.
+                found = super().forward(dict(inputs=data['inputs']), training)
+                return dict(found, data_samples=samples)
         return super().forward(data, training)

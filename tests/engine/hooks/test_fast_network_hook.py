@@ -1,11 +1,14 @@
 # Copyright (c) mmdgkd contributors. Licensed under Apache-2.0.
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdgkd.chain.runner import ChainRunner
+from mmdgkd.engine.hooks.fast_network_hook import FastNetworkHook
 from mmdgkd.models.utils.networks import compile_network
 
 
@@ -55,6 +58,27 @@ def test_channels_last(tiny_cfg):
     kernel = checkpoint['state_dict']['architecture.backbone.conv1.weight']
     assert kernel.is_contiguous(memory_format=torch.channels_last)
     assert not kernel.is_contiguous()
+
+
+def test_data_is_sent_without_waiting():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(
+            dict(
+                type='ImageClassifier',
+                backbone=dict(type='ResNet_CIFAR', depth=18),
+                data_preprocessor=dict(mean=[0], std=[1])))
+    asked = []
+
+    class Images(torch.Tensor):
+
+        def to(self, *args, non_blocking=False):
+            asked.append(non_blocking)
+            return torch.zeros(1, 2, 2)
+
+    images = [torch.zeros(1, 2, 2).as_subclass(Images)]
+    FastNetworkHook().before_train(SimpleNamespace(model=model))
+    model.data_preprocessor(dict(inputs=images))
+    assert asked == [True]
 
 
 @pytest.mark.slow
