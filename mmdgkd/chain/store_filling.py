@@ -159,6 +159,8 @@ class StoreFilling:
                 data: Any = model.data_preprocessor(batch, True)
                 with wrapper.optim_context(model):
                     model.fill_store(self.names, **data)
+                if batches is None and store.is_full(view):
+                    break
             yield view
 
     def _loader(self) -> Any:

@@ -118,6 +118,14 @@ class LogitStore:
         counts['computed'] += len(valid)
         return None
 
+    def is_full(self, view: int) -> bool:
+        """Whether all rows of a view are cached, of all teachers so far.
+
+        Args:
+            view (int): Its number; one in use.
+        """
+        return all(each.is_full(view) for each in self._teachers.values())
+
     def keep(self, teacher: Mapping[str, Any], views: BatchViews,
              logits: torch.Tensor) -> torch.Tensor:
         """Cache the logits of a teacher for a batch, after :meth:`lookup`.

@@ -90,6 +90,14 @@ class TeacherViews:
         """
         return all(view in self._views for view in _numbers(views))
 
+    def is_full(self, view: int) -> bool:
+        """Whether a view that is in memory was cached for all samples.
+
+        Args:
+            view (int): Its number.
+        """
+        return view in self._views and self._views[view].is_full
+
     def take(
             self, views: np.ndarray, indices: np.ndarray,
             device: torch.device) -> Tuple[Optional[torch.Tensor], np.ndarray]:

@@ -42,6 +42,11 @@ class View:
         """Whether no row was missing, so that others have none to add."""
         return not (self._missed or self._new or self._own)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it was cached for all samples."""
+        return self._cached == len(self._places)
+
     def take(self, indices: np.ndarray,
              device: torch.device) -> Tuple[Optional[Rows], np.ndarray]:
         """The rows of some samples.

@@ -13,6 +13,7 @@ from mmdgkd.chain.runner import ChainRunner
 from mmdgkd.chain.store_filling import StoreFilling
 from mmdgkd.fileio.object_folder import ObjectFolder
 from mmdgkd.logit_store.piece import unpack
+from mmdgkd.models.algorithms.dgkd import DGKD
 
 NAMES = ['resnet20', 'resnet14']
 
@@ -49,7 +50,7 @@ def assert_same(first, second):
         assert torch.equal(values, second[key][1])
 
 
-def test_it_is_filled_as_by_a_training(cfg, trained, capsys):
+def test_it_is_filled_as_by_a_training(cfg, trained, capsys, monkeypatch):
     filling(cfg).fill()
     own = rows_of(cfg.chain.logit_store.store_dir)
     assert_same(own, rows_of(os.path.join(trained[0].work_dir, 'logits')))
@@ -57,9 +58,15 @@ def test_it_is_filled_as_by_a_training(cfg, trained, capsys):
     assert [line.split(',')[0] for line in lines] == [
         f'view {view}: 128 rows computed of resnet20' for view in (0, 1)
     ]
-    # What is there is not computed again.
+    # What is there is not computed again, nor are its images read.
+    batches, fill_store = [], DGKD.fill_store
+    monkeypatch.setattr(
+        DGKD, 'fill_store',
+        lambda *args, **kwargs: batches.append(1) or fill_store(
+            *args, **kwargs))
     filling(cfg).fill()
     assert 'view 1: 0 rows computed of' in capsys.readouterr().out
+    assert len(batches) == 2  # one a view, of two
 
 
 def test_jobs_fill_their_shares(cfg, trained):
