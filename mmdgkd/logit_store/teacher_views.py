@@ -116,24 +116,32 @@ class TeacherViews:
         Raises:
             OSError: If a view cannot be read.
         """
+        numbers = _numbers(views)
+        if len(numbers) == 1:
+            return self._take(numbers[0], indices, device)
         order, found, valid = [], [], np.zeros(len(views), bool)
-        for number in _numbers(views):
-            view = self._views.get(number)
-            if view is None:
-                view = self._views[number] = self._load(number)
+        for number in numbers:
             own = np.flatnonzero(views == number)
-            rows, valid[own] = view.take(indices[own], device)
-            if rows is not None:
+            part, valid[own] = self._take(number, indices[own], device)
+            if part is not None:
                 order.append(own)
-                found.append(view.form.decode(rows))
+                found.append(part)
         if not found:
             return None, valid
-        if len(found) == 1 and len(order[0]) == len(views):
-            return found[0], valid
         logits = found[0].new_zeros(len(views), found[0].shape[1])
         for own, part in zip(order, found):
             logits[to_device(own, device)] = part
         return logits, valid
+
+    def _take(
+            self, number: int, indices: np.ndarray,
+            device: torch.device) -> Tuple[Optional[torch.Tensor], np.ndarray]:
+        """:meth:`take` of one view."""
+        view = self._views.get(number)
+        if view is None:
+            view = self._views[number] = self._load(number)
+        rows, valid = view.take(indices, device)
+        return None if rows is None else view.form.decode(rows), valid
 
     def add(self, form: RowForm, views: np.ndarray, indices: np.ndarray,
             rows: Rows, finite: torch.Tensor) -> None:

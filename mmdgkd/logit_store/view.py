@@ -60,15 +60,17 @@ class View:
             valid, bool of shape (N, ); None for the rows if there is none.
         """
         places = self._places[indices]
-        if (places == -2).any():
+        if places.min(initial=0) == -2:
             self._settle()
             places = self._places[indices]
         valid = places >= 0
-        self._missed |= not valid.all()
-        if self._rows is None or not valid.any():
-            return None, valid
+        if not valid.all():
+            self._missed = True
+            if self._rows is None or not valid.any():
+                return None, valid
+            places = np.maximum(places, 0)
         self._move(device)
-        places = to_device(np.maximum(places, 0), self._rows.values.device)
+        places = to_device(places, self._rows.values.device)
         rows = self._rows.take(places)
         return rows.map(lambda part: to_device(part, device)), valid
 
