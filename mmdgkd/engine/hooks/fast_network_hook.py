@@ -3,6 +3,7 @@ import gc
 from typing import Any, Optional, Union
 
 import torch
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
@@ -10,6 +11,7 @@ from mmrazor.registry import HOOKS
 
 from mmdgkd.errors import ConfigError
 from mmdgkd.models.utils.networks import compile_network, network_of, peers_of
+from mmdgkd.utils.memory import keep_freed_memory
 
 _KEY = 'custom_hooks.FastNetworkHook'
 
@@ -63,6 +65,8 @@ class FastNetworkHook(Hook):
         wrapped = is_model_wrapper(runner.model)
         model = runner.model.module if wrapped else runner.model
         networks = (network_of(model), *peers_of(model))
+        if get_device() == 'cpu':
+            keep_freed_memory()
         # Images in page-locked memory, and labels, are sent without waiting
         # for the device; MMPretrain's preprocessors have no such option.
         model.data_preprocessor._non_blocking = True
