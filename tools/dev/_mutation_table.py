@@ -592,6 +592,9 @@ _add('one_program_for_all_sizes', 'mmdgkd/models/utils/networks.py',
      'backbone.compile(mode=mode, dynamic=False)',
      'backbone.compile(mode=mode)',
      f'{_FAST_TESTS}test_a_batch_of_another_size_changes_no_program')
+_add('freed_memory_goes_back', 'mmdgkd/utils/memory.py',
+     '        mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)\n', '',
+     'utils/test_memory.py::test_pages_are_not_fetched_again')
 _add('a_flag_is_read_at_once', 'mmdgkd/engine/hooks/finite_loss_hook.py',
      '0 if step.is_known else _LAG', '0',
      'engine/test_no_waiting.py::test_a_step_reads_one_flag')

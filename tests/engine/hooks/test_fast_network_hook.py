@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.device import get_device
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
@@ -60,7 +61,12 @@ def test_channels_last(tiny_cfg):
     assert not kernel.is_contiguous()
 
 
-def test_data_is_sent_without_waiting():
+def test_data_is_sent_without_waiting(monkeypatch):
+    """And, on the CPU, freed memory is kept."""
+    kept = []
+    monkeypatch.setattr(
+        'mmdgkd.engine.hooks.fast_network_hook.keep_freed_memory',
+        lambda: kept.append(1))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(
             dict(
@@ -79,6 +85,7 @@ def test_data_is_sent_without_waiting():
     FastNetworkHook().before_train(SimpleNamespace(model=model))
     model.data_preprocessor(dict(inputs=images))
     assert asked == [True]
+    assert len(kept) == (get_device() == 'cpu')
 
 
 @pytest.mark.slow
